@@ -1,0 +1,41 @@
+"""Settings, the stage contract, atomic files with manifests, errors, clock and logs. Knows no product."""
+
+from ecclip.atomic import canonical_json, fsync_path, replace_folder, sha256_bytes, sha256_file, write_atomic
+from ecclip.core._clock import night_of, now, parse_night
+from ecclip.core._errors import ConfigError, ContractError, EcclipError, GateError, IntegrityError, ServiceError
+from ecclip.core._files import Manifest, digest_of, read_manifest, verify_folder
+from ecclip.core._log import bind, configure_logging, get_logger, track
+from ecclip.core._settings import Settings, settings
+from ecclip.core._stage import Counts, Report, StageConfig, stage
+
+__all__ = [
+    "ConfigError",
+    "ContractError",
+    "Counts",
+    "EcclipError",
+    "GateError",
+    "IntegrityError",
+    "Manifest",
+    "Report",
+    "ServiceError",
+    "Settings",
+    "StageConfig",
+    "bind",
+    "canonical_json",
+    "configure_logging",
+    "digest_of",
+    "fsync_path",
+    "get_logger",
+    "night_of",
+    "now",
+    "parse_night",
+    "read_manifest",
+    "replace_folder",
+    "settings",
+    "sha256_bytes",
+    "sha256_file",
+    "stage",
+    "track",
+    "verify_folder",
+    "write_atomic",
+]

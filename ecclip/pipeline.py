@@ -1,0 +1,175 @@
+"""The stages, what each reads and writes, and the one place that parses params.yaml.
+
+The command line, ``dvc.yaml`` and the Airflow tasks all come through :func:`run_stage`; no stage knows which.
+Paths are keyed by the night; ``{previous}`` is the last night before it that was published when it was landed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ecclip.core import (
+    ConfigError,
+    Report,
+    StageConfig,
+    bind,
+    canonical_json,
+    parse_night,
+    settings,
+    write_atomic,
+)
+
+NO_NIGHT = "none"
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a stage's function lives, its input paths by parameter name and its output, relative to work/."""
+
+    function: str
+    inputs: dict[str, str]
+    output: str
+
+    @property
+    def room(self) -> str:
+        """The room that the stage belongs to: ``catalog`` of ``ecclip.catalog:ingest``."""
+        return self.function.split(":")[0].split(".")[1]
+
+
+STEPS: dict[str, Step] = {
+    "land": Step("ecclip.catalog:land", {"dump": "dumps/{night}"}, "nights/{night}/land"),
+    "ingest": Step("ecclip.catalog:ingest", {"landed": "nights/{night}/land"}, "nights/{night}/ingest"),
+    "check": Step(
+        "ecclip.catalog:check",
+        {"ingested": "nights/{night}/ingest", "previous": "snapshots/{previous}"},
+        "nights/{night}/check",
+    ),
+    "clean": Step(
+        "ecclip.catalog:clean",
+        {"landed": "nights/{night}/land", "ingested": "nights/{night}/ingest", "verdict": "nights/{night}/check"},
+        "nights/{night}/clean",
+    ),
+    "group": Step(
+        "ecclip.catalog:group",
+        {"cleaned": "nights/{night}/clean", "previous": "snapshots/{previous}"},
+        "nights/{night}/group",
+    ),
+    "publish": Step(
+        "ecclip.catalog:publish",
+        {"ingested": "nights/{night}/ingest", "cleaned": "nights/{night}/clean", "grouped": "nights/{night}/group"},
+        "snapshots/{night}",
+    ),
+    "start": Step("ecclip.registry:start", {"snapshot": "snapshots/{night}"}, "nights/{night}/start"),
+    "train": Step(
+        "ecclip.train.stages:train",
+        {"snapshot": "snapshots/{night}", "start": "nights/{night}/start"},
+        "nights/{night}/train",
+    ),
+    "embed": Step(
+        "ecclip.train.stages:embed",
+        {"snapshot": "snapshots/{night}", "trained": "nights/{night}/train"},
+        "nights/{night}/embed",
+    ),
+    "evaluate": Step(
+        "ecclip.tasks:evaluate",
+        {"snapshot": "snapshots/{night}", "embedded": "nights/{night}/embed"},
+        "nights/{night}/evaluate",
+    ),
+    "export": Step(
+        "ecclip.serving:export",
+        {
+            "snapshot": "snapshots/{night}",
+            "trained": "nights/{night}/train",
+            "evaluated": "nights/{night}/evaluate",
+        },
+        "nights/{night}/bundle",
+    ),
+}
+
+
+def work_path(template: str, night: str) -> Path:
+    """Return the absolute path of a template such as ``snapshots/{night}`` for a night of this workspace."""
+    return settings().work / template.format(night=night, previous=previous_of(night) or NO_NIGHT)
+
+
+def run_stage(name: str, night: str) -> Report:
+    """Run one stage for one night and return its report.
+
+    Raises:
+        ConfigError: no such stage, or a parameter in params.yaml is wrong.
+        EcclipError: what the stage itself raises.
+    """
+    if name not in STEPS:
+        raise ConfigError("no such stage", value=name, limit=", ".join(STEPS))
+    bind(night=parse_night(night), stage=name, run=settings().run_id)
+    # libraries seed their own hashes and threads from the environment: one value everywhere makes bytes equal
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if name == "land":
+        add_night(night)
+    step = STEPS[name]
+    function = _function(step)
+    inputs = {key: work_path(template, night) for key, template in step.inputs.items()}
+    report = function(cfg=stage_config(name), **inputs, output=work_path(step.output, night))
+    write_atomic(work_path(f"reports/{{night}}/{name}.json", night), canonical_json(report.model_dump()))
+    return typing.cast(Report, report)
+
+
+def stage_config(name: str, params: Path | None = None) -> StageConfig:
+    """Return the validated section of params.yaml that belongs to a stage (missing section: the defaults)."""
+    path = params or settings().workspace / "params.yaml"
+    sections = yaml.safe_load(path.read_text()) or {}
+    unknown = sorted(set(sections) - set(STEPS) - {"sample", "gate", "deploy", "group_products"})
+    if unknown:
+        raise ConfigError("params.yaml has a section that no stage reads", value=", ".join(unknown), limit=", ".join(STEPS))
+    model = typing.get_type_hints(_function(STEPS[name]))["cfg"]
+    try:
+        return typing.cast(StageConfig, model.model_validate(sections.get(name) or {}))
+    except ValueError as error:
+        raise ConfigError(f"params.yaml, section {name}", value=str(error), next_step=f"edit {path}") from error
+
+
+def nights() -> list[dict[str, str]]:
+    """Return the nights of this workspace, oldest first: ``{"night": ..., "previous": ...}``."""
+    path = settings().work / "nights.yaml"
+    return list(yaml.safe_load(path.read_text())["nights"]) if path.is_file() else []
+
+
+def previous_of(night: str) -> str | None:
+    """Return the night that ``night`` compares itself with and takes group ids from, or None for the first."""
+    for entry in nights():
+        if entry["night"] == night:
+            return None if entry["previous"] == NO_NIGHT else entry["previous"]
+    return None
+
+
+def add_night(night: str) -> None:
+    """Enter a night in nights.yaml with its predecessor; a night that is there keeps what it has."""
+    known = nights()
+    prepare_workspace()
+    if any(entry["night"] == night for entry in known):
+        return
+    published = [path.name for path in (settings().work / "snapshots").glob("[0-9]*") if path.name < night]
+    entries = [*known, {"night": night, "previous": max(published, default=NO_NIGHT)}]
+    payload = {"nights": sorted(entries, key=lambda entry: entry["night"])}
+    write_atomic(settings().work / "nights.yaml", yaml.safe_dump(payload))
+
+
+def prepare_workspace() -> None:
+    """Create what every night needs: the empty snapshot that stands for "no previous night", and nights.yaml."""
+    empty = settings().work / "snapshots" / NO_NIGHT
+    if not (empty / "EMPTY").is_file():
+        write_atomic(empty / "EMPTY", "stands for the missing previous night\n")
+    if not (settings().work / "nights.yaml").is_file():
+        write_atomic(settings().work / "nights.yaml", yaml.safe_dump({"nights": []}))
+
+
+def _function(step: Step) -> Any:
+    module, name = step.function.split(":")
+    return getattr(importlib.import_module(module), name)
