@@ -1,0 +1,98 @@
+"""Heads: one matrix a modality that turns embeddings into the logits of every task."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save
+
+from ecclip.core import IntegrityError, canonical_json, write_atomic
+
+MODALITIES = ("image", "text", "both")
+
+
+@dataclass(frozen=True)
+class HeadTask:
+    """Columns ``start`` to ``stop`` of the logits: what they mean (``labels``), how they become scores (``kind``)."""
+
+    name: str
+    kind: str
+    start: int
+    stop: int
+    labels: list[Any]
+
+
+@dataclass(frozen=True)
+class Heads:
+    """All tasks' linear heads; calibration is folded into the weights.
+
+    ``weight`` is float32 [3, 2d, C] and ``bias`` float32 [3, C] in the order image, text, both; d is ``dim``.
+    ``thresholds`` maps task -> modality -> the score from which on an answer is decided without a person.
+    """
+
+    dim: int
+    weight: np.ndarray
+    bias: np.ndarray
+    tasks: tuple[HeadTask, ...]
+    thresholds: dict[str, dict[str, float]]
+
+    def describe(self) -> dict[str, Any]:
+        """Return the content of heads.json, which is what ``Decider`` takes."""
+        return {
+            "dim": self.dim,
+            "modalities": list(MODALITIES),
+            "tasks": [vars(task) for task in self.tasks],
+            "thresholds": self.thresholds,
+        }
+
+    def logits(self, image: np.ndarray | None, text: np.ndarray | None, modality: str) -> np.ndarray:
+        """Return float32 logits [N, C] of embeddings [N, d]; None or NaN rows stand for a missing image or text."""
+        index = MODALITIES.index(modality)
+        result: np.ndarray = features(image, text, self.dim) @ self.weight[index] + self.bias[index]
+        return result
+
+    def save(self, folder: Path) -> None:
+        """Write heads.json and heads.safetensors; equal heads give equal bytes."""
+        tensors = {
+            "weight": np.ascontiguousarray(self.weight, dtype=np.float32),
+            "bias": np.ascontiguousarray(self.bias, dtype=np.float32),
+        }
+        write_atomic(folder / "heads.safetensors", save(tensors))
+        write_atomic(folder / "heads.json", canonical_json(self.describe()))
+
+
+def features(image: np.ndarray | None, text: np.ndarray | None, dim: int) -> np.ndarray:
+    """Return float32 [N, 2d]: image and text embeddings side by side, zeros where one is missing."""
+    given = image if image is not None else text
+    if given is None:
+        raise ValueError("an image or a text embedding is needed")
+    rows = np.zeros((len(given), 2 * dim), dtype=np.float32)
+    if image is not None:
+        rows[:, :dim] = np.nan_to_num(image, nan=0.0)
+    if text is not None:
+        rows[:, dim:] = np.nan_to_num(text, nan=0.0)
+    return rows
+
+
+def load_heads(folder: Path) -> Heads:
+    """Read what ``Heads.save`` wrote.
+
+    Raises:
+        IntegrityError: a file is missing, or the shapes do not fit the task list.
+    """
+    try:
+        described = json.loads((folder / "heads.json").read_bytes())
+        tensors = load_file(folder / "heads.safetensors")
+        tasks = tuple(HeadTask(**task) for task in described["tasks"])
+        heads = Heads(described["dim"], tensors["weight"], tensors["bias"], tasks, described["thresholds"])
+    except Exception as error:  # safetensors has its own error class for each kind of damage
+        raise IntegrityError("the heads cannot be read", value=folder, next_step="run evaluate again") from error
+    columns = max((task.stop for task in tasks), default=0)
+    expected = (len(MODALITIES), 2 * heads.dim, columns)
+    if heads.weight.shape != expected or heads.bias.shape != (len(MODALITIES), columns):
+        raise IntegrityError("the heads do not fit their task list", value=heads.weight.shape, limit=expected)
+    return heads
