@@ -1,0 +1,48 @@
+# The contributor's interface. Everything is made below work/, which git ignores.
+PYTHON ?= python3.11
+BIN := work/env/main/bin
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+export ECCLIP_WORKSPACE := $(CURDIR)
+
+.PHONY: help demo test test-slow test-fault lint types up down status setup lock clean
+
+help:  ## this text
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+
+setup:  ## make or refresh both environments from the hashed lock files
+	@PYTHON="$(PYTHON)" scripts/setup
+
+demo: setup  ## three nights from dump to answers; DUMP=<folder> MAPPING=<file> for your own
+	@$(BIN)/ecclip demo $(if $(DUMP),--dump "$(DUMP)") $(if $(MAPPING),--mapping "$(MAPPING)")
+
+test: setup  ## the tests (about ten minutes on 2 cores)
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: setup  ## the tests that take minutes each
+	@$(BIN)/python -m pytest -m slow
+
+test-fault: setup  ## the fault tests, with the numbers that they cover
+	@$(BIN)/python -m pytest -m fault -v
+
+lint: setup  ## ruff
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: setup  ## mypy
+	@$(BIN)/mypy
+
+up: setup  ## start the Airflow UI, the MLflow UI and Triton on loopback
+	@$(BIN)/ecclip up
+
+down:  ## stop exactly those processes
+	@$(BIN)/ecclip down
+
+status:  ## which services run, and where
+	@$(BIN)/ecclip status
+
+lock:  ## compile the lock files again (names, versions, sha256; no addresses)
+	@scripts/lock
+
+clean:  ## remove everything that was made, environments included
+	@if [ -x $(BIN)/ecclip ]; then $(BIN)/ecclip down; fi
+	@rm -rf work

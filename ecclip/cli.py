@@ -1,0 +1,177 @@
+"""The command line: one command a stage, and the few that bring a night together. Holds no logic."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ecclip import pipeline
+from ecclip.core import EcclipError, Report, configure_logging, settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+release_app = typer.Typer(no_args_is_help=True, help="Register, judge, bless and promote the bundle of a night.")
+registry_app = typer.Typer(no_args_is_help=True, help="Versions, aliases and lineage.")
+output = Console(soft_wrap=True)
+
+Night = Annotated[str, typer.Option(help="The night, an ISO date: 2026-11-01")]
+
+
+def _show(value: Any) -> None:
+    output.print_json(json.dumps(value.model_dump() if isinstance(value, Report) else value, default=str))
+
+
+@app.command()
+def run(stage: Annotated[str, typer.Argument(help=", ".join(pipeline.STEPS))], night: Night) -> None:
+    """Run one stage for one night; equal inputs and parameters make it "unchanged"."""
+    _show(pipeline.run_stage(stage, night))
+
+
+def _stage_command(name: str) -> Callable[[str], None]:
+    def command(night: Night) -> None:
+        _show(pipeline.run_stage(name, night))
+
+    command.__doc__ = f"Run the stage {name} for one night."
+    return command
+
+
+_ROOMS: dict[str, typer.Typer] = {"registry": registry_app}
+for _name, _step in pipeline.STEPS.items():
+    _room = _ROOMS.setdefault(_step.room, typer.Typer(no_args_is_help=True, help=f"Stages of the room {_step.room}."))
+    _room.command(_name.replace("_", "-"))(_stage_command(_name))
+for _name, _room in _ROOMS.items():
+    app.add_typer(_room, name=_name)
+app.add_typer(release_app, name="release")
+
+
+@app.command()
+def sample(
+    folder: Annotated[Path | None, typer.Option(help="Where dumps/ and truth/ are written; default: work/")] = None,
+    nights: Annotated[int | None, typer.Option(help="Nights in a row")] = None,
+    listings: Annotated[int | None, typer.Option(help="Listings a night")] = None,
+    seed: Annotated[int | None, typer.Option(help="Equal seeds make equal bytes")] = None,
+) -> None:
+    """Make a sample dump: a small, messy marketplace, a few nights long, with the truth beside it."""
+    from ecclip.local import sample_config
+    from ecclip.sample import generate
+
+    cfg = sample_config(nights=nights, listings=listings, seed=seed)
+    _show({"dumps": [str(path) for path in generate(cfg, folder or settings().work)]})
+
+
+@_ROOMS["catalog"].command("map")
+def map_command(
+    source: Annotated[str, typer.Argument(help="File or folder of the foreign dump (any fsspec URL)")],
+    mapping: Annotated[str, typer.Option(help="mapping.yaml, or the name of a shipped one: myntra_fashion")],
+    night: Night,
+    limit: Annotated[int | None, typer.Option(help="Only the first rows")] = None,
+) -> None:
+    """Turn a shop's own dump into the dump contract, below work/dumps/<night>."""
+    from ecclip.catalog import map_dump
+
+    _show(map_dump(mapping, source, settings().work / "dumps" / night, night, limit))
+
+
+@release_app.command("register")
+def release_register(night: Night) -> None:
+    """Enter the night's bundle into the registry as @challenger."""
+    from ecclip.release import register_night
+
+    _show(register_night(night))
+
+
+@release_app.command("judge")
+def release_judge(night: Night) -> None:
+    """Hold the challenger against the champion; a refusal is an error."""
+    from ecclip.release import judge_night
+
+    _show(judge_night(night))
+
+
+@release_app.command("bless")
+def release_bless(night: Night) -> None:
+    """Load the bundle beside the live one and ask it the golden listings."""
+    from ecclip.release import bless_night
+
+    _show(bless_night(night))
+
+
+@release_app.command("promote")
+def release_promote(night: Night) -> None:
+    """Let the blessed bundle answer and move @champion to it."""
+    from ecclip.release import promote_night
+
+    _show(promote_night(night))
+
+
+@registry_app.command("trace")
+def registry_trace(lineage: Annotated[str, typer.Argument(help="Lineage id, snapshot digest or night")]) -> None:
+    """Print what an answer, a snapshot or a night is linked to."""
+    from ecclip.registry import trace
+
+    _show(trace(lineage))
+
+
+@app.command()
+def demo(
+    dump: Annotated[str | None, typer.Option(help="Your own dump instead of the sample (with --mapping)")] = None,
+    mapping: Annotated[str | None, typer.Option(help="mapping.yaml, or the name of a shipped one")] = None,
+) -> None:
+    """Run the main job: three nights from dump to answers, through Airflow and Triton."""
+    from ecclip.local import demo as run_demo
+
+    run_demo(dump=dump, mapping=mapping)
+
+
+@app.command()
+def up() -> None:
+    """Start the Airflow UI, the MLflow UI and Triton on loopback; print addresses and how to log in."""
+    from ecclip.local import up as start
+
+    start()
+
+
+@app.command()
+def down() -> None:
+    """Stop exactly the processes that ``up`` started."""
+    from ecclip.local import down as stop
+
+    stop()
+
+
+@app.command()
+def status() -> None:
+    """Say which services run, and where."""
+    from ecclip.local import status as show
+
+    _show(show())
+
+
+@app.command()
+def ask(
+    title: Annotated[str, typer.Option(help="The listing's title")] = "",
+    image: Annotated[Path | None, typer.Option(help="The listing's photo", exists=True, dir_okay=False)] = None,
+    address: Annotated[str | None, typer.Option(help="host:port; default: the embedded server")] = None,
+) -> None:
+    """Ask the live model about one listing."""
+    from ecclip.serving import Product, ProductClient, embedded_address
+
+    with ProductClient(address or settings().triton_address or embedded_address()) as client:
+        photo = image.read_bytes() if image else None
+        answer = client.ask([Product(image=photo, title=title or None)])[0]
+    _show(vars(answer) | {"embedding": f"{len(answer.embedding)} numbers"})
+
+
+def main() -> None:
+    """Run the command line; an error raised on purpose is one line and exit status 1."""
+    configure_logging()
+    try:
+        app()
+    except EcclipError as error:
+        Console(stderr=True).print(f"[red]{type(error).__name__}[/red]: {error}", soft_wrap=True, highlight=False)
+        sys.exit(1)

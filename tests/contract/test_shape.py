@@ -1,0 +1,70 @@
+"""The shape of the code: short functions, files of one idea, rooms that only look left."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "ecclip").rglob("*.py")) + sorted((ROOT / "dags").rglob("*.py"))
+ROOMS = ["core", "sample", "catalog", "model", "train", "tasks", "registry", "serving", "local"]
+
+
+def _functions() -> Iterator[tuple[str, int]]:
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                yield f"{path.relative_to(ROOT)}:{node.name}", node.end_lineno - node.lineno + 1
+
+
+def test_functions_fit_a_screen() -> None:
+    lengths = dict(_functions())
+    assert statistics.median(lengths.values()) <= 12
+    assert statistics.quantiles(lengths.values(), n=10)[-1] <= 40
+    assert {name: lines for name, lines in lengths.items() if lines > 80} == {}
+
+
+def test_files_hold_one_idea() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in SOURCES}
+    assert {name: lines for name, lines in lengths.items() if lines > 400} == {}
+
+
+def _imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        found |= {name.split(".")[1] for name in names if name.startswith("ecclip.")}
+    return found
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_rooms_to_its_left(room: str) -> None:
+    allowed = {*ROOMS[: ROOMS.index(room) + 1], "atomic"}
+    if room == "local":
+        allowed |= {"pipeline", "release"}
+    for path in (ROOT / "ecclip" / room).rglob("*.py"):
+        assert _imported(path) <= allowed, path
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_exports_what_it_says_in_order(room: str) -> None:
+    module = importlib.import_module(f"ecclip.{room}")
+    assert list(module.__all__) == sorted(module.__all__)
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+
+
+def test_public_names_have_docstrings() -> None:
+    missing = []
+    for path in SOURCES:
+        for node in ast.parse(path.read_text()).body:
+            named = isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
+            if named and not node.name.startswith("_") and ast.get_docstring(node) is None:  # type: ignore[union-attr, arg-type]
+                missing.append(f"{path.relative_to(ROOT)}:{node.name}")  # type: ignore[union-attr]
+    assert missing == []
