@@ -12,10 +12,11 @@ import typer
 from rich.console import Console
 
 from ecclip import pipeline
-from ecclip.core import EcclipError, Report, configure_logging, settings
+from ecclip.core import EcclipError, Report, configure_logging, parse_night, settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 release_app = typer.Typer(no_args_is_help=True, help="Register, judge, bless and promote the bundle of a night.")
+nights_app = typer.Typer(no_args_is_help=True, help="The nights of this workspace.")
 registry_app = typer.Typer(no_args_is_help=True, help="Versions, aliases and lineage.")
 output = Console(soft_wrap=True)
 
@@ -47,6 +48,19 @@ for _name, _step in pipeline.STEPS.items():
 for _name, _room in _ROOMS.items():
     app.add_typer(_room, name=_name)
 app.add_typer(release_app, name="release")
+app.add_typer(nights_app, name="nights")
+
+
+@nights_app.command("add")
+def nights_add(night: Annotated[str, typer.Argument(help="The night, an ISO date")]) -> None:
+    """Enter a night, so that dvc.yaml has its stages; landing a dump does it too."""
+    pipeline.add_night(parse_night(night))
+
+
+@nights_app.command("list")
+def nights_list() -> None:
+    """Print the nights and what each compares itself with."""
+    _show(pipeline.nights())
 
 
 @app.command()

@@ -1,0 +1,84 @@
+"""A night killed in the middle of a stage ends, when it is run again, with the bytes of an undisturbed night."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NIGHT = "2026-11-01"
+CATALOG = ["land", "ingest", "check", "clean", "group", "publish"]
+MODEL = ["start", "train", "embed", "evaluate", "export"]
+
+pytestmark = [pytest.mark.slow, pytest.mark.fault(1), pytest.mark.timeout(1500)]
+
+
+def _workspace(folder: Path) -> Path:
+    folder.mkdir()
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def _ecclip(workspace: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"ECCLIP_WORKSPACE": str(workspace)}
+    with (workspace / "log.txt").open("ab") as log:
+        command = [sys.executable, "-m", "ecclip", *arguments]
+        return subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True, cwd=workspace)
+
+
+def _run(workspace: Path, *arguments: str) -> None:
+    assert _ecclip(workspace, *arguments).wait() == 0, (workspace / "log.txt").read_text()[-3000:]
+
+
+def _digests(workspace: Path) -> dict[str, str]:
+    from ecclip.atomic import sha256_file
+
+    return {
+        str(path.relative_to(workspace)): sha256_file(path)
+        for path in sorted(workspace.glob("work/*/*/**/manifest.json"))
+        if "dumps" not in path.parts
+    }
+
+
+def _kill_while_writing(workspace: Path, stage: str, sign: str) -> None:
+    """Start a stage, wait for the file pattern that shows it is at work, then SIGKILL its whole session."""
+    process = _ecclip(workspace, "run", stage, "--night", NIGHT)
+    deadline = time.monotonic() + 120
+    while not list((workspace / "work").glob(sign)):
+        assert process.poll() is None, f"{stage} ended before it could be killed: " + (workspace / "log.txt").read_text()[-2000:]
+        assert time.monotonic() < deadline, f"{stage} never showed {sign}"
+        time.sleep(0.02)
+    members = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGKILL)
+    for member in members:  # Spark's JVM starts a session of its own
+        if member.is_running():
+            member.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
+def test_a_night_killed_in_spark_and_in_training_ends_with_the_same_digests(tmp_path: Path) -> None:
+    calm, killed = _workspace(tmp_path / "calm"), _workspace(tmp_path / "killed")
+    for workspace in (calm, killed):
+        _run(workspace, "sample", "--nights", "1", "--listings", "300", "--folder", str(workspace / "work"))
+    for stage in CATALOG + MODEL:
+        _run(calm, "run", stage, "--night", NIGHT)
+    for stage in CATALOG + MODEL:
+        if stage == "clean":
+            _kill_while_writing(killed, stage, f"nights/{NIGHT}/.clean.tmp-*/**/*.parquet*")
+        if stage == "train":
+            _kill_while_writing(killed, stage, f"nights/{NIGHT}/train.checkpoints/**/manifest.json")
+        if stage == "export":
+            _kill_while_writing(killed, stage, f"nights/{NIGHT}/.bundle.tmp-*/**/*.onnx")
+        _run(killed, "run", stage, "--night", NIGHT)
+    assert len(_digests(calm)) == len(CATALOG + MODEL)
+    assert _digests(killed) == _digests(calm)
+    assert not list((killed / "work").glob("**/.*tmp-*"))
