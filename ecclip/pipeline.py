@@ -91,6 +91,11 @@ STEPS: dict[str, Step] = {
         },
         "nights/{night}/bundle",
     ),
+    "group_products": Step(
+        "ecclip.tasks:group_products",
+        {"snapshot": "snapshots/{night}", "embedded": "nights/{night}/embed"},
+        "nights/{night}/products",
+    ),
 }
 
 
@@ -125,7 +130,7 @@ def stage_config(name: str, params: Path | None = None) -> StageConfig:
     """Return the validated section of params.yaml that belongs to a stage (missing section: the defaults)."""
     path = params or settings().workspace / "params.yaml"
     sections = yaml.safe_load(path.read_text()) or {}
-    unknown = sorted(set(sections) - set(STEPS) - {"sample", "gate", "deploy", "group_products"})
+    unknown = sorted(set(sections) - set(STEPS) - {"sample", "gate", "deploy"})
     if unknown:
         raise ConfigError("params.yaml has a section that no stage reads", value=", ".join(unknown), limit=", ".join(STEPS))
     model = typing.get_type_hints(_function(STEPS[name]))["cfg"]

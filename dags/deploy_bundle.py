@@ -1,0 +1,54 @@
+"""A registered bundle becomes the champion: judged against the old one, blessed by the server, promoted.
+
+A gate that refuses fails its task at once, and the champion goes on answering.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import dag
+from ecclip_tasks import BUNDLE, CHAMPION, DEFAULTS, FIRST_NIGHT, NIGHT_PARAM, night_task
+
+
+def judge(night: str) -> Any:
+    """Hold the night's bundle against the champion."""
+    from ecclip.release import judge_night
+
+    return judge_night(night)
+
+
+def bless(night: str) -> Any:
+    """Load the bundle beside the live one and ask it the golden listings."""
+    from ecclip.release import bless_night
+
+    return bless_night(night)
+
+
+def promote(night: str) -> Any:
+    """Let the blessed bundle answer and move @champion to it."""
+    from ecclip.release import promote_night
+
+    return promote_night(night)
+
+
+@dag(
+    schedule=BUNDLE,
+    start_date=FIRST_NIGHT,
+    catchup=False,
+    max_active_runs=1,
+    default_args=DEFAULTS,
+    params=NIGHT_PARAM,
+    tags=["ecclip", "serving"],
+    doc_md=__doc__,
+)
+def deploy_bundle() -> None:
+    """Judge, bless, promote."""
+    (
+        night_task("judge", judge)
+        >> night_task("bless", bless, pool="serving")
+        >> night_task("promote", promote, pool="serving", outlet=CHAMPION)
+    )
+
+
+deploy_bundle()

@@ -1,0 +1,116 @@
+"""How a stage becomes a task: the night, the run id, and which errors a retry cannot mend."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Asset, CronDataIntervalTimetable, Param, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
+
+from ecclip.core import ConfigError, ContractError, GateError, get_logger, night_of, parse_night, settings
+
+SNAPSHOT = Asset("snapshot")
+BUNDLE = Asset("bundle")
+CHAMPION = Asset("champion")
+
+FIRST_NIGHT = datetime(2026, 1, 1, tzinfo=UTC)
+NIGHT_PARAM = {
+    "night": Param(
+        None, type=["null", "string"], format="date", description="the night (ISO date); empty: the run's own"
+    )
+}
+DEFAULTS: dict[str, Any] = {
+    "owner": "ecclip",
+    "retries": 2,
+    "retry_delay": timedelta(seconds=float(os.environ.get("ECCLIP_RETRY_DELAY_S", "60"))),
+    "execution_timeout": timedelta(hours=2),
+}
+GPU: dict[str, Any] = {
+    "queue": settings().gpu_queue,
+    "pool": settings().gpu_pool,
+    "executor_config": settings().gpu_executor_config,
+    "execution_timeout": timedelta(hours=12),
+}
+_NO_RETRY = (GateError, ContractError, ConfigError)
+
+
+def nightly_schedule() -> CronDataIntervalTimetable | None:
+    """Return the schedule of ``ECCLIP_SCHEDULE`` (cron, UTC; default midnight), or None where it says "none"."""
+    cron = os.environ.get("ECCLIP_SCHEDULE", "0 0 * * *")
+    return None if cron == "none" else CronDataIntervalTimetable(cron, timezone="UTC")
+
+
+def night_of_run(context: Mapping[str, Any]) -> str:
+    """Return the night of a run: what its conf says, else its asset event, else its data interval's start.
+
+    A run started by hand with a logical date means that date; where several asset events wait for one run, the
+    newest night is taken: an older one is overtaken.
+
+    Raises:
+        ConfigError: the run says no night.
+    """
+    if night := (context.get("params") or {}).get("night"):
+        return parse_night(night)
+    events = [event for group in (context.get("triggering_asset_events") or {}).values() for event in group]
+    nights = sorted({parse_night(event.extra["night"]) for event in events if event.extra.get("night")})
+    if nights:
+        if nights[:-1]:
+            get_logger().warning("older nights are overtaken", taken=nights[-1], overtaken=nights[:-1])
+        return nights[-1]
+    by_hand = str(context["dag_run"].run_type) == "manual"
+    start = context.get("logical_date") if by_hand else context.get("data_interval_start")
+    if start is None:
+        raise ConfigError("the run says no night", next_step='trigger it with conf {"night": "2026-11-01"}')
+    return night_of(start)
+
+
+def stage_task(name: str, *, outlet: Asset | None = None, **operator: Any) -> Any:
+    """Return a task that runs one stage for the run's night."""
+
+    def call(night: str) -> Any:
+        from ecclip.pipeline import run_stage
+
+        return run_stage(name, night)
+
+    return night_task(name, call, outlet=outlet, **operator)
+
+
+def night_task(name: str, call: Callable[[str], Any], *, outlet: Asset | None = None, **operator: Any) -> Any:
+    """Return a task that calls ``call(night)`` and passes on small facts: digest, version, counts.
+
+    A refused gate, a broken contract or a wrong setting fails at once; anything else is tried again.
+    """
+
+    @task(task_id=name, outlets=[outlet] if outlet else [], **operator)
+    def run() -> dict[str, Any]:
+        context = get_current_context()
+        # before the first settings() of the work itself: the parsing of this file has read them already
+        os.environ["ECCLIP_RUN_ID"] = str(context["run_id"])
+        settings.cache_clear()
+        try:
+            night = night_of_run(context)
+            facts = {"night": night, **_facts(call(night))}
+        except _NO_RETRY as error:
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+        if outlet:
+            kept = ("night", "digest", "version")
+            context["outlet_events"][outlet].extra.update({key: facts[key] for key in kept if key in facts})
+        return facts
+
+    return run()
+
+
+def _facts(value: Any) -> dict[str, Any]:
+    """Return what is small and plain in a result: it becomes an XCom, and files stay files."""
+    if hasattr(value, "model_dump"):
+        value = value.model_dump()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    plain = (str, int, float, bool, type(None))
+    found = {key: item for key, item in dict(value or {}).items() if isinstance(item, plain)}
+    counts = {key: value[key] for key in ("read", "written", "dropped") if key in found or key in dict(value or {})}
+    return found | counts
