@@ -1,1 +1,27 @@
-"""..."""
+"""Two towers from a configuration, on disk and back, and the one definition of preprocessing.
+
+Imports with torch, timm, transformers, tokenizers, safetensors, numpy and Pillow alone.
+"""
+
+from ecclip.model._config import TowersConfig
+from ecclip.model._errors import ModelError
+from ecclip.model._store import load_preprocessor, load_towers, save_towers
+from ecclip.model._text import TextEncoder
+from ecclip.model._towers import MAX_LOGIT_SCALE, Towers, build_towers
+from ecclip.model._vision import ImageEncoder
+from ecclip.model.preprocessing import PreprocessingError, Preprocessor
+
+__all__ = [
+    "MAX_LOGIT_SCALE",
+    "ImageEncoder",
+    "ModelError",
+    "PreprocessingError",
+    "Preprocessor",
+    "TextEncoder",
+    "Towers",
+    "TowersConfig",
+    "build_towers",
+    "load_preprocessor",
+    "load_towers",
+    "save_towers",
+]

