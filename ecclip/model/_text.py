@@ -67,7 +67,7 @@ def text_encoder_from_config(cfg: TowersConfig, values: Mapping[str, Any]) -> Te
 
 def portable_config(encoder: TextEncoder) -> dict[str, Any]:
     """Return the transformers configuration that rebuilds the tower, without paths and versions of this machine."""
-    values: dict[str, Any] = encoder.tower.config.to_dict()  # type: ignore[union-attr, operator, assignment]
+    values: dict[str, Any] = encoder.tower.config.to_dict()  # type: ignore[union-attr, operator]
     return {key: value for key, value in sorted(values.items()) if key not in _NOT_PORTABLE}
 
 
@@ -90,10 +90,10 @@ def tokenizer_text(cfg: TowersConfig) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _wrap(tower: nn.Module, cfg: TowersConfig) -> TextEncoder:
+def _wrap(tower: Any, cfg: TowersConfig) -> TextEncoder:
     if getattr(tower, "pooler", None) is not None:
         tower.pooler = None  # unused by mean pooling; its parameters would get no gradient
-    return TextEncoder(tower, int(tower.config.hidden_size), cfg)  # type: ignore[union-attr, arg-type]
+    return TextEncoder(tower, int(tower.config.hidden_size), cfg)
 
 
 def _dropouts(cfg: TowersConfig) -> dict[str, float]:

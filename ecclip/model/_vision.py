@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -44,22 +45,19 @@ class ImageEncoder(nn.Module):
 def build_image_encoder(cfg: TowersConfig, *, weights: bool = True) -> ImageEncoder:
     """Return the image encoder of a configuration; ``weights=False`` leaves it random, to be loaded over."""
     kind, _ = split_source(cfg.vision_weights)
+    pretrained = weights and kind == "hub"
     try:
-        tower = timm.create_model(
-            cfg.vision, pretrained=weights and kind == "hub", drop_path_rate=cfg.drop_path or None
-        )
+        tower: Any = timm.create_model(cfg.vision, pretrained=pretrained, drop_path_rate=cfg.drop_path or None)
     except (RuntimeError, TypeError) as error:
         raise ModelError("timm cannot build the vision tower", value=cfg.vision, limit=str(error)) from error
     if weights and kind in ("package", "path"):
         _load_weights(tower, cfg.vision_weights)
     tower.reset_classifier(0)
-    tower = tower.to(memory_format=torch.channels_last)
-    mean, std = _SCALES.get(cfg.vision_weights, (None, None))
-    if mean is None or std is None:
-        mean, std = (tuple(255.0 * value for value in tower.default_cfg[name]) for name in ("mean", "std"))
-    return ImageEncoder(
-        tower, tower.num_features if not hasattr(tower, "head_hidden_size") else tower.head_hidden_size, cfg, mean, std
-    )
+    width = int(getattr(tower, "head_hidden_size", tower.num_features))
+    mean, std = _SCALES.get(cfg.vision_weights) or [
+        [255.0 * value for value in tower.default_cfg[name]] for name in ("mean", "std")
+    ]
+    return ImageEncoder(tower.to(memory_format=torch.channels_last), width, cfg, mean, std)
 
 
 def _load_weights(tower: nn.Module, source: str) -> None:
