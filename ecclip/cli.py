@@ -167,6 +167,14 @@ def status() -> None:
 
 
 @app.command()
+def parameters() -> None:
+    """Print every parameter of every stage and every setting of the machine (docs/parameters.md)."""
+    from ecclip.parameters import page
+
+    typer.echo(page(), nl=False)
+
+
+@app.command()
 def ask(
     title: Annotated[str, typer.Option(help="The listing's title")] = "",
     image: Annotated[Path | None, typer.Option(help="The listing's photo", exists=True, dir_okay=False)] = None,

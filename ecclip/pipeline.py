@@ -98,6 +98,13 @@ STEPS: dict[str, Step] = {
     ),
 }
 
+# sections of params.yaml that are no stage's: the sample's, and those of the steps with side effects
+OTHER_SECTIONS = {
+    "sample": "ecclip.sample:SampleConfig",
+    "gate": "ecclip.registry:GateConfig",
+    "deploy": "ecclip.serving:DeployConfig",
+}
+
 
 def work_path(template: str, night: str) -> Path:
     """Return the absolute path of a template such as ``snapshots/{night}`` for a night of this workspace."""
@@ -126,16 +133,25 @@ def run_stage(name: str, night: str) -> Report:
     return typing.cast(Report, report)
 
 
+def stage_model(name: str) -> type[StageConfig]:
+    """Return the configuration class of a stage, or of one of the other sections of params.yaml."""
+    if name in OTHER_SECTIONS:
+        return typing.cast(type[StageConfig], _load(OTHER_SECTIONS[name]))
+    return typing.cast(type[StageConfig], typing.get_type_hints(_function(STEPS[name]))["cfg"])
+
+
 def stage_config(name: str, params: Path | None = None) -> StageConfig:
     """Return the validated section of params.yaml that belongs to a stage (missing section: the defaults)."""
     path = params or settings().workspace / "params.yaml"
     sections = yaml.safe_load(path.read_text()) or {}
-    unknown = sorted(set(sections) - set(STEPS) - {"sample", "gate", "deploy"})
+    known = [*STEPS, *OTHER_SECTIONS]
+    unknown = sorted(set(sections) - set(known))
     if unknown:
-        raise ConfigError("params.yaml has a section that no stage reads", value=", ".join(unknown), limit=", ".join(STEPS))
-    model = typing.get_type_hints(_function(STEPS[name]))["cfg"]
+        raise ConfigError(
+            "params.yaml has a section that nothing reads", value=", ".join(unknown), limit=", ".join(known)
+        )
     try:
-        return typing.cast(StageConfig, model.model_validate(sections.get(name) or {}))
+        return stage_model(name).model_validate(sections.get(name) or {})
     except ValueError as error:
         raise ConfigError(f"params.yaml, section {name}", value=str(error), next_step=f"edit {path}") from error
 
@@ -143,7 +159,8 @@ def stage_config(name: str, params: Path | None = None) -> StageConfig:
 def nights() -> list[dict[str, str]]:
     """Return the nights of this workspace, oldest first: ``{"night": ..., "previous": ...}``."""
     path = settings().work / "nights.yaml"
-    return list(yaml.safe_load(path.read_text())["nights"]) if path.is_file() else []
+    known = yaml.safe_load(path.read_text())["nights"] if path.is_file() else {}
+    return [{"night": night, "previous": known[night]["previous"]} for night in sorted(known)]
 
 
 def previous_of(night: str) -> str | None:
@@ -162,8 +179,9 @@ def add_night(night: str) -> None:
         return
     published = [path.name for path in (settings().work / "snapshots").glob("[0-9]*") if path.name < night]
     entries = [*known, {"night": night, "previous": max(published, default=NO_NIGHT)}]
-    payload = {"nights": sorted(entries, key=lambda entry: entry["night"])}
-    write_atomic(settings().work / "nights.yaml", yaml.safe_dump(payload))
+    # keyed by night: dvc.yaml names its stages after the keys (ingest@2026-11-01)
+    table = {entry["night"]: {"previous": entry["previous"]} for entry in entries}
+    write_atomic(settings().work / "nights.yaml", yaml.safe_dump({"nights": table}))
 
 
 def prepare_workspace() -> None:
@@ -172,9 +190,13 @@ def prepare_workspace() -> None:
     if not (empty / "EMPTY").is_file():
         write_atomic(empty / "EMPTY", "stands for the missing previous night\n")
     if not (settings().work / "nights.yaml").is_file():
-        write_atomic(settings().work / "nights.yaml", yaml.safe_dump({"nights": []}))
+        write_atomic(settings().work / "nights.yaml", yaml.safe_dump({"nights": {}}))
 
 
 def _function(step: Step) -> Any:
-    module, name = step.function.split(":")
-    return getattr(importlib.import_module(module), name)
+    return _load(step.function)
+
+
+def _load(name: str) -> Any:
+    module, attribute = name.split(":")
+    return getattr(importlib.import_module(module), attribute)

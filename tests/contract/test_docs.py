@@ -1,0 +1,48 @@
+"""The docs say what the code does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ecclip.cli import app
+from ecclip.core import StageConfig
+from ecclip.parameters import page
+from ecclip.pipeline import STEPS, stage_model
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_page_of_parameters_is_what_the_code_has() -> None:
+    assert (ROOT / "docs" / "parameters.md").read_text() == page()
+
+
+@pytest.mark.parametrize("name", list(STEPS))
+def test_every_parameter_says_what_it_means(name: str) -> None:
+    model: type[StageConfig] = stage_model(name)
+    assert [field for field, info in model.model_fields.items() if not info.description] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_make_target_and_file_that_a_page_names_exists(path: Path) -> None:
+    text = path.read_text()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {name for name in re.findall(r"`?\bmake ([a-z-]+)\b", text) if name not in targets} - {"both", "sure"} == set()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if not link.startswith("http")]
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_every_command_that_a_page_names_can_be_called(path: Path) -> None:
+    for line in re.findall(r"^\s*(?:work/env/main/bin/)?ecclip ([a-z][^#\n|`]*)", path.read_text(), re.MULTILINE):
+        words = []
+        for word in line.split():
+            if not re.fullmatch(r"[a-z][a-z-]*", word):
+                break
+            words.append(word)
+        results = [CliRunner().invoke(app, [*words[:count], "--help"]).exit_code for count in range(len(words), 0, -1)]
+        assert 0 in results, line
