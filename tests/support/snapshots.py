@@ -132,7 +132,7 @@ def _rows(listings: int, chance: random.Random, seed: int) -> tuple[list[dict[st
         }
         size = min(chance.randrange(1, 5), listings - len(rows))
         first = len(rows)
-        rows.extend(_row(len(rows) + offset, product, chance) for offset in range(size))
+        rows.extend([_row(first + offset, product, chance) for offset in range(size)])
         for left, right in zip(rows[first:-1], rows[first + 1 :], strict=True):
             edges.append(
                 {"left": left["listing_id"], "right": right["listing_id"], "evidence": "catalog_id", "weight": 1.0}

@@ -19,7 +19,7 @@ def test_a_snapshot_is_complete_and_its_bytes_repeat(tmp_path: Path) -> None:
     table = pq.read_table(one / "listings")
     assert table.schema.names == LISTINGS_SCHEMA.names
     rows = table.to_pylist()
-    assert len(rows) == 120
+    assert [row["listing_id"] for row in rows] == [f"l{number:06d}" for number in range(120)]
     assert {row["split"] for row in rows} == {"train", "validation", "test"}
     for split in ("train", "validation", "test"):
         assert len({tuple(row["category"]) for row in rows if row["split"] == split}) == 6
