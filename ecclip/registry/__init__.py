@@ -1,1 +1,33 @@
-"""..."""
+"""A bundle becomes a registered version: run, tags, gate verdict, alias, data version; nothing without a reason.
+
+Built on MLflow (runs, model versions, aliases) and DVC (data versions). MLflow is imported when first needed.
+"""
+
+from ecclip.registry._dvc import dvc_version, record_version
+from ecclip.registry._gate import GateConfig, MetricGate, Verdict, judge
+from ecclip.registry._promote import set_champion
+from ecclip.registry._register import Registered, register
+from ecclip.registry._start import StartConfig, start
+from ecclip.registry._trace import trace, trace_back
+from ecclip.registry._versions import ModelRef, champion, lineage_of, model_version, version_of
+
+__all__ = [
+    "GateConfig",
+    "MetricGate",
+    "ModelRef",
+    "Registered",
+    "StartConfig",
+    "Verdict",
+    "champion",
+    "dvc_version",
+    "judge",
+    "lineage_of",
+    "model_version",
+    "record_version",
+    "register",
+    "set_champion",
+    "start",
+    "trace",
+    "trace_back",
+    "version_of",
+]

@@ -1,0 +1,126 @@
+"""What the registry reads from a bundle, and the store that keeps bundles by their digest."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecclip.atomic import MANIFEST
+from ecclip.core import IntegrityError, digest_of, read_manifest, replace_folder, settings, verify_folder
+from ecclip.registry._locks import locked
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleFacts:
+    """What a registered version tells about its bundle."""
+
+    digest: str
+    night: str
+    snapshot_digest: str
+    git_commit: str
+    metrics: dict[str, float]
+    rows: dict[str, Any]
+    params: dict[str, str]
+    labels: dict[str, int]
+    embedding_dim: int | None
+    files: dict[str, int]
+
+
+def keep_bundle(bundle: Path) -> Path:
+    """Copy a bundle to ``work/bundles/<digest>`` and return that folder; a sound copy that is there stays.
+
+    Raises:
+        IntegrityError: a file of the bundle is not what its manifest says.
+    """
+    verify_folder(bundle)
+    digest = digest_of(bundle)
+    store = settings().work / "bundles"
+    target = store / digest
+    with locked(store / f".{digest}.lock", f"bundle {digest[:16]}"):
+        for leftover in (*store.glob(f".{digest}.tmp-*"), *store.glob(f".{digest}.old-*")):
+            shutil.rmtree(leftover)
+        if target.is_dir() and _sound(target, digest):
+            return target
+        temporary = store / f".{digest}.tmp-{os.getpid()}"
+        shutil.copytree(bundle, temporary)
+        if not _sound(temporary, digest):
+            shutil.rmtree(temporary)
+            raise IntegrityError("the bundle changed while it was copied", value=bundle, limit=digest)
+        replace_folder(temporary, target)
+    return target
+
+
+def read_facts(bundle: Path, night: str) -> BundleFacts:
+    """Return the facts of a bundle; what an optional part does not tell stays empty.
+
+    Raises:
+        IntegrityError: bundle.json or report.json cannot be read.
+    """
+    manifest = read_manifest(bundle)
+    if manifest is None:
+        raise IntegrityError("the bundle has no manifest", value=bundle, next_step=f"ecclip run export --night {night}")
+    description, report = _json(bundle / "bundle.json"), _json(bundle / "report.json")
+    lineage = description.get("lineage") or {}
+    return BundleFacts(
+        digest=digest_of(bundle),
+        night=night,
+        snapshot_digest=manifest.inputs.get("snapshot") or str(lineage.get("snapshot", "")),
+        git_commit=str(lineage.get("git_commit") or ""),
+        metrics={name: float(value) for name, value in (report.get("metrics") or {}).items()},
+        rows=report.get("rows") or {},
+        params=_params(manifest.stage, manifest.config) | _neighbour_params(bundle, manifest.inputs),
+        labels=_label_counts(bundle),
+        embedding_dim=_heads(bundle).get("dim"),
+        files={name: entry.bytes for name, entry in manifest.files.items()},
+    )
+
+
+def _sound(folder: Path, digest: str) -> bool:
+    try:
+        verify_folder(folder)
+    except IntegrityError:
+        return False
+    return digest_of(folder) == digest
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise IntegrityError("a file of the bundle cannot be read", value=path, next_step="run export again") from error
+    if not isinstance(value, dict):
+        raise IntegrityError("a file of the bundle is not a JSON object", value=path)
+    return value
+
+
+def _params(stage: str, config: dict[str, Any]) -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in config.items():
+        if isinstance(value, dict) and value:
+            flat |= _params(f"{stage}.{name}", value)
+        else:
+            flat[f"{stage}.{name}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return flat
+
+
+def _neighbour_params(bundle: Path, inputs: dict[str, str]) -> dict[str, str]:
+    """Return the parameters of the stages whose outputs, proven by digest, went into the bundle."""
+    found: dict[str, str] = {}
+    for sibling in sorted(bundle.parent.iterdir()):
+        if (sibling / MANIFEST).is_file() and digest_of(sibling) in inputs.values():
+            manifest = read_manifest(sibling)
+            found |= {} if manifest is None else _params(manifest.stage, manifest.config)
+    return found
+
+
+def _heads(bundle: Path) -> dict[str, Any]:
+    path = bundle / "heads" / "heads.json"
+    return _json(path) if path.is_file() else {}
+
+
+def _label_counts(bundle: Path) -> dict[str, int]:
+    return {task["name"]: len(task["labels"]) for task in _heads(bundle).get("tasks", [])}

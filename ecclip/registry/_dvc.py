@@ -1,0 +1,80 @@
+"""DVC records what the stages of a night left, whoever ran them, and gives it a version."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+import yaml
+
+from ecclip.core import ConfigError, ServiceError, get_logger, parse_night, settings
+
+_BUSY = ("Unable to acquire lock", "is busy, it is being blocked", "Lock acquisition", "rwlock")
+_WAIT_S = 180.0
+_POLL_S = 0.5
+
+
+def record_version(night: str, stages: Sequence[str], wait_s: float = _WAIT_S) -> str:
+    """Record the outputs of ``stages`` in dvc.lock and DVC's cache; return the version of the night's snapshot.
+
+    After it ``dvc repro`` finds nothing to do for them. The stages of other nights are left alone. The version is
+    the md5 of the snapshot folder in dvc.lock, empty as long as ``publish`` is not recorded.
+
+    Raises:
+        ConfigError: the workspace is no DVC workspace, or it has no such stage or night.
+        ServiceError: another DVC process held its lock for ``wait_s`` seconds, or an output is missing.
+    """
+    root = settings().workspace.resolve()
+    if not (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
+        raise ConfigError("the workspace is no DVC workspace", value=root, next_step="run it in a clone of the project")
+    targets = [f"{stage}@{parse_night(night)}" for stage in stages]
+    deadline = time.monotonic() + wait_s
+    while True:
+        # relinking swaps the stage's files for read-only hard links into the cache: no second copy on disk
+        result = _dvc("commit", "--force", *targets)
+        if result.returncode == 0:
+            break
+        message = result.stderr.strip()
+        if not any(sign in message for sign in _BUSY):
+            raise ServiceError("dvc could not record the night", value=message, next_step=f"dvc status {targets[0]}")
+        if time.monotonic() >= deadline:
+            raise ServiceError(
+                "another DVC process holds the lock of the workspace",
+                value=message.splitlines()[0],
+                limit=f"{wait_s:g} s",
+                next_step=f"wait for it or end it, then run again; the lock is {root / '.dvc' / 'tmp' / 'lock'}",
+            )
+        get_logger().info("waiting for another DVC process", left_s=round(deadline - time.monotonic(), 1))
+        time.sleep(_POLL_S)
+    return dvc_version(night)
+
+
+def dvc_version(night: str) -> str:
+    """Return the md5 of the night's snapshot in dvc.lock, or an empty string when DVC has not recorded it."""
+    path = settings().workspace.resolve() / "dvc.lock"
+    if not path.is_file():
+        return ""
+    recorded = (yaml.safe_load(path.read_text()) or {}).get("stages") or {}
+    outputs = recorded.get(f"publish@{parse_night(night)}", {}).get("outs") or [{}]
+    return str(outputs[0].get("md5", ""))
+
+
+def _dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
+    work = settings().work
+    environment = {
+        **os.environ,
+        "DVC_SITE_CACHE_DIR": str(work / "dvc" / "site"),
+        "DVC_NO_ANALYTICS": "1",
+        "NO_COLOR": "1",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=settings().workspace.resolve(),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
