@@ -95,11 +95,13 @@ def probabilities(logits: np.ndarray, kind: str) -> np.ndarray:
     return shares
 
 
-def confidence(scores: np.ndarray, kind: str) -> float:
-    """Return the probability of the answer that is given: the best class, or yes/no at one half."""
+def confidence(scores: np.ndarray, kind: str) -> np.ndarray:
+    """Return [...] of ``scores`` [..., C]: the probability of the answer, the best class or yes/no at one half."""
     if kind == "sigmoid":
-        return float(max(scores[0], 1.0 - scores[0]))
-    return float(scores.max())
+        yes = scores[..., 0]
+        return np.maximum(yes, 1.0 - yes)
+    result: np.ndarray = scores.max(axis=-1)
+    return result
 
 
 def best(scores: np.ndarray, k: int) -> list[int]:

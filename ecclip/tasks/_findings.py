@@ -1,0 +1,37 @@
+"""What an evaluation found, and what it could not find out and why."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA = "ecclip.report/1"
+
+
+@dataclass
+class Findings:
+    """Metrics by name ``<task>/<modality>/<metric>``, their intervals, slices, rows and reasons for gaps."""
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    slices: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def add(self, name: str, value: float, interval: tuple[float, float] | None = None) -> None:
+        """Keep a metric; one that is not a number is missing, never zero."""
+        if not math.isfinite(value):
+            self.lack(name, "not defined on these rows")
+            return
+        self.metrics[name] = round(float(value), 6)
+        if interval is not None and all(map(math.isfinite, interval)):
+            self.intervals[name] = [round(edge, 6) for edge in interval]
+
+    def lack(self, name: str, reason: str) -> None:
+        """Say why a metric, or a whole task, is not there."""
+        self.missing[name] = reason
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of report.json."""
+        return {"schema": SCHEMA, **vars(self)}

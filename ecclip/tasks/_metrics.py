@@ -1,0 +1,126 @@
+"""Measures of answers: pure functions of arrays, one row an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import average_precision_score
+
+from ecclip.tasks.decision import NEVER_AUTO
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bar of a reliability diagram: answers with scores in [low, high)."""
+
+    low: float
+    high: float
+    rows: int
+    confidence: float
+    accuracy: float
+
+
+def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int) -> list[Bin]:
+    """Return the occupied ones of ``bins`` equal bins of [0, 1]; a score of 1 belongs to the last."""
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    found = []
+    for number in range(bins):
+        inside = place == number
+        if inside.any():
+            found.append(
+                Bin(
+                    low=number / bins,
+                    high=(number + 1) / bins,
+                    rows=int(inside.sum()),
+                    confidence=float(confidence[inside].mean()),
+                    accuracy=float(correct[inside].mean()),
+                )
+            )
+    return found
+
+
+def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
+    """Return the expected calibration error: the mean gap of accuracy and score over the bins, weighted by rows.
+
+    Naeini, Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning, AAAI 2015.
+    """
+    gaps = [entry.rows * abs(entry.accuracy - entry.confidence) for entry in reliability(confidence, correct, bins)]
+    return float(sum(gaps) / len(confidence))
+
+
+def threshold_at(
+    scores: np.ndarray, correct: np.ndarray, precision: float, min_rows: int, weights: np.ndarray | None = None
+) -> float:
+    """Return the smallest score at and above which the answers are right with at least ``precision``.
+
+    ``weights`` count some answers more. Fails closed: 2.0, above every score, when no score with at least
+    ``min_rows`` answers will do.
+    """
+    if len(scores) < max(min_rows, 1):
+        return NEVER_AUTO
+    order = np.argsort(-scores, kind="stable")
+    weight = np.ones(len(scores)) if weights is None else weights[order]
+    reached = np.cumsum(correct[order] * weight) / np.cumsum(weight)
+    last_of_score = np.append(scores[order][1:] != scores[order][:-1], True)  # equal scores are decided together
+    enough = np.arange(1, len(scores) + 1) >= min_rows
+    good = np.flatnonzero((reached >= precision) & last_of_score & enough)
+    return float(scores[order][good[-1]]) if len(good) else NEVER_AUTO
+
+
+def macro_f1(truth: np.ndarray, answer: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the mean F1 over the classes that occur in ``truth``; both hold class numbers, -1 for no such class."""
+    weight = np.ones(len(truth)) if weights is None else weights
+    shift, size = 1, int(max(truth.max(), answer.max())) + 2
+    hits = np.bincount((truth + shift)[truth == answer], weight[truth == answer], size)
+    support = np.bincount(truth + shift, weight, size)
+    given = np.bincount(answer + shift, weight, size)
+    occurring = support > 0
+    return float((2 * hits[occurring] / (support + given)[occurring]).mean())
+
+
+def average_precision(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the area under the precision-recall steps of yes/no ``truth`` [N]; NaN where no truth is yes."""
+    if not (truth if weights is None else truth * weights).any():
+        return float("nan")
+    return float(average_precision_score(truth, scores, sample_weight=weights))
+
+
+def recall_at(truth: np.ndarray, scores: np.ndarray, precision: float) -> float:
+    """Return the largest share of the yes rows found at a threshold whose precision is at least ``precision``."""
+    threshold = threshold_at(scores, truth, precision, min_rows=1)
+    return float((truth * (scores >= threshold)).sum() / truth.sum())
+
+
+class Bootstrap:
+    """95 % intervals by resampling whole groups, because listings of one product are not independent."""
+
+    def __init__(self, groups: np.ndarray, rounds: int, seed: int) -> None:
+        self._place = np.unique(groups, return_inverse=True)[1]
+        count = int(self._place.max()) + 1 if len(groups) else 0
+        draws = np.random.default_rng(seed).integers(0, max(count, 1), (rounds, count))
+        self._times = np.stack([np.bincount(draw, minlength=count) for draw in draws]).astype(np.float64)
+
+    def ratio(self, numerator: np.ndarray, denominator: np.ndarray) -> tuple[float, float]:
+        """Return the interval of sum(numerator) / sum(denominator) over rows."""
+        groups = self._times.shape[1]
+        above = self._times @ np.bincount(self._place, numerator, groups)
+        below = self._times @ np.bincount(self._place, denominator, groups)
+        return _interval(above[below > 0] / below[below > 0])
+
+    def mean(self, values: np.ndarray) -> tuple[float, float]:
+        """Return the interval of the mean of ``values`` [N]."""
+        return self.ratio(np.asarray(values, dtype=np.float64), np.ones(len(values)))
+
+    def weighted(self, measure: Callable[..., float], *columns: np.ndarray) -> tuple[float, float]:
+        """Return the interval of ``measure(*columns, weights)`` where ``weights`` counts how often a row is drawn."""
+        values = np.array([measure(*columns, times[self._place]) for times in self._times])
+        return _interval(values[np.isfinite(values)])
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    if len(values) == 0:
+        return (float("nan"), float("nan"))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return (float(low), float(high))

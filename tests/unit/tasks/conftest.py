@@ -1,0 +1,92 @@
+"""A small snapshot and embeddings that know a little of it: no towers are run in this room's tests."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+DIM = 32
+
+
+def _support() -> ModuleType:
+    path = Path(__file__).parents[2] / "support" / "snapshots.py"
+    spec = importlib.util.spec_from_file_location("ecclip_test_snapshots", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_embeddings(snapshot: Path, folder: Path, noise: float = 0.5, dim: int = DIM, seed: int = 0) -> Path:
+    """Write embeddings whose direction is the sum of category, colour, material and group, and noise."""
+    columns = ["listing_id", "category", "attributes", "group_id", "image_sha256", "title"]
+    rows = pq.read_table(snapshot / "listings", columns=columns).sort_by("listing_id").to_pylist()
+    chance = np.random.default_rng(seed)
+    known: dict[str, np.ndarray] = {}
+
+    def direction(*names: str) -> np.ndarray:
+        vector = np.zeros(dim)
+        for name in names:
+            vector += known.setdefault(name, chance.normal(size=dim) / np.sqrt(dim))
+        vector = vector + noise * chance.normal(size=dim) / np.sqrt(dim)
+        return vector / np.linalg.norm(vector)
+
+    image, text = [], []
+    for row in rows:
+        names = ["/".join(row["category"] or ()), *(f"{k}={v}" for k, v in row["attributes"] or ()), row["group_id"]]
+        image.append(None if row["image_sha256"] is None else direction(*names).astype(np.float32).tolist())
+        text.append(direction(*("text " + name for name in names)).astype(np.float32).tolist())
+    kind = pa.list_(pa.float32(), dim)
+    table = pa.table(
+        {
+            "listing_id": pa.array([row["listing_id"] for row in rows]),
+            "image_embedding": pa.array(image, kind),
+            "text_embedding": pa.array(text, kind),
+        }
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, folder / "part-00000.parquet", store_schema=False)
+    return folder
+
+
+def change_listings(snapshot: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Rewrite the fixture's listings after ``change`` has worked on every row."""
+    path = snapshot / "listings" / "part-00000.parquet"
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    for row in rows:
+        change(row)
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
+
+
+@pytest.fixture(scope="session")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _support().write_snapshot(tmp_path_factory.mktemp("snapshot") / "2026-01-01", listings=600)
+
+
+@pytest.fixture(scope="session")
+def embedded(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_embeddings(snapshot, tmp_path_factory.mktemp("embedded"))
+
+
+@pytest.fixture
+def make_snapshot(tmp_path: Path) -> Callable[..., Path]:
+    """Return a maker of a snapshot and its embeddings: ``(listings, change=None) -> folder`` (embeddings beside)."""
+
+    def make(listings: int, change: Callable[[dict[str, Any]], None] | None = None) -> Path:
+        folder = _support().write_snapshot(tmp_path / "snapshot", listings=listings)
+        if change is not None:
+            change_listings(folder, change)
+        write_embeddings(folder, tmp_path / "embedded")
+        return folder
+
+    return make
