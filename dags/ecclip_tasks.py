@@ -19,9 +19,7 @@ CHAMPION = Asset("champion")
 
 FIRST_NIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 NIGHT_PARAM = {
-    "night": Param(
-        None, type=["null", "string"], format="date", description="the night (ISO date); empty: the run's own"
-    )
+    "night": Param(None, type=["null", "string"], format="date", description="the night (ISO date); empty: the run's")
 }
 DEFAULTS: dict[str, Any] = {
     "owner": "ecclip",
@@ -85,7 +83,7 @@ def night_task(name: str, call: Callable[[str], Any], *, outlet: Asset | None = 
     A refused gate, a broken contract or a wrong setting fails at once; anything else is tried again.
     """
 
-    @task(task_id=name, outlets=[outlet] if outlet else [], **operator)
+    @task(task_id=name, outlets=[outlet] if outlet else [], multiple_outputs=False, **operator)
     def run() -> dict[str, Any]:
         context = get_current_context()
         # before the first settings() of the work itself: the parsing of this file has read them already

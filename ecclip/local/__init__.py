@@ -1,1 +1,18 @@
-"""..."""
+"""The processes of one machine: Airflow, MLflow and Triton as supervised services, and the demo that uses them."""
+
+from ecclip.local._demo import demo
+from ecclip.local._nights import own_night, sample_config, sample_nights
+from ecclip.local._services import airflow_api, down, start_services, status, stop_services, up
+
+__all__ = [
+    "airflow_api",
+    "demo",
+    "down",
+    "own_night",
+    "sample_config",
+    "sample_nights",
+    "start_services",
+    "status",
+    "stop_services",
+    "up",
+]

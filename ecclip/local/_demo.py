@@ -1,0 +1,113 @@
+"""The main job on one machine: nights from dump to answers, through Airflow and Triton."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+
+from ecclip.core import ConfigError, settings
+from ecclip.local._follow import NightView, close_interrupted, run_night
+from ecclip.local._nights import own_night, sample_nights
+from ecclip.local._services import AIRFLOW, TRITON, airflow_api, start_services, stop_services
+from ecclip.local._show import NightDisplay, print_summary
+
+_SERVICES = (AIRFLOW, TRITON)
+
+
+def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -> list[NightView]:
+    """Bring nights from dump to answers: sample nights, or one night of your own dump with its mapping.
+
+    Uses the services of ``up`` where they run; else starts Airflow and Triton and stops them again, also after an
+    error or Ctrl-C. A night that was run before is run again: its unchanged stages say so.
+
+    Raises:
+        ConfigError: only one of dump and mapping is given.
+        ServiceError: a service did not come up, or a task failed; the message names its log.
+    """
+    if (dump is None) != (mapping is None):
+        raise ConfigError(
+            "a dump of your own needs its mapping, and a mapping its dump", next_step="see docs/mapping.md"
+        )
+    began, console = time.monotonic(), Console()
+    with _signals_raise():
+        todo = own_night(console, dump, mapping) if dump and mapping else sample_nights(console, nights)
+        with _services(console):
+            views = _run_all(console, todo)
+            print_summary(console, views)
+            _answers(console, todo[-1])
+    _next_steps(console, todo[-1], views)
+    console.print(f"done in {time.monotonic() - began:.0f} s", highlight=False)
+    return views
+
+
+@contextmanager
+def _services(console: Console) -> Iterator[None]:
+    running = start_services(_SERVICES)
+    try:
+        for name, address in running.addresses.items():
+            known = "started" if name in running.started else "was running"
+            console.print(f"{name}: {address} ({known})", highlight=False)
+        if AIRFLOW in running.started:
+            for run in close_interrupted(airflow_api()):
+                console.print(f"closed a run that was interrupted: {run}", highlight=False)
+        yield
+    finally:
+        if running.started:
+            console.print(f"stopping {', '.join(running.started)}", highlight=False)
+            stop_services(running.started)
+
+
+def _run_all(console: Console, nights: list[str]) -> list[NightView]:
+    views = []
+    for number, night in enumerate(nights, start=1):
+        console.rule(f"night {night} ({number} of {len(nights)})", align="left")
+        with NightDisplay(console) as display:
+            views.append(run_night(airflow_api(), night, display.show))
+    return views
+
+
+def _answers(console: Console, night: str) -> None:
+    from ecclip.local._answers import show_answers
+    from ecclip.local._triton import triton_address
+
+    address = triton_address()
+    if address is None:
+        raise ConfigError("Triton does not run", next_step="see work/logs/triton.log")
+    show_answers(console, address, night)
+
+
+def _next_steps(console: Console, night: str, views: list[NightView]) -> None:
+    work = settings().work
+    promoted = views[-1].tasks.get(("deploy_bundle", "promote"))
+    lineage = str((promoted.facts.get("digest") or "") if promoted else "")[:16] or "<lineage id>"
+    shop = "" if work.parent == work.parent.cwd() else f"ECCLIP_WORKSPACE={work.parent} "
+    lines = [
+        ("the model's report", f"{work}/nights/{night}/evaluate/report.html"),
+        ("the data's checks", f"{work}/nights/{night}/check/data_docs/index.html"),
+        ("the snapshot", f"{work}/snapshots/{night}"),
+        ("where an answer comes from", f"{shop}work/env/main/bin/ecclip registry trace {lineage}"),
+        ("Airflow, MLflow and Triton", f"{shop}make up"),
+    ]
+    console.rule("look further", align="left")
+    for what, where in lines:
+        console.print(f"{what:<28} {where}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind like Ctrl-C, so that services are stopped."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,62 @@
+"""The dumps that a demo runs on: the sample's nights, or one night of a shop's own dump in a workspace of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import cast
+
+from rich.console import Console
+
+from ecclip.core import now, settings, write_atomic
+from ecclip.pipeline import stage_config
+from ecclip.sample import SampleConfig, generate
+
+
+def sample_config(nights: int | None = None, listings: int | None = None, seed: int | None = None) -> SampleConfig:
+    """Return the section ``sample`` of params.yaml with what is given in place of what it says."""
+    cfg = cast(SampleConfig, stage_config("sample"))
+    options = {"nights": nights, "listings": listings, "seed": seed}
+    given = {key: value for key, value in options.items() if value is not None}
+    return SampleConfig.model_validate(cfg.model_dump() | given)
+
+
+def sample_nights(console: Console, nights: int) -> list[str]:
+    """Make the sample dump, as far as it is not there, and return its nights."""
+    console.print(f"sample dump: {nights} nights below {settings().work / 'dumps'}", highlight=False)
+    return [path.name for path in generate(sample_config(nights=nights), settings().work)]
+
+
+def own_night(console: Console, dump: str, mapping: str) -> list[str]:
+    """Bring a shop's own dump into the dump contract as tonight's, in a workspace of its own below work/shops/.
+
+    Another shop's nights are no baseline: in one workspace its drift check and its gate would compare the two.
+    """
+    from ecclip.catalog import map_dump
+
+    source = dump if "://" in dump else str(Path(dump).resolve())
+    mapping = str(Path(mapping).resolve()) if Path(mapping).is_file() else mapping
+    _enter_workspace(re.sub(r"[^A-Za-z0-9_-]+", "_", Path(mapping).stem))
+    night = now().date().isoformat()
+    console.print(f"{source} -> {settings().work / 'dumps' / night}", highlight=False, soft_wrap=True)
+    map_dump(mapping, source, settings().work / "dumps" / night, night, None)
+    return [night]
+
+
+def _enter_workspace(name: str) -> None:
+    """Make a workspace with the project's code, DAGs and parameters but its own data, and go on in it."""
+    home, tools = settings().workspace.resolve(), settings().work / "env"
+    shop = settings().work / "shops" / name
+    (shop / ".dvc").mkdir(parents=True, exist_ok=True)
+    for link in ("dags", "ecclip", "triton_models", "dvc.yaml", "params.yaml", ".dvcignore"):
+        if (home / link).exists() and not (shop / link).exists():
+            (shop / link).symlink_to(home / link)
+    if (home / ".dvc" / "config").is_file():
+        text = (home / ".dvc" / "config").read_text().replace("[core]", "[core]\n    no_scm = true")
+        write_atomic(shop / ".dvc" / "config", text)
+    (shop / "work").mkdir(exist_ok=True)
+    if tools.is_dir() and not (shop / "work" / "env").exists():
+        (shop / "work" / "env").symlink_to(tools)
+    os.environ["ECCLIP_WORKSPACE"] = str(shop)
+    settings.cache_clear()

@@ -1,0 +1,36 @@
+"""The embedded Triton as one of the local services."""
+
+from __future__ import annotations
+
+from ecclip.core import settings
+
+NAME = "triton"
+
+
+def start_triton() -> str:
+    """Start the embedded server, or find it running, and return its gRPC address.
+
+    It starts with an empty model repository too: before the first deployment it answers for no model.
+
+    Raises:
+        ServiceError: it does not come up.
+    """
+    from ecclip.serving import EmbeddedServer
+
+    return EmbeddedServer().start().address
+
+
+def stop_triton() -> bool:
+    """Stop the embedded server with its stubs; return whether it ran."""
+    from ecclip.serving import EmbeddedServer
+
+    return EmbeddedServer().stop()
+
+
+def triton_address() -> str | None:
+    """Return the gRPC address of the running server, or None."""
+    if settings().triton_address:
+        return settings().triton_address
+    from ecclip.serving import EmbeddedServer
+
+    return EmbeddedServer().address_if_running()
