@@ -1,0 +1,137 @@
+"""Towers and heads as ONNX graphs: exported, freed of what belongs to this machine, checked against torch."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecclip.core import ContractError, write_atomic
+
+if TYPE_CHECKING:
+    import torch
+
+OPSET = 18
+_OUTPUT = "ecclip_output"
+GRAPHS = {
+    "image_tower": (("pixels",), "embedding"),
+    "text_tower": (("ids", "mask"), "embedding"),
+    "heads": (("image_embedding", "text_embedding", "modality"), "logits"),
+}
+
+
+def export_graph(name: str, module: torch.nn.Module, example: tuple[torch.Tensor, ...], path: Path) -> None:
+    """Write ``module`` as ONNX with a dynamic batch; equal modules give equal bytes.
+
+    ``example`` has a batch of at least 2 (a batch of 1 would be taken for a constant).
+    """
+    import onnx
+    import torch
+
+    inputs, output = GRAPHS[name]
+    batch = torch.export.Dim("batch")
+    with _quiet():
+        program = torch.onnx.export(
+            module.eval(),
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=[_OUTPUT],
+            dynamic_shapes=tuple({0: batch} for _ in example),
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise ContractError("torch wrote no ONNX program", value=name)
+    model = program.model_proto
+    _strip(model)
+    _name_output(model.graph, output)
+    onnx.checker.check_model(model)
+    write_atomic(path, model.SerializeToString(deterministic=True))
+
+
+def run_graph(path: Path, feed: dict[str, np.ndarray]) -> np.ndarray:
+    """Return the only output of a graph, computed by onnxruntime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    result: np.ndarray = session.run(None, feed)[0]
+    return result
+
+
+def check_graph(name: str, path: Path, feed: dict[str, np.ndarray], expected: np.ndarray, tolerance: float) -> float:
+    """Return the largest difference to ``expected`` as the next power of ten above it.
+
+    Raises:
+        ContractError: it is above ``tolerance``, or not a number.
+    """
+    difference = float(np.abs(run_graph(path, feed) - expected).max())
+    if not difference <= tolerance:
+        raise ContractError(
+            "the ONNX graph does not answer as torch does", value=f"{name}: {difference}", limit=tolerance
+        )
+    # a bound, not the figure itself: the last bits may differ between runs and would change the bundle's digest
+    return float(10.0 ** math.ceil(math.log10(max(difference, 1e-9))))
+
+
+def _name_output(graph: Any, output: str) -> None:
+    """Give the graph's output its name; the exporter would give it to an inner value of that name as well."""
+    names = {output: f"{output}_inner", _OUTPUT: output}
+    for node in graph.node:
+        for values in (node.input, node.output):
+            for index, value in enumerate(values):
+                values[index] = names.get(value, value)
+    for value in (*graph.output, *graph.value_info, *graph.initializer):
+        value.name = names.get(value.name, value.name)
+
+
+def _strip(model: Any) -> None:
+    """Remove what names this machine: stack traces, doc strings, metadata."""
+    model.doc_string = ""
+    del model.metadata_props[:]
+    for graph in (model.graph, *model.functions):
+        _strip_graph(graph)
+
+
+def _strip_graph(graph: Any) -> None:
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    values = [
+        getattr(graph, field)
+        for field in ("node", "input", "output", "value_info", "initializer")
+        if hasattr(graph, field)
+    ]
+    for value in (one for group in values for one in group):
+        if isinstance(value, str):
+            continue
+        value.doc_string = ""
+        del value.metadata_props[:]
+        for attribute in getattr(value, "attribute", ()):
+            for inner in (attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs:
+                _strip_graph(inner)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's progress text and its warnings about its own future out of logs and tests."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

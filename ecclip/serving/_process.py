@@ -1,0 +1,137 @@
+"""A server process that outlives its starter: spawned, recognised again, stopped, and nothing left of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+from ecclip.core import ServiceError, canonical_json, write_atomic
+
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+class Process(BaseModel):
+    """What is written down about a running server; pid and start time together name it beyond doubt."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    pid: int
+    started: float
+    address: str
+    metrics_address: str
+    shared_memory: str
+
+    def is_running(self) -> bool:
+        """Whether this very process (not a later one of the same pid) runs."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)  # if it was our child and is dead, let it go
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) < 1.0
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def spawn(command: list[str], environment: dict[str, str], log: Path) -> tuple[int, float]:
+    """Start a command in a session of its own, output appended to ``log``; return pid and start time."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    pid = os.posix_spawn(
+        command[0],
+        command,
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+        setsigmask=[],
+    )
+    return pid, psutil.Process(pid).create_time()
+
+
+def read_process(path: Path) -> Process | None:
+    """Return what is written down at ``path``, or None."""
+    try:
+        return Process.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def write_process(path: Path, process: Process) -> None:
+    """Write a process down."""
+    write_atomic(path, canonical_json(process.model_dump()))
+
+
+def end(process: Process, timeout_s: float) -> None:
+    """Ask a process to stop (SIGTERM), insist after ``timeout_s`` (SIGKILL), and clean up after it."""
+    if process.is_running():
+        os.kill(process.pid, signal.SIGTERM)
+        if not _gone(process, timeout_s):
+            os.kill(process.pid, signal.SIGKILL)
+            if not _gone(process, 10.0):
+                raise ServiceError("a process does not end", value=process.pid, limit="SIGKILL")
+    sweep(process)
+
+
+def sweep(process: Process) -> None:
+    """Remove what a dead server left: its orphaned children and its shared memory.
+
+    Children share the server's session, and every region's name starts with the prefix that the server was given.
+    """
+    if process.is_running():
+        return
+    orphans = [one for one in psutil.process_iter() if _belongs(one, process)]
+    for orphan in orphans:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            orphan.kill()
+    psutil.wait_procs(orphans, timeout=10.0)
+    for region in _SHARED_MEMORY.glob(f"{process.shared_memory}*"):
+        region.unlink(missing_ok=True)
+
+
+def remains(process: Process) -> list[str]:
+    """Return what is left of a server: processes of its session and shared memory."""
+    processes = [f"process {one.pid}" for one in psutil.process_iter() if _belongs(one, process)]
+    running = [f"process {process.pid}"] if process.is_running() else []
+    return running + processes + [str(region) for region in _SHARED_MEMORY.glob(f"{process.shared_memory}*")]
+
+
+def free_port(wanted: int | None = None) -> int:
+    """Return ``wanted`` if it is free on the loopback address, else a port that is."""
+    for port in ([wanted] if wanted else []) + [0]:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise ServiceError("there is no free port on 127.0.0.1")
+
+
+def _belongs(candidate: psutil.Process, process: Process) -> bool:
+    try:
+        if candidate.pid == process.pid or candidate.status() == psutil.STATUS_ZOMBIE:
+            return False
+        younger = candidate.create_time() >= process.started - 1.0
+        return younger and os.getsid(candidate.pid) == process.pid
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return False
+
+
+def _gone(process: Process, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while process.is_running():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

