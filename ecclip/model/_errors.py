@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class ModelError(Exception):
+class ModelError(ValueError):
     """A tower cannot be built, saved or loaded: what is wrong, the value, the limit, the next step."""
 
     def __init__(self, what: str, *, value: object = None, limit: object = None, next_step: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -13,7 +13,6 @@ from safetensors.torch import load, save
 from ecclip.atomic import canonical_json, write_atomic
 from ecclip.model._config import TowersConfig
 from ecclip.model._errors import ModelError
-from ecclip.model._sources import portable_source
 from ecclip.model._text import portable_config, text_encoder_from_config
 from ecclip.model._towers import Towers
 from ecclip.model._vision import build_image_encoder
@@ -25,13 +24,8 @@ DESCRIPTION, WEIGHTS, TOKENIZER = "towers.json", "towers.safetensors", "tokenize
 
 def save_towers(towers: Towers, folder: Path) -> None:
     """Write ``towers.json``, ``towers.safetensors`` and ``tokenizer.json``; equal towers give equal bytes."""
-    cfg = replace(
-        towers.cfg,
-        vision_weights=portable_source(towers.cfg.vision_weights),
-        text=portable_source(towers.cfg.text),
-        tokenizer=None if towers.cfg.tokenizer is None else portable_source(towers.cfg.tokenizer),
-    )
-    description = {"schema": SCHEMA, "config": asdict(cfg), "text_config": portable_config(towers.text_encoder)}
+    cfg = asdict(towers.cfg.portable())
+    description = {"schema": SCHEMA, "config": cfg, "text_config": portable_config(towers.text_encoder)}
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in towers.state_dict().items()}
     write_atomic(folder / WEIGHTS, save(state))
     write_atomic(folder / TOKENIZER, towers.tokenizer)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ecclip.model._config import TowersConfig
 from ecclip.model._text import TextEncoder, build_text_encoder, tokenizer_text
 from ecclip.model._vision import ImageEncoder, build_image_encoder
+from ecclip.model.preprocessing import Preprocessor
 
 MAX_LOGIT_SCALE = math.log(100.0)  # of CLIP (Radford et al. 2021, section 2.5)
 _INITIAL_LOGIT_SCALE = math.log(1.0 / 0.07)
@@ -47,6 +48,10 @@ class Towers(nn.Module):
     def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return image and text embeddings."""
         return self.encode_image(pixels), self.encode_text(ids, mask)
+
+    def preprocessor(self) -> Preprocessor:
+        """Return the preprocessing that belongs to these towers."""
+        return Preprocessor(self.cfg.image_size, self.cfg.max_tokens, self.tokenizer)
 
     def train(self, mode: bool = True) -> Towers:
         """Switch dropout and stochastic depth; batch normalisation stays in evaluation mode."""

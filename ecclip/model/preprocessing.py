@@ -24,12 +24,21 @@ class PreprocessingError(ValueError):
 
 
 class Preprocessor:
-    """Turns photos and titles into the arrays that the towers take."""
+    """Turns photos and titles into the arrays that the towers take.
+
+    Args:
+        image_size: side of the picture in pixels.
+        max_tokens: tokens of a text.
+        tokenizer_file: path of ``tokenizer.json``, or its content (which starts with a brace).
+    """
 
     def __init__(self, image_size: int, max_tokens: int, tokenizer_file: str | Path) -> None:
         self.image_size = image_size
         self.max_tokens = max_tokens
-        self._tokenizer = Tokenizer.from_str(Path(tokenizer_file).read_text(encoding="utf-8"))
+        content = str(tokenizer_file)
+        if not content.startswith("{"):
+            content = Path(content).read_text(encoding="utf-8")
+        self._tokenizer = Tokenizer.from_str(content)
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.no_padding()
         self._pad_id = self._tokenizer.token_to_id("[PAD]") or self._tokenizer.token_to_id("<pad>") or 0

@@ -1,1 +1,62 @@
-"""..."""
+"""The contrastive training engine: exact at any batch size, killable at any step.
+
+Imports with torch, timm, transformers, numpy, pyarrow and Pillow alone; the stages are in :mod:`ecclip.train.stages`.
+"""
+
+from ecclip.train._accumulate import Batch, accumulate_gradients
+from ecclip.train._checkpoint import Checkpoint, CheckpointStore
+from ecclip.train._config import AugmentConfig, Labels, OptimizerConfig, OrderConfig, TrainerConfig
+from ecclip.train._encode import encode_images, encode_texts
+from ecclip.train._errors import (
+    PREEMPTED_EXIT_CODE,
+    CheckpointError,
+    DivergedError,
+    PairsError,
+    Preempted,
+    TrainError,
+)
+from ecclip.train._loader import Loader
+from ecclip.train._loss import LossGradients, contrastive_gradients
+from ecclip.train._optimizer import Optimizer, rate_factor
+from ecclip.train._order import plan_epoch
+from ecclip.train._pairs import Pair, Pairs, open_pairs
+from ecclip.train._retrieval import RECALL_AT, recall_at_k, retrieval_metrics
+from ecclip.train._trainer import Progress, Trainer
+from ecclip.train.embeddings import Embeddings, load_embeddings, write_embeddings
+
+__all__ = [
+    "PREEMPTED_EXIT_CODE",
+    "RECALL_AT",
+    "AugmentConfig",
+    "Batch",
+    "Checkpoint",
+    "CheckpointError",
+    "CheckpointStore",
+    "DivergedError",
+    "Embeddings",
+    "Labels",
+    "Loader",
+    "LossGradients",
+    "Optimizer",
+    "OptimizerConfig",
+    "OrderConfig",
+    "Pair",
+    "Pairs",
+    "PairsError",
+    "Preempted",
+    "Progress",
+    "TrainError",
+    "Trainer",
+    "TrainerConfig",
+    "accumulate_gradients",
+    "contrastive_gradients",
+    "encode_images",
+    "encode_texts",
+    "load_embeddings",
+    "open_pairs",
+    "plan_epoch",
+    "rate_factor",
+    "recall_at_k",
+    "retrieval_metrics",
+    "write_embeddings",
+]

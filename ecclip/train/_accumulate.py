@@ -1,0 +1,115 @@
+"""Exact gradients of a large batch from small streams, the temperature and dropout included.
+
+Pass 1 embeds every stream without a graph; the loss and its gradient for the embeddings are taken once, over the whole
+batch; pass 2 embeds every stream again and sends its part of that gradient back (Gao et al. 2021, GradCache).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ecclip.model import Towers
+from ecclip.train._config import Labels
+from ecclip.train._loss import LossGradients, contrastive_gradients
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pixels uint8 [B, 3, S, S], ids and mask int64 [B, T], groups int64 [B]."""
+
+    pixels: Tensor
+    ids: Tensor
+    mask: Tensor
+    groups: Tensor
+
+    def __len__(self) -> int:
+        return int(self.pixels.shape[0])
+
+    def part(self, rows: slice) -> Batch:
+        """Return some rows of the batch."""
+        return Batch(self.pixels[rows], self.ids[rows], self.mask[rows], self.groups[rows])
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        names = ("pixels", "ids", "mask", "groups")
+        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in names))
+
+
+def accumulate_gradients(
+    towers: Towers,
+    batch: Batch,
+    *,
+    stream_size: int,
+    labels: Labels,
+    seed: tuple[int, ...],
+    precision: Literal["float32", "bfloat16"] = "float32",
+) -> Tensor:
+    """Add the gradients of a batch to every parameter of the towers and return the loss (detached scalar).
+
+    Args:
+        towers: in training mode if dropout is wanted.
+        batch: on the towers' device.
+        stream_size: pairs whose activations exist at once; the gradients do not depend on it but for dropout masks.
+        labels: see :func:`contrastive_gradients`.
+        seed: randomness of stream k is a pure function of ``(*seed, k)``, so both passes draw the same dropout.
+        precision: number format of the encoders.
+    """
+    streams = [slice(start, start + stream_size) for start in range(0, len(batch), stream_size)]
+    encode = _Encoder(towers, batch, seed, precision)
+    if len(streams) == 1:
+        image, text = encode(streams[0], 0)
+        result = _loss(towers, image, text, batch, labels)
+        _send_back(image, text, result, slice(None))
+    else:
+        with torch.no_grad():
+            embedded = [encode(rows, number) for number, rows in enumerate(streams)]
+        image, text = (torch.cat(parts) for parts in zip(*embedded, strict=True))
+        result = _loss(towers, image, text, batch, labels)
+        for number, rows in enumerate(streams):
+            _send_back(*encode(rows, number), result, rows)
+    scale = towers.logit_scale
+    if scale.requires_grad:
+        gradient = result.logit_scale.to(scale.dtype)
+        scale.grad = gradient if scale.grad is None else scale.grad + gradient
+    return result.loss
+
+
+class _Encoder:
+    """Embeds one stream; equal calls give equal embeddings."""
+
+    def __init__(self, towers: Towers, batch: Batch, seed: tuple[int, ...], precision: str) -> None:
+        self.towers, self.batch, self.seed = towers, batch, seed
+        self.reduced = precision == "bfloat16"
+
+    def __call__(self, rows: slice, number: int) -> tuple[Tensor, Tensor]:
+        part = self.batch.part(rows)
+        device = part.pixels.device
+        with _seeded((*self.seed, number), device), torch.autocast(device.type, torch.bfloat16, enabled=self.reduced):
+            embeddings: tuple[Tensor, Tensor] = self.towers(part.pixels, part.ids, part.mask)
+        return embeddings
+
+
+def _loss(towers: Towers, image: Tensor, text: Tensor, batch: Batch, labels: Labels) -> LossGradients:
+    return contrastive_gradients(image, text, towers.logit_scale, batch.groups, labels)
+
+
+def _send_back(image: Tensor, text: Tensor, result: LossGradients, rows: slice) -> None:
+    pairs = [(image, result.image[rows]), (text, result.text[rows])]
+    live = [(output, gradient.to(output.dtype)) for output, gradient in pairs if output.requires_grad]
+    torch.autograd.backward([output for output, _ in live], [gradient for _, gradient in live])
+
+
+@contextmanager
+def _seeded(seed: tuple[int, ...], device: torch.device) -> Iterator[None]:
+    """Seed torch's generators by a pure function of ``seed`` and put them back afterwards."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
+        yield

@@ -1,0 +1,100 @@
+"""Checkpoints that are whole or not there: written aside, flushed, renamed, and verified before they are used."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from ecclip.atomic import MANIFEST, canonical_json, fsync_path, sha256_bytes, sha256_file, write_atomic
+from ecclip.train._errors import CheckpointError
+
+_TENSORS, _STATE = "tensors.safetensors", "state.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, and the position and the metrics so far."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+class CheckpointStore:
+    """A folder of checkpoints; the last few good ones are kept."""
+
+    def __init__(self, folder: Path, keep: int, log: Callable[..., None]) -> None:
+        self.folder, self.keep, self._log = folder, keep, log
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".step-*"):
+            log("removing what a killed run left", path=str(leftover))
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
+        """Write a checkpoint and drop the oldest.
+
+        Raises:
+            CheckpointError: the disk refuses; nothing that was there is touched.
+        """
+        final = self.folder / _name(step)
+        temporary = self.folder / f".{final.name}.tmp-{os.getpid()}"
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            payload = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+            files = {_TENSORS: save(payload), _STATE: canonical_json(dict(state)).encode()}
+            for name, data in files.items():
+                write_atomic(temporary / name, data)
+            digests = {name: sha256_bytes(data) for name, data in files.items()}
+            write_atomic(temporary / MANIFEST, canonical_json({"step": step, "sha256": digests}))
+            if final.exists():
+                shutil.rmtree(final)
+            temporary.replace(final)
+            fsync_path(self.folder)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            step_to_take = "make room and run the same command again: it continues from the last good checkpoint"
+            raise CheckpointError(
+                "a checkpoint cannot be written", value=f"{final}: {error.strerror}", next_step=step_to_take
+            ) from error
+        for old in self.steps()[: -self.keep]:
+            shutil.rmtree(self.folder / _name(old), ignore_errors=True)
+        return final
+
+    def steps(self) -> list[int]:
+        """Return the steps that have a checkpoint, good or not, oldest first."""
+        return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
+
+    def newest(self) -> Checkpoint | None:
+        """Return the newest checkpoint that is what its manifest says; damaged ones are named and removed."""
+        for step in reversed(self.steps()):
+            folder = self.folder / _name(step)
+            try:
+                return _read(folder)
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+                self._log("a checkpoint is damaged, falling back to the one before", path=str(folder), error=str(error))
+                shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def _read(folder: Path) -> Checkpoint:
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    for name in (_TENSORS, _STATE):
+        if sha256_file(folder / name) != manifest["sha256"][name]:
+            raise ValueError(f"{name} is not what its manifest says")
+    tensors = load((folder / _TENSORS).read_bytes())
+    state = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+    return Checkpoint(int(manifest["step"]), tensors, state)

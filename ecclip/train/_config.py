@@ -1,0 +1,124 @@
+"""What the training engine is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from ecclip.train._errors import TrainError
+
+Labels = Literal["soft", "mask", "hard"]
+_STRICT = {"extra": "forbid"}
+
+
+def _require(condition: bool, what: str, value: object, limit: str) -> None:
+    if not condition:
+        raise TrainError(what, value=value, limit=limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderConfig:
+    """How batches are composed.
+
+    Attributes:
+        batch_size: pairs of a batch; all of them are compared with each other.
+        distinct_groups: never put two listings of one group into a batch.
+        neighbour_share: share of a batch that comes as clusters of one category: hard negatives.
+        cluster_size: listings of such a cluster.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+    batch_size: int = 128
+    distinct_groups: bool = True
+    neighbour_share: float = 0.25
+    cluster_size: int = 4
+
+    def __post_init__(self) -> None:
+        _require(self.batch_size >= 2, "order: batch_size is too small", self.batch_size, "at least 2")
+        _require(0 <= self.neighbour_share <= 1, "order: neighbour_share is no share", self.neighbour_share, "[0, 1]")
+        _require(self.cluster_size >= 2, "order: cluster_size is too small", self.cluster_size, "at least 2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """How a pair is varied from epoch to epoch.
+
+    Attributes:
+        smallest_crop: smallest part of the centre square's area that a crop keeps; 1: no cropping.
+        flip: chance of a mirrored photo.
+        richer_text: chance that brand and attribute values are appended to the title.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+    smallest_crop: float = 0.6
+    flip: float = 0.5
+    richer_text: float = 0.25
+
+    def __post_init__(self) -> None:
+        _require(0 < self.smallest_crop <= 1, "augment: smallest_crop is no share", self.smallest_crop, "(0, 1]")
+        for name in ("flip", "richer_text"):
+            _require(0 <= getattr(self, name) <= 1, f"augment: {name} is no chance", getattr(self, name), "[0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW with two rates, a warm-up and a cosine down to zero.
+
+    Attributes:
+        tower_rate: highest learning rate of the pretrained towers.
+        projection_rate: highest learning rate of the projections and the temperature.
+        weight_decay: of matrices; vectors and the temperature have none.
+        warmup_share: share of the steps over which the rates rise.
+        clip_norm: largest norm of the whole gradient.
+        freeze: prefixes of parameter names that are not trained.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+    tower_rate: float = 1e-4
+    projection_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warmup_share: float = 0.1
+    clip_norm: float = 1.0
+    freeze: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("tower_rate", "projection_rate", "clip_norm"):
+            _require(getattr(self, name) > 0, f"optimizer: {name} is not positive", getattr(self, name), "above 0")
+        _require(0 <= self.warmup_share < 1, "optimizer: warmup_share is no share", self.warmup_share, "[0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerConfig:
+    """Everything that decides the result of a training, apart from its data and the towers it starts from.
+
+    Attributes:
+        epochs: passes over the pairs.
+        seed: every random choice is a pure function of it, the epoch, the step and the row.
+        labels: what counts as a match inside a group, see :func:`contrastive_gradients`.
+        stream_size: pairs that are on the device at once; a larger batch is accumulated exactly.
+        precision: number format of the encoders; logits and loss are always at least float32.
+        checkpoint_every: steps between checkpoints.
+        keep_checkpoints: good checkpoints that are kept.
+        max_skipped: steps in a row that may be skipped because they are not finite.
+        workers: threads that decode ahead; the batches do not depend on their number.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
+    epochs: int = 1
+    seed: int = 0
+    labels: Labels = "soft"
+    stream_size: int = 128
+    precision: Literal["float32", "bfloat16"] = "float32"
+    checkpoint_every: int = 20
+    keep_checkpoints: int = 2
+    max_skipped: int = 5
+    workers: int = 1
+    order: OrderConfig = field(default_factory=OrderConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "stream_size", "checkpoint_every", "keep_checkpoints"):
+            _require(getattr(self, name) >= 1, f"trainer: {name} is too small", getattr(self, name), "at least 1")
+        for name in ("seed", "max_skipped", "workers"):
+            _require(getattr(self, name) >= 0, f"trainer: {name} is negative", getattr(self, name), "at least 0")

@@ -1,0 +1,93 @@
+"""AdamW, its rates as a pure function of the step, and its state as named tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ecclip.model import Towers
+from ecclip.train._config import OptimizerConfig
+from ecclip.train._errors import TrainError
+
+_STATE = ("step", "exp_avg", "exp_avg_sq")
+
+
+class Optimizer:
+    """AdamW over the parameters that are not frozen."""
+
+    def __init__(self, towers: Towers, cfg: OptimizerConfig, total_steps: int) -> None:
+        self.cfg, self.total_steps = cfg, total_steps
+        self._towers = towers
+        self.parameters = freeze(towers, cfg.freeze)
+        groups = []
+        for is_tower, rate in ((True, cfg.tower_rate), (False, cfg.projection_rate)):
+            for is_matrix, decay in ((True, cfg.weight_decay), (False, 0.0)):
+                members = [
+                    parameter
+                    for name, parameter in self.parameters.items()
+                    if (".tower." in name) == is_tower and (parameter.ndim >= 2) == is_matrix
+                ]
+                if members:
+                    groups.append({"params": members, "rate": rate, "weight_decay": decay})
+        self._adam = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), eps=1e-6, fused=True)
+
+    def clip(self) -> Tensor:
+        """Scale the gradients down to ``clip_norm`` and return the norm that they had."""
+        return torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.cfg.clip_norm)
+
+    def step(self, step: int) -> None:
+        """Change the parameters by their gradients; ``step`` counts from 0."""
+        for group in self._adam.param_groups:
+            group["lr"] = group["rate"] * rate_factor(step, self.total_steps, self.cfg.warmup_share)
+        self._adam.step()
+
+    def clear(self) -> None:
+        """Forget all gradients."""
+        self._towers.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the moments by parameter name."""
+        stored = self._adam.state
+        return {
+            f"{name}.{key}": stored[parameter][key]
+            for name, parameter in self.parameters.items()
+            for key in _STATE
+            if parameter in stored
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what :meth:`state` returned."""
+        for name, parameter in self.parameters.items():
+            if f"{name}.step" in state:
+                self._adam.state[parameter] = {
+                    key: state[f"{name}.{key}"].clone().to(parameter.device) for key in _STATE
+                }
+
+
+def freeze(towers: Towers, prefixes: tuple[str, ...]) -> dict[str, nn.Parameter]:
+    """Freeze the parameters whose names start with a prefix and return the others by name."""
+    trained: dict[str, nn.Parameter] = {}
+    used = set()
+    for name, parameter in towers.named_parameters():
+        matching = [prefix for prefix in prefixes if name.startswith(prefix)]
+        used.update(matching)
+        parameter.requires_grad_(not matching)
+        if not matching:
+            trained[name] = parameter
+    unused = sorted(set(prefixes) - used)
+    if unused:
+        raise TrainError("freeze: no parameter has this prefix", value=", ".join(unused))
+    if not trained:
+        raise TrainError("freeze: nothing is left to train", value=", ".join(prefixes))
+    return trained
+
+
+def rate_factor(step: int, total_steps: int, warmup_share: float) -> float:
+    """Return the share of the highest rate at a step: a linear rise, then half a cosine down to zero."""
+    warmup = int(warmup_share * total_steps)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, total_steps - warmup)))

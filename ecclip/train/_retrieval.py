@@ -1,0 +1,41 @@
+"""Recall of the right product among held-out listings, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+RECALL_AT = (1, 5, 10)
+_BLOCK = 1024
+
+
+def recall_at_k(
+    queries: np.ndarray, candidates: np.ndarray, groups: np.ndarray, at: Sequence[int] = RECALL_AT
+) -> dict[int, float]:
+    """Return, for each k, the share of queries with a listing of their own group among the k nearest candidates.
+
+    Args:
+        queries: [N, d] of length 1.
+        candidates: [N, d] of length 1; row i belongs to the same listing as query i.
+        groups: int64 [N].
+        at: the values of k.
+    """
+    ranks = []
+    for start in range(0, len(queries), _BLOCK):
+        scores = queries[start : start + _BLOCK] @ candidates.T
+        same = groups[start : start + _BLOCK, None] == groups[None, :]
+        best = np.where(same, scores, -np.inf).max(axis=1)
+        ranks.append(((scores >= best[:, None]) & ~same).sum(axis=1))
+    rank = np.concatenate(ranks) if ranks else np.empty(0)
+    return {k: float((rank < k).mean()) if len(rank) else 0.0 for k in at}
+
+
+def retrieval_metrics(image: np.ndarray, text: np.ndarray, groups: np.ndarray) -> dict[str, float]:
+    """Return recall@1/5/10 both ways, ``retrieval/text_to_image/recall@1`` and so on."""
+    ways = {"text_to_image": (text, image), "image_to_text": (image, text)}
+    return {
+        f"retrieval/{way}/recall@{k}": value
+        for way, (queries, candidates) in ways.items()
+        for k, value in recall_at_k(queries, candidates, groups).items()
+    }

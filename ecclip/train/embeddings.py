@@ -1,0 +1,69 @@
+"""Embeddings of a snapshot on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ecclip.train._errors import PairsError
+
+_PART = "part-00000.parquet"
+_ROW_GROUP = 4096
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Embeddings by listing, sorted by id: ``image`` and ``text`` float32 [N, d]; no photo is a row of NaN."""
+
+    listing_ids: list[str]
+    image: np.ndarray
+    text: np.ndarray
+
+
+def write_embeddings(embeddings: Embeddings, folder: Path) -> None:
+    """Write one Parquet part, sorted by listing id; equal embeddings give equal bytes."""
+    order = sorted(range(len(embeddings.listing_ids)), key=embeddings.listing_ids.__getitem__)
+    missing = np.isnan(embeddings.image[order]).any(axis=1)
+    columns = {
+        "listing_id": pa.array([embeddings.listing_ids[row] for row in order], pa.string()),
+        "image_embedding": _vectors(embeddings.image[order], missing),
+        "text_embedding": _vectors(embeddings.text[order], np.zeros(len(order), dtype=bool)),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), folder / _PART, row_group_size=_ROW_GROUP, compression="zstd")
+
+
+def load_embeddings(folder: Path) -> Embeddings:
+    """Return the embeddings of a folder that the embed stage wrote.
+
+    Raises:
+        PairsError: there is no part; names the folder.
+    """
+    parts = sorted(folder.glob("part-*.parquet"))
+    if not parts:
+        raise PairsError("a folder has no embeddings", value=folder, next_step="run the stage embed")
+    table = pa.concat_tables([pq.read_table(part) for part in parts]).combine_chunks()
+    return Embeddings(
+        table.column("listing_id").to_pylist(), _matrix(table, "image_embedding"), _matrix(table, "text_embedding")
+    )
+
+
+def _vectors(matrix: np.ndarray, missing: np.ndarray) -> pa.Array:
+    values = pa.array(np.where(missing[:, None], 0, matrix).astype(np.float32).ravel())
+    return pa.FixedSizeListArray.from_arrays(values, matrix.shape[1], mask=pa.array(missing))
+
+
+def _matrix(table: pa.Table, name: str) -> np.ndarray:
+    column = table.column(name)
+    width = column.type.list_size
+    chunks = []
+    for chunk in column.chunks:
+        # ``values`` skips the offset of a slice; after combine_chunks there is none
+        matrix = np.array(chunk.values, dtype=np.float32).reshape(-1, width)
+        matrix[np.asarray(chunk.is_null())] = np.nan
+        chunks.append(matrix)
+    return np.concatenate(chunks) if chunks else np.empty((0, width), dtype=np.float32)

@@ -1,0 +1,233 @@
+"""The stages train and embed: the engine between published folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from ecclip.core import (
+    ConfigError,
+    ContractError,
+    Counts,
+    EcclipError,
+    ServiceError,
+    StageConfig,
+    canonical_json,
+    digest_of,
+    get_logger,
+    settings,
+    sha256_bytes,
+    sha256_file,
+    stage,
+    write_atomic,
+)
+from ecclip.model import ModelError, Towers, TowersConfig, build_towers, load_preprocessor, load_towers, save_towers
+from ecclip.train._config import TrainerConfig
+from ecclip.train._encode import encode_images, encode_texts
+from ecclip.train._errors import CheckpointError, DivergedError, PairsError, TrainError
+from ecclip.train._listings import held_out, iterate_listings
+from ecclip.train._pairs import Pairs, open_pairs
+from ecclip.train._process import deterministic
+from ecclip.train._retrieval import retrieval_metrics
+from ecclip.train._trainer import Progress, Trainer
+from ecclip.train.embeddings import Embeddings, write_embeddings
+
+
+class TrainConfig(StageConfig):
+    """Parameters of the stage train."""
+
+    towers: TowersConfig = Field(TowersConfig(), description="the two towers, see TowersConfig")
+    trainer: TrainerConfig = Field(TrainerConfig(), description="the first training, see TrainerConfig")
+    fine_tune_epochs: int = Field(1, ge=1, description="epochs when training goes on from the champion")
+    fine_tune_rate: float = Field(0.3, gt=0, description="factor on the learning rates when fine-tuning")
+    retrain: bool = Field(False, description="start from the pretrained weights even if there is a champion")
+    validation_listings: int = Field(1000, ge=0, description="most held-out listings that retrieval is measured on")
+
+
+class EmbedConfig(StageConfig):
+    """Parameters of the stage embed."""
+
+    image_batch: int = Field(64, ge=1, description="photos a batch")
+    text_batch: int = Field(128, ge=1, description="titles a batch")
+    workers: int = Field(1, ge=1, description="threads that decode photos while the towers compute")
+
+
+@stage
+def train(cfg: TrainConfig, snapshot: Path, start: Path, output: Path) -> Counts:
+    """Train the towers on the shards of a snapshot, from the champion or from pretrained weights.
+
+    Checkpoints live beside the output under a key of everything that decides the result, so that a killed run goes on
+    when it is called again with equal inputs; they are removed when the result is complete.
+
+    Raises:
+        ContractError: the snapshot cannot be trained on.
+        ServiceError: a checkpoint cannot be written, or training diverged.
+        SystemExit: code 143 after SIGTERM, with a checkpoint written.
+    """
+    checkpoints = output.parent / "train.checkpoints"
+    folder = checkpoints / _run_key(cfg, snapshot, start)
+    _forget_other_runs(checkpoints, folder)
+    with _own_errors():
+        towers, kind = _starting_towers(cfg, start)
+        towers = towers.to(settings().device)
+        trainer_cfg = cfg.trainer if kind == "pretrained" else _fine_tuning(cfg)
+        pairs = open_pairs(snapshot / "shards", folder)
+        trainer = _trainer(cfg, trainer_cfg, towers, pairs, snapshot, folder)
+        progress = trainer.run()
+        pairs.close()
+        save_towers(towers, output / "towers")
+    history = _history(trainer, progress, kind)
+    lines = (json.dumps({"step": step, "name": name, "value": value}) for step, name, value in progress.metrics)
+    write_atomic(output / "metrics.jsonl", "".join(f"{line}\n" for line in lines))
+    write_atomic(output / "history.json", canonical_json(history))
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return Counts(
+        read={"pairs": len(pairs.groups)},
+        written={"steps": len(trainer.plan)},
+        dropped={"skipped_steps": progress.skipped} if progress.skipped else {},
+        detail={"start": kind, "epochs": trainer_cfg.epochs, **history["retrieval"]},
+    )
+
+
+@stage
+def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Counts:
+    """Write both embeddings of every listing of a snapshot.
+
+    Raises:
+        ContractError: the snapshot or the towers cannot be read.
+    """
+    ids: list[str] = []
+    images, texts = [], []
+    photos = 0
+    device = torch.device(settings().device)
+    with _own_errors(), deterministic(settings().torch_threads, device):
+        towers = load_towers(trained / "towers").to(device)
+        preprocessor = load_preprocessor(trained / "towers")
+        for part in iterate_listings(snapshot, ["listing_id", "title", "image"]):
+            ids += part["listing_id"]
+            photos += sum(data is not None for data in part["image"])
+            images.append(encode_images(towers, preprocessor, part["image"], cfg.image_batch, cfg.workers))
+            texts.append(encode_texts(towers, preprocessor, [title or "" for title in part["title"]], cfg.text_batch))
+            get_logger().info("embedding", listings=len(ids))
+        if not ids:
+            raise PairsError("the snapshot has no listings", value=snapshot)
+        embeddings = Embeddings(ids, np.concatenate(images), np.concatenate(texts))
+        write_embeddings(embeddings, output)
+    embedded = int((~np.isnan(embeddings.image).any(axis=1)).sum())
+    return Counts(
+        read={"listings": len(ids), "photos": photos},
+        written={"text_embeddings": len(ids), "image_embeddings": embedded},
+        dropped={"photo cannot be decoded": photos - embedded} if photos > embedded else {},
+    )
+
+
+def _trainer(
+    cfg: TrainConfig, trainer_cfg: TrainerConfig, towers: Towers, pairs: Pairs, snapshot: Path, folder: Path
+) -> Trainer:
+    preprocessor = towers.preprocessor()
+    photos, titles, groups = held_out(snapshot, cfg.validation_listings)
+
+    def validate(present: Towers) -> dict[str, float]:
+        if not photos:
+            return {}
+        image = encode_images(present, preprocessor, photos, workers=max(1, trainer_cfg.workers))
+        text = encode_texts(present, preprocessor, titles)
+        seen = ~np.isnan(image).any(axis=1)
+        return retrieval_metrics(image[seen], text[seen], groups[seen])
+
+    return Trainer(
+        towers,
+        pairs,
+        preprocessor,
+        trainer_cfg,
+        folder / "steps",
+        threads=settings().torch_threads,
+        validate=validate,
+        timing=folder.parent.with_name("train.timing.jsonl"),
+        log=get_logger().info,
+    )
+
+
+def _fine_tuning(cfg: TrainConfig) -> TrainerConfig:
+    rates = cfg.trainer.optimizer
+    optimizer = replace(
+        rates,
+        tower_rate=rates.tower_rate * cfg.fine_tune_rate,
+        projection_rate=rates.projection_rate * cfg.fine_tune_rate,
+    )
+    return replace(cfg.trainer, epochs=cfg.fine_tune_epochs, optimizer=optimizer)
+
+
+def _starting_towers(cfg: TrainConfig, start: Path) -> tuple[Towers, str]:
+    """Return the towers to start from and their kind; a champion of other towers cannot be fine-tuned."""
+    described: dict[str, Any] = json.loads((start / "start.json").read_text(encoding="utf-8"))
+    if described["kind"] == "champion" and not cfg.retrain:
+        champion = settings().work / "bundles" / described["bundle"] / "towers"
+        towers = load_towers(champion)
+        if towers.cfg == cfg.towers.portable():
+            return towers, "champion"
+        get_logger().warning("the champion has other towers: training starts afresh", champion=str(champion))
+    return build_towers(cfg.towers), "pretrained"
+
+
+def _history(trainer: Trainer, progress: Progress, kind: str) -> dict[str, Any]:
+    """Return what a person asks first: how the loss fell, and what retrieval was before and after."""
+    last = {name: value for step, name, value in progress.metrics if step == len(trainer.plan)}
+    first = {name: value for step, name, value in progress.metrics if step == 0}
+    losses: dict[int, list[float]] = {}
+    for step, name, value in progress.metrics:
+        if name == "train/loss":
+            losses.setdefault(trainer.plan[step - 1][0], []).append(value)
+    return {
+        "schema": "ecclip.history/1",
+        "start": kind,
+        "steps": len(trainer.plan),
+        "pairs_seen": sum(len(rows) for _, rows in trainer.plan),
+        "skipped_steps": progress.skipped,
+        "loss_by_epoch": [sum(values) / len(values) for _, values in sorted(losses.items())],
+        "retrieval": {name: value for name, value in last.items() if name.startswith("retrieval/")},
+        "retrieval_before": {name: value for name, value in first.items() if name.startswith("retrieval/")},
+    }
+
+
+def _run_key(cfg: TrainConfig, snapshot: Path, start: Path) -> str:
+    """Return a name for everything that decides the bits of a training."""
+    rooms = [Path(__file__).parent, Path(__file__).parents[1] / "model"]
+    payload = {
+        "config": cfg.model_dump(mode="json"),
+        "inputs": {"snapshot": digest_of(snapshot), "start": digest_of(start)},
+        "machine": {"torch": torch.__version__, "threads": settings().torch_threads, "device": settings().device},
+        "code": {f"{room.name}/{path.name}": sha256_file(path) for room in rooms for path in sorted(room.glob("*.py"))},
+    }
+    return sha256_bytes(canonical_json(payload).encode())[:16]
+
+
+def _forget_other_runs(checkpoints: Path, own: Path) -> None:
+    for folder in checkpoints.glob("*") if checkpoints.is_dir() else ():
+        if folder != own:
+            get_logger().info("removing checkpoints of a training with other inputs", path=str(folder))
+            shutil.rmtree(folder)
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """Raise the engine's errors as the house's: data as ContractError, the rest as ServiceError or ConfigError."""
+    try:
+        yield
+    except (ModelError, TrainError) as error:
+        kinds: list[tuple[type[Exception], type[EcclipError]]] = [
+            (PairsError, ContractError),
+            (CheckpointError, ServiceError),
+            (DivergedError, ServiceError),
+        ]
+        kind = next((house for own, house in kinds if isinstance(error, own)), ConfigError)
+        raise kind(error.what, value=error.value, limit=error.limit, next_step=error.next_step) from error
