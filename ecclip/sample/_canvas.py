@@ -63,8 +63,12 @@ def box(left: float, top: float, right: float, bottom: float, radius: float = 0)
     """Return a rectangle with rounded corners."""
     if radius <= 0:
         return [(left, top), (right, top), (right, bottom), (left, bottom)]
-    corners = ((right - radius, top + radius, -90), (right - radius, bottom - radius, 0))
-    corners += ((left + radius, bottom - radius, 90), (left + radius, top + radius, 180))
+    corners = [
+        (right - radius, top + radius, -90),
+        (right - radius, bottom - radius, 0),
+        (left + radius, bottom - radius, 90),
+        (left + radius, top + radius, 180),
+    ]
     return [point for x, y, start in corners for point in oval(x, y, radius, radius, start, start + 90)]
 
 
@@ -141,7 +145,7 @@ class Canvas:
             )
 
     def line(self, points: Sequence[Point], color: Color, width: float = 0.5, *, covers: bool = False) -> None:
-        """Draw an open line; ``covers`` makes it part of the product (a handle), else it is only seen on it (a seam)."""
+        """Draw an open line; with ``covers`` it is part of the product (a handle), else only seen on it (a seam)."""
         pixels = [(x * UNIT, y * UNIT) for x, y in points]
         thick = max(1, round(width * UNIT))
         self._pen.line(pixels, fill=color, width=thick, joint="curve")

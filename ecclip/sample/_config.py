@@ -46,7 +46,9 @@ class SampleConfig(StageConfig):
     new_share: float = Field(0.05, ge=0, le=1, description="new listings a night, as a share of yesterday's")
     changed_share: float = Field(0.03, ge=0, le=1, description="listings whose price, title or photo changes a night")
     deleted_share: float = Field(0.02, ge=0, le=1, description="listings that go a night, half of them as deleted rows")
-    faults: FaultShares = Field(FaultShares(), description="share of every planted fault")
+    faults: FaultShares = Field(
+        default_factory=lambda: FaultShares.model_validate({}), description="share of every planted fault"
+    )
     processes: int = Field(2, ge=1, description="processes that draw; the bytes do not depend on it")
 
     @model_validator(mode="after")

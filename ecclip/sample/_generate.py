@@ -32,7 +32,7 @@ from ecclip.sample._world import Listing, World
 
 DIGEST = "sample.json"
 ROWS_A_FILE = 5000
-_FEW = 40  # below this, starting processes costs more than drawing
+_FEW = 200  # below this, starting processes costs more than drawing
 _CHUNK = 24
 
 
@@ -185,4 +185,4 @@ def _write_truth(lines: list[Line], folder: Path) -> None:
     temporary = folder / f".truth.tmp-{os.getpid()}"
     pq.write_table(pa.Table.from_pylist([line.truth for line in lines], schema=TRUTH_SCHEMA), temporary)
     fsync_path(temporary)
-    os.replace(temporary, folder / "truth.parquet")
+    temporary.replace(folder / "truth.parquet")

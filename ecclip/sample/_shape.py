@@ -45,7 +45,7 @@ class Surface:
 
 @lru_cache(maxsize=24)
 def drawn(look: Look) -> Image.Image:
-    """Return a product as a picture of mode RGBa; the listings of one product come one after another, hence the cache."""
+    """Return a product as a picture of mode RGBa; cached, as the listings of a product come one after another."""
     rng = Random(look.key)
     color = mix(COLORS[look.color], (128, 128, 128), rng.uniform(0, 0.12))
     second = COLORS[look.second]

@@ -89,7 +89,7 @@ def chair(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     top, seat, lean = rng.uniform(6, 14), rng.uniform(50, 56), rng.uniform(0, 5)
     frame = STEEL if look.material == "steel" else rng.choice(WOOD)
     edge, back = darker(frame, 0.4), darker(frame, 0.3)
-    for x, foot in ((36, 33), (77, 81)):
+    for x, foot in ((36.0, 33), (77.0, 81)):
         canvas.part([(x, seat), (x + 3, seat), (foot + 2.4, 86), (foot, 86)], back, outline=darker(back))
     left = 25 - lean
     style = rng.choice(("panel", "slats", "round"))
@@ -98,8 +98,14 @@ def chair(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
             box(left, top, 70, seat - 6, 5), skin.paint, shade="soft", gloss=skin.gloss, outline=edge, width=0.7
         )
     elif style == "round":
-        canvas.part(smooth([(left, seat - 4), (left, top + 10), (47, top - 2), (70, top + 10), (69, seat - 4)]), skin.paint,
-                    shade="soft", gloss=skin.gloss, outline=edge, width=0.7)  # fmt: skip
+        canvas.part(
+            smooth([(left, seat - 4), (left, top + 10), (47, top - 2), (70, top + 10), (69, seat - 4)]),
+            skin.paint,
+            shade="soft",
+            gloss=skin.gloss,
+            outline=edge,
+            width=0.7,
+        )
     else:
         canvas.part(
             box(left, top, 70, top + 12, 3), skin.paint, shade="soft", gloss=skin.gloss, outline=edge, width=0.7
@@ -107,8 +113,14 @@ def chair(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
         for index in range(5):
             x = left + 2 + index * (64 - left) / 4
             canvas.part(box(x, top + 12, x + 2.6, seat), frame, outline=edge)
-    canvas.part([(22, seat - 3), (72, seat - 3), (80, seat + 4), (79, seat + 9), (18, seat + 9), (17, seat + 4)], skin.paint,
-                shade="down", gloss=skin.gloss, outline=edge, width=0.7)  # fmt: skip
+    canvas.part(
+        [(22, seat - 3), (72, seat - 3), (80, seat + 4), (79, seat + 9), (18, seat + 9), (17, seat + 4)],
+        skin.paint,
+        shade="down",
+        gloss=skin.gloss,
+        outline=edge,
+        width=0.7,
+    )
     for x, foot in ((20, 17), (73, 76)):
         canvas.part(
             [(x, seat + 8), (x + 4, seat + 8), (foot + 3.2, 96), (foot, 96)], frame, shade="cylinder", outline=edge
@@ -128,8 +140,11 @@ def juice(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
         canvas.part(
             [(right, top), (right + 10, top - 5), (right + 10, 90), (right, 94)], darker(skin.color, 0.3), outline=edge
         )
-        canvas.part([(left, top), (left + 10, top - 13), (right + 8, top - 13), (right + 10, top - 5), (right, top)],
-                    lighter(skin.color, 0.25), outline=edge)  # fmt: skip
+        canvas.part(
+            [(left, top), (left + 10, top - 13), (right + 8, top - 13), (right + 10, top - 5), (right, top)],
+            lighter(skin.color, 0.25),
+            outline=edge,
+        )
         canvas.part(box(left, top, right, 94), skin.color, shade="soft", outline=edge)
         canvas.part(oval((left + right) / 2 + 5, top - 8, 4.5, 3.5), cap, outline=darker(cap))
     else:
@@ -179,8 +194,13 @@ def _fruit(canvas: Canvas, kind: str, x: float, y: float) -> None:
 
 def wine(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     """Draw a bottle of wine or spirits with its label."""
-    tints: dict[str, Color] = {"red wine": (58, 22, 30), "white wine": (196, 196, 104), "whisky": (170, 98, 34),
-                               "gin": (150, 196, 226), "rum": (58, 38, 28)}  # fmt: skip
+    tints: dict[str, Color] = {
+        "red wine": (58, 22, 30),
+        "white wine": (196, 196, 104),
+        "whisky": (170, 98, 34),
+        "gin": (150, 196, 226),
+        "rum": (58, 38, 28),
+    }
     tint, foil = tints[look.kind], rng.choice(((120, 24, 36), (200, 168, 84), (30, 30, 34), (34, 72, 58)))
     edge = darker(tint, 0.5)
     if "wine" in look.kind:

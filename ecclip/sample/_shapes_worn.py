@@ -18,8 +18,14 @@ def t_shirt(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     droop, waist, neck = rng.uniform(38, 50), rng.uniform(27, 32), rng.uniform(7, 9.5)
     edge = darker(skin.color, 0.45)
     half = [
-        (50 - neck, 13), (shoulder, 17), (sleeve, droop), (sleeve + 11, droop + 8), (waist - 1, 36), (waist, 60), (waist - 2, hem),
-    ]  # fmt: skip
+        (50 - neck, 13),
+        (shoulder, 17),
+        (sleeve, droop),
+        (sleeve + 11, droop + 8),
+        (waist - 1, 36),
+        (waist, 60),
+        (waist - 2, hem),
+    ]
     canvas.part(mirror(half), skin.paint, shade="fold", outline=edge)
     deep = rng.uniform(5, 8) if rng.random() < 0.6 else rng.uniform(11, 16)
     canvas.part(oval(50, 13, neck, deep, 0, 180), darker(skin.color, 0.55), outline=edge)
@@ -45,15 +51,19 @@ def emblem(canvas: Canvas, look: Look, skin: Surface, rng: Random, x: float, y: 
         canvas.part(
             [(x - size * 1.3, y + size * 0.6), (x - size * 0.3, y - size), (x + size * 0.6, y + size * 0.6)], tone
         )
-        canvas.part([(x - size * 0.2, y + size * 0.6), (x + size * 0.6, y - size * 0.5), (x + size * 1.4, y + size * 0.6)],
-                    darker(tone, 0.3))  # fmt: skip
+        canvas.part(
+            [(x - size * 0.2, y + size * 0.6), (x + size * 0.6, y - size * 0.5), (x + size * 1.4, y + size * 0.6)],
+            darker(tone, 0.3),
+        )
     elif shape == "bars":
         for index in range(3):
             top = y - size + index * size * 0.6
             canvas.part(box(x - size * 1.4, top, x + size * (1.4 - 0.5 * index), top + size * 0.36), tone)
     elif shape == "star":
-        points = [(x + size * r * math.sin(a), y - size * 0.1 - size * r * math.cos(a))
-                  for a, r in ((k * math.pi / 5, 1.1 if k % 2 == 0 else 0.45) for k in range(10))]  # fmt: skip
+        points = [
+            (x + size * r * math.sin(a), y - size * 0.1 - size * r * math.cos(a))
+            for a, r in ((k * math.pi / 5, 1.1 if k % 2 == 0 else 0.45) for k in range(10))
+        ]
         canvas.part(points, tone)
     elif shape == "wave":
         for index in range(3):
@@ -95,8 +105,19 @@ def sneaker(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     floor = 70
     tongue = [(33, collar - 6), (42, collar - 9), (48, collar + 3), (40, collar + 10)]
     canvas.part(smooth(tongue), darker(skin.color, 0.25), outline=edge)
-    upper = [(8, floor), (8, 52), (11, collar), (20, collar - 3), (31, collar + 4), (42, collar - 1), (55, 49), (70, 56),
-             (86, toe), (94, 67), (95, floor)]  # fmt: skip
+    upper = [
+        (8, floor),
+        (8, 52),
+        (11, collar),
+        (20, collar - 3),
+        (31, collar + 4),
+        (42, collar - 1),
+        (55, 49),
+        (70, 56),
+        (86, toe),
+        (94, 67),
+        (95, floor),
+    ]
     canvas.part(upper, skin.paint, shade="soft", gloss=skin.gloss, outline=edge)
     canvas.part(
         smooth([(80, floor), (82, 59), (90, 62), (95, 68), (95, floor)], 5), darker(skin.color, 0.18), outline=edge
@@ -144,8 +165,11 @@ def boot(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     canvas.part(
         smooth([(70, floor), (73, 63), (84, 66), (90, 74), (90, floor)], 5), darker(skin.color, 0.15), outline=edge
     )
-    canvas.part([(18, floor - 1), (92, floor - 1), (92, floor + 4), (38, floor + 4), (37, floor + heel), (18, floor + heel)], sole,
-                outline=darker(sole, 0.5))  # fmt: skip
+    canvas.part(
+        [(18, floor - 1), (92, floor - 1), (92, floor + 4), (38, floor + 4), (37, floor + heel), (18, floor + heel)],
+        sole,
+        outline=darker(sole, 0.5),
+    )
     canvas.part(
         [(16.5, top - 2), (shaft + 0.5, top - 2), (shaft + 0.5, top + 5), (17, top + 5)], skin.second, outline=edge
     )

@@ -139,8 +139,8 @@ LEAVES: dict[str, Leaf] = {
     ),
     "knife": Leaf(
         ("Tools", "Knives"), 5, ("Kitchen Knife", "Chef Knife", "Utility Knife"), ("칼", "식도"),
-        ("brown", "black", "red", "blue", "green", "yellow", "beige", "white"), ("wood", "plastic", "micarta"), (), _BLADE,
-        (12, 180), (), "", True,
+        ("brown", "black", "red", "blue", "green", "yellow", "beige", "white"),
+        ("wood", "plastic", "micarta"), (), _BLADE, (12, 180), (), "", True,
     ),
 }  # fmt: skip
 
@@ -163,8 +163,8 @@ BRAND_INKS: tuple[Color, ...] = (
     (96, 34, 110),
 )
 MODELS = (
-    "Nova", "Aria", "Terra", "Luna", "Atlas", "Pico", "Echo", "Orbit", "Willow", "Jade", "Comet", "Maple", "River", "Sol",
-    "Ember", "Cloud", "Zephyr", "Coral", "Basil", "Haru", "Dami", "Miro",
+    "Nova", "Aria", "Terra", "Luna", "Atlas", "Pico", "Echo", "Orbit", "Willow", "Jade", "Comet", "Maple", "River",
+    "Sol", "Ember", "Cloud", "Zephyr", "Coral", "Basil", "Haru", "Dami", "Miro",
 )  # fmt: skip
 SELLER_NAMES = (
     "Happy Mall", "Seoul Mart", "K-Style", "Daily Pick", "Good Price", "Best Shop 24", "Moa Store", "Green Market",
