@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
@@ -27,7 +28,6 @@ from ecclip.core import (
     parse_night,
     replace_folder,
     sha256_bytes,
-    track,
     write_atomic,
 )
 
@@ -106,8 +106,8 @@ def map_dump(mapping: Mapping | Path, source: str, output: Path, night: str, lim
     night = parse_night(night)
     _refuse_other(output)
     output.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(output)
     temporary = output.with_name(f".{output.name}.tmp-{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
         counts = _map(declared, Source(source), temporary, night, limit)
@@ -126,6 +126,14 @@ def map_dump(mapping: Mapping | Path, source: str, output: Path, night: str, lim
     return counts
 
 
+def _sweep(output: Path) -> None:
+    """Remove what killed runs left; a folder of a process that lives is somebody's work."""
+    for leftover in output.parent.glob(f".{output.name}.tmp-*"):
+        process = int(leftover.name.rsplit("-", 1)[1])
+        if process == os.getpid() or not psutil.pid_exists(process):
+            shutil.rmtree(leftover)
+
+
 def _refuse_other(output: Path) -> None:
     if output.exists() and not (output / MARKER).is_file():
         raise ConfigError(
@@ -141,7 +149,7 @@ def _digest(mapping: Mapping) -> str:
 
 def _map(mapping: Mapping, source: Source, folder: Path, night: str, limit: int | None) -> Counts:
     notes: Counter[str] = Counter()
-    joins = [JoinTable(source, join, folder.with_name(f"{folder.name}-join{n}")) for n, join in enumerate(mapping.join)]
+    joins = [JoinTable(source, join, folder / f".join-{n}") for n, join in enumerate(mapping.join)]
     try:
         rows = islice(_joined(source.rows(mapping.source), joins, notes), limit)
         written = _write(mapping, source, rows, folder, night, notes)
@@ -176,7 +184,7 @@ def _write(
     writer: pq.ParquetWriter | None = None
     try:
         with ThreadPoolExecutor(_THREADS) as pool:
-            for chunk in track(_chunks(rows), "rows mapped", 0):
+            while chunk := list(islice(rows, _CHUNK)):
                 if not written:
                     _refuse_unknown(mapping, chunk)
                 listings = [listing_of(mapping, row, night, notes) for row in chunk]
@@ -197,11 +205,6 @@ def _next_writer(writer: pq.ParquetWriter | None, path: Path) -> pq.ParquetWrite
     if writer is not None:
         writer.close()
     return pq.ParquetWriter(path, _SCHEMA, compression="zstd", write_page_checksum=True)
-
-
-def _chunks(rows: Iterator[SourceRow]) -> Iterator[list[SourceRow]]:
-    while chunk := list(islice(rows, _CHUNK)):
-        yield chunk
 
 
 def _refuse_unknown(mapping: Mapping, chunk: list[SourceRow]) -> None:

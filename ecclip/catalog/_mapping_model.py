@@ -59,9 +59,8 @@ class Value(_Declared):
     def _says_one_origin(self) -> Value:
         given = [name for name in ("column", "columns", "constant", "template") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(
-                f"give exactly one of column, columns, constant, template (given: {', '.join(given) or 'none'})"
-            )
+            said = ", ".join(given) or "none"
+            raise ValueError(f"give exactly one of column, columns, constant, template (given: {said})")
         return self
 
     def source_columns(self) -> list[str]:

@@ -8,6 +8,7 @@ import io
 import json
 import posixpath
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -61,7 +62,7 @@ class Source:
                     else:
                         plain = gzip.GzipFile(fileobj=file) if path.endswith(".gz") else file
                         yield from readers[table.format](plain, table)
-            except (EOFError, gzip.BadGzipFile, pa.ArrowInvalid, UnicodeError) as error:
+            except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowInvalid, UnicodeError) as error:
                 raise ContractError("a file of the source is damaged", value=path, limit=table.format) from error
 
     def with_photo(self, mapping: Mapping, listing: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections import Counter
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from string import Formatter
@@ -44,7 +45,7 @@ def listing_of(mapping: Mapping, row: dict[str, Any] | None, night: str, notes: 
         "image_uri": text_of(photo) if read else text_of(value("image_uri")),
         "deleted": flag_of(value("deleted")) or False,
     }
-    listing["updated_at"] = listing["updated_at"] or f"{night}T00:00:00+00:00"
+    listing["updated_at"] = moment_of(listing["updated_at"]) or f"{night}T00:00:00+00:00"
     listing["age_restricted"] = _age_restricted(mapping, row, listing, nulls, notes)
     return listing
 
@@ -135,13 +136,9 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return (
-            None
-            if not math.isfinite(value)
-            else str(int(value))
-            if value.is_integer()
-            else format(Decimal(repr(value)), "f")
-        )
+        if not math.isfinite(value):
+            return None
+        return str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f")
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if hasattr(value, "isoformat"):
@@ -153,6 +150,18 @@ def flag_of(value: Any) -> bool | None:
     """Return true or false for the usual words and numbers, None for anything else."""
     word = (text_of(value) or "").strip().lower()
     return True if word in _TRUE else False if word in _FALSE else None
+
+
+def moment_of(text: str | None) -> str | None:
+    """Return a time as ISO 8601 in UTC (a time without a zone is taken as UTC); other text stays as it is."""
+    if text is None:
+        return None
+    joined = re.sub(r"\s*(?:UTC|GMT)$", "Z", re.sub(r"\s+(?=[+-]\d\d:?\d\d$)", "", text))
+    try:
+        moment = datetime.fromisoformat(joined)
+    except ValueError:
+        return text
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
 
 
 def parsed(text: str, notation: str) -> Any:
@@ -211,11 +220,9 @@ def _age_restricted(
     if declared is None or not row:
         return None
     if isinstance(declared, Words):
-        texts = [
-            " > ".join(listing[name]) if name == "category" and listing[name] else listing[name]
-            for name in declared.fields
-        ]
-        return any(_pattern(tuple(declared.words)).search(text) is not None for text in texts if text)
+        pattern = _pattern(tuple(declared.words))
+        texts = [listing[name] for name in declared.fields]
+        return any(pattern.search(" > ".join(text) if isinstance(text, list) else text) for text in texts if text)
     return flag_of(value_of(declared, row, nulls, notes, "age_restricted"))
 
 

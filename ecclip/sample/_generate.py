@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -89,8 +90,8 @@ def _write_night(
     world: World, listings: list[Listing], night: str, output: Path, previous: Path | None, digest: str
 ) -> None:
     dump, truth = output / "dumps" / night, output / "truth" / night
+    _sweep(dump)
     temporary = dump.with_name(f".{night}.tmp-{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
     (temporary / "images").mkdir(parents=True)
     try:
         known = _known(output / "truth" / previous.name) if previous is not None else {}
@@ -104,6 +105,14 @@ def _write_night(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     get_logger().info("sample night written", night=night, lines=len(lines), photos=len(photos))
+
+
+def _sweep(dump: Path) -> None:
+    """Remove what killed runs left; a folder of a process that lives is somebody's work."""
+    for leftover in dump.parent.glob(f".{dump.name}.tmp-*"):
+        process = int(leftover.name.rsplit("-", 1)[1])
+        if process == os.getpid() or not psutil.pid_exists(process):
+            shutil.rmtree(leftover)
 
 
 def _photos(
