@@ -2,7 +2,22 @@
 
 from ecclip.catalog._check import CheckConfig, check
 from ecclip.catalog._clean import CleanConfig, clean
+from ecclip.catalog._group import GroupConfig, group
 from ecclip.catalog._ingest import IngestConfig, ingest
 from ecclip.catalog._land import LandConfig, land
+from ecclip.catalog._publish import PublishConfig, publish
 
-__all__ = ["CheckConfig", "CleanConfig", "IngestConfig", "LandConfig", "check", "clean", "ingest", "land"]
+__all__ = [
+    "CheckConfig",
+    "CleanConfig",
+    "GroupConfig",
+    "IngestConfig",
+    "LandConfig",
+    "PublishConfig",
+    "check",
+    "clean",
+    "group",
+    "ingest",
+    "land",
+    "publish",
+]

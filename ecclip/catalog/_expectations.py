@@ -18,7 +18,7 @@ _NO_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Rule:
-    """One expectation with the name that the verdict uses, its limit as text, and which of its results is the metric."""
+    """One expectation: the name that the verdict uses, its limit as text, which of its results is the metric."""
 
     name: str
     kind: str

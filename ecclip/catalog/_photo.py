@@ -25,8 +25,8 @@ class Photo(NamedTuple):
 def clean_photo(data: bytes | None, *, side: int, quality: int, max_pixels: int) -> Photo:
     """Decode ``data`` and encode it again as an RGB JPEG whose shorter side is at most ``side`` pixels.
 
-    sha256 is that of ``data``, phash (16 hex digits, 64 bits) that of the picture. Errors: missing, empty, not_an_image,
-    truncated, too_large (more than ``max_pixels``, seen before decoding), animated.
+    sha256 is that of ``data``, phash (16 hex digits, 64 bits) that of the picture. Errors: missing, empty,
+    not_an_image, truncated, too_large (more than ``max_pixels``, seen before decoding), animated.
     """
     if data is None:
         return Photo(None, None, None, "missing")
@@ -63,7 +63,7 @@ def _decode(data: bytes, side: int, max_pixels: int) -> Image.Image:
         picture.draft("RGB", (2 * side, 2 * side))  # a large JPEG is decoded at a half or a quarter
         picture.load()
         picture = _to_rgb(ImageOps.exif_transpose(picture))
-    except Exception as error:  # noqa: BLE001 - decoders raise anything on damaged data
+    except Exception as error:
         raise _Refused("truncated") from error
     scale = side / min(picture.size)
     if scale >= 1:
