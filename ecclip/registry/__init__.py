@@ -5,6 +5,7 @@ Built on MLflow (runs, model versions, aliases) and DVC (data versions). MLflow 
 
 from ecclip.registry._dvc import dvc_version, record_version
 from ecclip.registry._gate import GateConfig, MetricGate, Verdict, judge
+from ecclip.registry._locks import locked
 from ecclip.registry._promote import set_champion
 from ecclip.registry._register import Registered, register
 from ecclip.registry._start import StartConfig, start
@@ -22,6 +23,7 @@ __all__ = [
     "dvc_version",
     "judge",
     "lineage_of",
+    "locked",
     "model_version",
     "record_version",
     "register",

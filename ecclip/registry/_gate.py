@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ from ecclip.registry._versions import ModelRef, champion, model_version
 class MetricGate(StageConfig):
     """What one metric of the report must keep."""
 
-    floor: float | None = Field(None, description="worst value allowed at all; the first champion needs one")
-    allowed_drop: float | None = Field(None, ge=0, description="how much worse than the champion it may be")
-    higher_is_better: bool = Field(True, description="false for errors such as ECE: the floor is then a ceiling")
+    floor: float | None = Field(default=None, description="worst value allowed at all; the first champion needs one")
+    allowed_drop: float | None = Field(default=None, ge=0, description="how much worse than the champion it may be")
+    higher_is_better: bool = Field(
+        default=True, description="false for errors such as ECE: the floor is then a ceiling"
+    )
 
     @model_validator(mode="after")
     def _asks_something(self) -> MetricGate:
@@ -31,7 +33,14 @@ class MetricGate(StageConfig):
 class GateConfig(StageConfig):
     """Which metrics decide whether a challenger may become champion."""
 
-    metrics: dict[str, MetricGate] = Field(default_factory=dict, description="metric of report.json -> its limits")
+    metrics: dict[str, MetricGate] = Field(
+        {
+            "category/both/top1": MetricGate(floor=0.3, allowed_drop=0.03),
+            "category/image/top1": MetricGate(floor=0.15, allowed_drop=0.05),
+            "category/text/top1": MetricGate(floor=0.25, allowed_drop=0.05),
+        },
+        description="metric of report.json -> its limits; what is named here replaces the default table",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,21 +61,28 @@ def judge(cfg: GateConfig, version: str) -> Verdict:
     registry that does not answer give a verdict that is not passed, with the reason.
     """
     try:
-        challenger, reigning = model_version(version), champion()
-        verdict = _compare(cfg, challenger, reigning)
-        _keep(verdict, challenger)
+        challenger = model_version(version)
+        verdict = _settled(challenger)
+        if verdict is None:
+            verdict = _compare(cfg, challenger, champion())
+            _keep(verdict, challenger)
     except EcclipError as error:
         return Verdict(version=str(version), passed=False, reasons=(str(error),), champion=None)
     return verdict
 
 
-def _compare(cfg: GateConfig, challenger: ModelRef, reigning: ModelRef | None) -> Verdict:
+def _settled(challenger: ModelRef) -> Verdict | None:
+    """Return the verdict on a version that has been champion: a night that is run again does not try it again."""
+    previous = challenger.tags.get("previous_champion")
     if "rolled_back" in challenger.tags:
         reason = f"it was rolled back ({challenger.tags['rolled_back']}): remove the tag rolled_back to allow it again"
-        return Verdict(version=challenger.version, passed=False, reasons=(reason,), champion=None)
-    if "champion_reason" in challenger.tags:  # it has been champion: a night run again does not try it again
-        previous = challenger.tags.get("previous_champion")
+        return Verdict(version=challenger.version, passed=False, reasons=(reason,), champion=previous)
+    if "champion_reason" in challenger.tags:
         return Verdict(version=challenger.version, passed=True, reasons=(), champion=previous)
+    return None
+
+
+def _compare(cfg: GateConfig, challenger: ModelRef, reigning: ModelRef | None) -> Verdict:
     new = _metrics(challenger)
     old = None if reigning is None else _metrics(reigning)
     compared = tuple(_row(name, gate, new, old) for name, gate in sorted(cfg.metrics.items()))
@@ -115,7 +131,8 @@ def _reason(gate: MetricGate, value: float | None, before: float | None, *, firs
 
 
 def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    # MLflow's SQL store keeps an infinite value as the largest float
+    return value if value is not None and abs(value) < sys.float_info.max else None
 
 
 def _metrics(reference: ModelRef) -> dict[str, float]:

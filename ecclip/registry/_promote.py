@@ -81,7 +81,8 @@ def _audit(target: ModelRef, current: str | None, reason: str) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        file.write(json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n")
+        torn = "\n" if path.stat().st_size and not path.read_bytes().endswith(b"\n") else ""
+        file.write(torn + json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
 

@@ -64,8 +64,8 @@ def register(bundle: Path, night: str, metrics_spool: Path | None = None) -> Reg
 
 
 def metric_name(name: str) -> str:
-    """Return a metric's name as MLflow takes it: letters, digits, ``_ - . : /`` and spaces."""
-    return re.sub(r"[^/\w.\- :]", "_", name)
+    """Return a name as MLflow takes it (letters, digits, ``_ - . : /``, spaces): recall@10 is recall_at_10."""
+    return re.sub(r"[^/\w.\- :]", "_", name.replace("@", "_at_"))
 
 
 def _run(store: MlflowClient, facts: BundleFacts) -> Run:

@@ -28,7 +28,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
-_REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST")
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")
 
 
 def client() -> MlflowClient:
@@ -58,7 +58,7 @@ def answering() -> Iterator[None]:
         refused = getattr(error, "error_code", "") in _REFUSALS
         raise ServiceError(
             "the registry refused a request" if refused else "the registry does not answer",
-            value=f"{settings().tracking_uri}: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            value=f"{settings().tracking_uri}: {(str(error).splitlines() or [type(error).__name__])[0][:300]}",
             next_step="start it (make up) or set ECCLIP_MLFLOW_TRACKING_URI, then run again",
         ) from error
 

@@ -1,0 +1,175 @@
+"""The steps of a night that change the world outside its folders: register, judge, bless, promote.
+
+Keyed by the night, called by the command line and by the Airflow tasks. Each can be run again at any time: what is
+done stays done, and what was interrupted is completed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ecclip import registry
+from ecclip.core import ConfigError, ContractError, GateError, bind, digest_of, get_logger, parse_night, settings
+from ecclip.registry import GateConfig, ModelRef, trace
+
+__all__ = ["bless_night", "judge_night", "promote_night", "register_night", "trace"]
+
+_DEPLOY_WAIT_S = 300.0
+
+
+def register_night(night: str) -> dict[str, Any]:
+    """Enter the night's bundle into the registry as @challenger, with the metrics of its training.
+
+    Raises:
+        ContractError: the night has no bundle.
+        ServiceError: the registry does not answer.
+    """
+    bundle = _bundle(night)
+    spool = bundle.parent / "train" / "metrics.jsonl"
+    registered = registry.register(bundle, night, spool if spool.is_file() else None)
+    return {
+        "night": night,
+        "version": registered.version,
+        "run_id": registered.run_id,
+        "digest": registered.digest,
+        "lineage_id": registry.lineage_of(registered.digest),
+    }
+
+
+def judge_night(night: str) -> dict[str, Any]:
+    """Hold the night's version against the champion by the section ``gate`` of params.yaml.
+
+    Raises:
+        GateError: the gate refuses; the error carries every reason.
+    """
+    reference = _registered(night)
+    verdict = registry.judge(_gate_config(), reference.version)
+    if not verdict.passed:
+        raise GateError(
+            f"version {reference.version} of night {night} may not become champion",
+            value="; ".join(verdict.reasons),
+            next_step="see the report of the version; the champion goes on answering",
+        )
+    return {"night": night, "version": reference.version, "digest": reference.digest, "champion": verdict.champion}
+
+
+def bless_night(night: str) -> dict[str, Any]:
+    """Load the night's bundle beside the live one on the serving machine and prove it with the golden listings.
+
+    Raises:
+        GateError: an answer differs from the in-process one by more than the tolerance.
+        ServiceError: the inference server does not answer.
+    """
+    from ecclip.serving import bless, stage_version
+
+    reference = _registered(night)
+    if reason := _overtaken(reference):
+        return _skipped(night, reference, "blessed", reason)
+    with registry.locked(settings().work / "run" / "deploy.lock", "the deployment", _DEPLOY_WAIT_S):
+        stage_version(settings().work / "bundles" / reference.digest, int(reference.version))
+        blessing = bless(int(reference.version))
+    return {
+        "night": night,
+        "version": reference.version,
+        "digest": reference.digest,
+        "blessed": True,
+        "blessing": str(getattr(blessing, "digest", "")),
+    }
+
+
+def promote_night(night: str) -> dict[str, Any]:
+    """Let the night's version answer and make it champion; if either fails, what answered before answers again.
+
+    A night older than the champion's is left as it is: running an old night again never brings its model back.
+
+    Raises:
+        GateError: the version was not passed by the gate, or another one became champion since.
+        ServiceError: the server or the registry did not do its part; the old version is live again.
+    """
+    from ecclip.serving import go_live, live_version
+
+    with registry.locked(settings().work / "run" / "deploy.lock", "the deployment", _DEPLOY_WAIT_S):
+        reference = _registered(night)
+        if reason := _overtaken(reference):
+            return _skipped(night, reference, "promoted", reason)
+        against = _verdict_against(reference)
+        before = int(against) if against is not None else live_version()
+        go_live(int(reference.version))
+        try:
+            registry.set_champion(reference.version, f"gate and blessing of night {night}", against=against)
+        except BaseException:  # whatever ended the promotion: alias and live version must agree again
+            _back_to(before, int(reference.version))
+            raise
+    return {"night": night, "version": reference.version, "digest": reference.digest, "promoted": True}
+
+
+def _bundle(night: str) -> Path:
+    bind(night=parse_night(night), run=settings().run_id)
+    bundle = settings().work / "nights" / night / "bundle"
+    if not (bundle / "manifest.json").is_file():
+        raise ContractError("the night has no bundle", value=bundle, next_step=f"ecclip run export --night {night}")
+    return bundle
+
+
+def _registered(night: str) -> ModelRef:
+    digest = digest_of(_bundle(night))
+    reference = registry.version_of(digest)
+    if reference is None:
+        raise ContractError(
+            "the bundle is not registered", value=digest, next_step=f"ecclip release register --night {night}"
+        )
+    return reference
+
+
+def _overtaken(reference: ModelRef) -> str:
+    """Return why an old night is left alone, or an empty string."""
+    reigning = registry.champion()
+    if reigning is None or reigning.night <= reference.night:
+        return ""
+    return f"champion version {reigning.version} was made from a later night, {reigning.night}"
+
+
+def _skipped(night: str, reference: ModelRef, what: str, reason: str) -> dict[str, Any]:
+    get_logger().warning(f"not {what}", version=reference.version, reason=reason)
+    return {"night": night, "version": reference.version, "digest": reference.digest, what: False, "reason": reason}
+
+
+def _verdict_against(reference: ModelRef) -> str | None:
+    """Return the champion that the version was judged against, after a look whether it still reigns."""
+    if reference.tags.get("gate") != "passed" or "rolled_back" in reference.tags:
+        raise GateError(
+            f"version {reference.version} was not passed by the gate",
+            value=reference.tags.get("gate_reasons", "not judged"),
+            next_step=f"ecclip release judge --night {reference.night}",
+        )
+    against = reference.tags.get("gate_champion", "none")
+    reigning = registry.champion()
+    current = "none" if reigning is None else reigning.version
+    if current not in (against, reference.version):
+        raise GateError(
+            f"version {current} became champion after the verdict on version {reference.version}",
+            value=f"champion: {current}",
+            limit=f"champion at the verdict: {against}",
+            next_step=f"ecclip release judge --night {reference.night}",
+        )
+    return None if against == "none" else against
+
+
+def _back_to(before: int | None, version: int) -> None:
+    from ecclip.serving import roll_back
+
+    get_logger().error("promotion failed, the old version answers again", version=version, back_to=before)
+    if before is not None and before != version:
+        roll_back(before)
+
+
+def _gate_config() -> GateConfig:
+    path = settings().workspace / "params.yaml"
+    sections = yaml.safe_load(path.read_text()) or {}
+    try:
+        return GateConfig.model_validate(sections.get("gate") or {})
+    except ValueError as error:
+        raise ConfigError("params.yaml, section gate", value=str(error), next_step=f"edit {path}") from error

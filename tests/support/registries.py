@@ -1,0 +1,80 @@
+"""Workspaces with a real, local MLflow store; the store's tables are made once and copied."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import lru_cache
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import pytest
+
+from ecclip.core import settings
+
+# MLflow's own stores use SQLAlchemy in ways that its newest release deprecates
+MLFLOW_WARNINGS = ("ignore::sqlalchemy.exc.SADeprecationWarning",)
+CHILDREN = Path(__file__).with_name("registry_children.py")
+
+
+def make_workspace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make ``folder`` the workspace of this process, with an empty registry in it."""
+    for name in ("ECCLIP_MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+    (folder / "work" / "mlflow").mkdir(parents=True)
+    shutil.copy(_empty_store(), folder / "work" / "mlflow" / "mlflow.db")
+    monkeypatch.setenv("ECCLIP_WORKSPACE", str(folder))
+    settings.cache_clear()
+    return folder
+
+
+@lru_cache(maxsize=1)
+def _empty_store() -> Path:
+    from ecclip.registry import champion
+
+    folder = Path(mkdtemp(prefix="ecclip-empty-store-"))
+    before = os.environ.get("ECCLIP_WORKSPACE")
+    os.environ["ECCLIP_WORKSPACE"] = str(folder)
+    settings.cache_clear()
+    try:
+        assert champion() is None
+    finally:
+        os.environ.pop("ECCLIP_WORKSPACE") if before is None else os.environ.update(ECCLIP_WORKSPACE=before)
+        settings.cache_clear()
+    return folder / "work" / "mlflow" / "mlflow.db"
+
+
+class Children:
+    """A process that has imported MLflow once and forks a process of its own for each job."""
+
+    def __enter__(self) -> Children:
+        self._process = subprocess.Popen(
+            [sys.executable, str(CHILDREN)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        )
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.communicate(timeout=30)
+        assert self._process.returncode == 0
+
+    def run(self, jobs: list[dict[str, Any]], *, at_once: bool) -> list[dict[str, Any]]:
+        """Return what each job answered, or ``{"signal": n}`` where its process was killed.
+
+        A job is ``{"workspace", "call": "register"|"set_champion", "args", "kill_after"?: a name of _register}``.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"jobs": jobs, "at_once": at_once}) + "\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:
+            if line.startswith("["):
+                return list(json.loads(line))
+        raise AssertionError("the process of the children ended")

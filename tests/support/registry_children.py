@@ -1,0 +1,85 @@
+"""Run registry calls in forked processes, one after the other or at once, and kill them where it is asked."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    from ecclip.registry._store import answering
+
+    with answering():  # the slow import once, before anything is forked; no connection is made
+        pass
+
+    for line in sys.stdin:
+        order = json.loads(line)
+        sys.stdout.write(json.dumps(_run(order["jobs"], order["at_once"])) + "\n")
+        sys.stdout.flush()
+
+
+def _run(jobs: list[dict[str, Any]], at_once: bool) -> list[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as folder:
+        answers = [Path(folder) / str(number) for number in range(len(jobs))]
+        if not at_once:
+            return [_wait(_fork(job, answer), answer) for job, answer in zip(jobs, answers, strict=True)]
+        children = [_fork(job, answer) for job, answer in zip(jobs, answers, strict=True)]
+        return [_wait(child, answer) for child, answer in zip(children, answers, strict=True)]
+
+
+def _fork(job: dict[str, Any], answer: Path) -> int:
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the parent's answers go there
+        _child(job, answer)
+    return child
+
+
+def _wait(child: int, answer: Path) -> dict[str, Any]:
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status):
+        return {"signal": os.WTERMSIG(status)}
+    return dict(json.loads(answer.read_text()))
+
+
+def _child(job: dict[str, Any], answer: Path) -> None:
+    from dataclasses import asdict
+
+    from ecclip import registry
+    from ecclip.core import EcclipError, settings
+
+    os.environ["ECCLIP_WORKSPACE"] = job["workspace"]
+    settings.cache_clear()
+    if "kill_after" in job:
+        from ecclip.registry import _register
+
+        setattr(_register, job["kill_after"], _deadly(getattr(_register, job["kill_after"])))
+    try:
+        if job["call"] == "register":
+            result = asdict(registry.register(Path(job["args"][0]), job["args"][1], Path(job["args"][2])))
+        else:
+            result = asdict(registry.set_champion(job["args"][0], "test", against=job["args"][1]))
+    except EcclipError as error:
+        result = {"error": type(error).__name__, "message": str(error)}
+    except BaseException as error:  # noqa: BLE001 the parent must see it
+        result = {"error": type(error).__name__, "message": repr(error)}
+    answer.write_text(json.dumps(result))
+    os._exit(0)
+
+
+def _deadly(function: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        function(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return run
+
+
+if __name__ == "__main__":
+    main()

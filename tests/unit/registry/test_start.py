@@ -1,0 +1,66 @@
+"""Where a night's training starts follows from the nights before it, not from when it is run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from bundles import write_bundle
+from registries import MLFLOW_WARNINGS
+
+from ecclip import registry
+from ecclip.core import IntegrityError
+from ecclip.registry import StartConfig, start
+
+pytestmark = pytest.mark.filterwarnings(*MLFLOW_WARNINGS)
+
+
+def _snapshot(workspace: Path, night: str) -> Path:
+    folder = workspace / "work" / "snapshots" / night
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "statistics.json").write_text(f'"{night}"')
+    return folder
+
+
+def _started(workspace: Path, night: str, cfg: StartConfig | None = None) -> dict[str, str]:
+    output = workspace / "work" / "nights" / night / "start"
+    start(cfg=cfg or StartConfig(), snapshot=_snapshot(workspace, night), output=output)
+    return dict(json.loads((output / "start.json").read_text()))
+
+
+def _promoted(tmp_path: Path, night: str) -> registry.Registered:
+    registered = registry.register(write_bundle(tmp_path / night, night, seed=int(night[-2:])), night)
+    registry.set_champion(registered.version, "test")
+    return registered
+
+
+def test_the_first_night_starts_from_the_pretrained_towers(workspace: Path) -> None:
+    assert _started(workspace, "2026-11-01") == {"kind": "pretrained"}
+
+
+def test_a_later_night_starts_from_the_champion(workspace: Path, tmp_path: Path) -> None:
+    first = _promoted(tmp_path, "2026-11-01")
+    assert _started(workspace, "2026-11-02") == {"kind": "champion", "bundle": first.digest, "version": first.version}
+
+
+def test_the_configuration_can_ask_for_pretrained_towers(workspace: Path, tmp_path: Path) -> None:
+    _promoted(tmp_path, "2026-11-01")
+    assert _started(workspace, "2026-11-02", StartConfig(mode="pretrained")) == {"kind": "pretrained"}
+
+
+def test_a_night_filled_in_late_starts_where_it_would_have_started_then(workspace: Path, tmp_path: Path) -> None:
+    first = _promoted(tmp_path, "2026-11-01")
+    _promoted(tmp_path, "2026-11-02")
+    _promoted(tmp_path, "2026-11-04")
+    assert _started(workspace, "2026-11-02")["version"] == first.version
+    assert _started(workspace, "2026-11-01") == {"kind": "pretrained"}
+
+
+def test_a_champion_whose_bundle_is_gone_stops_the_night(workspace: Path, tmp_path: Path) -> None:
+    first = _promoted(tmp_path, "2026-11-01")
+    shutil.rmtree(workspace / "work" / "bundles" / first.digest)
+    with pytest.raises(IntegrityError, match="bundle store"):
+        _started(workspace, "2026-11-02")
+    assert not (workspace / "work" / "nights" / "2026-11-02" / "start").exists()
