@@ -107,7 +107,8 @@ def font(pixels: int) -> ImageFont.FreeTypeFont:
 class Canvas:
     """Colour and coverage of one product, drawn part by part in units (0-100 in both directions)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, flipped: bool = False) -> None:
+        self._flipped = flipped  # left and right change places, words stay readable
         self.rgb = Image.new("RGB", (SIZE, SIZE), (128, 128, 128))
         self.alpha = Image.new("L", (SIZE, SIZE), 0)
         self._pen = ImageDraw.Draw(self.rgb)
@@ -124,7 +125,7 @@ class Canvas:
         width: float = 0.5,
     ) -> None:
         """Fill a polygon with a colour or a canvas-sized paint (None: leave it), then shade it, then outline it."""
-        pixels = [(x * UNIT, y * UNIT) for x, y in points]
+        pixels = self._pixels(points)
         left, top = (max(0, math.floor(min(p[axis] for p in pixels))) for axis in (0, 1))
         right, bottom = (min(SIZE, math.ceil(max(p[axis] for p in pixels)) + 1) for axis in (0, 1))
         if right <= left or bottom <= top:
@@ -146,7 +147,7 @@ class Canvas:
 
     def line(self, points: Sequence[Point], color: Color, width: float = 0.5, *, covers: bool = False) -> None:
         """Draw an open line; with ``covers`` it is part of the product (a handle), else only seen on it (a seam)."""
-        pixels = [(x * UNIT, y * UNIT) for x, y in points]
+        pixels = self._pixels(points)
         thick = max(1, round(width * UNIT))
         self._pen.line(pixels, fill=color, width=thick, joint="curve")
         if covers:
@@ -158,7 +159,10 @@ class Canvas:
         wide = font(pixels).getlength(words)
         if wide > limit * UNIT:
             pixels = max(9, int(pixels * limit * UNIT / wide))
-        self._pen.text((x * UNIT, y * UNIT), words, fill=color, font=font(pixels), anchor="mm")
+        self._pen.text(self._pixels([(x, y)])[0], words, fill=color, font=font(pixels), anchor="mm")
+
+    def _pixels(self, points: Sequence[Point]) -> list[Point]:
+        return [((100 - x if self._flipped else x) * UNIT, y * UNIT) for x, y in points]
 
     def finished(self) -> Image.Image:
         """Return the product as a picture of SIZE x SIZE pixels with premultiplied transparency (mode RGBa)."""

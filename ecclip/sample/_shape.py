@@ -29,6 +29,7 @@ _DRAWN_BY = {
     "wine": (_HOME, "wine"),
     "knife": (_HOME, "knife"),
 }
+_SIDED = frozenset({"sneaker", "boot", "mug", "chair", "juice", "knife"})
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def drawn(look: Look) -> Image.Image:
         gloss="spot" if look.material in GLOSSY else "",
         ink=BRAND_INKS[sum(look.brand.encode()) % len(BRAND_INKS)],
     )
-    canvas = Canvas()
+    canvas = Canvas(flipped=look.leaf in _SIDED and rng.random() < 0.5)
     module, name = _DRAWN_BY[look.leaf]
     getattr(importlib.import_module(module), name)(canvas, look, surface, rng)
     return canvas.finished()

@@ -240,7 +240,7 @@ def wine(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
 def knife(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     """Draw a knife that lies across the picture, handle at the lower left."""
     deep, joint, tip = rng.uniform(9, 16), rng.uniform(36, 42), rng.uniform(94, 98)
-    angle = math.radians(rng.uniform(-32, -14))
+    angle = math.radians(rng.uniform(-55, -5))
 
     def turned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
         cos, sin = math.cos(angle), math.sin(angle)

@@ -100,7 +100,7 @@ def dress(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
 
 def sneaker(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     """Draw a low shoe from the side, toe to the right."""
-    collar, toe, sole = rng.uniform(34, 40), rng.uniform(58, 63), rng.uniform(6, 11)
+    collar, toe, sole = rng.uniform(24, 42), rng.uniform(56, 64), rng.uniform(5, 13)
     edge, rubber = darker(skin.color, 0.5), (240, 240, 236) if rng.random() < 0.7 else skin.second
     floor = 70
     tongue = [(33, collar - 6), (42, collar - 9), (48, collar + 3), (40, collar + 10)]
@@ -186,7 +186,7 @@ def boot(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
 
 def backpack(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     """Draw a backpack from the front."""
-    left, top, bottom, round_ = rng.uniform(22, 28), rng.uniform(15, 20), rng.uniform(88, 94), rng.uniform(9, 20)
+    left, top, bottom, round_ = rng.uniform(19, 31), rng.uniform(13, 26), rng.uniform(84, 95), rng.uniform(7, 19)
     right, edge = 100 - left, darker(skin.color, 0.5)
     canvas.line(oval(50, top + 1, 8, 9, 180, 360), darker(skin.color, 0.3), 2.6, covers=True)
     for side in (left + 1, right - 1):
