@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ecclip.core import IntegrityError, ServiceError, get_logger
 from ecclip.serving._client import ClientOptions, ProductClient
-from ecclip.serving._client_errors import ClientError
+from ecclip.serving._client_errors import ClientError, Overloaded
 from ecclip.serving._control import Control
 from ecclip.serving._repository import CANDIDATE, ENTRY, GRAPH_MODELS, Repository
 from ecclip.serving._types import Product
@@ -31,7 +31,7 @@ def settle(control: Control, repository: Repository) -> None:
         return
     repository.verify(live.version)
     load_graphs(control, repository, warm_versions(repository))
-    switch(control, repository, live.version)
+    load_entry(control, repository, ENTRY, live.version)
 
 
 def warm_versions(repository: Repository) -> list[int]:
@@ -49,6 +49,15 @@ def warm_versions(repository: Repository) -> list[int]:
     return warm
 
 
+def beside_live(repository: Repository, version: int) -> list[int]:
+    """Return the versions of towers and heads that a change to ``version`` needs: the live one and the new one.
+
+    They are the warm ones after the change: a changed policy makes this server load every version in it again.
+    """
+    live = repository.live()
+    return sorted({version, live.version if live else version})
+
+
 def load_graphs(control: Control, repository: Repository, versions: Iterable[int]) -> None:
     """Load towers and heads of exactly these versions; one that is loaded and wanted stays as it is."""
     wanted = sorted(set(versions))
@@ -57,7 +66,7 @@ def load_graphs(control: Control, repository: Repository, versions: Iterable[int
 
 
 def load_entry(control: Control, repository: Repository, model: str, version: int) -> None:
-    """Load one version of an entry model and let it answer a synthetic question.
+    """Load one version of an entry model and let it answer a synthetic question; it is ready before another one goes.
 
     Raises:
         ServiceError: it did not load, or loaded and does not answer.
@@ -67,17 +76,14 @@ def load_entry(control: Control, repository: Repository, model: str, version: in
         raise ServiceError("a model is ready but does not answer", value=f"{model} version {version}")
 
 
-def switch(control: Control, repository: Repository, version: int) -> None:
-    """Let ``product`` answer with a version: the new one is ready before the old one goes."""
-    load_entry(control, repository, ENTRY, version)
-
-
 def answers(control: Control, model: str, version: int | None) -> bool:
     """Whether a model answers a synthetic question without an error; readiness alone proves little."""
     options = ClientOptions(model=model, version=str(version or ""), timeout_s=10.0, retries=1)
     try:
         with ProductClient(control.address, options) as client:
             return not client.ask([_PROBE])[0].error
+    except Overloaded:
+        return True  # busy, not broken
     except ClientError as error:
         get_logger().warning("a model does not answer", model=model, version=version, error=str(error))
         return False

@@ -95,8 +95,10 @@ class ProductClient:
                 time.sleep(_pause(from_triton(error, self.address), pauses))
 
     def close(self) -> None:
-        """Close the connection."""
-        self._client.close()
+        """Close the connection; a second time does nothing."""
+        client = self.__dict__.pop("_client", None)
+        if client is not None:  # let go here: the library's own clean-up fails at the end of the interpreter
+            client.close()
 
     def __enter__(self) -> ProductClient:
         return self
@@ -137,8 +139,10 @@ class AsyncProductClient:
                     await asyncio.sleep(_pause(from_triton(error, self.address), pauses))
 
     async def close(self) -> None:
-        """Close the connection."""
-        await self._client.close()
+        """Close the connection; a second time does nothing."""
+        client = self.__dict__.pop("_client", None)
+        if client is not None:
+            await client.close()
 
     async def __aenter__(self) -> AsyncProductClient:
         return self

@@ -27,6 +27,7 @@ class Control:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
+        del self._client  # let go here: the library's own clean-up fails at the end of the interpreter
 
     def is_live(self) -> bool:
         """Whether the server answers at all."""

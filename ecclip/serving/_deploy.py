@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ecclip.core import GateError, ServiceError, get_logger, settings
-from ecclip.serving._activation import load_entry, load_graphs, settle, switch, warm_versions
+from ecclip.serving._activation import beside_live, load_entry, load_graphs, settle
 from ecclip.serving._client import ClientOptions, ProductClient
 from ecclip.serving._client_errors import ClientError
 from ecclip.serving._control import Control
@@ -50,9 +50,8 @@ class Deployment:
         with self.repository.lock(), Control(self.address) as control:
             staged = self.repository.verify(version)
             settle(control, self.repository)
-            before = warm_versions(self.repository)
             try:
-                load_graphs(control, self.repository, [*before, version])
+                load_graphs(control, self.repository, beside_live(self.repository, version))
                 load_entry(control, self.repository, CANDIDATE, version)
                 blessing = self._examine(CANDIDATE, staged)
             except ServiceError as error:
@@ -60,7 +59,7 @@ class Deployment:
             finally:
                 control.unload(CANDIDATE)
             if not blessing.passed:
-                load_graphs(control, self.repository, before) if before else settle(control, self.repository)
+                settle(control, self.repository)
             self.repository.write_blessing(version, vars(blessing) | {"staged": staged.digest})
             get_logger().info("examined", **vars(blessing))
             return blessing
@@ -75,15 +74,15 @@ class Deployment:
         with self.repository.lock(), Control(self.address) as control:
             staged = self.repository.verify(version)
             self._require_blessing(staged)
-            before = warm_versions(self.repository)
-            load_graphs(control, self.repository, [*before, version])
-            switch(control, self.repository, version)
-            blessing = self._examine(ENTRY, staged)
-            if not blessing.passed:
+            try:
+                self._switch(control, version)
+                blessing = self._examine(ENTRY, staged)
+                if not blessing.passed:
+                    raise GateError("the live model does not give the golden answers", value=blessing.reasons[:3])
+            except (GateError, ServiceError):
                 settle(control, self.repository)
-                raise GateError("the live model does not give the golden answers", value=blessing.reasons[:3])
+                raise
             live = self.repository.commit(version)
-            load_graphs(control, self.repository, warm_versions(self.repository))
             get_logger().info("live", **live.model_dump())
 
     def roll_back(self, version: int) -> None:
@@ -96,15 +95,19 @@ class Deployment:
         with self.repository.lock(), Control(self.address) as control:
             staged = self.repository.verify(version)
             self._require_blessing(staged)
-            before = warm_versions(self.repository)
             try:
-                load_graphs(control, self.repository, [*before, version])
-                switch(control, self.repository, version)
+                self._switch(control, version)
             except ServiceError:
                 settle(control, self.repository)
                 raise
             live = self.repository.commit(version)
             get_logger().warning("rolled back", **live.model_dump())
+
+    def _switch(self, control: Control, version: int) -> None:
+        if control.loaded(CANDIDATE):  # a killed examination left it
+            control.unload(CANDIDATE)
+        load_graphs(control, self.repository, beside_live(self.repository, version))
+        load_entry(control, self.repository, ENTRY, version)
 
     def _require_blessing(self, staged: Staged) -> None:
         record = self.repository.blessing(staged.version)

@@ -56,6 +56,7 @@ class InProcess:
         except PreprocessingError as error:
             return Answer(error=str(error))
         decided = self.decider.answer(*self.logits(image, text))
-        total: np.ndarray = np.sum([one[0] for one in (image, text) if one is not None], axis=0, dtype=np.float32)
-        total /= max(float(np.linalg.norm(total)), 1e-12)
+        given = [one[0] for one in (image, text) if one is not None]
+        total: np.ndarray = given[0] if len(given) == 1 else given[0] + given[1]
+        total = total / max(float(np.linalg.norm(total)), 1e-12)
         return Answer(**vars(decided), embedding=total)

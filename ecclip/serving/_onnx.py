@@ -78,7 +78,7 @@ def check_graph(name: str, path: Path, feed: dict[str, np.ndarray], expected: np
     difference = float(np.abs(run_graph(path, feed) - expected).max())
     if not difference <= tolerance:
         raise ContractError(
-            "the ONNX graph does not answer as torch does", value=f"{name}: {difference}", limit=tolerance
+            "an ONNX graph differs from torch", value=f"{name}: {difference}", limit=tolerance
         )
     # a bound, not the figure itself: the last bits may differ between runs and would change the bundle's digest
     return float(10.0 ** math.ceil(math.log10(max(difference, 1e-9))))

@@ -1,0 +1,238 @@
+"""The real server answers as this process does, whatever it is asked and whoever is asked beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from PIL import Image
+from serving_bundles import tiny_bundle
+from serving_server import SERVING_PYTHON, live_server
+from tritonclient.utils import InferenceServerException
+
+from ecclip.serving import Answer, AsyncProductClient, ClientOptions, Product, ProductClient, Rejected, Unavailable
+from ecclip.serving._golden import FILE, differences, read_golden
+from ecclip.serving._inprocess import InProcess
+from ecclip.serving._types import IMAGE_BYTES, MAX_BATCH, TITLE_BYTES
+
+TOLERANCE = 1e-4  # of an embedding, server against torch in this process
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with live_server(tmp_path_factory.mktemp("questions")) as (_, deployment):
+        yield deployment.address
+
+
+@pytest.fixture(scope="module")
+def twin() -> InProcess:
+    return InProcess(tiny_bundle(0) / "towers", tiny_bundle(0) / "heads", 5)
+
+
+@pytest.fixture(scope="module")
+def photo() -> bytes:
+    golden = read_golden(tiny_bundle(0) / FILE)
+    return next(one.product.image for one in golden if one.kind == "image")  # type: ignore[return-value]
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[ProductClient]:
+    with ProductClient(address) as client:
+        yield client
+
+
+def _same(left: Answer, right: Answer) -> None:
+    assert (left.error, left.categories[:1], left.decisions) == (right.error, right.categories[:1], right.decisions)
+    np.testing.assert_allclose(left.embedding, right.embedding, atol=1e-5)
+
+
+def test_golden_listings_are_answered_as_in_process(client: ProductClient) -> None:
+    golden = read_golden(tiny_bundle(0) / FILE)
+    wrong, largest = [], 0.0
+    for one, answer in zip(golden, client.ask([one.product for one in golden]), strict=True):
+        found, difference = differences(one, answer, TOLERANCE, 1e-3)
+        wrong += found
+        largest = max(largest, difference)
+        assert len(answer.lineage) == 16
+        if not answer.error:
+            assert abs(float(np.linalg.norm(answer.embedding)) - 1.0) < 1e-4
+            assert answer.category_scores == sorted(answer.category_scores, reverse=True)
+    assert wrong == []
+    assert largest < TOLERANCE
+
+
+def test_the_async_client_answers_as_the_sync_client(address: str, client: ProductClient, photo: bytes) -> None:
+    products = [Product(title=f"mug {number}", image=photo if number % 2 else None) for number in range(70)]
+
+    async def ask() -> list[Answer]:
+        async with AsyncProductClient(address) as asynchronous:
+            return await asynchronous.ask(products)
+
+    for left, right in zip(asyncio.run(ask()), client.ask(products), strict=True):
+        _same(left, right)
+
+
+@pytest.mark.fault(26)
+def test_a_malformed_listing_gets_its_own_error_and_its_neighbours_an_answer(
+    client: ProductClient, twin: InProcess, photo: bytes
+) -> None:
+    good = Product(image=photo, title="red mug")
+    bad = {
+        "neither": Product(),
+        "blank title": Product(title=" \0 "),
+        "no picture": Product(image=b"%PDF-1.7 nothing to see"),
+        "truncated": Product(image=photo[:400], title="red mug"),
+    }
+    alone = twin.ask(good)
+    for name, product in bad.items():
+        answers = client.ask([good, product, good])
+        assert answers[1].error, name
+        assert "0x" not in answers[1].error
+        _same(answers[0], alone)
+        _same(answers[2], alone)
+    strange = [
+        Product(title="word " * 4000),
+        Product(title="👠👜🍷 " * 20),
+        Product(title="حقيبة جلدية حمراء"),
+        Product(title="a\0b"),
+        Product(title="\ud800"),
+        Product(title="", image=photo),
+    ]
+    for product, answer in zip(strange, client.ask(strange), strict=True):
+        expected = twin.ask(replace(product, title=(product.title or "").encode("utf-8", "replace").decode() or None))
+        assert answer.error == ""
+        _same(answer, expected)
+
+
+@pytest.mark.fault(26)
+def test_messages_of_another_shape_type_or_size_leave_the_server_alive(address: str, client: ProductClient) -> None:
+    with triton.InferenceServerClient(address) as raw:
+        for shape, kind, data in (
+            ([1, 2], "BYTES", np.array([[b"a", b"b"]], dtype=np.object_)),
+            ([1], "BYTES", np.array([b"a"], dtype=np.object_)),
+            ([1, 1], "FP32", np.ones((1, 1), np.float32)),
+            ([MAX_BATCH + 1, 1], "BYTES", np.full((MAX_BATCH + 1, 1), b"a", dtype=np.object_)),
+        ):
+            tensors = [triton.InferInput(name, shape, kind) for name in ("IMAGE", "TITLE")]
+            for tensor in tensors:
+                tensor.set_data_from_numpy(data)
+            with pytest.raises(InferenceServerException):
+                raw.infer("product", tensors, client_timeout=20)
+        tensor = triton.InferInput("TITLE", [1, 1], "BYTES")
+        tensor.set_data_from_numpy(np.array([[b"a"]], dtype=np.object_))
+        with pytest.raises(InferenceServerException):
+            raw.infer("product", [tensor], client_timeout=20)
+    assert client.ask([Product(title="still here")])[0].error == ""
+
+
+@pytest.mark.fault(26)
+def test_too_large_an_image_or_title_is_an_error_of_that_listing(address: str, client: ProductClient) -> None:
+    with pytest.raises(Rejected, match="too large"):
+        client.ask([Product(image=bytes(IMAGE_BYTES + 1))])
+    values = {
+        "IMAGE": [bytes(IMAGE_BYTES * 4), b"", b""],
+        "TITLE": [b"mug", b"x" * (TITLE_BYTES + 1), b"mug"],
+    }
+    tensors = []
+    for name, column in values.items():
+        tensor = triton.InferInput(name, [3, 1], "BYTES")
+        tensor.set_data_from_numpy(np.array([[value] for value in column], dtype=np.object_))
+        tensors.append(tensor)
+    raw = triton.InferenceServerClient(address)
+    errors = raw.infer("product", tensors, client_timeout=30).as_numpy("ERROR")[:, 0]
+    raw.close()
+    assert [b"limit" in error for error in errors] == [True, True, False]
+    assert errors[2] == b""
+
+
+@pytest.mark.fault(29)
+def test_an_answer_does_not_depend_on_its_neighbours(client: ProductClient, photo: bytes) -> None:
+    listings = [Product(image=photo, title="green lamp"), Product(image=photo), Product(title="green lamp")]
+    hostile = [Product(image=b"junk"), Product(title="x" * 9000), Product(), Product(image=photo, title="other")]
+    for listing in listings:
+        alone = client.ask([listing])[0]
+        for size in (2, 5, MAX_BATCH):
+            crowd = [hostile[number % len(hostile)] for number in range(size - 1)]
+            _same(client.ask([*crowd, listing])[-1], alone)
+            _same(client.ask([listing, *crowd])[0], alone)
+
+
+_SKEW = """
+import hashlib, json, sys
+from pathlib import Path
+folder = Path(sys.argv[1])
+sys.path.insert(0, str(folder))
+from preprocessing import Preprocessor, PreprocessingError
+import numpy
+preprocessor = Preprocessor(64, 16, folder / "tokenizer.json")
+found = {"numpy": numpy.__version__}
+for path in sorted(folder.glob("photo-*")):
+    try:
+        found[path.name] = hashlib.sha256(preprocessor.image(path.read_bytes()).tobytes()).hexdigest()
+    except PreprocessingError as error:
+        found[path.name] = str(error)
+for title in json.loads((folder / "titles.json").read_text()):
+    found[title] = [one.tolist() for one in preprocessor.text(title)]
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.fault(30)
+def test_preprocessing_gives_the_same_bytes_in_training_and_in_serving(tmp_path: Path) -> None:
+    if not SERVING_PYTHON.exists():
+        pytest.skip("the serving environment is missing: make setup")
+    bundle = tiny_bundle(0)
+    for source in (bundle / "code" / "preprocessing.py", bundle / "towers" / "tokenizer.json"):
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    _write_photos(tmp_path)
+    titles = ["red mug", "빨간 가방", "👠" * 50, "a\0b", "", "ﬁne Ünïcode №5", "word " * 5000]
+    (tmp_path / "titles.json").write_text(json.dumps(titles))
+    found = []
+    for python in (sys.executable, str(SERVING_PYTHON)):
+        done = subprocess.run([python, "-c", _SKEW, str(tmp_path)], capture_output=True, text=True, check=True)
+        found.append(json.loads(done.stdout))
+    versions = [one.pop("numpy")[0] for one in found]
+    assert versions == ["2", "1"]
+    assert found[0] == found[1]
+    assert len([value for value in found[0].values() if len(value) == 64]) >= 9
+
+
+def _write_photos(folder: Path) -> None:
+    side = np.arange(90 * 150 * 3, dtype=np.uint32).reshape(90, 150, 3)
+    picture = Image.fromarray((side * side // 89 % 256).astype(np.uint8))
+    rotated = Image.Exif()
+    rotated[0x0112] = 6
+    variants = {
+        "jpeg": (picture, {"format": "JPEG", "quality": 85}),
+        "rotated": (picture, {"format": "JPEG", "exif": rotated}),
+        "large": (picture.resize((1500, 900)), {"format": "JPEG"}),
+        "small": (picture.resize((9, 5)), {"format": "PNG"}),
+        "cmyk": (picture.convert("CMYK"), {"format": "JPEG"}),
+        "grey": (picture.convert("L"), {"format": "PNG"}),
+        "alpha": (picture.convert("RGBA"), {"format": "PNG"}),
+        "palette": (picture.convert("P"), {"format": "GIF"}),
+        "webp": (picture, {"format": "WEBP", "quality": 70}),
+        "deep": (Image.fromarray((side[:, :, 0] % 65536).astype(np.uint16)), {"format": "PNG"}),
+    }
+    for name, (image, options) in variants.items():
+        buffer = io.BytesIO()
+        image.save(buffer, **options)
+        (folder / f"photo-{name}").write_bytes(buffer.getvalue())
+    (folder / "photo-truncated").write_bytes((folder / "photo-large").read_bytes()[:500])
+    assert len({hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("photo-*")}) == len(variants) + 1
+
+
+def test_a_client_without_a_server_says_so_after_bounded_attempts() -> None:
+    options = ClientOptions(timeout_s=1.0, retries=2, backoff_s=0.01)
+    with ProductClient("127.0.0.1:1", options) as client, pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
+        client.ask([Product(title="anyone?")])

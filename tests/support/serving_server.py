@@ -1,0 +1,38 @@
+"""A real Triton server on a work folder of its own, for tests of the serving room."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from serving_bundles import tiny_bundle
+
+from ecclip.serving import Deployment, EmbeddedServer
+
+ENVIRONMENTS = Path(__file__).parents[2] / "work" / "env"
+SERVING_PYTHON = ENVIRONMENTS / "serving" / "bin" / "python"
+
+
+def embedded_server(work: Path) -> EmbeddedServer:
+    """Return the server of a work folder, with the environments of this checkout; not started."""
+    if not SERVING_PYTHON.exists():
+        pytest.skip("the serving environment is missing: make setup")
+    return EmbeddedServer(work, ENVIRONMENTS / "triton", SERVING_PYTHON)
+
+
+@contextmanager
+def live_server(work: Path) -> Iterator[tuple[EmbeddedServer, Deployment]]:
+    """Yield a running server on which version 1 (the bundle of seed 0) is live; nothing of it remains afterwards."""
+    server = embedded_server(work)
+    bundle = tiny_bundle(0)
+    try:
+        deployment = Deployment(server.repository, server.start().address)
+        server.repository.stage(bundle, 1)
+        assert deployment.bless(1).passed
+        deployment.go_live(1)
+        yield server, deployment
+    finally:
+        server.stop()
+        assert server.remains() == []

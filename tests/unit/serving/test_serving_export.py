@@ -1,0 +1,83 @@
+"""The export stage: graphs that answer as torch does, golden listings, the same bytes every time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from serving_bundles import tiny_bundle, tiny_sources
+
+from ecclip.core import ContractError, digest_of
+from ecclip.model import load_preprocessor, load_towers
+from ecclip.serving import ExportConfig, export
+from ecclip.serving._golden import FILE, differences, read_golden
+from ecclip.serving._inprocess import InProcess
+from ecclip.serving._onnx import check_graph, run_graph
+from ecclip.tasks import load_heads
+
+
+def test_exporting_again_elsewhere_gives_the_same_bytes(tmp_path: Path) -> None:
+    report = export(ExportConfig(golden=10), **tiny_sources(tmp_path / "sources", 0), output=tmp_path / "bundle")
+    assert report.digest == digest_of(tiny_bundle(0))
+
+
+def test_graphs_carry_nothing_of_this_machine() -> None:
+    here = [str(Path.home()).encode(), b"site-packages", b"/tmp", str(Path(__file__).parents[3]).encode()]
+    for path in (tiny_bundle(0) / "onnx").glob("*.onnx"):
+        data = path.read_bytes()
+        assert [text for text in here if text in data and len(text) > 1] == [], path.name
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7])
+def test_graphs_answer_as_torch_does_for_any_batch(rows: int) -> None:
+    bundle = tiny_bundle(0)
+    towers, heads = load_towers(bundle / "towers"), load_heads(bundle / "heads")
+    preprocessor = load_preprocessor(bundle / "towers")
+    chance = np.random.default_rng(rows)
+    pixels = chance.integers(0, 256, (rows, 3, 64, 64), dtype=np.uint8)
+    ids, mask = preprocessor.texts([f"red mug {number}" * (number + 1) for number in range(rows)])
+    with torch.inference_mode():
+        image = towers.encode_image(torch.from_numpy(pixels)).numpy()
+        text = towers.encode_text(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
+    graphs = bundle / "onnx"
+    np.testing.assert_allclose(run_graph(graphs / "image_tower.onnx", {"pixels": pixels}), image, atol=1e-5)
+    np.testing.assert_allclose(run_graph(graphs / "text_tower.onnx", {"ids": ids, "mask": mask}), text, atol=1e-5)
+    for index, modality in enumerate(("image", "text", "both")):
+        feed = {"image_embedding": image, "text_embedding": text, "modality": np.full(rows, index)}
+        expected = heads.logits(image, text, modality)
+        np.testing.assert_allclose(run_graph(graphs / "heads.onnx", feed), expected, atol=1e-4)
+
+
+def test_a_graph_that_differs_from_torch_is_refused() -> None:
+    path = tiny_bundle(0) / "onnx" / "image_tower.onnx"
+    pixels = np.zeros((2, 3, 64, 64), np.uint8)
+    answer = run_graph(path, {"pixels": pixels})
+    assert check_graph("image_tower", path, {"pixels": pixels}, answer, 1e-4) <= 1e-6
+    with pytest.raises(ContractError, match="differs from torch"):
+        check_graph("image_tower", path, {"pixels": pixels}, answer + 1e-3, 1e-4)
+    with pytest.raises(ContractError, match="differs from torch"):
+        check_graph("image_tower", path, {"pixels": pixels}, answer * np.nan, 1e-4)
+
+
+def test_golden_listings_cover_every_kind_and_hold_in_process() -> None:
+    bundle = tiny_bundle(0)
+    golden = read_golden(bundle / FILE)
+    assert len(golden) == 10
+    assert {one.kind for one in golden} == {"both", "image", "title", "broken"}
+    twin = InProcess(bundle / "towers", bundle / "heads", 5)
+    for one in golden:
+        assert differences(one, twin.ask(one.product), 1e-6, 1e-6) == ([], pytest.approx(0.0, abs=1e-6))
+    broken = next(one for one in golden if one.kind == "broken")
+    assert broken.answer.error
+
+
+def test_the_bundle_says_what_it_is_and_where_it_comes_from() -> None:
+    described = json.loads((tiny_bundle(0) / "bundle.json").read_text())
+    assert described["schema"] == "ecclip.bundle/1"
+    assert described["labels"]["attribute:color"][0] is None
+    assert described["lineage"]["night"] == "2026-01-01"
+    assert set(described["lineage"]) == {"snapshot", "train", "evaluate", "git_commit", "night"}
+    assert described["metrics"] == {"category/both/top1": 0.5}
