@@ -71,12 +71,20 @@ def bless_night(night: str) -> dict[str, Any]:
     with registry.locked(settings().work / "run" / "deploy.lock", "the deployment", _DEPLOY_WAIT_S):
         stage_version(settings().work / "bundles" / reference.digest, int(reference.version))
         blessing = bless(int(reference.version))
+    registry.tag_version(reference.version, {"blessing": "passed" if blessing.passed else "refused"})
+    if not blessing.passed:
+        raise GateError(
+            f"version {reference.version} of night {night} does not give the golden answers on the server",
+            value="; ".join(blessing.reasons[:5]),
+            next_step="the champion goes on answering; compare the ONNX graphs with the towers",
+        )
     return {
         "night": night,
         "version": reference.version,
         "digest": reference.digest,
         "blessed": True,
-        "blessing": str(getattr(blessing, "digest", "")),
+        "max_difference": float(blessing.max_difference),
+        "latency_ms": float(blessing.latency_ms),
     }
 
 

@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from ecclip.core import EcclipError, StageConfig, canonical_json, settings, write_atomic
 from ecclip.registry._register import metric_name
-from ecclip.registry._store import MODEL, answering, client
-from ecclip.registry._versions import ModelRef, champion, model_version
+from ecclip.registry._store import answering, client
+from ecclip.registry._versions import ModelRef, champion, model_version, tag_version
 
 
 class MetricGate(StageConfig):
@@ -148,6 +148,4 @@ def _keep(verdict: Verdict, challenger: ModelRef) -> None:
         "gate_reasons": "; ".join(verdict.reasons)[:4000] or "none",
         "gate_champion": verdict.champion or "none",
     }
-    with answering():
-        for name, value in tags.items():
-            client().set_model_version_tag(MODEL, challenger.version, name, value)
+    tag_version(challenger.version, tags)

@@ -60,6 +60,17 @@ def model_version(version: str) -> ModelRef:
     return found[0]
 
 
+def tag_version(version: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a version; each is a line in the registry's page of it.
+
+    Raises:
+        ServiceError: the registry does not answer, or has no such version.
+    """
+    with answering():
+        for name, value in tags.items():
+            client().set_model_version_tag(MODEL, version, name, value)
+
+
 def version_of(digest: str) -> ModelRef | None:
     """Return the version made from a bundle digest, or None; the oldest where a crash of the store left two."""
     with answering():

@@ -1,0 +1,135 @@
+"""dvc.yaml is the table of stages, and what one caller has made is nothing to do for the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc_workspaces import dvc, make_dvc_workspace
+from snapshots import write_snapshot
+
+from ecclip.core import ConfigError, ServiceError, settings
+from ecclip.pipeline import STEPS, run_stage
+from ecclip.registry import dvc_version, record_version
+
+ROOT = Path(__file__).parents[2]
+NIGHT, NEXT = "2026-11-01", "2026-11-02"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    yield make_dvc_workspace(tmp_path / "workspace", monkeypatch, [NIGHT])
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+def _catalog_outputs(workspace: Path, night: str) -> None:
+    """Leave what the catalog's stages would leave, as far as dvc looks: the snapshot and folders before it."""
+    write_snapshot(workspace / "work" / "snapshots" / night, listings=12)
+    for name in ("ingest", "clean", "group"):
+        folder = workspace / "work" / "nights" / night / name
+        folder.mkdir(parents=True)
+        (folder / "rows").write_text(name)
+
+
+def test_the_stages_of_dvc_are_those_of_the_pipeline() -> None:
+    described = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    assert described["vars"] == ["work/nights.yaml"]
+    expected = {}
+    for name, step in STEPS.items():
+        paths = {
+            key: "work/" + template.format(night="${key}", previous="${item.previous}")
+            for key, template in {**step.inputs, "output": step.output}.items()
+        }
+        expected[name] = {
+            "foreach": "${nights}",
+            "do": {
+                "cmd": f"ecclip run {name} --night ${{key}}",
+                "deps": [*(paths[key] for key in step.inputs), f"ecclip/{step.room}"],
+                "params": [name],
+                "outs": [{paths["output"]: {"persist": True}}],
+            },
+        }
+    assert described["stages"] == expected
+
+
+def test_every_stage_has_its_section_of_parameters() -> None:
+    assert set(yaml.safe_load((ROOT / "params.yaml").read_text())) >= set(STEPS)
+
+
+def test_dvc_writes_only_below_the_work_folder_and_sends_nothing() -> None:
+    config = (ROOT / ".dvc" / "config").read_text()
+    for line in ("dir = ../work/dvc/cache", "site_cache_dir = work/dvc/site", "analytics = false"):
+        assert line in config
+
+
+def test_a_workspace_without_nights_has_nothing_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = make_dvc_workspace(tmp_path / "empty", monkeypatch, [])
+    done = dvc(empty, "status")
+    settings.cache_clear()
+    assert done.returncode == 0, done.stderr
+    assert "tracked in this project yet" in done.stdout or "up to date" in done.stdout
+
+
+def test_the_stages_are_named_by_their_nights(workspace: Path) -> None:
+    names = dvc(workspace, "stage", "list", "--name-only").stdout.split()
+    assert names == [f"{name}@{NIGHT}" for name in STEPS]
+
+
+def test_what_a_stage_made_and_was_recorded_is_nothing_to_do_for_dvc(workspace: Path) -> None:
+    _catalog_outputs(workspace, NIGHT)
+    run_stage("start", NIGHT)
+    before = (workspace / "work/nights" / NIGHT / "start/manifest.json").read_bytes()
+    version = record_version(NIGHT, ["publish", "start"])
+    assert version == dvc_version(NIGHT)
+    assert version.endswith(".dir")
+    done = dvc(workspace, "repro", "--single-item", f"start@{NIGHT}")
+    assert done.returncode == 0, done.stderr
+    assert "didn't change, skipping" in done.stdout
+    assert (workspace / "work/nights" / NIGHT / "start/manifest.json").read_bytes() == before
+    cached = workspace / "work/dvc/cache/files/md5" / version[:2] / version[2:]
+    assert {entry["relpath"] for entry in json.loads(cached.read_text())} >= {"manifest.json", "statistics.json"}
+
+
+def test_what_dvc_made_has_the_bytes_of_the_stage_and_is_unchanged_for_it(workspace: Path) -> None:
+    _catalog_outputs(workspace, NIGHT)
+    output = workspace / "work/nights" / NIGHT / "start"
+    done = dvc(workspace, "repro", "--single-item", f"start@{NIGHT}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    made = {path.name: path.read_bytes() for path in output.iterdir()}
+    assert run_stage("start", NIGHT).outcome == "unchanged"
+    (output / "manifest.json").unlink()
+    assert run_stage("start", NIGHT).outcome == "written"
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == made
+    assert "up to date" in dvc(workspace, "status", f"start@{NIGHT}").stdout
+
+
+def test_another_night_changes_nothing_of_the_one_that_is_recorded(workspace: Path) -> None:
+    from ecclip.pipeline import add_night, nights
+
+    _catalog_outputs(workspace, NIGHT)
+    version = record_version(NIGHT, ["publish"])
+    add_night(NEXT)
+    assert nights()[-1] == {"night": NEXT, "previous": NIGHT}
+    _catalog_outputs(workspace, NEXT)
+    record_version(NEXT, ["publish"])
+    assert dvc_version(NIGHT) == version
+    assert "up to date" in dvc(workspace, "status", f"publish@{NIGHT}", f"publish@{NEXT}").stdout
+
+
+def test_a_missing_output_is_named(workspace: Path) -> None:
+    _catalog_outputs(workspace, NIGHT)
+    with pytest.raises(ServiceError, match=r"nights/2026-11-01/start.*does not exist"):
+        record_version(NIGHT, ["start"])
+    assert dvc_version(NIGHT) == ""
+
+
+def test_a_folder_that_is_no_dvc_workspace_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECCLIP_WORKSPACE", str(tmp_path))
+    settings.cache_clear()
+    with pytest.raises(ConfigError, match="no DVC workspace"):
+        record_version(NIGHT, ["start"])
+    settings.cache_clear()

@@ -1,0 +1,157 @@
+"""The steps of a night's release agree with each other, can be run again, and leave the old version when they fail.
+
+The inference server is stood in for by a table of calls: its own behaviour is shown by the tests of serving.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from bundles import write_bundle
+from registries import MLFLOW_WARNINGS
+
+import ecclip.serving
+from ecclip import registry, release
+from ecclip.core import ContractError, GateError, ServiceError
+
+FIRST, SECOND = "2026-11-01", "2026-11-02"
+GATE = {"gate": {"metrics": {"category/both/top1": {"floor": 0.5, "allowed_drop": 0.02}}}}
+
+pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("server")]
+
+
+class Server:
+    """What a server would remember: which version answers, and what was asked of it."""
+
+    def __init__(self) -> None:
+        self.live: int | None = None
+        self.calls: list[tuple[str, int]] = []
+        self.wrong: set[int] = set()
+
+    def stage_version(self, bundle: Path, version: int) -> None:
+        assert (bundle / "manifest.json").is_file()
+        self.calls.append(("stage", version))
+
+    def bless(self, version: int) -> SimpleNamespace:
+        self.calls.append(("bless", version))
+        return SimpleNamespace(
+            passed=version not in self.wrong, reasons=["swapped labels"], max_difference=0.0, latency_ms=1.0
+        )
+
+    def go_live(self, version: int) -> None:
+        self.live = version
+        self.calls.append(("go_live", version))
+
+    def roll_back(self, version: int) -> None:
+        self.live = version
+        self.calls.append(("roll_back", version))
+
+    def live_version(self) -> int | None:
+        return self.live
+
+
+@pytest.fixture
+def server(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    (workspace / "params.yaml").write_text(yaml.safe_dump(GATE))
+    stand_in = Server()
+    for name in ("stage_version", "bless", "go_live", "roll_back", "live_version"):
+        monkeypatch.setattr(ecclip.serving, name, getattr(stand_in, name))
+    return stand_in
+
+
+def _bundle(workspace: Path, night: str, top1: float = 0.8) -> None:
+    folder = workspace / "work" / "nights" / night / "bundle"
+    write_bundle(folder, night, {"category/both/top1": top1}, seed=int(night[-2:]))
+
+
+def _release(night: str) -> None:
+    release.register_night(night)
+    release.judge_night(night)
+    release.bless_night(night)
+    assert release.promote_night(night)["promoted"]
+
+
+def test_a_night_goes_from_bundle_to_champion_and_again_without_a_new_version(workspace: Path, server: Server) -> None:
+    _bundle(workspace, FIRST)
+    for _ in range(2):
+        _release(FIRST)
+    reigning = registry.champion()
+    assert reigning is not None
+    assert (reigning.version, reigning.night, server.live) == ("1", FIRST, 1)
+    assert reigning.tags["blessing"] == "passed"
+    assert len((workspace / "work/mlflow/audit.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_refused_gate_names_its_reasons_and_nothing_is_asked_of_the_server(workspace: Path, server: Server) -> None:
+    _bundle(workspace, FIRST, top1=0.4)
+    release.register_night(FIRST)
+    with pytest.raises(GateError, match=r"category/both/top1: 0\.4000"):
+        release.judge_night(FIRST)
+    with pytest.raises(GateError, match="not passed by the gate"):
+        release.promote_night(FIRST)
+    assert server.calls == []
+
+
+def test_a_version_that_nobody_judged_is_not_promoted(workspace: Path, server: Server) -> None:
+    _bundle(workspace, FIRST)
+    release.register_night(FIRST)
+    with pytest.raises(GateError, match="not judged"):
+        release.promote_night(FIRST)
+    assert server.calls == []
+
+
+def test_a_refused_blessing_is_an_error_and_a_tag(workspace: Path, server: Server) -> None:
+    _bundle(workspace, FIRST)
+    server.wrong = {1}
+    release.register_night(FIRST)
+    release.judge_night(FIRST)
+    with pytest.raises(GateError, match="swapped labels"):
+        release.bless_night(FIRST)
+    assert registry.model_version("1").tags["blessing"] == "refused"
+    assert server.live is None
+
+
+def test_an_old_night_that_is_run_again_does_not_bring_its_model_back(workspace: Path, server: Server) -> None:
+    _bundle(workspace, FIRST)
+    _release(FIRST)
+    _bundle(workspace, SECOND)
+    _release(SECOND)
+    release.register_night(FIRST)
+    release.judge_night(FIRST)
+    assert release.bless_night(FIRST)["blessed"] is False
+    assert release.promote_night(FIRST)["promoted"] is False
+    reigning = registry.champion()
+    assert reigning is not None
+    assert (reigning.night, server.live) == (SECOND, 2)
+    assert registry.model_version("1").aliases == ()
+
+
+def test_when_the_alias_cannot_move_the_old_version_answers_again(
+    workspace: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _bundle(workspace, FIRST)
+    _release(FIRST)
+    _bundle(workspace, SECOND)
+    release.register_night(SECOND)
+    release.judge_night(SECOND)
+    release.bless_night(SECOND)
+
+    def silent(*_: object, **__: object) -> None:
+        raise ServiceError("the registry does not answer")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(registry, "set_champion", silent)
+        with pytest.raises(ServiceError, match="does not answer"):
+            release.promote_night(SECOND)
+    assert server.calls[-2:] == [("go_live", 2), ("roll_back", 1)]
+    assert release.promote_night(SECOND)["promoted"]
+    assert server.live == 2
+
+
+def test_a_night_without_a_bundle_says_what_to_run(server: Server) -> None:
+    with pytest.raises(ContractError, match="ecclip run export --night 2026-11-01"):
+        release.register_night(FIRST)
+    assert server.calls == []
