@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from ecclip.core import settings
 
-NAME = "triton"
-
 
 def start_triton() -> str:
     """Start the embedded server, or find it running, and return its gRPC address.
@@ -24,7 +22,10 @@ def stop_triton() -> bool:
     """Stop the embedded server with its stubs; return whether it ran."""
     from ecclip.serving import EmbeddedServer
 
-    return EmbeddedServer().stop()
+    server = EmbeddedServer()
+    ran = server.attach() is not None
+    server.stop()
+    return ran
 
 
 def triton_address() -> str | None:
@@ -33,4 +34,5 @@ def triton_address() -> str | None:
         return settings().triton_address
     from ecclip.serving import EmbeddedServer
 
-    return EmbeddedServer().address_if_running()
+    process = EmbeddedServer().attach()
+    return process.address if process else None
