@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
 
@@ -149,13 +150,13 @@ def _digest(mapping: Mapping) -> str:
 
 def _map(mapping: Mapping, source: Source, folder: Path, night: str, limit: int | None) -> Counts:
     notes: Counter[str] = Counter()
-    joins = [JoinTable(source, join, folder / f".join-{n}") for n, join in enumerate(mapping.join)]
-    try:
-        rows = islice(_joined(source.rows(mapping.source), joins, notes), limit)
-        written = _write(mapping, source, rows, folder, night, notes)
-    finally:
-        for join in joins:
-            join.close()
+    with ExitStack() as opened:
+        joins = [
+            opened.enter_context(closing(JoinTable(source, join, folder / f".join-{number}")))
+            for number, join in enumerate(mapping.join)
+        ]
+        rows = opened.enter_context(closing(source.rows(mapping.source)))
+        written = _write(mapping, source, islice(_joined(rows, joins, notes), limit), folder, night, notes)
     if not written:
         raise ContractError("the source has no rows", value=source.url)
     notes.update({"duplicate_join_keys": sum(join.repeated for join in joins)})

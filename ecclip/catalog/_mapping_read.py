@@ -9,7 +9,8 @@ import json
 import posixpath
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,7 +48,7 @@ class Source:
             raise ConfigError("the source has no such file", value=", ".join(table.files), limit=self.url)
         return list(dict.fromkeys(found))
 
-    def rows(self, table: TableFiles, columns: list[str] | None = None) -> Iterator[SourceRow]:
+    def rows(self, table: TableFiles, columns: list[str] | None = None) -> Generator[SourceRow, None, None]:
         """Yield the rows of a table, file after file; None for a row that cannot be read.
 
         Raises:
@@ -56,12 +57,15 @@ class Source:
         readers = {"csv": _csv_rows, "jsonl": _json_rows}
         for path in self.files(table):
             try:
-                with self._fs.open(path, "rb") as file:
+                with ExitStack() as opened:
+                    file = opened.enter_context(self._fs.open(path, "rb"))
                     if table.format == "parquet":
                         yield from _parquet_rows(file, columns)
-                    else:
-                        plain = gzip.GzipFile(fileobj=file) if path.endswith(".gz") else file
-                        yield from readers[table.format](plain, table)
+                        continue
+                    plain = opened.enter_context(gzip.GzipFile(fileobj=file)) if path.endswith(".gz") else file
+                    encoding = "utf-8-sig" if table.encoding.lower() in ("utf-8", "utf8") else table.encoding
+                    text = opened.enter_context(io.TextIOWrapper(plain, encoding, errors="replace", newline=""))
+                    yield from readers[table.format](text, table)
             except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowInvalid, UnicodeError) as error:
                 raise ContractError("a file of the source is damaged", value=path, limit=table.format) from error
 
@@ -113,9 +117,8 @@ def _parquet_rows(file: IO[bytes], columns: list[str] | None) -> Iterator[Source
         yield from batch.to_pylist(maps_as_pydicts="lossy")
 
 
-def _csv_rows(file: IO[bytes], table: TableFiles) -> Iterator[SourceRow]:
+def _csv_rows(text: IO[str], table: TableFiles) -> Iterator[SourceRow]:
     csv.field_size_limit(_FIELD_CHARACTERS)  # the default refuses descriptions of more than 128 KiB
-    text = io.TextIOWrapper(file, encoding=_encoding(table), errors="replace", newline="")
     reader = csv.reader(text, delimiter=table.delimiter)
     header = next(reader, [])
     while True:
@@ -130,8 +133,8 @@ def _csv_rows(file: IO[bytes], table: TableFiles) -> Iterator[SourceRow]:
             yield dict(zip(header, row, strict=True)) if len(row) == len(header) else None
 
 
-def _json_rows(file: IO[bytes], table: TableFiles) -> Iterator[SourceRow]:
-    for line in io.TextIOWrapper(file, encoding=_encoding(table), errors="replace", newline="\n"):
+def _json_rows(text: IO[str], _table: TableFiles) -> Iterator[SourceRow]:
+    for line in text:
         if not line.strip():
             continue
         try:
@@ -139,10 +142,6 @@ def _json_rows(file: IO[bytes], table: TableFiles) -> Iterator[SourceRow]:
         except (ValueError, RecursionError):
             row = None
         yield row if isinstance(row, dict) and row else None
-
-
-def _encoding(table: TableFiles) -> str:
-    return "utf-8-sig" if table.encoding.lower().replace("_", "-") == "utf-8" else table.encoding
 
 
 def _no_column(column: str, names: list[str]) -> ConfigError:
@@ -171,19 +170,20 @@ class JoinTable:
         names = ", ".join(f"c{index}" for index in range(len(self.columns)))
         marks = ", ".join("?" * (len(self.columns) + 1))
         self._database.execute(f"CREATE TABLE joined (key TEXT PRIMARY KEY, {names})")
-        first = True
-        for row in source.rows(join, [join.right, *join.columns]):
-            if row is None:
-                continue
-            if first and (missing := [name for name in (join.right, *join.columns) if name not in row]):
+        with closing(source.rows(join, [join.right, *join.columns])) as rows:
+            self._insert(join, (row for row in rows if row is not None), marks)
+        self._database.commit()
+
+    def _insert(self, join: Join, rows: Iterator[dict[str, Any]], marks: str) -> None:
+        for place, row in enumerate(rows):
+            missing = [name for name in (join.right, *join.columns) if name not in row] if place == 0 else []
+            if missing:
                 raise _no_column(missing[0], sorted(row))
-            first = False
             cells = [cell if isinstance(cell, bytes) else text_of(cell) for cell in (row.get(n) for n in self.columns)]
             added = self._database.execute(
                 f"INSERT OR IGNORE INTO joined VALUES ({marks})", (text_of(row.get(join.right)), *cells)
             )
             self.repeated += added.rowcount == 0
-        self._database.commit()
 
     def lookup(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the joined columns of a row, empty when its key is not there."""

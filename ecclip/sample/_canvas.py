@@ -81,7 +81,7 @@ def _shade(kind: str) -> Image.Image:
         "cylinder": 120 * np.abs(x - 0.38) ** 1.8 * 2.2,
         "soft": 70 * np.clip(0.6 * x + 0.7 * y - 0.25, 0, 1),
         "down": 95 * np.clip(y - 0.35, 0, 1) * 1.4,
-        "fold": 34 * (1 + np.sin(x * 19 + y * 3)) * (0.25 + 0.75 * y) + 40 * np.abs(x - 0.45),
+        "fold": 22 * (1 + np.sin(x * 19 + y * 3)) * (0.25 + 0.75 * y) + 30 * np.abs(x - 0.45),
     }
     return Image.fromarray(np.clip(maps[kind], 0, 255).astype(np.uint8))
 

@@ -48,7 +48,7 @@ class Surface:
 def drawn(look: Look) -> Image.Image:
     """Return a product as a picture of mode RGBa; cached, as the listings of a product come one after another."""
     rng = Random(look.key)
-    color = mix(COLORS[look.color], (128, 128, 128), rng.uniform(0, 0.12))
+    color = mix(COLORS[look.color], (128, 128, 128), rng.uniform(0, 0.07))
     second = COLORS[look.second]
     surface = Surface(
         paint=paint(color, second, look.pattern, look.material, rng),

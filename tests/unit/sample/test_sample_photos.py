@@ -1,0 +1,77 @@
+"""Photos carry what the truth says: colour and shape are in the pixels, not noise."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ecclip.sample._config import SampleConfig
+from ecclip.sample._look import Look
+from ecclip.sample._photo import encoded, photo_of
+from ecclip.sample._shape import drawn
+from ecclip.sample._words import COLORS, LEAVES
+from ecclip.sample._world import World
+
+
+def look(leaf: str, number: int, color: str = "red") -> Look:
+    return Look(f"test/{number}", leaf, color, "white", "plain", "cotton", _kind(leaf), "Norvik", "Nova 1")
+
+
+def _kind(leaf: str) -> str:
+    return LEAVES[leaf].kinds[0][0] if LEAVES[leaf].kinds else ""
+
+
+def silhouette(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture.getchannel("a").resize((32, 32))) > 127
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_every_leaf_draws_a_whole_thing_inside_the_canvas(leaf: str) -> None:
+    for number in range(4):
+        shape = silhouette(drawn(look(leaf, number)))
+        assert 0.06 < shape.mean() < 0.75
+        assert not shape[0].any()
+
+
+def test_silhouettes_of_one_leaf_are_nearer_to_each_other_than_to_other_leaves() -> None:
+    leaves = ("t-shirt", "dress", "handbag", "lamp", "wine")
+    shapes = [(leaf, silhouette(drawn(look(leaf, number)))) for leaf in leaves for number in range(5)]
+    right = 0
+    for place, (leaf, shape) in enumerate(shapes):
+        others = [(np.mean(shape != other), name) for index, (name, other) in enumerate(shapes) if index != place]
+        right += min(others)[1] == leaf
+    assert right >= 0.8 * len(shapes)
+
+
+@pytest.mark.parametrize("color", ["red", "green", "blue", "black", "white"])
+def test_the_colour_of_a_plain_shirt_is_the_named_one(color: str) -> None:
+    pixels = np.asarray(drawn(look("t-shirt", 1, color)).convert("RGBA"))
+    seen = np.median(pixels[pixels[..., 3] == 255][:, :3], axis=0)
+    distances = {name: float(np.abs(seen - np.array(value)).sum()) for name, value in COLORS.items()}
+    assert min(distances, key=lambda name: distances[name]) == color
+
+
+def test_sellers_take_other_photos_of_the_same_product() -> None:
+    world = World(SampleConfig())
+    listings = world.listings(0, 60, 0, "2026-11-01")
+    photos = [photo for photo in (photo_of(world, one) for one in listings) if photo is not None]
+    assert len({encoded(photo)[0] for photo in photos}) > 0.9 * len({photo.key for photo in photos})
+    assert len({photo.look.key for photo in photos}) < 0.7 * len(photos)
+
+
+def test_a_photo_is_drawn_in_milliseconds() -> None:
+    world = World(SampleConfig())
+    photos = [photo_of(world, one) for one in world.listings(0, 120, 0, "2026-11-01")]
+    drawable = sorted((photo for photo in photos if photo is not None), key=lambda photo: photo.look.key)
+    for photo in drawable[:40]:
+        encoded(photo)
+    started = time.process_time()
+    for photo in drawable[40:]:
+        data, _ = encoded(photo)
+        assert photo.fault or Image.open(io.BytesIO(data)).size
+    # processor time, so that a busy machine does not matter much; about 7 ms were seen, 25 means a regression
+    assert (time.process_time() - started) / len(drawable[40:]) < 0.025
