@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -37,6 +38,7 @@ def _empty_store() -> Path:
     from ecclip.registry import champion
 
     folder = Path(mkdtemp(prefix="ecclip-empty-store-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     before = os.environ.get("ECCLIP_WORKSPACE")
     os.environ["ECCLIP_WORKSPACE"] = str(folder)
     settings.cache_clear()
