@@ -6,6 +6,7 @@ import fcntl
 import functools
 import inspect
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -103,10 +104,22 @@ def _key(name: str, config: dict[str, Any], inputs: dict[str, str], function: Ca
     source = inspect.getsourcefile(function)
     if source is None:
         raise ConfigError("a stage needs its source file", value=name)
-    room = Path(source).parent
-    code = {path.name: sha256_file(path) for path in sorted(room.glob("*.py"))}
-    payload = {"stage": name, "version": ecclip.__version__, "config": config, "inputs": inputs, "code": code}
-    return sha256_bytes(canonical_json(payload).encode())
+    payload = {"stage": name, "version": ecclip.__version__, "config": config, "inputs": inputs}
+    return sha256_bytes(canonical_json(payload | {"code": _code_of(Path(source).parent)}).encode())
+
+
+@functools.cache
+def _code_of(room: Path) -> dict[str, str]:
+    """Return the digests of the source files that a room's result depends on: its own and those of rooms it imports."""
+    rooms, queue = {room}, [room]
+    while queue:
+        for path in queue.pop().glob("*.py"):
+            for imported in re.findall(r"^\s*from ecclip\.(\w+)", path.read_text(), re.MULTILINE):
+                folder = Path(ecclip.__file__).parent / imported
+                if folder.is_dir() and imported != "core" and folder not in rooms:
+                    rooms.add(folder)
+                    queue.append(folder)
+    return {f"{folder.name}/{path.name}": sha256_file(path) for folder in sorted(rooms) for path in folder.glob("*.py")}
 
 
 def _sizes_match(folder: Path, manifest: Manifest) -> bool:
