@@ -41,8 +41,9 @@ def truth(folder: Path, night: str) -> list[dict[str, Any]]:
     return [{**row, "attributes": dict(row["attributes"])} for row in table.to_pylist()]
 
 
-def test_bytes_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
-    cfg = CFG.model_copy(update={"nights": 1, "listings": 230})
+def test_bytes_do_not_depend_on_the_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ecclip.sample._generate._FEW", 10)
+    cfg = CFG.model_copy(update={"nights": 1, "listings": 70})
     generate(cfg, tmp_path / "one")
     generate(cfg.model_copy(update={"processes": 2}), tmp_path / "two")
     assert digests(tmp_path / "one") == digests(tmp_path / "two")
