@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+import ecclip
 from ecclip.core import (
     ConfigError,
     Report,
@@ -23,6 +24,7 @@ from ecclip.core import (
     canonical_json,
     parse_night,
     settings,
+    source_rooms,
     write_atomic,
 )
 
@@ -41,6 +43,11 @@ class Step:
     def room(self) -> str:
         """The room that the stage belongs to: ``catalog`` of ``ecclip.catalog:ingest``."""
         return self.function.split(":")[0].split(".")[1]
+
+    @property
+    def sources(self) -> list[str]:
+        """The rooms whose code decides the stage's result: its own and those that it imports."""
+        return [folder.name for folder in source_rooms(Path(ecclip.__file__).parent / self.room)]
 
 
 STEPS: dict[str, Step] = {

@@ -6,7 +6,7 @@ from ecclip.core._errors import ConfigError, ContractError, EcclipError, GateErr
 from ecclip.core._files import Manifest, digest_of, read_manifest, verify_folder
 from ecclip.core._log import bind, configure_logging, get_logger, track
 from ecclip.core._settings import Settings, settings
-from ecclip.core._stage import Counts, Report, StageConfig, stage
+from ecclip.core._stage import Counts, Report, StageConfig, source_rooms, stage
 
 __all__ = [
     "ConfigError",
@@ -34,6 +34,7 @@ __all__ = [
     "settings",
     "sha256_bytes",
     "sha256_file",
+    "source_rooms",
     "stage",
     "track",
     "verify_folder",

@@ -109,17 +109,22 @@ def _key(name: str, config: dict[str, Any], inputs: dict[str, str], function: Ca
 
 
 @functools.cache
-def _code_of(room: Path) -> dict[str, str]:
-    """Return the digests of the source files that a room's result depends on: its own and those of rooms it imports."""
+def source_rooms(room: Path) -> tuple[Path, ...]:
+    """Return the folders of source that a room's results depend on: its own and those that it imports, core left out."""
     rooms, queue = {room}, [room]
     while queue:
         for path in queue.pop().glob("*.py"):
             for imported in re.findall(r"^\s*from ecclip\.(\w+)", path.read_text(), re.MULTILINE):
-                folder = Path(ecclip.__file__).parent / imported
+                folder = room.parent / imported
                 if folder.is_dir() and imported != "core" and folder not in rooms:
                     rooms.add(folder)
                     queue.append(folder)
-    return {f"{folder.name}/{path.name}": sha256_file(path) for folder in sorted(rooms) for path in folder.glob("*.py")}
+    return tuple(sorted(rooms))
+
+
+@functools.cache
+def _code_of(room: Path) -> dict[str, str]:
+    return {f"{at.name}/{path.name}": sha256_file(path) for at in source_rooms(room) for path in at.glob("*.py")}
 
 
 def _sizes_match(folder: Path, manifest: Manifest) -> bool:

@@ -48,7 +48,7 @@ def test_the_stages_of_dvc_are_those_of_the_pipeline() -> None:
             "foreach": "${nights}",
             "do": {
                 "cmd": f"ecclip run {name} --night ${{key}}",
-                "deps": [*(paths[key] for key in step.inputs), f"ecclip/{step.room}"],
+                "deps": [*(paths[key] for key in step.inputs), *(f"ecclip/{room}" for room in step.sources)],
                 "params": [name],
                 "outs": [{paths["output"]: {"persist": True}}],
             },

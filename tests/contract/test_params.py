@@ -25,7 +25,7 @@ def test_a_section_that_no_stage_reads_is_an_error(tmp_path: Path) -> None:
 
 def test_a_wrong_value_names_section_field_and_file(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("land: {no_such_field: 1}\n")
-    with pytest.raises(ConfigError, match=r"section land.*no_such_field.*params\.yaml"):
+    with pytest.raises(ConfigError, match=r"(?s)section land.*no_such_field.*params\.yaml"):
         pipeline.stage_config("land", tmp_path / "params.yaml")
 
 

@@ -56,7 +56,8 @@ def test_a_room_imports_only_rooms_to_its_left(room: str) -> None:
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_exports_what_it_says_in_order(room: str) -> None:
     module = importlib.import_module(f"ecclip.{room}")
-    assert list(module.__all__) == sorted(module.__all__)
+    order = sorted(module.__all__, key=lambda name: (not name.isupper(), name[0].islower(), name))
+    assert list(module.__all__) == order  # constants, classes, functions
     assert [name for name in module.__all__ if not hasattr(module, name)] == []
 
 
