@@ -6,6 +6,7 @@ from ecclip.catalog._group import GroupConfig, group
 from ecclip.catalog._ingest import IngestConfig, ingest
 from ecclip.catalog._land import LandConfig, land
 from ecclip.catalog._publish import PublishConfig, publish
+from ecclip.catalog._spark_classes import prepare_spark
 
 __all__ = [
     "CheckConfig",
@@ -19,5 +20,6 @@ __all__ = [
     "group",
     "ingest",
     "land",
+    "prepare_spark",
     "publish",
 ]

@@ -62,7 +62,7 @@ def check(cfg: CheckConfig, ingested: Path, previous: Path, output: Path) -> Cou
             next_step=f"read {refused / 'data_docs' / 'index.html'}; the previous snapshot stays current",
         )
     shutil.rmtree(refused, ignore_errors=True)
-    return Counts(read={"listings": int(metrics["listings"])}, detail={"expectations": len(outcomes)})
+    return Counts(read={"listings": int(metrics["listings"] or 0)}, detail={"expectations": len(outcomes)})
 
 
 def _final_name(output: Path) -> str:

@@ -16,10 +16,12 @@ def components(edges: DataFrame) -> DataFrame:
     Each round joins every node's larger neighbours to its smallest one, then its smaller ones; the number of rounds
     grows with the logarithm of the longest chain, and the result does not depend on the order of edges.
     """
-    stars = edges.select("left", "right").distinct().localCheckpoint()
+    stars = edges.select("left", "right")
     before = None
     for _ in range(_MAX_ROUNDS):
+        # without a checkpoint the plan of a round would hold the plans of all rounds before
         stars = _small_star(_large_star(stars)).localCheckpoint()
+        # a star forest comes back as it is; until then every round changes an edge
         state = stars.agg(F.count("*"), F.sum(F.xxhash64("left", "right").cast("decimal(38,0)"))).first()
         if state == before:
             return _labels(stars)
@@ -28,22 +30,21 @@ def components(edges: DataFrame) -> DataFrame:
 
 
 def _large_star(edges: DataFrame) -> DataFrame:
-    both = edges.union(edges.select(F.col("right"), F.col("left"))).toDF("node", "neighbour")
-    smallest = both.groupBy("node").agg(F.min("neighbour").alias("low"))
-    smallest = smallest.select("node", F.least("node", "low").alias("low"))
-    larger = both.where(F.col("neighbour") > F.col("node")).join(smallest, "node")
-    return larger.select(F.col("low").alias("left"), F.col("neighbour").alias("right")).distinct()
+    both = edges.union(edges.select("right", "left")).toDF("node", "neighbour")
+    around = both.groupBy("node").agg(F.collect_set("neighbour").alias("neighbours"))
+    low = F.least("node", F.array_min("neighbours"))
+    larger = F.filter("neighbours", lambda neighbour: neighbour > F.col("node"))
+    return around.select(low.alias("left"), F.explode(larger).alias("right"))
 
 
 def _small_star(edges: DataFrame) -> DataFrame:
     downward = edges.select(F.greatest("left", "right").alias("node"), F.least("left", "right").alias("neighbour"))
-    smallest = downward.groupBy("node").agg(F.min("neighbour").alias("low"))
-    joined = downward.join(smallest, "node")
-    linked = joined.where(F.col("neighbour") != F.col("low")).select("low", "neighbour")
-    return linked.union(smallest.select("low", "node")).toDF("left", "right").distinct()
+    around = downward.groupBy("node").agg(F.collect_set("neighbour").alias("neighbours"))
+    low = F.array_min("neighbours")
+    others = F.array_append(F.filter("neighbours", lambda neighbour: neighbour != low), F.col("node"))
+    return around.select(low.alias("left"), F.explode(others).alias("right"))
 
 
 def _labels(stars: DataFrame) -> DataFrame:
     leaves = stars.select(F.col("right").alias("node"), F.col("left").alias("component"))
-    centres = stars.select(F.col("left").alias("node"), F.col("left").alias("component"))
-    return leaves.union(centres).distinct()
+    return leaves.union(stars.select("left", "left")).distinct()

@@ -95,8 +95,12 @@ def judge(frame: DataFrame, rules: list[Rule], docs: Path) -> list[Outcome]:
     context.build_data_docs()
     _make_repeatable(docs)
     results = [result for validation in run.run_results.values() for result in validation.results]
-    by_name = {result.expectation_config.meta["name"]: result for result in results}
+    by_name = {_name(result): result for result in results}
     return [_outcome(rule, by_name[rule.name]) for rule in rules]
+
+
+def _name(result: Any) -> str:
+    return str(result.expectation_config.meta["name"])
 
 
 def _outcome(rule: Rule, result: Any) -> Outcome:
@@ -104,7 +108,7 @@ def _outcome(rule: Rule, result: Any) -> Outcome:
     return Outcome(rule.name, bool(result.success), None if value is None else round(float(value), 6))
 
 
-def _site(docs: Path) -> dict[str, Any]:
+def _site(docs: Path) -> Any:
     return {
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,

@@ -15,6 +15,8 @@ from ecclip.catalog._parts import count_rows, count_values, write_parts
 from ecclip.catalog._spark import spark_session
 from ecclip.core import Counts, stage
 
+_ATTEMPTS = 8
+
 
 class GroupConfig(EvidenceConfig):
     """Parameters of grouping."""
@@ -31,7 +33,8 @@ def group(cfg: GroupConfig, cleaned: Path, previous: Path, output: Path) -> Coun
     else it gets a new one made from its smallest listing_id.
     """
     spark = spark_session(cfg.parts)
-    listings = features(spark.read.parquet(str(cleaned / "listings")).drop("image")).persist()
+    rows = spark.read.parquet(str(cleaned / "listings")).drop("image")
+    listings = features(rows, count_rows(cleaned / "listings"), cfg.code_listings).persist()
     near, oversized = near_edges(cfg, listings)
     edges = output / "edges"
     write_parts(exact_edges(listings).unionByName(near), edges, 1, sort=["left", "right", "evidence"], prefix="edges")
@@ -51,28 +54,32 @@ def group(cfg: GroupConfig, cleaned: Path, previous: Path, output: Path) -> Coun
     )
 
 
-def _previous_groups(spark: SparkSession, previous: Path) -> DataFrame:
+def _previous_groups(spark: SparkSession, previous: Path) -> DataFrame | None:
     if not (previous / "manifest.json").is_file():
-        return spark.createDataFrame([], "listing_id string, group_id string")
+        return None
     return spark.read.parquet(str(previous / "listings")).select("listing_id", "group_id")
 
 
-def _group_ids(placed: DataFrame, before: DataFrame) -> DataFrame:
+def _group_ids(placed: DataFrame, before: DataFrame | None) -> DataFrame:
     """Return ``component, group_id``: the id that a component keeps, or a new one."""
+    if before is None:
+        return placed.select("component", _new_id(0).alias("group_id")).distinct()
     claims = placed.join(before, "listing_id").groupBy("component", "group_id").agg(F.min("listing_id").alias("holder"))
     strongest = Window.partitionBy("group_id").orderBy("holder")
     won = claims.withColumn("place", F.row_number().over(strongest)).where(F.col("place") == 1)
     kept = won.groupBy("component").agg(F.min("group_id").alias("kept"))
     fresh = placed.select("component").distinct().join(kept, "component", "left")
-    taken = before.select(F.col("group_id").alias("taken")).distinct()
-    # an id that is in use cannot be given anew: its first listing may have left the group that still carries it
-    names = [_new_id(attempt) for attempt in range(4)]
-    for attempt, name in enumerate(names):
-        column = f"free_{attempt}"
-        used = taken.select(F.col("taken").alias(column), F.lit(True).alias(f"is_{column}"))
-        fresh = fresh.withColumn(column, name).join(used, column, "left")
-    free = [F.when(F.col(f"is_free_{attempt}").isNull(), F.col(f"free_{attempt}")) for attempt in range(len(names))]
-    return fresh.select("component", F.coalesce("kept", *free).alias("group_id"))
+    free = _free_ids(fresh.where(F.col("kept").isNull()), before)
+    return fresh.join(free, "component", "left").select("component", F.coalesce("kept", "free").alias("group_id"))
+
+
+def _free_ids(fresh: DataFrame, before: DataFrame) -> DataFrame:
+    # an id that is in use is not given anew: the listing it was made of may have left the group that carries it
+    names = F.array(*[_new_id(attempt) for attempt in range(_ATTEMPTS)])
+    offered = fresh.select("component", F.posexplode(names).alias("attempt", "free"))
+    taken = before.select(F.col("group_id").alias("free"))
+    first = F.min_by("free", "attempt").alias("free")
+    return offered.join(taken, "free", "left_anti").groupBy("component").agg(first)
 
 
 def _new_id(attempt: int) -> Column:

@@ -50,19 +50,19 @@ class _Refused(Exception):
 
 def _decode(data: bytes, side: int, max_pixels: int) -> Image.Image:
     try:
-        picture = Image.open(io.BytesIO(data))
+        opened = Image.open(io.BytesIO(data))
     except Image.DecompressionBombError as error:
         raise _Refused("too_large") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise _Refused("not_an_image") from error
-    if picture.width * picture.height > max_pixels:
+    if opened.width * opened.height > max_pixels:
         raise _Refused("too_large")
-    if getattr(picture, "n_frames", 1) > 1:
+    if getattr(opened, "n_frames", 1) > 1:
         raise _Refused("animated")
     try:
-        picture.draft("RGB", (2 * side, 2 * side))  # a large JPEG is decoded at a half or a quarter
-        picture.load()
-        picture = _to_rgb(ImageOps.exif_transpose(picture))
+        opened.draft("RGB", (2 * side, 2 * side))  # a large JPEG is decoded at a half or a quarter
+        opened.load()
+        picture = _to_rgb(ImageOps.exif_transpose(opened))
     except Exception as error:
         raise _Refused("truncated") from error
     scale = side / min(picture.size)

@@ -13,11 +13,12 @@ from typing import Any
 import psutil
 from pyspark.sql import SparkSession
 
-from ecclip.core import ServiceError, get_logger, settings, sha256_bytes
+from ecclip.catalog._spark_classes import WRITE_CLASSES, classes_file
+from ecclip.core import ServiceError, get_logger, settings
 
 # a stage is a short process: the first compiler tier and the serial collector start in half the time
 _START_FAST = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
-_ARCHIVE_EXIT_S = 60.0
+_EXIT_S = 60.0
 
 
 def spark_session(shuffle_partitions: int = 2) -> SparkSession:
@@ -38,23 +39,21 @@ def _start() -> SparkSession:
     os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
     os.environ.setdefault("SPARK_LAUNCHER_OPTS", _START_FAST)
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    archive = _archive()
-    pending = archive.with_name(f".{archive.name}.tmp-{os.getpid()}")
     builder = SparkSession.builder.master(settings().spark_master).appName("ecclip")
-    for name, value in _options(scratch, archive, pending).items():
+    for name, value in _options(scratch).items():
         builder = builder.config(name, value)
     try:
         session = builder.getOrCreate()
     except Exception as error:
         raise ServiceError("the Spark session did not start", value=error, next_step="java -version") from error
-    atexit.register(_stop, session, scratch, archive, pending)
+    atexit.register(_stop, session, scratch)
     return session
 
 
-def _options(scratch: Path, archive: Path, pending: Path) -> dict[str, str]:
+def _options(scratch: Path) -> dict[str, str]:
     log4j = Path(__file__).with_name("log4j2.properties")
-    # loaded classes are kept in a file that later JVMs map: it halves their start (class data sharing)
-    sharing = f"-XX:SharedArchiveFile={archive}" if archive.is_file() else f"-XX:ArchiveClassesAtExit={pending}"
+    archive, pending = classes_file(), os.environ.get(WRITE_CLASSES)
+    sharing = f"-XX:ArchiveClassesAtExit={pending}" if pending else f"-XX:SharedArchiveFile={archive}"
     quiet = f"-Xlog:disable -Xlog:all=error:stderr -Dlog4j2.configurationFile={log4j}"
     return {
         "spark.driver.memory": settings().spark_driver_memory,
@@ -90,26 +89,16 @@ def _scratch() -> Path:
     return scratch
 
 
-def _archive() -> Path:
-    import pyspark
-
-    identity = f"{pyspark.__version__} {pyspark.__file__} {os.environ.get('JAVA_HOME')} {shutil.which('java')}"
-    return settings().work / "run" / f"classes-{sha256_bytes(identity.encode())[:12]}.jsa"
-
-
-def _stop(session: SparkSession, scratch: Path, archive: Path, pending: Path) -> None:
+def _stop(session: SparkSession, scratch: Path) -> None:
     gateway: Any = session.sparkContext._gateway
+    process: subprocess.Popen[bytes] = gateway.proc
     try:
         session.stop()
-        process: subprocess.Popen[bytes] = gateway.proc
         gateway.shutdown()
         if process.stdin:
-            process.stdin.close()
-        process.wait(timeout=_ARCHIVE_EXIT_S)
-        if pending.is_file() and not archive.is_file():
-            pending.replace(archive)
+            process.stdin.close()  # the JVM ends when its parent's pipe does
+        process.wait(timeout=_EXIT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         get_logger().warning("the Spark process did not end by itself", error=str(error))
     finally:
-        pending.unlink(missing_ok=True)
         shutil.rmtree(scratch, ignore_errors=True)
