@@ -24,9 +24,11 @@ def plan_epoch(groups: np.ndarray, categories: np.ndarray, cfg: OrderConfig, see
     """
     chance = np.random.default_rng([seed, epoch, _STREAM_OF_ORDER])
     size = min(cfg.batch_size, len(groups))
-    rows = np.concatenate(_units(categories, cfg, chance)) if len(groups) else np.empty(0, dtype=np.int64)
+    if size < 2:
+        return []
+    rows = np.concatenate(_units(categories, cfg, chance))
     batches = _place(rows, groups, size) if cfg.distinct_groups else np.array_split(rows, range(size, len(rows), size))
-    return [np.asarray(batch, dtype=np.int64) for batch in batches if len(batch) == size and size >= 2]
+    return [np.asarray(batch, dtype=np.int64) for batch in batches if len(batch) == size]
 
 
 def _units(categories: np.ndarray, cfg: OrderConfig, chance: np.random.Generator) -> list[np.ndarray]:

@@ -47,23 +47,24 @@ def load_embeddings(folder: Path) -> Embeddings:
     if not parts:
         raise PairsError("a folder has no embeddings", value=folder, next_step="run the stage embed")
     table = pa.concat_tables([pq.read_table(part) for part in parts]).combine_chunks()
+    text = _matrix(table.column("text_embedding"), 0)
     return Embeddings(
-        table.column("listing_id").to_pylist(), _matrix(table, "image_embedding"), _matrix(table, "text_embedding")
+        table.column("listing_id").to_pylist(), _matrix(table.column("image_embedding"), text.shape[1]), text
     )
 
 
 def _vectors(matrix: np.ndarray, missing: np.ndarray) -> pa.Array:
-    values = pa.array(np.where(missing[:, None], 0, matrix).astype(np.float32).ravel())
-    return pa.FixedSizeListArray.from_arrays(values, matrix.shape[1], mask=pa.array(missing))
+    # Lists of variable size: pyarrow writes nulls in lists of fixed size but cannot read them back.
+    offsets = np.concatenate([[0], np.cumsum(np.where(missing, 0, matrix.shape[1]))])
+    values = pa.array(np.ascontiguousarray(matrix[~missing], dtype=np.float32).ravel())
+    return pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values, mask=pa.array(missing))
 
 
-def _matrix(table: pa.Table, name: str) -> np.ndarray:
-    column = table.column(name)
-    width = column.type.list_size
-    chunks = []
-    for chunk in column.chunks:
-        # ``values`` skips the offset of a slice; after combine_chunks there is none
-        matrix = np.array(chunk.values, dtype=np.float32).reshape(-1, width)
-        matrix[np.asarray(chunk.is_null())] = np.nan
-        chunks.append(matrix)
-    return np.concatenate(chunks) if chunks else np.empty((0, width), dtype=np.float32)
+def _matrix(column: pa.ChunkedArray, width: int) -> np.ndarray:
+    """Return float32 [N, d], rows of NaN for nulls; ``width`` is d where every row is null."""
+    valid = np.asarray(column.is_valid())
+    values = np.concatenate([np.asarray(chunk.flatten(), dtype=np.float32) for chunk in column.chunks])
+    width = len(values) // int(valid.sum()) if valid.any() else width
+    matrix = np.full((len(valid), width), np.nan, dtype=np.float32)
+    matrix[valid] = values.reshape(-1, width)
+    return matrix

