@@ -36,15 +36,15 @@ def judge(queries: np.ndarray, scores: np.ndarray, found: np.ndarray, groups: np
 
 def hits_at(retrieved: Retrieved, k: int) -> np.ndarray:
     """Return 1.0 or 0.0 a query [Q]: one of its first ``k`` neighbours is of its group (recall@k as in retrieval)."""
-    return retrieved.correct[:, :k].any(axis=1).astype(np.float64)
+    return np.asarray(retrieved.correct[:, :k].any(axis=1), dtype=np.float64)
 
 
 def mean_average_precision(retrieved: Retrieved) -> np.ndarray:
     """Return the average precision of every query [Q]; members of its group beyond the k neighbours count as missed."""
     ranks = np.arange(1, retrieved.correct.shape[1] + 1)
     precision = retrieved.correct.cumsum(axis=1) / ranks
-    found = (precision * retrieved.correct).sum(axis=1)
-    result: np.ndarray = np.asarray(found) / np.maximum(retrieved.relevant, 1)
+    found: np.ndarray = (precision * retrieved.correct).sum(axis=1)
+    result: np.ndarray = found / np.maximum(retrieved.relevant, 1)
     return result
 
 

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from snapshots import write_snapshot
 
 DIM = 32
-
-
-def _support() -> ModuleType:
-    path = Path(__file__).parents[2] / "support" / "snapshots.py"
-    spec = importlib.util.spec_from_file_location("ecclip_test_snapshots", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def write_embeddings(snapshot: Path, folder: Path, noise: float = 0.5, dim: int = DIM, seed: int = 0) -> Path:
@@ -43,18 +32,21 @@ def write_embeddings(snapshot: Path, folder: Path, noise: float = 0.5, dim: int 
     image, text = [], []
     for row in rows:
         names = ["/".join(row["category"] or ()), *(f"{k}={v}" for k, v in row["attributes"] or ()), row["group_id"]]
-        image.append(None if row["image_sha256"] is None else direction(*names).astype(np.float32).tolist())
-        text.append(direction(*("text " + name for name in names)).astype(np.float32).tolist())
-    kind = pa.list_(pa.float32(), dim)
+        image.append(direction(*names) if row["image_sha256"] else np.full(dim, np.nan))
+        text.append(direction(*("text " + name for name in names)))
+
+    def vectors(matrix: list[np.ndarray]) -> pa.Array:
+        return pa.FixedSizeListArray.from_arrays(np.array(matrix, dtype=np.float32).ravel(), dim)
+
     table = pa.table(
         {
             "listing_id": pa.array([row["listing_id"] for row in rows]),
-            "image_embedding": pa.array(image, kind),
-            "text_embedding": pa.array(text, kind),
+            "image_embedding": vectors(image),
+            "text_embedding": vectors(text),
         }
     )
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, folder / "part-00000.parquet", store_schema=False)
+    pq.write_table(table, folder / "part-00000.parquet")
     return folder
 
 
@@ -70,7 +62,7 @@ def change_listings(snapshot: Path, change: Callable[[dict[str, Any]], None]) ->
 
 @pytest.fixture(scope="session")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return _support().write_snapshot(tmp_path_factory.mktemp("snapshot") / "2026-01-01", listings=600)
+    return write_snapshot(tmp_path_factory.mktemp("snapshot") / "2026-01-01", listings=600)
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +75,7 @@ def make_snapshot(tmp_path: Path) -> Callable[..., Path]:
     """Return a maker of a snapshot and its embeddings: ``(listings, change=None) -> folder`` (embeddings beside)."""
 
     def make(listings: int, change: Callable[[dict[str, Any]], None] | None = None) -> Path:
-        folder = _support().write_snapshot(tmp_path / "snapshot", listings=listings)
+        folder = write_snapshot(tmp_path / "snapshot", listings=listings)
         if change is not None:
             change_listings(folder, change)
         write_embeddings(folder, tmp_path / "embedded")
