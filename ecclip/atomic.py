@@ -48,7 +48,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
     fsync_path(path.parent)
@@ -67,7 +67,7 @@ def replace_folder(temporary: Path, final: Path) -> None:
         fsync_path(path)
     old = final.with_name(f".{final.name}.old-{os.getpid()}")
     if final.exists():
-        os.replace(final, old)
-    os.replace(temporary, final)
+        final.replace(old)
+    temporary.replace(final)
     fsync_path(final.parent)
     shutil.rmtree(old, ignore_errors=True)

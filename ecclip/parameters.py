@@ -15,8 +15,8 @@ _HEAD = """# Parameters and settings
 
 Made by `ecclip parameters`; a test holds this page against the code.
 
-Parameters belong to the work: `params.yaml`, one section a stage, a change makes the stage run again. Settings belong to the machine:
-environment variables.
+Parameters belong to the work: `params.yaml`, one section a stage; a change makes the stage run again.
+Settings belong to the machine: environment variables.
 """
 
 

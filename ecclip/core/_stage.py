@@ -110,7 +110,7 @@ def _key(name: str, config: dict[str, Any], inputs: dict[str, str], function: Ca
 
 @functools.cache
 def source_rooms(room: Path) -> tuple[Path, ...]:
-    """Return the folders of source that a room's results depend on: its own and those that it imports, core left out."""
+    """Return the folders of source that decide a room's results: its own and those that it imports, without core."""
     rooms, queue = {room}, [room]
     while queue:
         for path in queue.pop().glob("*.py"):

@@ -54,9 +54,8 @@ def _kill_while_writing(workspace: Path, stage: str, sign: str) -> None:
     process = _ecclip(workspace, "run", stage, "--night", NIGHT)
     deadline = time.monotonic() + 120
     while not list((workspace / "work").glob(sign)):
-        assert process.poll() is None, (
-            f"{stage} ended before it could be killed: " + (workspace / "log.txt").read_text()[-2000:]
-        )
+        log = (workspace / "log.txt").read_text()
+        assert process.poll() is None, f"{stage} ended before it could be killed: {log[-2000:]}"
         assert time.monotonic() < deadline, f"{stage} never showed {sign}"
         time.sleep(0.02)
     members = psutil.Process(process.pid).children(recursive=True)
