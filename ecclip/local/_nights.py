@@ -33,14 +33,14 @@ def own_night(console: Console, dump: str, mapping: str) -> list[str]:
 
     Another shop's nights are no baseline: in one workspace its drift check and its gate would compare the two.
     """
-    from ecclip.catalog import map_dump
+    from ecclip.catalog._mapping import map_dump
 
     source = dump if "://" in dump else str(Path(dump).resolve())
-    mapping = str(Path(mapping).resolve()) if Path(mapping).is_file() else mapping
-    _enter_workspace(re.sub(r"[^A-Za-z0-9_-]+", "_", Path(mapping).stem))
+    declared = Path(mapping).resolve() if Path(mapping).is_file() else Path(mapping)
+    _enter_workspace(re.sub(r"[^A-Za-z0-9_-]+", "_", declared.stem))
     night = now().date().isoformat()
     console.print(f"{source} -> {settings().work / 'dumps' / night}", highlight=False, soft_wrap=True)
-    map_dump(mapping, source, settings().work / "dumps" / night, night, None)
+    map_dump(declared, source, settings().work / "dumps" / night, night)
     return [night]
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ import psutil
 from ecclip.core import ServiceError, canonical_json, settings, write_atomic
 
 _LAST_LINES = 15
+_CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,7 @@ def start_service(name: str, command: Sequence[str], env: dict[str, str], port: 
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    _CHILDREN[process.pid] = process
     started = psutil.Process(process.pid).create_time()
     service = Service(name=name, pid=process.pid, started=started, port=port, log=str(log))
     write_atomic(record_path(name), canonical_json(asdict(service)))
@@ -81,6 +82,7 @@ def stop_service(name: str, *, grace_s: float = 5.0) -> bool:
         with suppress(psutil.NoSuchProcess):
             leader.terminate()
         psutil.wait_procs([leader], timeout=grace_s)
+    _reap(service.pid)
     members += [process for process in _session(service) if process not in members]
     for process in members:
         with suppress(psutil.NoSuchProcess):
@@ -173,12 +175,10 @@ def _session(service: Service) -> list[psutil.Process]:
 
 
 def _reap(pid: int) -> None:
-    """Collect the exit status where this very process was the parent."""
-    deadline = time.monotonic() + 0.2
-    while time.monotonic() < deadline:
-        try:
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                return
-        except ChildProcessError:
-            return
-        time.sleep(0.02)
+    """Collect the exit status where this very process was the parent: a dead child would stay as a zombie."""
+    child = _CHILDREN.get(pid)
+    if child is None:
+        return
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(timeout=0.05)
+        del _CHILDREN[pid]

@@ -1,0 +1,231 @@
+"""The DAGs keep their promises before a scheduler ever sees them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DAGS = ROOT / "dags"
+NAMES = ["deploy_bundle", "nightly_catalog", "product_groups", "train_towers"]
+HEAVY = ["torch", "pyspark", "pandas", "transformers", "timm", "mlflow", "dvc", "sklearn", "faiss", "onnxruntime"]
+
+# a process of its own: Airflow reads its home when it is imported, and this proves what an import loads
+_DESCRIBE = """
+import importlib, json, sys, time
+from airflow.sdk import Asset
+import airflow.sdk.definitions.decorators  # what Airflow itself loads at its first DAG is not the DAGs' doing
+from airflow.providers.standard.decorators.python import python_task
+before, started = set(sys.modules), time.monotonic()
+found = {"dags": {}}
+for name in %(names)r:
+    module = importlib.import_module(name)
+    dag = getattr(module, name)()
+    found["dags"][dag.dag_id] = {
+        "max_active_runs": dag.max_active_runs, "catchup": dag.catchup, "tags": sorted(dag.tags),
+        "schedule": repr(type(dag.timetable).__name__),
+        "periodic": bool(getattr(dag.timetable, "expression", "")),
+        "assets": [asset.name for asset in getattr(getattr(dag.timetable, "asset_condition", None), "objects", [])]
+        or [getattr(getattr(dag.timetable, "asset_condition", None), "name", None)],
+        "edges": sorted((a, b) for a in dag.task_ids for b in dag.get_task(a).downstream_task_ids),
+        "tasks": {
+            task.task_id: {
+                "owner": task.owner, "retries": task.retries, "retry_delay": task.retry_delay.total_seconds(),
+                "timeout": task.execution_timeout and task.execution_timeout.total_seconds(), "pool": task.pool,
+                "pool_slots": task.pool_slots, "queue": task.queue, "executor_config": task.executor_config,
+                "outlets": [outlet.name for outlet in task.outlets],
+            } for task in dag.tasks
+        },
+    }
+found["seconds"] = time.monotonic() - started
+found["loaded"] = sorted(set(sys.modules) - before)
+print("DESCRIPTION" + json.dumps(found))
+"""
+
+
+def describe(home: Path, **environment: str) -> dict[str, Any]:
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "ECCLIP_"))}
+    env |= {"AIRFLOW_HOME": str(home), "PYTHONPATH": str(DAGS), "ECCLIP_WORKSPACE": str(ROOT), **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", _DESCRIBE % {"names": NAMES}], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if line.startswith("DESCRIPTION"))
+    return dict(json.loads(line.removeprefix("DESCRIPTION")))
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return describe(tmp_path_factory.mktemp("airflow"), ECCLIP_GPU_POOL="gpu")
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The DAGs on a machine with other settings."""
+    return describe(
+        tmp_path_factory.mktemp("airflow"),
+        ECCLIP_SCHEDULE="none",
+        ECCLIP_GPU_POOL="h100",
+        ECCLIP_GPU_QUEUE="gpu",
+        ECCLIP_GPU_EXECUTOR_CONFIG='{"pod_override": "one card"}',
+    )
+
+
+@pytest.fixture(scope="module")
+def tasks_module(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    os.environ.setdefault("AIRFLOW_HOME", str(tmp_path_factory.mktemp("airflow")))
+    sys.path.insert(0, str(DAGS))
+    import ecclip_tasks
+
+    return ecclip_tasks
+
+
+def _every_task(described: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(f"{dag}.{name}", task) for dag, one in described["dags"].items() for name, task in one["tasks"].items()]
+
+
+def test_all_dags_import_and_load_nothing_heavy(described: dict[str, Any]) -> None:
+    assert sorted(described["dags"]) == NAMES
+    loaded = {name.split(".")[0] for name in described["loaded"]}
+    assert loaded & set(HEAVY) == set()
+    ours = {name.split(".")[1] for name in described["loaded"] if name.startswith("ecclip.")}
+    assert ours == {"atomic", "core"}
+
+
+def test_every_task_has_owner_retries_delay_and_timeout(described: dict[str, Any]) -> None:
+    for name, task in _every_task(described):
+        assert task["owner"] == "ecclip", name
+        assert task["retries"] >= 2, name
+        assert task["retry_delay"] > 0, name
+        assert task["timeout"], name
+
+
+def test_every_dag_is_tagged_one_run_at_a_time_and_without_catchup(described: dict[str, Any]) -> None:
+    for name, dag in described["dags"].items():
+        assert "ecclip" in dag["tags"], name
+        assert dag["max_active_runs"] == 1, name
+        assert dag["catchup"] is False, name
+
+
+@pytest.mark.fault(32)
+def test_every_pool_exists_with_slots_for_each_of_its_tasks(described: dict[str, Any]) -> None:
+    from ecclip.local._airflow import POOLS
+
+    slots = {**POOLS, "default_pool": 128}
+    for name, task in _every_task(described):
+        assert task["pool"] in slots, name
+        assert 0 < task["pool_slots"] <= slots[task["pool"]], name
+    used = {task["pool"] for _, task in _every_task(described)}
+    assert set(POOLS) - used == set(), "a pool that no task uses"
+
+
+def test_the_order_of_a_night(described: dict[str, Any]) -> None:
+    orders = {
+        "nightly_catalog": ["land", "ingest", "check", "clean", "group", "publish", "version"],
+        "train_towers": ["start", "train", "embed", "evaluate", "export", "register", "version"],
+        "deploy_bundle": ["judge", "bless", "promote"],
+        "product_groups": ["group_products"],
+    }
+    for name, order in orders.items():
+        assert described["dags"][name]["edges"] == sorted([list(pair) for pair in itertools.pairwise(order)])
+        assert sorted(described["dags"][name]["tasks"]) == sorted(order)
+
+
+def test_assets_chain_the_dags_and_leave_with_their_last_task(described: dict[str, Any]) -> None:
+    dags = described["dags"]
+    assert dags["nightly_catalog"]["tasks"]["version"]["outlets"] == ["snapshot"]
+    assert dags["train_towers"]["tasks"]["version"]["outlets"] == ["bundle"]
+    assert dags["deploy_bundle"]["tasks"]["promote"]["outlets"] == ["champion"]
+    assert [dags[name]["assets"] for name in ("train_towers", "deploy_bundle", "product_groups")] == [
+        ["snapshot"],
+        ["bundle"],
+        ["champion"],
+    ]
+
+
+def test_the_schedule_is_nightly_and_a_machine_can_do_without(
+    described: dict[str, Any], elsewhere: dict[str, Any]
+) -> None:
+    assert described["dags"]["nightly_catalog"]["periodic"]
+    assert not elsewhere["dags"]["nightly_catalog"]["periodic"]
+
+
+def test_gpu_tasks_go_where_the_settings_say(elsewhere: dict[str, Any]) -> None:
+    for name in ("train", "embed"):
+        task = elsewhere["dags"]["train_towers"]["tasks"][name]
+        assert (task["pool"], task["queue"]) == ("h100", "gpu")
+        assert task["executor_config"] == {"pod_override": "one card"}
+
+
+@pytest.mark.parametrize("path", sorted(DAGS.glob("*.py")), ids=lambda path: path.name)
+def test_a_dag_file_holds_no_logic(path: Path) -> None:
+    if path.stem in NAMES:
+        assert len(path.read_text().splitlines()) <= 80
+
+
+class TestNightOfARun:
+    """The night is what the run says, and no clock of the machine changes it."""
+
+    def context(self, **given: Any) -> dict[str, Any]:
+        run_type = given.pop("run_type", "scheduled")
+        return {"dag_run": SimpleNamespace(run_type=run_type), "params": {"night": None}, **given}
+
+    @pytest.mark.fault(8)
+    @pytest.mark.parametrize("zone", ["UTC", "Asia/Seoul", "America/New_York", "Pacific/Kiritimati"])
+    @pytest.mark.parametrize(
+        "night", ["2026-03-08", "2026-03-29", "2026-11-01", "2016-12-31", "2024-02-29"], ids=lambda night: f"on-{night}"
+    )
+    def test_time_zones_and_clock_changes_do_not_move_it(
+        self, tasks_module: Any, monkeypatch: pytest.MonkeyPatch, zone: str, night: str
+    ) -> None:
+        import time
+        from zoneinfo import ZoneInfo
+
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+        try:
+            start = datetime.fromisoformat(f"{night}T00:00:00+00:00").astimezone(ZoneInfo(zone))
+            assert tasks_module.night_of_run(self.context(data_interval_start=start)) == night
+        finally:
+            monkeypatch.undo()
+            time.tzset()
+
+    def test_conf_goes_before_everything(self, tasks_module: Any) -> None:
+        context = self.context(data_interval_start=datetime(2026, 5, 5, tzinfo=UTC)) | {
+            "params": {"night": "2026-11-01"}
+        }
+        assert tasks_module.night_of_run(context) == "2026-11-01"
+
+    def test_a_run_by_hand_means_its_logical_date(self, tasks_module: Any) -> None:
+        context = self.context(
+            run_type="manual",
+            logical_date=datetime(2026, 11, 2, tzinfo=UTC),
+            data_interval_start=datetime(2026, 11, 1, tzinfo=UTC),
+        )
+        assert tasks_module.night_of_run(context) == "2026-11-02"
+
+    def test_of_several_assets_that_wait_the_newest_night_is_taken(self, tasks_module: Any) -> None:
+        events = [SimpleNamespace(extra={"night": night}) for night in ("2026-11-03", "2026-11-02")]
+        context = self.context(triggering_asset_events={"snapshot": events}, run_type="asset_triggered")
+        assert tasks_module.night_of_run(context) == "2026-11-03"
+
+    def test_a_run_without_any_says_what_to_type(self, tasks_module: Any) -> None:
+        from ecclip.core import ConfigError
+
+        with pytest.raises(ConfigError, match="conf"):
+            tasks_module.night_of_run(self.context(run_type="manual", logical_date=None))
+
+    def test_a_night_that_is_no_date_is_refused(self, tasks_module: Any) -> None:
+        from ecclip.core import ConfigError
+
+        with pytest.raises(ConfigError, match="ISO date"):
+            tasks_module.night_of_run(self.context() | {"params": {"night": "yesterday"}})
