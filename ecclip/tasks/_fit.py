@@ -78,7 +78,7 @@ def _without_rows(target: Target) -> float:
 def _why_untrainable(y: np.ndarray, target: Target) -> str:
     if not len(y):
         return "no labels" if (target.y < 0).all() else "no labelled train listing of this modality"
-    if len(np.unique(y)) == 1 and (target.kind == "sigmoid" or len(target.labels) > 1):
+    if len(np.unique(y)) == 1:
         return "all train listings have the same label"
     return ""
 

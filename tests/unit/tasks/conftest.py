@@ -72,13 +72,22 @@ def embedded(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_snapshot(tmp_path: Path) -> Callable[..., Path]:
-    """Return a maker of a snapshot and its embeddings: ``(listings, change=None) -> folder`` (embeddings beside)."""
+    """Return a maker of a snapshot and of its embeddings (folder ``embedded`` beside).
 
-    def make(listings: int, change: Callable[[dict[str, Any]], None] | None = None) -> Path:
+    ``change`` works on every row before the embeddings are made from them, ``relabel`` after.
+    """
+
+    def make(
+        listings: int,
+        change: Callable[[dict[str, Any]], None] | None = None,
+        relabel: Callable[[dict[str, Any]], None] | None = None,
+    ) -> Path:
         folder = write_snapshot(tmp_path / "snapshot", listings=listings)
         if change is not None:
             change_listings(folder, change)
         write_embeddings(folder, tmp_path / "embedded")
+        if relabel is not None:
+            change_listings(folder, relabel)
         return folder
 
     return make

@@ -1,0 +1,208 @@
+"""The stage evaluate on a learnable snapshot, on tiny ones and on ones that teach nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from ecclip.core import ContractError, verify_folder
+from ecclip.tasks import EvaluateConfig, evaluate, load_heads
+from ecclip.tasks.decision import Decider
+from ecclip.train.embeddings import load_embeddings
+
+FEW_ROUNDS = EvaluateConfig(bootstrap_rounds=40)
+MakeSnapshot = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def evaluated(snapshot: Path, embedded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("evaluated") / "evaluate"
+    evaluate(FEW_ROUNDS, snapshot, embedded, output)
+    return output
+
+
+def report_of(output: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((output / "report.json").read_text())
+    return report
+
+
+def test_every_task_is_measured_from_every_modality(evaluated: Path) -> None:
+    report = report_of(evaluated)
+    assert report["schema"] == "ecclip.report/1"
+    assert report["missing"] == {}
+    for modality in ("image", "text", "both"):
+        metrics = report["metrics"]
+        assert metrics[f"category/{modality}/top1"] > 0.9
+        assert metrics[f"category/{modality}/top5"] >= metrics[f"category/{modality}/top1"]
+        assert metrics[f"category/{modality}/level1"] >= metrics[f"category/{modality}/level3"]
+        assert metrics[f"attributes/{modality}/present_accuracy"] > 0.8
+        assert metrics[f"age_restricted/{modality}/average_precision"] > 0.9
+        assert metrics[f"matching/{modality}/recall@1"] > 0.7
+        assert metrics[f"clustering/{modality}/precision"] > 0.8
+        low, high = report["intervals"][f"matching/{modality}/recall@1"]
+        assert low <= metrics[f"matching/{modality}/recall@1"] <= high
+
+
+def test_metric_names_are_task_modality_metric(evaluated: Path) -> None:
+    for name in report_of(evaluated)["metrics"]:
+        assert re.fullmatch(r"[^/]+/(image|text|both)/[a-z0-9_@]+", name)
+
+
+def test_only_the_train_split_teaches(snapshot: Path, embedded: Path, evaluated: Path, tmp_path: Path) -> None:
+    """Other labels on test listings must change the report and not the heads."""
+    other = tmp_path / "snapshot"
+    shutil.copytree(snapshot, other)
+    (other / "manifest.json").unlink()
+    path = other / "listings" / "part-00000.parquet"
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    for row in rows:
+        if row["split"] == "test":
+            row["category"], row["age_restricted"] = ["food", "drinks", "wine"], True
+    pq.write_table(table.from_pylist(rows, schema=table.schema), path)
+    evaluate(FEW_ROUNDS, other, embedded, tmp_path / "evaluate")
+    for name in ("heads.json", "heads.safetensors"):
+        assert (tmp_path / "evaluate/heads" / name).read_bytes() == (evaluated / "heads" / name).read_bytes()
+    changed = report_of(tmp_path / "evaluate")["metrics"]["category/both/top1"]
+    assert changed < report_of(evaluated)["metrics"]["category/both/top1"] - 0.5
+
+
+def test_the_reported_accuracy_is_that_of_the_saved_heads(snapshot: Path, embedded: Path, evaluated: Path) -> None:
+    """Load the heads as the server does and count right answers, and the share decided without review."""
+    heads, embeddings = load_heads(evaluated / "heads"), load_embeddings(embedded)
+    rows = pq.read_table(snapshot / "listings", columns=["listing_id", "category", "split"]).sort_by("listing_id")
+    decider, right, auto = Decider(heads.describe()), [], []
+    logits = heads.logits(embeddings.image, embeddings.text, "text")
+    for row, logit in zip(rows.to_pylist(), logits, strict=True):
+        if row["split"] == "test":
+            answer = decider.answer(logit, "text")
+            right.append(answer.categories[0] == tuple(row["category"]))
+            auto.append(answer.decisions["category"] == "auto")
+    metrics = report_of(evaluated)["metrics"]
+    assert np.mean(right) == pytest.approx(metrics["category/text/top1"], abs=1e-6)
+    assert np.mean(auto) == pytest.approx(metrics["category/text/auto_coverage"], abs=1e-6)
+
+
+def test_twice_gives_equal_bytes_in_another_process_with_other_threads(
+    snapshot: Path, embedded: Path, evaluated: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import sys; from pathlib import Path; from ecclip.tasks import EvaluateConfig, evaluate\n"
+        "evaluate(EvaluateConfig(bootstrap_rounds=40), *map(Path, sys.argv[1:]))"
+    )
+    arguments = [str(snapshot), str(embedded), str(tmp_path / "evaluate")]
+    environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TZ": "Asia/Seoul", "PATH": "/usr/bin:/bin"}
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, env=environment)
+    one, other = verify_folder(evaluated), verify_folder(tmp_path / "evaluate")
+    assert one.files == other.files
+
+
+def test_the_page_is_whole_by_itself_and_shows_photos(evaluated: Path) -> None:
+    page = (evaluated / "report.html").read_text()
+    assert page.count("data:image/jpeg;base64,") > 10
+    assert page.count("<svg") == 4
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+    assert "http" not in page
+    assert str(Path.home()) not in page
+
+
+def test_markup_in_a_title_is_only_text(make_snapshot: MakeSnapshot, tmp_path: Path) -> None:
+    def change(row: dict[str, Any]) -> None:
+        row["title"] = "<script>alert(1)</script>"
+
+    folder = make_snapshot(200, change)
+    evaluate(FEW_ROUNDS, folder, tmp_path / "embedded", tmp_path / "evaluate")
+    page = (tmp_path / "evaluate/report.html").read_text()
+    assert "&lt;script&gt;alert" in page
+    assert "<script" not in page
+
+
+def test_no_age_labels_mean_a_constant_no_and_an_honest_gap(make_snapshot: MakeSnapshot, tmp_path: Path) -> None:
+    folder = make_snapshot(300, lambda row: row.update(age_restricted=None))
+    evaluate(FEW_ROUNDS, folder, tmp_path / "embedded", tmp_path / "evaluate")
+    report, heads = report_of(tmp_path / "evaluate"), load_heads(tmp_path / "evaluate/heads")
+    assert report["missing"]["age_restricted/both"] == "no labels"
+    assert not any(name.startswith("age_restricted") for name in report["metrics"])
+    embeddings = load_embeddings(tmp_path / "embedded")
+    answer = Decider(heads.describe()).answer(heads.logits(None, embeddings.text, "text")[0], "text")
+    assert (answer.age_restricted, answer.decisions["age_restricted"]) == (0.0, "review")
+
+
+def test_a_snapshot_without_any_label_still_gives_heads_and_a_page(make_snapshot: MakeSnapshot, tmp_path: Path) -> None:
+    def change(row: dict[str, Any]) -> None:
+        row.update(age_restricted=None, category=None, attributes=None, group_id=row["listing_id"])
+
+    folder = make_snapshot(150, change)
+    evaluate(FEW_ROUNDS, folder, tmp_path / "embedded", tmp_path / "evaluate")
+    report, heads = report_of(tmp_path / "evaluate"), load_heads(tmp_path / "evaluate/heads")
+    assert [task.name for task in heads.tasks] == ["age_restricted"]
+    assert report["missing"]["category"] == "no category path has enough train listings"
+    assert {"attributes/both", "matching/both", "clustering/both"} <= set(report["missing"])
+    assert "Nothing could be measured" in (tmp_path / "evaluate/report.html").read_text()
+
+
+def test_a_snapshot_without_photos_is_judged_by_titles(make_snapshot: MakeSnapshot, tmp_path: Path) -> None:
+    def change(row: dict[str, Any]) -> None:
+        row.update(image=None, image_sha256=None, image_phash=None)
+
+    folder = make_snapshot(200, change)
+    evaluate(FEW_ROUNDS, folder, tmp_path / "embedded", tmp_path / "evaluate")
+    report = report_of(tmp_path / "evaluate")
+    assert report["metrics"]["category/text/top1"] > 0.8
+    assert {"category/image", "category/both", "matching/image", "clustering/both"} <= set(report["missing"])
+    thresholds = load_heads(tmp_path / "evaluate/heads").thresholds["category"]
+    assert thresholds["image"] == thresholds["both"] == 2.0
+
+
+@pytest.mark.parametrize("listings", [1, 2, 12, 60])
+def test_small_snapshots_leave_gaps_with_reasons(make_snapshot: MakeSnapshot, tmp_path: Path, listings: int) -> None:
+    evaluate(FEW_ROUNDS, make_snapshot(listings), tmp_path / "embedded", tmp_path / "evaluate")
+    report = report_of(tmp_path / "evaluate")
+    assert all(reason for reason in report["missing"].values())
+    assert all(np.isfinite(value) for value in report["metrics"].values())
+    assert len(report["metrics"]) + len(report["missing"]) > 10
+
+
+def test_one_category_for_all_is_a_gap_and_not_a_perfect_score(make_snapshot: MakeSnapshot, tmp_path: Path) -> None:
+    folder = make_snapshot(200, lambda row: row.update(category=["all"]))
+    evaluate(FEW_ROUNDS, folder, tmp_path / "embedded", tmp_path / "evaluate")
+    report = report_of(tmp_path / "evaluate")
+    assert report["missing"]["category/both"] == "all train listings have the same label"
+    assert not any(name.startswith("category/") for name in report["metrics"])
+
+
+def test_paths_that_train_never_saw_count_as_wrong(make_snapshot: MakeSnapshot, tmp_path: Path) -> None:
+    def change(row: dict[str, Any]) -> None:
+        if row["split"] == "test":
+            row["category"] = [*row["category"], "new"]
+
+    folder = make_snapshot(300, relabel=change)
+    evaluate(FEW_ROUNDS, folder, tmp_path / "embedded", tmp_path / "evaluate")
+    metrics = report_of(tmp_path / "evaluate")["metrics"]
+    assert metrics["category/text/top1"] == 0.0
+    assert metrics["category/text/level3"] > 0.8
+    assert metrics["category/text/level4"] == 0.0
+
+
+def test_embeddings_of_another_snapshot_are_refused(
+    snapshot: Path, make_snapshot: MakeSnapshot, tmp_path: Path
+) -> None:
+    make_snapshot(60)
+    with pytest.raises(ContractError, match="not those of the snapshot"):
+        evaluate(FEW_ROUNDS, snapshot, tmp_path / "embedded", tmp_path / "evaluate")
+    assert not (tmp_path / "evaluate").exists()
+
+
+def test_the_room_needs_no_spark_and_no_airflow() -> None:
+    code = "import sys, ecclip.tasks; sys.exit(bool({'pyspark', 'airflow', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
