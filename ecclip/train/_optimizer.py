@@ -62,9 +62,14 @@ class Optimizer:
         """Take over what :meth:`state` returned."""
         for name, parameter in self.parameters.items():
             if f"{name}.step" in state:
-                self._adam.state[parameter] = {
-                    key: state[f"{name}.{key}"].clone().to(parameter.device) for key in _STATE
-                }
+                self._adam.state[parameter] = {key: _laid_out_like(state[f"{name}.{key}"], parameter) for key in _STATE}
+
+
+def _laid_out_like(value: Tensor, parameter: nn.Parameter) -> Tensor:
+    """Return a copy with the strides of the parameter: the fused kernel walks the memory of both side by side."""
+    if value.ndim == 0:
+        return value.clone().to(parameter.device)
+    return torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(value).detach()
 
 
 def freeze(towers: Towers, prefixes: tuple[str, ...]) -> dict[str, nn.Parameter]:

@@ -37,7 +37,7 @@ def test_the_state_taken_over_continues_with_equal_bits() -> None:
     second = tiny_towers(seed=9)
     second.load_state_dict(first.state_dict())
     again = Optimizer(second, CFG, 6)
-    again.load({name: tensor.clone() for name, tensor in optimizer.state().items()})
+    again.load({name: tensor.contiguous() for name, tensor in optimizer.state().items()})
     _train(second, again, range(3, 6))
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), second.parameters(), strict=True))
 

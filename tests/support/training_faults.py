@@ -1,0 +1,160 @@
+"""Trainings in processes of their own that are killed, terminated or run out of disk at a chosen place."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from tiny_training import TRAINER, tiny_trainer
+
+from ecclip.atomic import sha256_bytes
+from ecclip.train import CheckpointError, Trainer, _checkpoint
+
+# The server imports torch once; every child is forked from it, clean of the threads of the test process.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["ecclip.train", "ecclip.train.stages"])
+DISK_FULL_EXIT_CODE = 28
+
+
+def run_child(target: Callable[..., None], *arguments: Any) -> int:
+    """Run a function in a process of its own and return its exit code, minus the signal that ended it."""
+    process = _CONTEXT.Process(target=target, args=arguments)
+    process.start()
+    process.join(timeout=120)
+    assert process.exitcode is not None, "the child hangs"
+    return int(process.exitcode)
+
+
+def training_process(snapshot: Path, folder: Path, fault: str, workers: int) -> None:
+    """Train tiny towers, with a fault (``step 5``, ``write 2``, ``rename``, ``disk``, ``terminate 3``, or none)."""
+    torch.set_num_threads(1)
+    trainer = tiny_trainer(snapshot, folder, replace(TRAINER, workers=workers), log=_logger(folder))
+    _plant(trainer, fault)
+    _write_order(trainer, folder)
+    try:
+        progress = trainer.run()
+    except CheckpointError as error:
+        (folder / "error.txt").write_text(str(error))
+        sys.exit(DISK_FULL_EXIT_CODE)
+    except Exception:
+        (folder / "error.txt").write_text(traceback.format_exc())
+        raise
+    (folder / "result.json").write_text(json.dumps(_result(trainer, progress.metrics)))
+
+
+def stage_process(snapshot: Path, start: Path, output: Path, config: dict[str, Any], kill_at: int | None) -> None:
+    """Run the stage train and kill the process in the given step."""
+    os.environ["ECCLIP_TORCH_THREADS"] = "1"
+    from ecclip.train.stages import TrainConfig, train
+
+    if kill_at is not None:
+        _kill_in_step(Trainer, kill_at)
+    train(cfg=TrainConfig.model_validate(config), snapshot=snapshot, start=start, output=output)
+
+
+def _result(trainer: Trainer, metrics: list[Any]) -> dict[str, Any]:
+    state = {name: tensor.contiguous() for name, tensor in trainer.towers.state_dict().items()}
+    moments = {name: tensor.contiguous() for name, tensor in trainer.optimizer.state().items()}
+    return {"weights": sha256_bytes(save(state)), "moments": sha256_bytes(save(moments)), "metrics": metrics}
+
+
+def _logger(folder: Path) -> Callable[..., None]:
+    def log(event: str, **values: object) -> None:
+        with (folder / "log.txt").open("a") as file:
+            file.write(f"{event} {values}\n")
+
+    return log
+
+
+def _write_order(trainer: Trainer, folder: Path) -> None:
+    """Write down which rows every finished step saw."""
+    step = trainer._step
+
+    def recorded(progress: Any, batch: Any) -> None:
+        number = progress.step
+        step(progress, batch)
+        with (folder / "order.txt").open("a") as file:
+            file.write(f"{number} {trainer.plan[number][1].tolist()} {sha256_bytes(batch.pixels.numpy().tobytes())}\n")
+
+    trainer._step = recorded  # type: ignore[method-assign]
+
+
+def _plant(trainer: Trainer, fault: str) -> None:
+    kind, _, number = fault.partition(" ")
+    if kind == "step":
+        _kill_in_step(trainer, int(number))
+    elif kind == "write":
+        _kill_in_write(int(number))
+    elif kind == "rename":
+        _checkpoint.fsync_path = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+    elif kind == "disk":
+        _limit_after_first_checkpoint(trainer)
+    elif kind == "terminate":
+        _terminate_in_step(trainer, int(number))
+
+
+def _kill_in_step(trainer: Any, number: int) -> None:
+    clip = trainer.optimizer.clip if isinstance(trainer, Trainer) else None
+    step = trainer._step
+
+    def killed(*arguments: Any) -> None:
+        if arguments[-2].step == number:
+            if clip is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            # gradients are there, the parameters have not moved yet
+            trainer.optimizer.clip = lambda: os.kill(os.getpid(), signal.SIGKILL)
+        step(*arguments)
+
+    trainer._step = killed
+
+
+def _kill_in_write(number: int) -> None:
+    """Leave half a file in the n-th write of a checkpoint (3 a checkpoint: tensors, state, manifest) and die."""
+    write, calls = _checkpoint.write_atomic, []
+
+    def half(path: Path, data: bytes | str) -> None:
+        calls.append(path)
+        if len(calls) == number:
+            path.write_bytes((data if isinstance(data, bytes) else data.encode())[: len(data) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        write(path, data)
+
+    _checkpoint.write_atomic = half  # type: ignore[assignment]
+
+
+def _limit_after_first_checkpoint(trainer: Trainer) -> None:
+    save_checkpoint = trainer.store.save
+
+    def limited(*arguments: Any) -> Path:
+        path = save_checkpoint(*arguments)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+        return path
+
+    trainer.store.save = limited  # type: ignore[method-assign]
+
+
+def _terminate_in_step(trainer: Trainer, number: int) -> None:
+    step, save_checkpoint = trainer._step, trainer.store.save
+
+    def terminated(progress: Any, batch: Any) -> None:
+        if progress.step == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        step(progress, batch)
+
+    def again(*arguments: Any) -> Path:
+        if arguments[0] > number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return save_checkpoint(*arguments)
+
+    trainer._step, trainer.store.save = terminated, again  # type: ignore[method-assign]
