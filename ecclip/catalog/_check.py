@@ -41,7 +41,7 @@ def check(cfg: CheckConfig, ingested: Path, previous: Path, output: Path) -> Cou
     Raises:
         GateError: an expectation fails. Verdict and data docs are then in ``<output>.refused/``.
     """
-    facts = _facts(spark_session(cfg.parts), ingested / "listings").persist()
+    facts = _facts(spark_session(cfg.parts, ingested), ingested / "listings").persist()
     try:
         rules = _rules(cfg, _previous_listings(previous))
         outcomes = judge(facts, rules, output / "data_docs")

@@ -68,7 +68,7 @@ def clean(cfg: CleanConfig, landed: Path, ingested: Path, verdict: Path, output:
     Raises:
         ContractError: more photos bad than ``max_bad_photo_share``.
     """
-    spark = spark_session(cfg.parts)
+    spark = spark_session(cfg.parts, ingested, landed)
     scratch = output / "_photos"
     write_as_is(_photos(spark, landed, ingested).mapInArrow(_photo_cleaner(cfg), _PHOTO_SCHEMA), scratch)
     photos = spark.read.parquet(str(scratch))

@@ -32,7 +32,7 @@ def group(cfg: GroupConfig, cleaned: Path, previous: Path, output: Path) -> Coun
     the previous snapshot and that no other group has a better claim to (the smallest listing of the old group);
     else it gets a new one made from its smallest listing_id.
     """
-    spark = spark_session(cfg.parts)
+    spark = spark_session(cfg.parts, cleaned)
     rows = spark.read.parquet(str(cleaned / "listings")).drop("image")
     listings = features(rows, count_rows(cleaned / "listings"), cfg.code_listings).persist()
     near, oversized = near_edges(cfg, listings)

@@ -45,7 +45,7 @@ def ingest(cfg: IngestConfig, landed: Path, output: Path) -> Counts:
     """
     files = listing_files(landed / "listings")
     added = refuse_drift(files, cfg.drift_sample_rows)
-    spark = spark_session(cfg.parts)
+    spark = spark_session(cfg.parts, landed)
     judged = _judge_deleted(_judge_repeated(_judge(_read(spark, files)))).persist()
     try:
         kept = judged.where(F.col("reason").isNull())
@@ -157,7 +157,7 @@ def _given(name: str) -> Column:
 def _path(name: str) -> Column:
     listed = F.from_json(name, "array<string>")
     names = F.when(F.col(name).startswith("["), listed).otherwise(F.split(name, ">"))
-    trimmed = F.filter(F.transform(names, F.trim), lambda part: part != "")
+    trimmed = F.filter(F.transform(names, lambda part: F.trim(part)), lambda part: part != "")
     return F.when(F.size(trimmed) > 0, trimmed)
 
 

@@ -32,7 +32,7 @@ def publish(cfg: PublishConfig, ingested: Path, cleaned: Path, grouped: Path, ou
 
     The split is a pure function of the group id, so a group never crosses splits.
     """
-    spark = spark_session(cfg.parts)
+    spark = spark_session(cfg.parts, cleaned)
     listings = spark.read.parquet(str(cleaned / "listings")).join(
         spark.read.parquet(str(grouped / "groups")), "listing_id"
     )

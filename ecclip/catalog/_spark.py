@@ -19,16 +19,21 @@ from ecclip.core import ServiceError, get_logger, settings
 # a stage is a short process: the first compiler tier and the serial collector start in half the time
 _START_FAST = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
 _EXIT_S = 60.0
+_COMPILE_BYTES = 256 << 20
 
 
-def spark_session(shuffle_partitions: int = 2) -> SparkSession:
+def spark_session(shuffle_partitions: int, *inputs: Path) -> SparkSession:
     """Return the session of this process, started at the first call and stopped when the process ends.
+
+    ``inputs`` are the folders that the stage reads: for little data compiling a plan costs more than running it.
 
     Raises:
         ServiceError: no Java, or the JVM did not start.
     """
     session = SparkSession.getActiveSession() or _start()
+    size = sum(path.stat().st_size for folder in inputs for path in folder.rglob("*") if path.is_file())
     session.conf.set("spark.sql.shuffle.partitions", str(shuffle_partitions))
+    session.conf.set("spark.sql.codegen.wholeStage", str(size > _COMPILE_BYTES).lower())
     return session
 
 

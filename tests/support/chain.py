@@ -1,0 +1,34 @@
+"""Run the catalog's stages one after another on a dump."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ecclip import catalog
+
+INPUTS = {
+    "land": ["dump"],
+    "ingest": ["land"],
+    "check": ["ingest", "previous"],
+    "clean": ["land", "ingest", "check"],
+    "group": ["clean", "previous"],
+    "publish": ["ingest", "clean", "group"],
+}
+
+
+def run_chain(
+    work: Path, dump: Path, *, until: str = "publish", previous: Path | None = None, **configs: dict[str, Any]
+) -> Path:
+    """Run land ... ``until`` into folders of ``work`` named after the stages and return the last one's output."""
+    work.mkdir(parents=True, exist_ok=True)
+    empty = work / "none"
+    empty.mkdir(exist_ok=True)
+    (empty / "EMPTY").touch()
+    places = {"dump": dump, "previous": previous or empty, **{name: work / name for name in INPUTS}}
+    for name, inputs in INPUTS.items():
+        config = getattr(catalog, f"{name.title()}Config").model_validate(configs.get(name, {}))
+        getattr(catalog, name)(config, *[places[key] for key in inputs], places[name])
+        if name == until:
+            break
+    return places[until]

@@ -1,0 +1,93 @@
+"""Landing copies byte for byte, packs photos, and reads nothing that is not in the dump."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from dumps import picture, write_dump
+
+from ecclip.catalog import LandConfig, land
+from ecclip.core import ContractError, digest_of
+
+CFG = LandConfig.model_validate({"max_image_bytes": 50_000})
+
+
+def row(number: int, uri: str | None) -> dict[str, str]:
+    found = {"listing_id": f"l{number}", "title": "Mug"}
+    return {**found, "image_uri": uri} if uri else found
+
+
+def test_listing_files_are_the_same_bytes_and_photos_are_packed_by_address(tmp_path: Path) -> None:
+    photos = {f"images/{number}.jpg": picture(number) for number in range(5)}
+    dump = write_dump(tmp_path / "dump", [row(number, uri) for number, uri in enumerate(photos)], photos, files=2)
+    report = land(CFG, dump, tmp_path / "land")
+    for path in dump.glob("listings*"):
+        assert (tmp_path / "land" / "listings" / path.name).read_bytes() == path.read_bytes()
+    packed = pq.read_table(tmp_path / "land" / "images").to_pylist()
+    assert {entry["image_uri"]: entry["image"] for entry in packed} == photos
+    assert [entry["image_uri"] for entry in packed] == sorted(photos)
+    assert report.written == {"files": 2, "photos": 5}
+    assert land(CFG, dump, tmp_path / "land").outcome == "unchanged"
+
+
+def test_what_is_not_in_the_dump_is_never_read(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    dump = write_dump(
+        tmp_path / "dump",
+        [
+            row(0, "../secret"),
+            row(1, str(tmp_path / "secret")),
+            row(2, f"file://{tmp_path}/secret"),
+            row(3, "images/link"),
+            row(4, "images/none.jpg"),
+            row(5, "images/big.jpg"),
+            row(6, "http://127.0.0.1:1/x.jpg"),
+        ],
+        {"images/big.jpg": b"x" * 50_001},
+    )
+    (dump / "images" / "link").symlink_to(tmp_path / "secret")
+    report = land(CFG, dump, tmp_path / "land")
+    packed = pq.read_table(tmp_path / "land" / "images").to_pylist()
+    assert all(entry["image"] is None for entry in packed)
+    assert report.dropped == {"missing": 1, "outside_dump": 5, "too_large": 1}
+
+
+def test_an_unfinished_dump_is_refused(tmp_path: Path) -> None:
+    dump = write_dump(tmp_path / "dump", [row(0, None)])
+    (dump / "_SUCCESS").unlink()
+    with pytest.raises(ContractError, match="not finished"):
+        land(CFG, dump, tmp_path / "land")
+    assert not (tmp_path / "land").exists()
+
+
+@pytest.mark.fault(2)
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.99])
+def test_a_cut_off_listing_file_stops_the_run_and_is_named(tmp_path: Path, share: float) -> None:
+    dump = write_dump(tmp_path / "dump", [row(number, None) for number in range(200)], files=2)
+    cut = dump / "listings-0001.jsonl.gz"
+    data = cut.read_bytes()
+    cut.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ContractError, match=r"listings-0001\.jsonl\.gz"):
+        land(CFG, dump, tmp_path / "land")
+
+
+@pytest.mark.fault(2)
+@pytest.mark.parametrize("damage", ["cut", "footer"])
+def test_a_damaged_parquet_file_stops_the_run_and_is_named(tmp_path: Path, damage: str) -> None:
+    import pyarrow as pa
+
+    dump = write_dump(tmp_path / "dump", [])
+    (dump / "listings-0000.jsonl.gz").unlink()
+    path = dump / "listings.parquet"
+    pq.write_table(pa.table({"listing_id": [f"l{n}" for n in range(500)], "title": ["Mug"] * 500}), path)
+    data = bytearray(path.read_bytes())
+    if damage == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    else:
+        data[-6] ^= 0xFF
+        path.write_bytes(data)
+    with pytest.raises(ContractError, match=r"listings\.parquet"):
+        land(CFG, dump, tmp_path / "land")
+    assert digest_of(dump)

@@ -1,0 +1,134 @@
+"""The whole chain on a small market: the snapshot keeps its contract, and equal dumps give equal bytes."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from chain import run_chain
+from dumps import market, picture, write_dump
+from snapshots import LISTINGS_SCHEMA, SHARD_SCHEMA, split_of
+
+from ecclip.catalog import _split
+from ecclip.core import GateError, digest_of, verify_folder
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:great_expectations"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:marshmallow"),
+]
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two nights: the second one lacks a listing and has a new one."""
+    work = tmp_path_factory.mktemp("nights")
+    rows, photos = market(40)
+    for number in range(8):
+        hidden = {"listing_id": f"placeholder-{number}", "seller_id": f"q{number}", "image_uri": "images/none.jpg"}
+        other = {"title": f"Thing {chr(97 + number) * 4}", "brand": None, "category": ["x", f"c{number}"]}
+        rows.append({**rows[0], **hidden, **other})
+    photos["images/none.jpg"] = picture(77)
+    run_chain(work / "1", write_dump(work / "dump1", rows, photos))
+    later = [row for row in rows if row["listing_id"] != rows[2]["listing_id"]]
+    run_chain(work / "2", write_dump(work / "dump2", later, photos), previous=work / "1" / "publish")
+    return work
+
+
+def listings(snapshot: Path) -> list[dict[str, Any]]:
+    return pq.read_table(snapshot / "listings").to_pylist()
+
+
+def test_the_snapshot_has_the_columns_of_its_contract(nights: Path) -> None:
+    verify_folder(nights / "1" / "publish")
+    schema = pq.read_schema(nights / "1" / "publish" / "listings" / "part-00000.parquet")
+    assert schema.names == LISTINGS_SCHEMA.names
+    for name in ("price", "age_restricted", "updated_at", "image", "group_id", "category"):
+        assert schema.field(name).type.equals(LISTINGS_SCHEMA.field(name).type) or name == "category"
+    assert pq.read_schema(nights / "1" / "publish" / "shards" / "train-00000.parquet").names == SHARD_SCHEMA.names
+    for part in (nights / "1" / "publish" / "listings").iterdir():
+        ids = pq.read_table(part)["listing_id"].to_pylist()
+        assert ids == sorted(ids)
+
+
+def test_no_group_crosses_splits_and_the_rule_is_that_of_the_fixture(nights: Path) -> None:
+    rows = listings(nights / "1" / "publish")
+    assert {row["split"] for row in rows} >= {"train"}
+    for row in rows:
+        assert row["split"] == _split.split_of(row["group_id"]) == split_of(row["group_id"])
+
+
+def test_groups_are_the_products_of_the_market(nights: Path) -> None:
+    rows = [row for row in listings(nights / "1" / "publish") if row["listing_id"].startswith("p0")]
+    pairs = list(itertools.combinations(rows, 2))
+    same = {(a["listing_id"], b["listing_id"]) for a, b in pairs if a["listing_id"][:4] == b["listing_id"][:4]}
+    found = {(a["listing_id"], b["listing_id"]) for a, b in pairs if a["group_id"] == b["group_id"]}
+    assert len(found & same) / len(found) == 1
+    assert len(found & same) / len(same) > 0.95
+
+
+def test_a_photo_of_many_sellers_and_categories_is_a_placeholder(nights: Path) -> None:
+    rows = listings(nights / "1" / "publish")
+    hidden = [row for row in rows if row["image_error"] == "placeholder"]
+    assert {row["listing_id"] for row in hidden} == {f"placeholder-{number}" for number in range(8)}
+    assert all(row["image"] is None for row in hidden)
+    reasons = [row["reason"] for row in pq.read_table(nights / "1" / "publish" / "quarantine").to_pylist()]
+    assert reasons == ["placeholder"] * 8
+
+
+def test_shards_hold_the_train_listings_with_a_photo_near_their_category(nights: Path) -> None:
+    snapshot = nights / "1" / "publish"
+    index = json.loads((snapshot / "shards" / "index.json").read_text())
+    rows = [row for entry in index["shards"] for row in pq.read_table(snapshot / "shards" / entry["file"]).to_pylist()]
+    wanted = {row["listing_id"] for row in listings(snapshot) if row["split"] == "train" and row["image"]}
+    assert {row["listing_id"] for row in rows} == wanted
+    assert len(rows) == index["rows"] == len(wanted)
+    keys = [row["category_key"] for row in rows]
+    assert keys == sorted(keys)
+
+
+def test_group_ids_and_unchanged_rows_are_the_same_the_next_night(nights: Path) -> None:
+    before = {row["listing_id"]: row for row in listings(nights / "1" / "publish")}
+    after = {row["listing_id"]: row for row in listings(nights / "2" / "publish")}
+    assert len(after) == len(before) - 1
+    assert all(after[listing] == before[listing] for listing in after)
+
+
+def test_statistics_count_what_is_there(nights: Path) -> None:
+    rows = listings(nights / "1" / "publish")
+    facts = json.loads((nights / "1" / "publish" / "statistics.json").read_text())
+    assert facts["listings"] == len(rows)
+    assert facts["groups"] == len({row["group_id"] for row in rows})
+    assert sum(facts["splits"].values()) == len(rows)
+    assert sum(facts["categories"].values()) == len(rows)
+    prices = sorted(row["price"] for row in rows)
+    assert prices[0] <= facts["price_quantiles"]["0.5"] <= prices[-1]
+
+
+def test_the_chain_run_again_elsewhere_gives_the_same_digest(nights: Path, tmp_path: Path) -> None:
+    again = run_chain(tmp_path / "again", nights / "dump1")
+    assert digest_of(again) == digest_of(nights / "1" / "publish")
+
+
+def test_a_night_of_a_tenth_of_the_volume_is_refused_with_readable_reasons(nights: Path, tmp_path: Path) -> None:
+    rows, photos = market(40)
+    dump = write_dump(tmp_path / "dump", rows[:8], photos)
+    with pytest.raises(GateError, match="volume_against_previous"):
+        run_chain(tmp_path / "work", dump, until="check", previous=nights / "1" / "publish")
+    refused = tmp_path / "work" / "check.refused"
+    assert json.loads((refused / "verdict.json").read_text())["failed_expectations"] == ["volume_against_previous"]
+    assert "volume_against_previous" in next((refused / "data_docs" / "validations").rglob("*.html")).read_text()
+    assert not (tmp_path / "work" / "check").exists()
+
+
+def test_prices_a_hundred_times_higher_and_one_category_are_refused(tmp_path: Path) -> None:
+    rows, photos = market(30)
+    for row in rows:
+        row.update(price=str(float(row["price"]) * 1e9), category=["all", "one"])
+    with pytest.raises(GateError) as caught:
+        run_chain(tmp_path / "work", write_dump(tmp_path / "dump", rows, photos), until="check")
+    assert "price_implausible" in str(caught.value)
+    assert "category_largest_share" in str(caught.value)
