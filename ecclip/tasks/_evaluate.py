@@ -42,8 +42,8 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         products = _report_products(rows, cfg, findings)
         write_atomic(output / "report.json", canonical_json(findings.to_json()))
         write_page(output / "report.html", snapshot, rows, judged, products, trained, findings, cfg)
-    for name, reason in sorted(findings.missing.items()):
-        get_logger().warning("metric missing", metric=name, reason=reason)
+    if findings.missing:
+        get_logger().warning("some metrics could not be measured", missing=findings.missing)
     return Counts(
         read={"listings": len(rows.listing_ids)},
         written={"heads": len(targets), "metrics": len(findings.metrics)},

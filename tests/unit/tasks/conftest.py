@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from snapshots import write_snapshot
 
+from ecclip.train.embeddings import Embeddings
+from ecclip.train.embeddings import write_embeddings as write
+
 DIM = 32
 
 
@@ -35,18 +38,10 @@ def write_embeddings(snapshot: Path, folder: Path, noise: float = 0.5, dim: int 
         image.append(direction(*names) if row["image_sha256"] else np.full(dim, np.nan))
         text.append(direction(*("text " + name for name in names)))
 
-    def vectors(matrix: list[np.ndarray]) -> pa.Array:
-        return pa.FixedSizeListArray.from_arrays(np.array(matrix, dtype=np.float32).ravel(), dim)
-
-    table = pa.table(
-        {
-            "listing_id": pa.array([row["listing_id"] for row in rows]),
-            "image_embedding": vectors(image),
-            "text_embedding": vectors(text),
-        }
+    embeddings = Embeddings(
+        [row["listing_id"] for row in rows], np.array(image, np.float32), np.array(text, np.float32)
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, folder / "part-00000.parquet")
+    write(embeddings, folder)
     return folder
 
 
