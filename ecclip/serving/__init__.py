@@ -5,7 +5,16 @@ Importing this room does not import torch: a client stays light.
 
 from ecclip.serving._client import AsyncProductClient, ClientOptions, ProductClient
 from ecclip.serving._client_errors import ClientError, DeadlineExceeded, Overloaded, Rejected, Unavailable
-from ecclip.serving._deploy import Blessing, Deployment, bless, go_live, live_version, roll_back, stage_version
+from ecclip.serving._deploy import (
+    Blessing,
+    DeployConfig,
+    Deployment,
+    bless,
+    go_live,
+    live_version,
+    roll_back,
+    stage_version,
+)
 from ecclip.serving._export import ExportConfig, export
 from ecclip.serving._repository import Live, Repository, Staged
 from ecclip.serving._server import EmbeddedServer, embedded_address
@@ -18,6 +27,7 @@ __all__ = [
     "ClientError",
     "ClientOptions",
     "DeadlineExceeded",
+    "DeployConfig",
     "Deployment",
     "EmbeddedServer",
     "ExportConfig",

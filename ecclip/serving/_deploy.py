@@ -7,7 +7,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ecclip.core import GateError, ServiceError, get_logger, settings
+from pydantic import Field
+
+from ecclip.core import GateError, ServiceError, StageConfig, get_logger, settings
 from ecclip.serving._activation import beside_live, load_entry, load_graphs, settle
 from ecclip.serving._client import ClientOptions, ProductClient
 from ecclip.serving._client_errors import ClientError
@@ -17,6 +19,12 @@ from ecclip.serving._repository import CANDIDATE, ENTRY, Repository, Staged
 from ecclip.serving._server import EmbeddedServer
 
 _LATENCY_QUESTIONS = 12
+
+
+class DeployConfig(StageConfig):
+    """What a version must keep to be blessed, beside giving the golden answers."""
+
+    max_latency_ms: float = Field(2000.0, gt=0, description="largest median time of one listing asked alone")
 
 
 @dataclass(frozen=True)
@@ -37,9 +45,10 @@ class Deployment:
     next one, or the next start of the server, goes on from what was committed.
     """
 
-    def __init__(self, repository: Repository, address: str) -> None:
+    def __init__(self, repository: Repository, address: str, cfg: DeployConfig | None = None) -> None:
         self.repository = repository
         self.address = address
+        self.cfg = cfg or DeployConfig()
 
     def bless(self, version: int) -> Blessing:
         """Load a version beside the live one as ``candidate``, ask it the golden listings, and write down the outcome.
@@ -134,19 +143,19 @@ class Deployment:
             largest = max(largest, difference)
             if answer.lineage != staged.lineage:
                 reasons.append(f"{one.listing_id}: lineage {answer.lineage!r} instead of {staged.lineage!r}")
+        if model == CANDIDATE and latency_ms > self.cfg.max_latency_ms:
+            reasons.append(f"one listing takes {latency_ms} ms (limit {self.cfg.max_latency_ms})")
         return Blessing(staged.version, not reasons, reasons, largest, latency_ms)
 
 
 def stage_version(bundle: Path, version: int) -> Staged:
     """Place a bundle in the model repository as ``version``; nothing is loaded. See :meth:`Repository.stage`."""
-    repository = _repository()
-    with repository.lock():
-        return repository.stage(bundle, version)
+    return _repository().stage(bundle, version)
 
 
-def bless(version: int) -> Blessing:
+def bless(version: int, cfg: DeployConfig | None = None) -> Blessing:
     """Examine a staged version on the running server (the embedded one is started if need be)."""
-    return _deployment().bless(version)
+    return _deployment(cfg).bless(version)
 
 
 def go_live(version: int) -> None:
@@ -166,15 +175,14 @@ def live_version() -> int | None:
 
 
 def _repository() -> Repository:
-    kind = "onnxruntime" if settings().profile == "production" else "embedded"
-    return Repository(settings().work / "model_repository", kind)  # type: ignore[arg-type]
+    # the embedded server has the python backend only, whatever the profile
+    production = settings().profile == "production" and settings().triton_address is not None
+    return Repository(settings().work / "model_repository", "onnxruntime" if production else "embedded")
 
 
-def _deployment() -> Deployment:
-    address = settings().triton_address
-    return (
-        Deployment(_repository(), address) if address else Deployment(_repository(), EmbeddedServer().start().address)
-    )
+def _deployment(cfg: DeployConfig | None = None) -> Deployment:
+    address = settings().triton_address or EmbeddedServer().start().address
+    return Deployment(_repository(), address, cfg)
 
 
 def _latency_ms(client: ProductClient, golden: list[Golden]) -> float:

@@ -53,9 +53,8 @@ def export(cfg: ExportConfig, snapshot: Path, trained: Path, evaluated: Path, ou
         shutil.copyfile(evaluated / name, output / name)
     _copy_code(output / "code")
     twin = InProcess(output / "towers", output / "heads", cfg.top_k)
-    with torch.inference_mode():
-        examples = _examples(twin)
-    bounds = {name: _write_graph(name, module, feed, output, cfg) for name, (module, feed) in examples.items()}
+    graphs = _examples(twin)
+    bounds = {name: _write_graph(name, module, feed, output, cfg) for name, (module, feed) in graphs.items()}
     write_atomic(output / "known" / "product.json", canonical_json(_known_product(twin)))
     golden = _golden.choose(snapshot, twin, cfg.golden)
     _golden.write_golden(golden, output / _golden.FILE)

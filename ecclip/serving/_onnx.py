@@ -37,7 +37,7 @@ def export_graph(name: str, module: torch.nn.Module, example: tuple[torch.Tensor
 
     inputs, output = GRAPHS[name]
     batch = torch.export.Dim("batch")
-    with _quiet():
+    with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             module.eval(),
             example,
@@ -77,9 +77,7 @@ def check_graph(name: str, path: Path, feed: dict[str, np.ndarray], expected: np
     """
     difference = float(np.abs(run_graph(path, feed) - expected).max())
     if not difference <= tolerance:
-        raise ContractError(
-            "an ONNX graph differs from torch", value=f"{name}: {difference}", limit=tolerance
-        )
+        raise ContractError("an ONNX graph differs from torch", value=f"{name}: {difference}", limit=tolerance)
     # a bound, not the figure itself: the last bits may differ between runs and would change the bundle's digest
     return float(10.0 ** math.ceil(math.log10(max(difference, 1e-9))))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from ecclip.core import ServiceError, canonical_json, write_atomic
 
 _SHARED_MEMORY = Path("/dev/shm")
+_PORTS = range(20000, 32000)
 
 
 class Process(BaseModel):
@@ -105,17 +107,24 @@ def remains(process: Process) -> list[str]:
     return running + processes + [str(region) for region in _SHARED_MEMORY.glob(f"{process.shared_memory}*")]
 
 
-def free_port(wanted: int | None = None) -> int:
-    """Return ``wanted`` if it is free on the loopback address, else a port that is."""
-    for port in ([wanted] if wanted else []) + [0]:
+def free_ports(seed: str, count: int) -> list[int]:
+    """Return free ports of the loopback address, the same ones for a ``seed`` as long as nobody else takes them.
+
+    They lie below the range from which systems take the near ends of connections, so that a server which is started
+    again finds its port free.
+    """
+    first = int(hashlib.sha256(seed.encode()).hexdigest()[:8], 16)
+    ports: list[int] = []
+    for step in range(_PORTS.stop - _PORTS.start):
+        port = _PORTS.start + (first + step) % (_PORTS.stop - _PORTS.start)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
+            with contextlib.suppress(OSError):
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise ServiceError("there is no free port on 127.0.0.1")
+                ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise ServiceError("there is no free port on 127.0.0.1", limit=f"{_PORTS.start} to {_PORTS.stop}")
 
 
 def _belongs(candidate: psutil.Process, process: Process) -> bool:

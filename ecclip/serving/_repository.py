@@ -81,8 +81,9 @@ class Repository:
     def lock(self) -> Iterator[None]:
         """Let one deployment at a time work; the lock dies with its process."""
         (self.folder / STATE).mkdir(parents=True, exist_ok=True)
-        with (self.folder / STATE / "lock").open("w") as file:
+        with (self.folder / STATE / "lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
+            self._sweep()
             yield
 
     def stage(self, bundle: Path, version: int) -> Staged:
@@ -91,6 +92,10 @@ class Repository:
         Raises:
             IntegrityError: the bundle is not what its manifest says, or the version already is another bundle.
         """
+        with self.lock():
+            return self._stage(bundle, version)
+
+    def _stage(self, bundle: Path, version: int) -> Staged:
         if version < 1:
             raise ConfigError("a version is a number from 1 on", value=version)
         if self.kind == "tensorrt":
@@ -203,6 +208,12 @@ class Repository:
         """Return where the golden listings of a version lie."""
         return self.folder / STATE / f"golden-{version}.parquet"
 
+    def _sweep(self) -> None:
+        """Remove what a killed writer left half done; the lock is held, so nobody is writing."""
+        for folder in (self.folder, self.folder / STATE, *(self.folder / model for model in MODELS)):
+            for leftover in folder.glob(".*.tmp-*"):
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
     def _record_path(self, version: int) -> Path:
         return self.folder / STATE / f"version-{version}.json"
 
@@ -253,10 +264,10 @@ class Repository:
 
 
 def place_folder(final: Path, content: dict[str, bytes]) -> None:
-    """Put a version folder into place by one rename; what a killed attempt left is removed first."""
+    """Put a version folder into place by one rename."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in (*final.parent.glob(f".{final.name}.tmp-*"), *([final] if final.exists() else [])):
-        shutil.rmtree(leftover)
+    if final.exists():  # without the version's record: a killed attempt, never loaded
+        shutil.rmtree(final)
     temporary = final.with_name(f".{final.name}.tmp-{os.getpid()}")
     temporary.mkdir()
     for name, data in content.items():

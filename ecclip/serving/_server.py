@@ -134,9 +134,7 @@ class EmbeddedServer:
 
     def _spawn(self) -> Process:
         self.repository.folder.mkdir(parents=True, exist_ok=True)
-        before = _process.read_process(self._record)
-        grpc = _process.free_port(int(before.address.split(":")[1]) if before else None)
-        metrics = _process.free_port(int(before.metrics_address.split(":")[1]) if before else None)
+        grpc, metrics = _process.free_ports(str(self.work), 2)
         name = hashlib.sha256(str(self.work).encode()).hexdigest()[:8]
         region = f"triton_python_backend_shm_region_{name}_"
         server = self.home / "pytriton" / "tritonserver"

@@ -25,6 +25,7 @@ from ecclip.serving import (
     ClientError,
     ClientOptions,
     DeadlineExceeded,
+    DeployConfig,
     Deployment,
     EmbeddedServer,
     Product,
@@ -161,6 +162,16 @@ def test_swapped_weights_are_not_blessed_and_the_live_version_answers_on(
     assert _answering(deployment) == _lineage(1)
 
 
+@pytest.mark.fault(23)
+def test_a_version_that_is_too_slow_is_not_blessed(server: Server) -> None:
+    _, deployment = server
+    strict = Deployment(deployment.repository, deployment.address, DeployConfig(max_latency_ms=0.01))
+    blessing = strict.bless(2)
+    assert not blessing.passed
+    assert "one listing takes" in blessing.reasons[0]
+    assert _answering(deployment) == _lineage(1)
+
+
 @pytest.mark.fault(22)
 def test_an_answer_that_changed_after_the_blessing_is_taken_back(
     server: Server, monkeypatch: pytest.MonkeyPatch
@@ -238,7 +249,9 @@ def test_a_killed_stub_is_noticed_and_the_server_started_again(server: Server) -
         time.sleep(0.2)
     stopped.set()
     watch.join()
-    assert embedded.start().pid != process.pid
+    again = embedded.start()
+    assert again.pid != process.pid
+    assert again.address == process.address
     assert _answering(deployment) == _lineage(1)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import shutil
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from snapshots import CATEGORIES, COLOURS, write_snapshot
 
-from ecclip.core import Manifest, canonical_json, settings, write_atomic
+from ecclip.core import Manifest, canonical_json, write_atomic
 from ecclip.core._files import list_files
 from ecclip.serving import ExportConfig, export
 
@@ -64,10 +66,15 @@ def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(C
 @functools.lru_cache(maxsize=4)
 def tiny_bundle(seed: int = 0) -> Path:
     """Return the bundle of a seed, made once a test run."""
-    settings()
     folder = Path(tempfile.mkdtemp(prefix=f"ecclip-bundle-{seed}-"))
-    _FOLDERS.append(folder)
-    export(ExportConfig(golden=10), **tiny_sources(folder / "sources", seed), output=folder / "bundle")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return export_tiny(folder, seed)
+
+
+def export_tiny(folder: Path, seed: int = 0) -> Path:
+    """Export the bundle of a seed below ``folder``; the commit in it is fixed, as a checkout may change meanwhile."""
+    with mock.patch("ecclip.serving._export.git_commit", return_value="0" * 40):
+        export(ExportConfig(golden=10), **tiny_sources(folder / "sources", seed), output=folder / "bundle")
     return folder / "bundle"
 
 
@@ -79,13 +86,3 @@ def sealed(folder: Path) -> Path:
     )  # fmt: skip
     write_atomic(folder / "manifest.json", canonical_json(manifest.model_dump()))
     return folder
-
-
-_FOLDERS: list[Path] = []
-
-
-def remove_bundles() -> None:
-    """Remove what :func:`tiny_bundle` made."""
-    tiny_bundle.cache_clear()
-    while _FOLDERS:
-        shutil.rmtree(_FOLDERS.pop(), ignore_errors=True)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from serving_bundles import tiny_bundle, tiny_sources
+from serving_bundles import export_tiny, tiny_bundle
 
 from ecclip.core import ContractError, digest_of
 from ecclip.model import load_preprocessor, load_towers
-from ecclip.serving import ExportConfig, export
+from ecclip.serving._export import git_commit
 from ecclip.serving._golden import FILE, differences, read_golden
 from ecclip.serving._inprocess import InProcess
 from ecclip.serving._onnx import check_graph, run_graph
@@ -20,8 +21,11 @@ from ecclip.tasks import load_heads
 
 
 def test_exporting_again_elsewhere_gives_the_same_bytes(tmp_path: Path) -> None:
-    report = export(ExportConfig(golden=10), **tiny_sources(tmp_path / "sources", 0), output=tmp_path / "bundle")
-    assert report.digest == digest_of(tiny_bundle(0))
+    assert digest_of(export_tiny(tmp_path, 0)) == digest_of(tiny_bundle(0))
+
+
+def test_the_commit_is_that_of_the_checkout() -> None:
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?|unknown", git_commit())
 
 
 def test_graphs_carry_nothing_of_this_machine() -> None:
