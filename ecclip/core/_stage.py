@@ -17,7 +17,7 @@ from typing import Any, Literal, ParamSpec
 from pydantic import BaseModel, ConfigDict
 
 import ecclip
-from ecclip.atomic import MANIFEST, canonical_json, replace_folder, sha256_bytes, sha256_file, write_atomic
+from ecclip.atomic import MANIFEST, canonical_json, files_below, replace_folder, sha256_bytes, sha256_file, write_atomic
 from ecclip.core._errors import ConfigError
 from ecclip.core._files import Manifest, digest_of, list_files, read_manifest
 from ecclip.core._log import get_logger
@@ -124,7 +124,9 @@ def source_rooms(room: Path) -> tuple[Path, ...]:
 
 @functools.cache
 def _code_of(room: Path) -> dict[str, str]:
-    return {f"{at.name}/{path.name}": sha256_file(path) for at in source_rooms(room) for path in at.glob("*.py")}
+    """Return the digests of a stage's source: modules, templates, whatever else lies in its rooms."""
+    files = [(at, path) for at in source_rooms(room) for path in files_below(at)]
+    return {f"{at.name}/{path.relative_to(at).as_posix()}": sha256_file(path) for at, path in files}
 
 
 def _sizes_match(folder: Path, manifest: Manifest) -> bool:
