@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,17 +69,19 @@ class Outcome:
 
 def judge(frame: DataFrame, rules: list[Rule], docs: Path) -> list[Outcome]:
     """Validate ``frame`` by ``rules`` in one Great Expectations checkpoint and write its data docs to ``docs``."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx  # seconds to import: only this stage pays
-    from great_expectations.core.run_identifier import RunIdentifier
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    gx, base, run_identifier = _great_expectations()
+    # the default configuration leaves a temporary folder for docs behind
+    stores = base.InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
+    project = base.DataContextConfig(
+        store_backend_defaults=stores, progress_bars=base.ProgressBarsConfig(globally=False), analytics_enabled=False
+    )
+    context = gx.get_context(mode="ephemeral", project_config=project)
     context.add_data_docs_site("docs", _site(docs))
     asset = context.data_sources.add_spark("dump").add_dataframe_asset("listings")
     expectations = [
-        getattr(gx.expectations, rule.kind)(**rule.arguments, meta={"name": rule.name}, notes=rule.name)
+        getattr(gx.expectations, rule.kind)(
+            **rule.arguments, meta={"name": rule.name}, description=f"{rule.name}: at most {rule.limit}"
+        )
         for rule in rules
     ]
     suite = context.suites.add(gx.ExpectationSuite(name="dump_contract", expectations=expectations))
@@ -90,7 +93,8 @@ def judge(frame: DataFrame, rules: list[Rule], docs: Path) -> list[Outcome]:
         result_format={"result_format": "BASIC", "partial_unexpected_count": 0},  # aggregates: no row comes here
     )
     run = context.checkpoints.add(checkpoint).run(
-        batch_parameters={"dataframe": frame}, run_id=RunIdentifier(run_name="night", run_time=_NO_MOMENT)
+        batch_parameters={"dataframe": frame},
+        run_id=run_identifier.RunIdentifier(run_name="night", run_time=_NO_MOMENT),
     )
     context.build_data_docs()
     _make_repeatable(docs)
@@ -101,6 +105,16 @@ def judge(frame: DataFrame, rules: list[Rule], docs: Path) -> list[Outcome]:
 
 def _name(result: Any) -> str:
     return str(result.expectation_config.meta["name"])
+
+
+def _great_expectations() -> tuple[Any, Any, Any]:
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it imports modules that the standard library calls deprecated
+        import great_expectations as gx  # seconds to import: only this stage pays
+        from great_expectations.core import run_identifier
+        from great_expectations.data_context.types import base
+    return gx, base, run_identifier
 
 
 def _outcome(rule: Rule, result: Any) -> Outcome:

@@ -1,0 +1,71 @@
+"""SIGKILL in the middle of a Spark write: the next run gives the bytes of an undisturbed one and nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from chain import run_chain
+from dumps import market, write_dump
+
+from ecclip import catalog
+from ecclip.core import digest_of
+
+pytestmark = pytest.mark.fault(1)
+RUN = """
+import sys, pathlib
+from ecclip import catalog
+name, output, *inputs = sys.argv[1:]
+getattr(catalog, name)(getattr(catalog, name.title() + "Config")(), *map(pathlib.Path, inputs), pathlib.Path(output))
+"""
+INPUTS = {"ingest": ["land"], "clean": ["land", "ingest", "none"]}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("undisturbed")
+    rows, photos = market(90)
+    run_chain(work, write_dump(work / "dump", rows, photos), until="clean", gate=False)
+    return work
+
+
+@pytest.mark.parametrize("name", ["ingest", "clean"])
+def test_a_killed_driver_leaves_nothing_and_the_rerun_is_byte_identical(
+    undisturbed: Path, tmp_path: Path, name: str
+) -> None:
+    inputs = [undisturbed / folder for folder in INPUTS[name]]
+    output = tmp_path / name
+    environment = {**os.environ, "ECCLIP_WORKSPACE": str(tmp_path)}
+    command = [sys.executable, "-c", RUN, name, str(output), *map(str, inputs)]
+    with subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL) as driver:
+        _wait(lambda: any(tmp_path.glob(f".{name}.tmp-*/**/_temporary")), driver)
+        children = psutil.Process(driver.pid).children(recursive=True)
+        os.kill(driver.pid, signal.SIGKILL)
+    assert driver.returncode == -signal.SIGKILL
+    assert not output.exists()
+    assert any(tmp_path.glob(f".{name}.tmp-*"))
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == [], "the JVM or a worker outlived its driver"
+
+    stage = getattr(catalog, name)
+    report = stage(getattr(catalog, f"{name.title()}Config").model_validate({}), *inputs, output)
+    assert report.outcome == "written"
+    assert digest_of(output) == digest_of(undisturbed / name)
+    assert (output / "manifest.json").read_bytes() == (undisturbed / name / "manifest.json").read_bytes()
+    left = [path.name for path in tmp_path.rglob("*") if "tmp" in path.name or "_temporary" in path.name]
+    assert left == []
+
+
+def _wait(happened: Callable[[], bool], driver: subprocess.Popen[bytes], limit_s: float = 180) -> None:
+    end = time.monotonic() + limit_s
+    while not happened():
+        assert driver.poll() is None, "the stage ended before it was killed"
+        assert time.monotonic() < end, "the stage did not start to write"
+        time.sleep(0.01)

@@ -1,0 +1,41 @@
+"""Rows, files and partitions in another order: the same survivors and the same groups."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from chain import run_chain
+from dumps import market, write_dump
+
+pytestmark = pytest.mark.fault(7)
+
+
+def test_groups_and_survivors_do_not_depend_on_order_or_partitions(tmp_path: Path) -> None:
+    rows, photos = market(20)
+    twice = [{**row, "title": row["title"] + " again", "updated_at": "2026-02-01T00:00:00Z"} for row in rows[::5]]
+    rows = [*rows, *twice, *rows[::7]]
+    runs = []
+    for run, (files, parts) in enumerate([(1, 2), (4, 2), (3, 5)]):
+        if run:
+            random.Random(run).shuffle(rows)
+        dump = write_dump(tmp_path / f"dump{run}", rows, photos, files=files)
+        configs = {name: {"parts": parts} for name in ("clean", "group")}
+        configs["ingest"] = {"parts": parts, "max_quarantined_share": 1.0}
+        runs.append(tmp_path / str(run))
+        run_chain(runs[-1], dump, until="group", gate=False, **configs)
+    for folder in ("group/groups", "group/edges", "clean/listings"):
+        first, *others = [_rows(run / folder) for run in runs]
+        assert others == [first, first], folder
+        permuted = [_bytes(run / folder) for run in runs[:2]]
+        assert permuted[0] == permuted[1], "equal rows and partitions are equal bytes"
+
+
+def _rows(folder: Path) -> list[str]:
+    return sorted(repr(row) for row in pq.read_table(folder).to_pylist())
+
+
+def _bytes(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in sorted(folder.iterdir())]
