@@ -1,0 +1,53 @@
+"""The main job itself, small: sample dump, real DAGs, real stages, real Triton, answers; then again, unchanged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ecclip.core import settings
+from ecclip.local import demo, status
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    for name in ("dags", "ecclip", "triton_models", "dvc.yaml", ".dvcignore"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "params.yaml").write_text("sample: {listings: 300}\n")
+    (tmp_path / ".dvc").mkdir()
+    config = (ROOT / ".dvc" / "config").read_text().replace("[core]", "[core]\n    no_scm = true")
+    (tmp_path / ".dvc" / "config").write_text(config)
+    (tmp_path / "work").mkdir()
+    environments = Path(os.environ.get("ECCLIP_WORKSPACE", ROOT)) / "work" / "env"
+    if not (environments / "triton").is_dir():
+        pytest.skip("the Triton tree is missing: make setup")
+    (tmp_path / "work" / "env").symlink_to(environments)
+    monkeypatch.setenv("ECCLIP_WORKSPACE", str(tmp_path))
+    settings.cache_clear()
+    yield tmp_path
+    settings.cache_clear()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_demo_answers_and_its_second_run_changes_nothing(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = demo(nights=1)
+    said = capsys.readouterr().out
+    assert "answers of 127.0.0.1" in said
+    assert {task.state for task in first[0].tasks.values()} == {"success"}
+    digests = {key: task.facts.get("digest") for key, task in first[0].tasks.items() if "outcome" in task.facts}
+    assert len(digests) == 12
+    assert {name: one["state"] for name, one in status().items()} == dict.fromkeys(status(), "stopped")
+
+    second = demo(nights=1)
+    said = capsys.readouterr().out
+    assert "12 of 12 stages were unchanged" in said
+    assert {key: second[0].tasks[key].facts.get("digest") for key in digests} == digests
+    assert not list((workspace / "work").glob("nights/*/.*.tmp-*"))

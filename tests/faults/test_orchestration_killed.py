@@ -1,0 +1,122 @@
+"""Airflow killed in the middle of a task: the next start clears up and the night runs to its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ecclip.core import EcclipError, settings
+from ecclip.local import _services as services
+from ecclip.local import airflow_api
+from ecclip.local._follow import CHAIN, NightView, TaskView, close_interrupted, run_night
+from ecclip.local._processes import read_service
+
+ROOT = Path(__file__).parents[2]
+NIGHT = "2026-11-01"
+
+# the four DAGs of a night with the real task helper, and tasks that take no time unless told to
+_DAGS = """
+import os, time
+from pathlib import Path
+from airflow.sdk import dag
+from ecclip_tasks import BUNDLE, CHAMPION, DEFAULTS, FIRST_NIGHT, NIGHT_PARAM, SNAPSHOT, night_task
+
+WORK = Path(os.environ["ECCLIP_WORKSPACE"]) / "work"
+
+def work(night):
+    with (WORK / "calls").open("a") as file:
+        file.write(f"{night} {os.environ['ECCLIP_RUN_ID']}\\n")
+    while (WORK / "hold").exists():
+        time.sleep(0.1)
+    return {"digest": "d" * 64, "outcome": "written"}
+
+def chain(name, schedule, outlet):
+    @dag(dag_id=name, schedule=schedule, start_date=FIRST_NIGHT, max_active_runs=1, default_args=DEFAULTS,
+         params=NIGHT_PARAM)
+    def build():
+        night_task("first", work, pool="spark") >> night_task("last", work, outlet=outlet)
+    return build()
+
+chain("nightly_catalog", None, SNAPSHOT)
+chain("train_towers", SNAPSHOT, BUNDLE)
+chain("deploy_bundle", BUNDLE, CHAMPION)
+chain("product_groups", CHAMPION, None)
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (tmp_path / "dags").mkdir()
+    for name in ("ecclip_tasks.py", ".airflowignore"):
+        (tmp_path / "dags" / name).symlink_to(ROOT / "dags" / name)
+    (tmp_path / "dags" / "nights.py").write_text(_DAGS)
+    (tmp_path / "work").mkdir()
+    monkeypatch.setenv("ECCLIP_WORKSPACE", str(tmp_path))
+    settings.cache_clear()
+    yield tmp_path
+    services.stop_services((services.AIRFLOW,))
+    settings.cache_clear()
+
+
+def _ignore(_: NightView, __: TaskView) -> None:
+    """Nobody looks."""
+
+
+def _run_until_it_breaks() -> None:
+    try:
+        run_night(airflow_api(), NIGHT, _ignore)
+    except EcclipError:
+        return
+
+
+@pytest.mark.slow
+@pytest.mark.fault(31)
+@pytest.mark.fault(35)
+def test_a_night_survives_the_kill_of_airflow_in_the_middle_of_a_task(workspace: Path) -> None:
+    (workspace / "work" / "hold").touch()
+    services.start_services((services.AIRFLOW,))
+    follower = threading.Thread(target=_run_until_it_breaks)
+    follower.start()
+    calls = workspace / "work" / "calls"
+    deadline = time.monotonic() + 120
+    while not calls.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    scheduler = read_service("airflow-scheduler")
+    assert scheduler is not None
+    task = [child.pid for child in psutil.Process(scheduler.pid).children(recursive=True)]
+    os.kill(scheduler.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while services.status()["airflow"]["state"] == "running":
+        assert time.monotonic() < deadline, "a killed scheduler is not called running"
+        time.sleep(0.1)
+
+    # its orphans still hold the task: the next start ends them before it begins
+    (workspace / "work" / "hold").unlink()
+    started = services.start_services((services.AIRFLOW,))
+    follower.join(timeout=30)
+    assert started.started == (services.AIRFLOW,)
+    assert [pid for pid in task if _lives(pid)] == []
+    closed = close_interrupted(airflow_api())
+    assert [line.split()[0] for line in closed] == ["nightly_catalog"]
+
+    view = run_night(airflow_api(), NIGHT, _ignore)
+    assert list(view.tasks) == [(dag, task) for dag in CHAIN for task in ("first", "last")]
+    assert {task.state for task in view.tasks.values()} == {"success"}
+    lines = calls.read_text().splitlines()
+    assert {line.split()[0] for line in lines} == {NIGHT}, "the night travels along the assets"
+    assert len({line.split()[1] for line in lines[1:]}) == len(CHAIN), "each task knows the run that called it"
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
