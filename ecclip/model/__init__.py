@@ -5,6 +5,7 @@ Imports with torch, timm, transformers, tokenizers, safetensors, numpy and Pillo
 
 from ecclip.model._config import TowersConfig
 from ecclip.model._errors import ModelError
+from ecclip.model._fuse import fuse_image_encoder
 from ecclip.model._store import load_preprocessor, load_towers, save_towers
 from ecclip.model._text import TextEncoder
 from ecclip.model._towers import MAX_LOGIT_SCALE, Towers, build_towers
@@ -21,6 +22,7 @@ __all__ = [
     "Towers",
     "TowersConfig",
     "build_towers",
+    "fuse_image_encoder",
     "load_preprocessor",
     "load_towers",
     "save_towers",

@@ -9,6 +9,17 @@ from ecclip.train._errors import TrainError
 
 Labels = Literal["soft", "mask", "hard"]
 _STRICT = {"extra": "forbid"}
+# Of the default towers: edges, colours and words are the same in every catalog, and these layers cost the most.
+_FREEZE = (
+    "image_encoder.tower.conv_stem",
+    "image_encoder.tower.bn1",
+    "image_encoder.tower.blocks.0",
+    "image_encoder.tower.blocks.1",
+    "text_encoder.tower.embeddings",
+    "text_encoder.tower.encoder.layer.0.",
+    "text_encoder.tower.encoder.layer.1.",
+    "text_encoder.tower.encoder.layer.2.",
+)
 
 
 def _require(condition: bool, what: str, value: object, limit: str) -> None:
@@ -79,7 +90,7 @@ class OptimizerConfig:
     weight_decay: float = 0.05
     warmup_share: float = 0.1
     clip_norm: float = 1.0
-    freeze: tuple[str, ...] = ()
+    freeze: tuple[str, ...] = _FREEZE
 
     def __post_init__(self) -> None:
         for name in ("tower_rate", "projection_rate", "clip_norm"):
@@ -104,7 +115,7 @@ class TrainerConfig:
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
-    epochs: int = 1
+    epochs: int = 2
     seed: int = 0
     labels: Labels = "soft"
     stream_size: int = 128

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
-from ecclip.model import PreprocessingError, Preprocessor, Towers
+from ecclip.model import PreprocessingError, Preprocessor, Towers, fuse_image_encoder
 
 _AHEAD = 3
 
@@ -28,10 +28,11 @@ def encode_images(
 
     parts = [present[start : start + batch_size] for start in range(0, len(present), batch_size)]
     device = towers.logit_scale.device
+    encoder = fuse_image_encoder(towers.image_encoder)
     with torch.inference_mode(), ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode") as pool:
         for rows, pixels in _ahead(pool.submit(decode, part) for part in parts):
             if rows:
-                embeddings[rows] = towers.encode_image(torch.from_numpy(pixels).to(device)).float().cpu().numpy()
+                embeddings[rows] = encoder(torch.from_numpy(pixels).to(device)).float().cpu().numpy()
     return embeddings
 
 

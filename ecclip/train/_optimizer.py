@@ -84,7 +84,8 @@ def freeze(towers: Towers, prefixes: tuple[str, ...]) -> dict[str, nn.Parameter]
             trained[name] = parameter
     unused = sorted(set(prefixes) - used)
     if unused:
-        raise TrainError("freeze: no parameter has this prefix", value=", ".join(unused))
+        step = "set optimizer.freeze to prefixes of these towers, or to nothing"
+        raise TrainError("freeze: no parameter has this prefix", value=", ".join(unused), next_step=step)
     if not trained:
         raise TrainError("freeze: nothing is left to train", value=", ".join(prefixes))
     return trained

@@ -18,6 +18,7 @@ from ecclip.model import (
     ModelError,
     TowersConfig,
     build_towers,
+    fuse_image_encoder,
     load_preprocessor,
     load_towers,
     save_towers,
@@ -128,6 +129,22 @@ def test_default_towers_carry_the_packaged_weights() -> None:
         hidden = towers.text_encoder.tower(input_ids=ids, attention_mask=mask).last_hidden_state
         sentence = torch.nn.functional.normalize((hidden * weight).sum(1) / weight.sum(1), dim=-1)
     assert sentence[0] @ sentence[1] > 0.5 > sentence[0] @ sentence[2]
+
+
+def test_the_fused_encoder_is_equal_but_for_rounding_and_leaves_the_towers_alone() -> None:
+    towers, batch = tiny_towers(), random_batch()
+    chance = torch.Generator().manual_seed(0)
+    for name, value in towers.image_encoder.named_buffers():
+        if name.endswith(("running_mean", "running_var")):
+            value.copy_(torch.rand(value.shape, generator=chance) + 0.5)
+    before = {name: value.clone() for name, value in towers.state_dict().items()}
+    fused = fuse_image_encoder(towers.image_encoder)
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(batch.pixels), towers.encode_image(batch.pixels), atol=1e-5, rtol=0)
+    assert all(torch.equal(before[name], value) for name, value in towers.state_dict().items())
+    kinds = [type(module).__name__ for module in fused.modules()]
+    assert "BatchNormAct2d" not in kinds
+    assert kinds.count("Conv2d") == sum(type(module).__name__ == "Conv2d" for module in towers.modules())
 
 
 @pytest.mark.parametrize(
