@@ -1,0 +1,144 @@
+"""The stages: from a snapshot to towers and embeddings, from pretrained weights or from a champion."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from snapshots import write_snapshot
+from tiny_training import TINY
+
+from ecclip.core import ContractError, settings
+from ecclip.model import load_towers
+from ecclip.train import load_embeddings
+from ecclip.train.stages import EmbedConfig, TrainConfig, _forget_other_runs, embed, train
+
+TRAINER = {
+    "epochs": 8,
+    "stream_size": 12,
+    "order": {"batch_size": 24},
+    "optimizer": {"freeze": [], "tower_rate": 2e-3, "projection_rate": 5e-3},
+}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("workspace")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ECCLIP_WORKSPACE", str(folder))
+        patch.setenv("ECCLIP_TORCH_THREADS", "1")
+        settings.cache_clear()
+        write_snapshot(folder / "snapshot", 240)
+        _start(folder / "pretrained", {"kind": "pretrained"})
+        yield folder
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def trained(workspace: Path) -> Path:
+    config = _config()
+    train(cfg=config, snapshot=workspace / "snapshot", start=workspace / "pretrained", output=workspace / "train")
+    return workspace / "train"
+
+
+def _config(**changes: Any) -> TrainConfig:
+    return TrainConfig.model_validate({"towers": asdict(TINY), "trainer": TRAINER, **changes})
+
+
+def _start(folder: Path, content: dict[str, str]) -> Path:
+    folder.mkdir()
+    (folder / "start.json").write_text(json.dumps(content))
+    return folder
+
+
+def _champion(workspace: Path, trained: Path) -> Path:
+    bundle = workspace / "work" / "bundles" / "abc"
+    if not bundle.exists():
+        bundle.mkdir(parents=True)
+        (bundle / "towers").symlink_to(trained / "towers")
+    folder = workspace / "champion"
+    return folder if folder.exists() else _start(folder, {"kind": "champion", "bundle": "abc", "version": "1"})
+
+
+def test_recall_of_held_out_products_rises_and_the_loss_falls(trained: Path) -> None:
+    history = json.loads((trained / "history.json").read_text())
+    assert history["start"] == "pretrained"
+    assert history["loss_by_epoch"][-1] < 0.8 * history["loss_by_epoch"][0]
+    for way in ("text_to_image", "image_to_text"):
+        name = f"retrieval/{way}/recall@10"
+        assert history["retrieval"][name] > history["retrieval_before"][name] + 0.1
+    lines = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert {line["step"] for line in lines} == set(range(history["steps"] + 1))
+    assert {"train/loss", "train/logit_scale", "train/gradient_norm"} <= {line["name"] for line in lines}
+
+
+def test_speed_is_told_beside_the_output_and_not_in_it(trained: Path) -> None:
+    timing = [json.loads(line) for line in (trained.parent / "train.timing.jsonl").read_text().splitlines()]
+    assert all(line["pairs_per_second"] > 0 for line in timing)
+    inside = "".join(path.read_text() for path in trained.glob("*.json*"))
+    assert "second" not in inside
+    assert str(trained.parent) not in inside
+    assert not (trained.parent / "train.checkpoints").exists()
+
+
+def test_a_champion_is_fine_tuned(workspace: Path, trained: Path) -> None:
+    start = _champion(workspace, trained)
+    train(cfg=_config(), snapshot=workspace / "snapshot", start=start, output=workspace / "tuned")
+    history = json.loads((workspace / "tuned" / "history.json").read_text())
+    first = json.loads((trained / "history.json").read_text())
+    assert history["start"] == "champion"
+    assert len(history["loss_by_epoch"]) == 1
+    assert history["retrieval_before"] == first["retrieval"]
+
+
+@pytest.mark.parametrize("changes", [{"retrain": True}, {"towers": {**asdict(TINY), "image_size": 24}}])
+def test_a_champion_is_left_when_retraining_or_when_its_towers_are_others(
+    workspace: Path, trained: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    short = {**TRAINER, "epochs": 1}
+    config = _config(**{"trainer": short, **changes})
+    start = _champion(workspace, trained)
+    train(cfg=config, snapshot=workspace / "snapshot", start=start, output=tmp_path / "train")
+    assert json.loads((tmp_path / "train" / "history.json").read_text())["start"] == "pretrained"
+    assert load_towers(tmp_path / "train" / "towers").cfg == config.towers.portable()
+
+
+def test_every_listing_is_embedded_with_equal_bytes_each_time(workspace: Path, trained: Path, tmp_path: Path) -> None:
+    snapshot = workspace / "snapshot"
+    reports = [
+        embed(cfg=EmbedConfig(), snapshot=snapshot, trained=trained, output=tmp_path / name) for name in ("a", "b")
+    ]
+    assert reports[0].digest == reports[1].digest
+    embeddings = load_embeddings(tmp_path / "a")
+    assert embeddings.listing_ids == [f"l{number:06d}" for number in range(240)]
+    missing = np.isnan(embeddings.image).any(axis=1)
+    assert missing.sum() == 24
+    assert reports[0].written == {"image_embeddings": 216, "text_embeddings": 240}
+    np.testing.assert_allclose(np.linalg.norm(embeddings.image[~missing], axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(embeddings.text, axis=1), 1, atol=1e-5)
+
+
+def test_a_damaged_snapshot_is_a_contract_error_that_names_the_file(workspace: Path, tmp_path: Path) -> None:
+    shard = write_snapshot(tmp_path / "snapshot", 60) / "shards" / "train-00000.parquet"
+    shard.write_bytes(shard.read_bytes()[:1000])
+    with pytest.raises(ContractError, match=r"train-00000\.parquet"):
+        train(cfg=_config(), snapshot=tmp_path / "snapshot", start=workspace / "pretrained", output=tmp_path / "train")
+    assert not (tmp_path / "train").exists()
+
+
+def test_checkpoints_of_other_inputs_are_removed(tmp_path: Path) -> None:
+    for name in ("mine", "other"):
+        (tmp_path / name / "steps").mkdir(parents=True)
+    _forget_other_runs(tmp_path, tmp_path / "mine")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_an_unknown_parameter_is_an_error_at_every_depth() -> None:
+    for wrong in ({"epochs": 1}, {"trainer": {"epoch": 1}}, {"trainer": {"order": {"size": 1}}}, {"towers": {"x": 1}}):
+        with pytest.raises(ValueError, match="validation error"):
+            TrainConfig.model_validate(wrong)
