@@ -4,6 +4,8 @@ BIN := work/env/main/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 export ECCLIP_WORKSPACE := $(CURDIR)
+# compiled modules are kept, whatever the shell says: without them every process compiles its libraries again
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-slow test-fault lint types up down status setup lock clean
 

@@ -7,12 +7,11 @@ done stays done, and what was interrupted is completed.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, cast
 
 from ecclip import registry
-from ecclip.core import ConfigError, ContractError, GateError, bind, digest_of, get_logger, parse_night, settings
+from ecclip.core import ContractError, GateError, bind, digest_of, get_logger, parse_night, settings
+from ecclip.pipeline import stage_config
 from ecclip.registry import GateConfig, ModelRef, trace
 
 __all__ = ["bless_night", "judge_night", "promote_night", "register_night", "trace"]
@@ -46,7 +45,7 @@ def judge_night(night: str) -> dict[str, Any]:
         GateError: the gate refuses; the error carries every reason.
     """
     reference = _registered(night)
-    verdict = registry.judge(_gate_config(), reference.version)
+    verdict = registry.judge(cast(GateConfig, stage_config("gate")), reference.version)
     if not verdict.passed:
         raise GateError(
             f"version {reference.version} of night {night} may not become champion",
@@ -63,14 +62,14 @@ def bless_night(night: str) -> dict[str, Any]:
         GateError: an answer differs from the in-process one by more than the tolerance.
         ServiceError: the inference server does not answer.
     """
-    from ecclip.serving import bless, stage_version
+    from ecclip.serving import DeployConfig, bless, stage_version
 
     reference = _registered(night)
     if reason := _overtaken(reference):
         return _skipped(night, reference, "blessed", reason)
     with registry.locked(settings().work / "run" / "deploy.lock", "the deployment", _DEPLOY_WAIT_S):
         stage_version(settings().work / "bundles" / reference.digest, int(reference.version))
-        blessing = bless(int(reference.version))
+        blessing = bless(int(reference.version), cast(DeployConfig, stage_config("deploy")))
     registry.tag_version(reference.version, {"blessing": "passed" if blessing.passed else "refused"})
     if not blessing.passed:
         raise GateError(
@@ -172,12 +171,3 @@ def _back_to(before: int | None, version: int) -> None:
     get_logger().error("promotion failed, the old version answers again", version=version, back_to=before)
     if before is not None and before != version:
         roll_back(before)
-
-
-def _gate_config() -> GateConfig:
-    path = settings().workspace / "params.yaml"
-    sections = yaml.safe_load(path.read_text()) or {}
-    try:
-        return GateConfig.model_validate(sections.get("gate") or {})
-    except ValueError as error:
-        raise ConfigError("params.yaml, section gate", value=str(error), next_step=f"edit {path}") from error

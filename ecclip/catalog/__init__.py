@@ -5,6 +5,7 @@ from ecclip.catalog._clean import CleanConfig, clean
 from ecclip.catalog._group import GroupConfig, group
 from ecclip.catalog._ingest import IngestConfig, ingest
 from ecclip.catalog._land import LandConfig, land
+from ecclip.catalog._mapping import map_dump
 from ecclip.catalog._publish import PublishConfig, publish
 from ecclip.catalog._spark_classes import prepare_spark
 
@@ -20,6 +21,7 @@ __all__ = [
     "group",
     "ingest",
     "land",
+    "map_dump",
     "prepare_spark",
     "publish",
 ]

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any, cast
 
 from pydantic import Field
 from pyspark.sql import DataFrame, SparkSession
@@ -14,6 +15,8 @@ from pyspark.sql import functions as F
 from ecclip.catalog._expectations import Rule, judge
 from ecclip.catalog._spark import spark_session
 from ecclip.core import Counts, GateError, StageConfig, canonical_json, replace_folder, stage, write_atomic
+
+_OPTIONAL = ("price", "photo")
 
 
 class CheckConfig(StageConfig):
@@ -43,7 +46,7 @@ def check(cfg: CheckConfig, ingested: Path, previous: Path, output: Path) -> Cou
     """
     facts = _facts(spark_session(cfg.parts, ingested), ingested / "listings").persist()
     try:
-        rules = _rules(cfg, _previous_listings(previous))
+        rules = _rules(cfg, _previous_statistics(previous), _offered(facts))
         outcomes = judge(facts, rules, output / "data_docs")
     finally:
         facts.unpersist()
@@ -70,10 +73,16 @@ def _final_name(output: Path) -> str:
     return output.name.split(".tmp-")[0].lstrip(".")
 
 
-def _previous_listings(previous: Path) -> int | None:
+def _previous_statistics(previous: Path) -> dict[str, Any] | None:
     if not (previous / "manifest.json").is_file():
         return None
-    return int(json.loads((previous / "statistics.json").read_text())["listings"])
+    return cast(dict[str, Any], json.loads((previous / "statistics.json").read_text()))
+
+
+def _offered(facts: DataFrame) -> set[str]:
+    """Return the optional columns that have a value at all: a shop that exports no prices is not one that lost them."""
+    counted = facts.agg(*(F.count(column).alias(column) for column in _OPTIONAL)).collect()[0]
+    return {column for column in _OPTIONAL if counted[column]}
 
 
 def _facts(spark: SparkSession, listings: Path) -> DataFrame:
@@ -91,20 +100,24 @@ def _facts(spark: SparkSession, listings: Path) -> DataFrame:
     return facts.join(shares, "category", "left")
 
 
-def _rules(cfg: CheckConfig, previous: int | None) -> list[Rule]:
+def _rules(cfg: CheckConfig, previous: dict[str, Any] | None, offered: set[str]) -> list[Rule]:
     rules = [
         Rule.listings("listings", cfg.min_listings, None),
         Rule.unique("listing_id_repeated", "listing_id"),
         Rule.missing("title_missing", "title_characters", 0.0),
         Rule.outside("title_length", "title_characters", 1, cfg.max_title_characters, 0.01),
-        Rule.missing("price_missing", "price", cfg.max_missing_price),
-        Rule.outside("price_implausible", "price", 0.0, cfg.max_price, cfg.max_implausible_prices),
         Rule.missing("category_missing", "category", cfg.max_missing_category),
         Rule.outside("category_depth", "category_depth", 1, cfg.max_category_depth, 0.0),
         Rule.largest("category_largest_share", "category_share", cfg.max_category_share),
-        Rule.missing("photo_missing", "photo", cfg.max_missing_photo),
     ]
+    known = {} if previous is None else previous["null_share"]
+    if "price" in offered or known.get("price", 1.0) < 1.0:
+        rules.append(Rule.missing("price_missing", "price", cfg.max_missing_price))
+        rules.append(Rule.outside("price_implausible", "price", 0.0, cfg.max_price, cfg.max_implausible_prices))
+    if "photo" in offered or known.get("image", 1.0) < 1.0:
+        rules.append(Rule.missing("photo_missing", "photo", cfg.max_missing_photo))
     if previous is not None:
-        low, high = previous * (1 - cfg.max_volume_change), previous * (1 + cfg.max_volume_change)
+        listings = previous["listings"]
+        low, high = listings * (1 - cfg.max_volume_change), listings * (1 + cfg.max_volume_change)
         rules.append(Rule.listings("volume_against_previous", math.ceil(low), math.floor(high)))
     return rules

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ecclip
 from ecclip.core import ServiceError, settings, write_atomic
 from ecclip.local._processes import Service, last_lines, log_path, start_service
 
@@ -90,7 +91,7 @@ def _options(port: int, kept: dict[str, str]) -> dict[str, dict[str, str]]:
     home = airflow_home()
     return {
         "core": {
-            "dags_folder": str(settings().workspace.resolve() / "dags"),
+            "dags_folder": str(Path(ecclip.__file__).resolve().parents[1] / "dags"),
             "plugins_folder": str(home / "plugins"),
             "executor": "LocalExecutor",
             "parallelism": "3",
