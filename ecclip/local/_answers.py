@@ -37,8 +37,11 @@ def show_answers(console: Console, address: str, night: str, count: int = 8) -> 
     table = Table(
         title=f"answers of {address} over gRPC: products of {night} held back from training", title_justify="left"
     )
-    for column in ("photo file", "title → category", "attributes", "age-restricted", "lineage"):
-        table.add_column(column, overflow="fold")
+    table.add_column("photo file", no_wrap=True)
+    table.add_column("title → category", overflow="fold")
+    table.add_column("attributes", overflow="fold")
+    table.add_column("age-\nrestricted", justify="right")
+    table.add_column("lineage id", no_wrap=True)
     for question, answer in zip(questions, answers, strict=True):
         table.add_row(*_cells(question, answer))
     console.print(table)
@@ -98,9 +101,12 @@ def _cells(question: Question, answer: Answer) -> list[str]:
         return [_short(question.photo), title, f"error: {answer.error}", "", ""]
     path, score = (answer.categories or [()])[0], (answer.category_scores or [0.0])[0]
     attributes = ", ".join(f"{name} {said['value']} {said['score']:.2f}" for name, said in answer.attributes.items())
-    category = f"{title}\n→ {' > '.join(path)}  {score:.2f} ({answer.decisions.get('category', '?')})"
+    decision = answer.decisions.get("category", "?")
+    category = f"{title}\n→ {' > '.join(path)}  {score:.2f} ({decision})"
     return [_short(question.photo), category, attributes or "-", f"{answer.age_restricted:.2f}", answer.lineage]
 
 
-def _short(name: str, limit: int = 28) -> str:
-    return name if len(name) <= limit else f"{name[: limit - 13]}…{name[-12:]}"
+def _short(uri: str, limit: int = 18) -> str:
+    """Return a file's name that fits a column; the rest of its path says nothing to a reader."""
+    name = uri.rsplit("/", 1)[-1]
+    return name if len(name) <= limit else f"{name[: limit - 9]}…{name[-8:]}"

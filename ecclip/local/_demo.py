@@ -33,7 +33,7 @@ def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -
         raise ConfigError(
             "a dump of your own needs its mapping, and a mapping its dump", next_step="see docs/mapping.md"
         )
-    began, console = time.monotonic(), Console()
+    began, console = time.monotonic(), _console()
     with _signals_raise():
         todo = own_night(console, dump, mapping) if dump and mapping else sample_nights(console, nights)
         _prepare_spark(console)
@@ -55,6 +55,12 @@ def _prepare_spark(console: Console) -> None:
             prepare_spark()
     except ServiceError as error:
         console.print(f"Spark will start slowly: {error}", style="yellow", highlight=False)
+
+
+def _console() -> Console:
+    """Return where the demo prints: as wide as the terminal; a file gets room for the tables."""
+    console = Console()
+    return console if console.is_terminal else Console(width=120)
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def up(services: tuple[str, ...] = SERVICES) -> dict[str, str]:
     for column in ("service", "address", "state", "log"):
         table.add_column(column, overflow="fold")
     for name, address in running.addresses.items():
-        table.add_row(name, address, "started" if name in running.started else "was running", str(_log_of(name)))
+        table.add_row(name, address, "started" if name in running.started else "was running", _log_of(name))
     console = Console(stderr=True)
     console.print(table)
     if AIRFLOW in running.addresses:
@@ -97,7 +97,7 @@ def status() -> dict[str, dict[str, str]]:
     found = {}
     for name in SERVICES:
         address = _address(name)
-        state = {"state": "running" if address else "stopped", "log": str(_log_of(name))}
+        state = {"state": "running" if address else "stopped", "log": _log_of(name)}
         found[name] = state | ({"address": address} if address else {})
     return found
 
@@ -198,4 +198,6 @@ def _address(name: str) -> str | None:
 
 
 def _log_of(name: str) -> str:
-    return str(log_path("airflow-*" if name == AIRFLOW else name))
+    path = log_path("airflow-*" if name == AIRFLOW else name)
+    workspace = settings().workspace.resolve()
+    return str(path.relative_to(workspace) if path.is_relative_to(workspace) else path)
