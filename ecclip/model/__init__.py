@@ -3,6 +3,7 @@
 Imports with torch, timm, transformers, tokenizers, safetensors, numpy and Pillow alone.
 """
 
+from ecclip.model._blocking import WAIT_POLICY
 from ecclip.model._config import TowersConfig
 from ecclip.model._errors import ModelError
 from ecclip.model._fuse import fuse_image_encoder
@@ -14,6 +15,7 @@ from ecclip.model.preprocessing import PreprocessingError, Preprocessor
 
 __all__ = [
     "MAX_LOGIT_SCALE",
+    "WAIT_POLICY",
     "ImageEncoder",
     "ModelError",
     "PreprocessingError",

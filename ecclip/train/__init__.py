@@ -3,6 +3,7 @@
 Imports with torch, timm, transformers, numpy, pyarrow and Pillow alone; the stages are in :mod:`ecclip.train.stages`.
 """
 
+from ecclip.model import WAIT_POLICY  # first: it must be set before torch is imported
 from ecclip.train._accumulate import Batch, accumulate_gradients
 from ecclip.train._checkpoint import Checkpoint, CheckpointStore
 from ecclip.train._config import AugmentConfig, Labels, OptimizerConfig, OrderConfig, TrainerConfig
@@ -27,6 +28,7 @@ from ecclip.train.embeddings import Embeddings, load_embeddings, write_embedding
 __all__ = [
     "PREEMPTED_EXIT_CODE",
     "RECALL_AT",
+    "WAIT_POLICY",
     "AugmentConfig",
     "Batch",
     "Checkpoint",

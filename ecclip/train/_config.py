@@ -39,7 +39,7 @@ class OrderConfig:
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
-    batch_size: int = 128
+    batch_size: int = 64
     distinct_groups: bool = True
     neighbour_share: float = 0.25
     cluster_size: int = 4
@@ -85,8 +85,8 @@ class OptimizerConfig:
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
-    tower_rate: float = 1e-4
-    projection_rate: float = 1e-3
+    tower_rate: float = 3e-4
+    projection_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup_share: float = 0.1
     clip_norm: float = 1.0

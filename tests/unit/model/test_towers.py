@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +67,7 @@ def test_towers_load_where_no_package_folder_and_no_hub_is_found(tmp_path: Path)
     code = (
         "import importlib.metadata, socket, sys\n"
         "from pathlib import Path\n"
+        "import ecclip.train\n"
         "from ecclip.model import load_towers, load_preprocessor\n"
         "def refuse(*a, **k): raise AssertionError('looked elsewhere')\n"
         "socket.socket.connect = refuse\n"
@@ -74,6 +76,24 @@ def test_towers_load_where_no_package_folder_and_no_hub_is_found(tmp_path: Path)
         "assert not {'pydantic', 'structlog', 'airflow', 'pyspark', 'mlflow'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)
+
+
+@pytest.mark.parametrize("module", ["ecclip.model", "ecclip.train", "ecclip.train.stages"])
+def test_waiting_threads_sleep_because_the_policy_is_set_before_torch_is_imported(module: str) -> None:
+    code = (
+        "import importlib, os, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch':\n"
+        "            print(os.environ.get('OMP_WAIT_POLICY')); sys.stdout.flush(); os._exit(0)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "importlib.import_module(sys.argv[1])\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, module], check=True, timeout=120, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "PASSIVE"
 
 
 def test_equal_configurations_give_equal_weights_and_leave_the_global_generator_alone() -> None:
