@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 
 from pydantic import Field
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Observation
 from pyspark.sql import functions as F
 
 from ecclip.core import StageConfig
@@ -22,8 +22,8 @@ class EvidenceConfig(StageConfig):
     near_photo_distance: int = Field(
         8, ge=0, le=32, description="largest Hamming distance of near photo hashes (64 bits)"
     )
-    near_photo_title: float = Field(0.5, ge=0, le=1, description="least title similarity beside a near photo")
-    near_photo_price: float = Field(1.45, ge=1, description="largest price ratio beside a near photo")
+    near_photo_title: float = Field(0.4, ge=0, le=1, description="least title similarity beside a near photo")
+    near_photo_price: float = Field(1.2, ge=1, description="largest price ratio beside a near photo")
     title_alone: float = Field(0.8, ge=0, le=1, description="least title similarity without other evidence")
     category_title: float = Field(0.5, ge=0, le=1, description="least title similarity across two categories")
     price_ratio: float = Field(2.0, ge=1, description="a larger price ratio (in one currency) speaks against")
@@ -40,19 +40,19 @@ def exact_edges(listings: DataFrame) -> DataFrame:
     return _star(listings, ["catalog_id"], "catalog_id").union(same)
 
 
-def near_edges(cfg: EvidenceConfig, listings: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """Return edges of near-duplicates, and the buckets of candidates that were larger than ``bucket_cap``.
+def near_edges(cfg: EvidenceConfig, listings: DataFrame, oversized: Observation) -> DataFrame:
+    """Return edges of near-duplicates; ``oversized`` counts the buckets of candidates larger than ``bucket_cap``.
 
     Candidates share a model code, 16 bits of the photo hash, 8 bits of it with brand and category, or two of their
     rarest title tokens. A pair becomes an edge by the first rule of :class:`EvidenceConfig` that holds.
     """
     keys = reduce(DataFrame.union, [_code_keys(listings), _photo_keys(listings), _title_keys(listings)])
     buckets = keys.groupBy("bucket").agg(F.sort_array(F.collect_set("listing_id")).alias("ids"))
-    buckets = buckets.where(F.size("ids") > 1)
-    place = F.posexplode("ids").alias("place", "left")
-    kept = buckets.where(F.size("ids") <= cfg.bucket_cap).select("ids", place)
+    large = F.size("ids") > cfg.bucket_cap
+    buckets = buckets.observe(oversized, F.count(F.when(large, F.lit(1))).alias("buckets"))
+    kept = buckets.where((F.size("ids") > 1) & ~large).select("ids", F.posexplode("ids").alias("place", "left"))
     right = F.explode(F.slice("ids", F.col("place") + 2, F.size("ids"))).alias("right")
-    return _judged(cfg, kept.select("left", right).distinct(), listings), buckets.where(F.size("ids") > cfg.bucket_cap)
+    return _judged(cfg, kept.select("left", right).distinct(), listings)
 
 
 def _star(listings: DataFrame, keys: list[str], evidence: str) -> DataFrame:
@@ -108,11 +108,13 @@ def _judged(cfg: EvidenceConfig, pairs: DataFrame, listings: DataFrame) -> DataF
     code = F.arrays_overlap("left_codes", "right_codes") & F.arrays_overlap("left_numbers", "right_numbers")
     price = F.coalesce((_price_ratio() <= cfg.near_photo_price), F.lit(False))
     near = (distance <= cfg.near_photo_distance) & (similar >= cfg.near_photo_title) & price
+    # "juice" and "juice river 330" may be one product or two: a title that names no model proves nothing alone
+    one_names = (F.size("left_numbers") > 0) != (F.size("right_numbers") > 0)
     evidence = (
         F.when(code & (similar >= cfg.code_title), F.lit("same_code"))
         .when((distance == 0) & (similar >= cfg.same_photo_title), F.lit("same_photo"))
         .when(near, F.lit("near_photo_and_title"))
-        .when(similar >= cfg.title_alone, F.lit("near_title"))
+        .when((similar >= cfg.title_alone) & ~one_names, F.lit("near_title"))
     )
     edges = compared.select("left", "right", evidence.alias("evidence"), F.round(similar, 6).alias("weight"))
     return edges.where(F.col("evidence").isNotNull())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import Field
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, Observation, SparkSession, Window
 from pyspark.sql import functions as F
 
 from ecclip.catalog._components import components
@@ -35,7 +35,9 @@ def group(cfg: GroupConfig, cleaned: Path, previous: Path, output: Path) -> Coun
     spark = spark_session(cfg.parts, cleaned)
     rows = spark.read.parquet(str(cleaned / "listings")).drop("image")
     listings = features(rows, count_rows(cleaned / "listings"), cfg.code_listings).persist()
-    near, oversized = near_edges(cfg, listings)
+    listings.count()  # once it is in memory Spark knows how small it is and sends it to the pairs
+    oversized = Observation()
+    near = near_edges(cfg, listings, oversized)
     edges = output / "edges"
     write_parts(exact_edges(listings).unionByName(near), edges, 1, sort=["left", "right", "evidence"], prefix="edges")
     found = components(spark.read.parquet(str(edges)))
@@ -43,7 +45,7 @@ def group(cfg: GroupConfig, cleaned: Path, previous: Path, output: Path) -> Coun
     placed = placed.withColumn("component", F.coalesce("component", "listing_id")).localCheckpoint()
     ids = _group_ids(placed, _previous_groups(spark, previous))
     write_parts(placed.join(ids, "component").select("listing_id", "group_id"), output / "groups", cfg.parts)
-    dropped = oversized.count()
+    dropped = int(oversized.get["buckets"])
     listings.unpersist()
     counts = count_values(output / "groups", "group_id")
     return Counts(
