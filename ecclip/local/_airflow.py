@@ -109,7 +109,7 @@ def _options(port: int, kept: dict[str, str]) -> dict[str, dict[str, str]]:
         "api_auth": {"jwt_secret": kept["jwt_secret"], "jwt_issuer": "ecclip-local"},
         # measured on two cores: with Airflow's own values a short task costs 3-6 s, with these about 1 s; a worker
         # notices the end of its task only at the next heartbeat
-        "workers": {"min_heartbeat_interval": "1"},
+        "workers": {"min_heartbeat_interval": "1", "execution_api_timeout": "30"},
         "scheduler": {
             "scheduler_idle_sleep_time": "0.2",
             "task_instance_heartbeat_timeout": "60",

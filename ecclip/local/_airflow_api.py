@@ -12,9 +12,15 @@ from typing import Any
 from ecclip.core import ServiceError
 
 _TIMEOUT_S = 30.0
+_WARM_UP_LIMIT_S = 240.0
+_PATIENCE_S = 120.0  # for how long a question is asked again while nobody answers
 # a proxy of the environment must not see, or break, what goes to loopback
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _TOKEN_AGE_S = 1800.0
+
+
+class _BusyError(ServiceError):
+    """The server listens but did not answer in time."""
 
 
 class AirflowApi:
@@ -26,8 +32,14 @@ class AirflowApi:
         self._token, self._token_since = "", 0.0
 
     def get(self, path: str, **query: Any) -> Any:
-        """Return the JSON of ``/api/v2/<path>``."""
-        return self._call("GET", path, None, query)
+        """Return the JSON of ``/api/v2/<path>``; asked again for a while where a busy server does not answer."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                return self._call("GET", path, None, query)
+            except _BusyError:
+                if time.monotonic() > deadline:
+                    raise
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """Create something at ``/api/v2/<path>``."""
@@ -52,6 +64,14 @@ class AirflowApi:
                 return {name: str(state.get("status")) for name, state in json.load(reply).items()}
         except (OSError, ValueError):
             return {}
+
+    def warm_up(self) -> None:
+        """Let the server build the API that tasks talk to; it does so at the first request, and answers nobody then.
+
+        Seconds on an idle machine, a minute on a busy one: longer than a task waits.
+        """
+        with _OPENER.open(f"{self.base}/execution/health", timeout=_WARM_UP_LIMIT_S) as reply:
+            reply.read()
 
     def add_pools(self, pools: dict[str, int]) -> None:
         """Create the pools that are missing; one that is there keeps the slots that somebody gave it."""
@@ -90,7 +110,8 @@ class AirflowApi:
             detail = error.read().decode(errors="replace")[:500]
             raise ServiceError(f"Airflow refused {method} {url}", value=detail, limit=error.code) from error
         except OSError as error:
-            raise ServiceError(
+            slow = isinstance(getattr(error, "reason", error), TimeoutError)
+            raise (_BusyError if slow else ServiceError)(
                 "Airflow does not answer",
                 value=f"{method} {self.base}{url}: {error}",
                 next_step="see work/logs/airflow-*.log",

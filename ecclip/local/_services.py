@@ -126,6 +126,7 @@ def _airflow_up() -> str:
         return {health.get("scheduler"), health.get("dag_processor")} == {"healthy"}
 
     _wait("Airflow", parts, healthy)
+    api.warm_up()
     api.add_pools(_airflow.POOLS)
     _wait("the DAGs", parts, lambda: {dag["dag_id"] for dag in api.get("dags")["dags"]} >= set(_DAGS))
     errors = api.get("importErrors")["import_errors"]

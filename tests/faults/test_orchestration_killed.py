@@ -82,7 +82,7 @@ def _run_until_it_breaks() -> None:
 def test_a_night_survives_the_kill_of_airflow_in_the_middle_of_a_task(workspace: Path) -> None:
     (workspace / "work" / "hold").touch()
     services.start_services((services.AIRFLOW,))
-    follower = threading.Thread(target=_run_until_it_breaks)
+    follower = threading.Thread(target=_run_until_it_breaks, daemon=True)
     follower.start()
     calls = workspace / "work" / "calls"
     deadline = time.monotonic() + 120

@@ -1,0 +1,87 @@
+"""The client waits for a server that is busy, and gives up at once on one that is gone."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from ecclip.core import ServiceError
+from ecclip.local import _airflow_api
+from ecclip.local._airflow_api import AirflowApi
+
+
+class _Handler(BaseHTTPRequestHandler):
+    slow_left = 0
+
+    def _reply(self, status: int, body: Any) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._reply(201, {"access_token": "token"})
+
+    def do_GET(self) -> None:
+        if self.path == "/api/v2/slow" and type(self).slow_left > 0:
+            type(self).slow_left -= 1
+            time.sleep(0.6)
+        status = 500 if "assets/events" in self.path else 404 if self.path == "/api/v2/missing" else 200
+        self._reply(status, {"path": self.path})
+
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[AirflowApi]:
+    monkeypatch.setattr(_airflow_api, "_TIMEOUT_S", 0.3)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield AirflowApi(server.server_address[1], "admin", "secret")
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_busy_server_is_asked_again(api: AirflowApi) -> None:
+    _Handler.slow_left = 2
+    assert api.get("slow") == {"path": "/api/v2/slow"}
+    assert _Handler.slow_left == 0
+
+
+def test_a_refusal_is_an_error_with_its_status(api: AirflowApi) -> None:
+    with pytest.raises(ServiceError, match="refused GET") as refused:
+        api.get("missing")
+    assert refused.value.limit == 404
+
+
+def test_a_run_that_is_queued_is_not_there_yet(api: AirflowApi) -> None:
+    assert api.runs_caused_by("nightly_catalog", "run") == []
+
+
+def test_a_server_that_is_gone_is_an_error_at_once() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        port = nobody.getsockname()[1]
+    began = time.monotonic()
+    with pytest.raises(ServiceError, match="does not answer"):
+        AirflowApi(port, "admin", "secret").get("dags")
+    assert time.monotonic() - began < 5
+    assert AirflowApi(port, "admin", "secret").health() == {}
