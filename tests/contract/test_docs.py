@@ -47,3 +47,10 @@ def test_every_command_that_a_page_names_can_be_called(path: Path) -> None:
             words.append(word)
         results = [CliRunner().invoke(app, [*words[:count], "--help"]).exit_code for count in range(len(words), 0, -1)]
         assert 0 in results, line
+
+
+def test_the_page_of_faults_claims_what_tests_show() -> None:
+    page = (ROOT / "docs" / "faults.md").read_text()
+    claimed = {int(number) for number in re.findall(r"^\| (\d+) .*\| (?:yes|in part)", page, re.MULTILINE)}
+    tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert claimed == {int(number) for number in re.findall(r"\bfault\((\d+)\)", tests)}
