@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Iterator
 
 from pydantic import BaseModel
@@ -46,5 +45,6 @@ def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    value = typing.cast(object, field.get_default(call_default_factory=False))
-    return "" if value is None else f"`{value}`"
+    if field.default_factory is not None:
+        return ""
+    return "" if field.default is None else f"`{field.default}`"

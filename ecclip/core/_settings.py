@@ -18,21 +18,23 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="ECCLIP_", frozen=True, extra="ignore")
 
-    profile: Literal["embedded", "production"] = "embedded"
-    workspace: Path = Field(default_factory=Path.cwd, description="folder that holds dvc.yaml, params.yaml and work/")
-    dumps: str | None = Field(None, description="fsspec URL of the folder with one dump folder a night")
+    profile: Literal["embedded", "production"] = Field("embedded", description="which server the deployment talks to")
+    workspace: Path = Field(
+        default_factory=Path.cwd,
+        description="folder that holds dvc.yaml, params.yaml and work/; default: where you are",
+    )
     run_id: str = Field("manual", description="who called: the Airflow run id, or manual")
-    mlflow_tracking_uri: str | None = None
-    spark_master: str = "local[2]"
-    spark_driver_memory: str = "3g"
-    torch_threads: int = Field(2, ge=1)
+    mlflow_tracking_uri: str | None = Field(None, description="MLflow server; default: the workspace's SQLite store")
+    spark_master: str = Field("local[2]", description="where Spark runs")
+    spark_driver_memory: str = Field("3g", description="memory of the Spark driver")
+    torch_threads: int = Field(2, ge=1, description="threads of training and embedding; part of what makes bytes equal")
     device: str = Field("cpu", description="torch device of training and embedding")
-    triton_address: str | None = Field(None, description="host:port of the gRPC port; None: the embedded server")
-    triton_home: Path | None = Field(None, description="folder of the nvidia-pytriton package tree (embedded server)")
+    triton_address: str | None = Field(None, description="host:port of the gRPC port; default: the embedded server")
+    triton_home: Path | None = Field(None, description="folder of the nvidia-pytriton package (embedded server)")
     serving_python: Path | None = Field(None, description="interpreter of the python backend (numpy<2)")
-    gpu_queue: str = "default"
-    gpu_pool: str = "default_pool"
-    gpu_executor_config: dict[str, Any] = {}
+    gpu_queue: str = Field("default", description="Airflow queue of training and embedding")
+    gpu_pool: str = Field("default_pool", description="Airflow pool of training and embedding")
+    gpu_executor_config: dict[str, Any] = Field({}, description="executor configuration of training and embedding")
 
     @property
     def work(self) -> Path:
