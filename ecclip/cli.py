@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import BaseModel
 from rich.console import Console
 
 from ecclip import pipeline
-from ecclip.core import EcclipError, Report, configure_logging, parse_night, settings
+from ecclip.core import EcclipError, configure_logging, parse_night, settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 release_app = typer.Typer(no_args_is_help=True, help="Register, judge, bless and promote the bundle of a night.")
@@ -24,7 +25,7 @@ Night = Annotated[str, typer.Option(help="The night, an ISO date: 2026-11-01")]
 
 
 def _show(value: Any) -> None:
-    output.print_json(json.dumps(value.model_dump() if isinstance(value, Report) else value, default=str))
+    output.print_json(json.dumps(value.model_dump() if isinstance(value, BaseModel) else value, default=str))
 
 
 @app.command()
@@ -88,7 +89,7 @@ def map_command(
     """Turn a shop's own dump into the dump contract, below work/dumps/<night>."""
     from ecclip.catalog import map_dump
 
-    _show(map_dump(mapping, source, settings().work / "dumps" / night, night, limit))
+    _show(map_dump(Path(mapping), source, settings().work / "dumps" / night, night, limit))
 
 
 @release_app.command("register")
