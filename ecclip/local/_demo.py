@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
 
@@ -34,10 +35,11 @@ def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -
             "a dump of your own needs its mapping, and a mapping its dump", next_step="see docs/mapping.md"
         )
     began, console = time.monotonic(), _console()
-    with _signals_raise():
+    with _signals_raise(), ThreadPoolExecutor(1) as pool:
+        spark = pool.submit(_prepare_spark, console)  # beside the drawing and the services, which do not fill two cores
         todo = own_night(console, dump, mapping) if dump and mapping else sample_nights(console, nights)
-        _prepare_spark(console)
         with _services(console):
+            spark.result()
             views = _run_all(console, todo)
             print_summary(console, views)
             _answers(console, todo[-1])
@@ -51,8 +53,7 @@ def _prepare_spark(console: Console) -> None:
     from ecclip.catalog import prepare_spark
 
     try:
-        with console.status("preparing Spark (once an environment) ..."):
-            prepare_spark()
+        prepare_spark()
     except ServiceError as error:
         console.print(f"Spark will start slowly: {error}", style="yellow", highlight=False)
 
