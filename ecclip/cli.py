@@ -160,6 +160,14 @@ def down() -> None:
 
 
 @app.command()
+def serve() -> None:
+    """Keep the embedded Triton up in the foreground: started again whenever it dies, until Ctrl-C or SIGTERM."""
+    from ecclip.local import serve as keep_up
+
+    keep_up()
+
+
+@app.command()
 def status() -> None:
     """Say which services run, and where."""
     from ecclip.local import status as show

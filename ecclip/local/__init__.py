@@ -3,6 +3,7 @@
 from ecclip.local._demo import demo
 from ecclip.local._nights import own_night, sample_config, sample_nights
 from ecclip.local._services import airflow_api, down, start_services, status, stop_services, up
+from ecclip.local._triton import serve
 
 __all__ = [
     "airflow_api",
@@ -11,6 +12,7 @@ __all__ = [
     "own_night",
     "sample_config",
     "sample_nights",
+    "serve",
     "start_services",
     "status",
     "stop_services",

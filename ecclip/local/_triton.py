@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 from ecclip.core import settings
 
 
@@ -36,3 +39,16 @@ def triton_address() -> str | None:
 
     process = EmbeddedServer().attach()
     return process.address if process else None
+
+
+def serve() -> None:
+    """Keep the embedded server up until SIGTERM or Ctrl-C: it is started again whenever it dies or does not answer."""
+    from ecclip.serving import EmbeddedServer
+
+    stopped, server = threading.Event(), EmbeddedServer()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        server.supervise(stopped)
+    finally:
+        server.stop()
