@@ -111,7 +111,7 @@ def _options(port: int, kept: dict[str, str]) -> dict[str, dict[str, str]]:
         # notices the end of its task only at the next heartbeat
         "workers": {"min_heartbeat_interval": "1", "execution_api_timeout": "30"},
         "scheduler": {
-            "scheduler_idle_sleep_time": "0.2",
+            "scheduler_idle_sleep_time": "0.5",
             "task_instance_heartbeat_timeout": "60",
             "orphaned_tasks_check_interval": "30",
         },
