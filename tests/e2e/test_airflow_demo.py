@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("dags", "ecclip", "triton_models", "dvc.yaml", ".dvcignore"):
         (tmp_path / name).symlink_to(ROOT / name)
-    parameters = (ROOT / "params.yaml").read_text().replace("sample: {}", "sample: {listings: 300}")
+    parameters = (ROOT / "params.yaml").read_text().replace("listings: 1200", "listings: 300")
     (tmp_path / "params.yaml").write_text(parameters)
     (tmp_path / ".dvc").mkdir()
     config = (ROOT / ".dvc" / "config").read_text().replace("[core]", "[core]\n    no_scm = true")
