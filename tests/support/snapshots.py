@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import random
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -250,9 +251,23 @@ def _write_shards(folder: Path, rows: list[dict[str, Any]]) -> int:
 
 
 def _statistics(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    splits = {name: sum(row["split"] == name for row in rows) for name in ("test", "train", "validation")}
-    groups = len({row["group_id"] for row in rows})
-    return {"schema": "ecclip.statistics/1", "listings": len(rows), "groups": groups, "splits": splits}
+    """Return the same names as the publish stage writes."""
+    nullable = ("description", "category", "attributes", "brand", "price", "catalog_id", "age_restricted", "image")
+    groups = Counter(row["group_id"] for row in rows)
+    prices = sorted(row["price"] for row in rows)
+    quantiles = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+    return {
+        "schema": "ecclip.statistics/1",
+        "listings": len(rows),
+        "groups": len(groups),
+        "splits": {name: sum(row["split"] == name for row in rows) for name in ("train", "validation", "test")},
+        "null_share": {name: round(sum(row[name] is None for row in rows) / len(rows), 6) for name in nullable},
+        "price_quantiles": {str(share): prices[int(share * (len(prices) - 1))] for share in quantiles},
+        "categories": dict(sorted(Counter("/".join(row["category"]) for row in rows).items())),
+        "group_sizes": {str(size): count for size, count in sorted(Counter(groups.values()).items())},
+        "duplicate_share": round(1 - len(groups) / len(rows), 6),
+        "quarantined": {"truncated": sum(row["image_error"] is not None for row in rows)},
+    }
 
 
 def _write(path: Path, rows: list[dict[str, Any]], schema: pa.Schema) -> None:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from chain import run_chain
 from dumps import market, picture, write_dump
-from snapshots import LISTINGS_SCHEMA, SHARD_SCHEMA, split_of
+from snapshots import LISTINGS_SCHEMA, SHARD_SCHEMA, split_of, write_snapshot
 
 from ecclip.catalog import _split
 from ecclip.core import digest_of, verify_folder
@@ -97,6 +97,8 @@ def test_group_ids_are_the_same_the_next_night(nights: Path) -> None:
 def test_statistics_count_what_is_there(nights: Path) -> None:
     rows = listings(nights / "1" / "publish")
     facts = json.loads((nights / "1" / "publish" / "statistics.json").read_text())
+    fixture = write_snapshot(nights / "fixture")
+    assert facts.keys() == json.loads((fixture / "statistics.json").read_text()).keys()
     assert facts["listings"] == len(rows)
     assert facts["groups"] == len({row["group_id"] for row in rows})
     assert sum(facts["splits"].values()) == len(rows)
