@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from ecclip.core import ServiceError, canonical_json, write_atomic
 
 _SHARED_MEMORY = Path("/dev/shm")
+_PORT_PATIENCE_S = 5.0
 _PORTS = range(20000, 32000)
 
 
@@ -117,14 +118,24 @@ def free_ports(seed: str, count: int) -> list[int]:
     ports: list[int] = []
     for step in range(_PORTS.stop - _PORTS.start):
         port = _PORTS.start + (first + step) % (_PORTS.stop - _PORTS.start)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                ports.append(port)
+        if _is_free(port, patience_s=_PORT_PATIENCE_S if step < count else 0.0):
+            ports.append(port)
         if len(ports) == count:
             return ports
     raise ServiceError("there is no free port on 127.0.0.1", limit=f"{_PORTS.start} to {_PORTS.stop}")
+
+
+def _is_free(port: int, patience_s: float) -> bool:
+    """Return whether a port can be bound; the kernel may take a moment to let go of a killed server's."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.1)
 
 
 def _belongs(candidate: psutil.Process, process: Process) -> bool:

@@ -38,6 +38,7 @@ class CheckpointStore:
         for leftover in folder.glob(".step-*"):
             log("removing what a killed run left", path=str(leftover))
             shutil.rmtree(leftover, ignore_errors=True)
+        self._drop_oldest()  # a run killed after its last save had no time for it
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
         """Write a checkpoint and drop the oldest.
@@ -66,9 +67,12 @@ class CheckpointStore:
             raise CheckpointError(
                 "a checkpoint cannot be written", value=f"{final}: {error.strerror}", next_step=step_to_take
             ) from error
+        self._drop_oldest()
+        return final
+
+    def _drop_oldest(self) -> None:
         for old in self.steps()[: -self.keep]:
             shutil.rmtree(self.folder / _name(old), ignore_errors=True)
-        return final
 
     def steps(self) -> list[int]:
         """Return the steps that have a checkpoint, good or not, oldest first."""
@@ -79,11 +83,17 @@ class CheckpointStore:
         for step in reversed(self.steps()):
             folder = self.folder / _name(step)
             try:
-                return _read(folder)
+                checkpoint = _read(folder)
+                self._drop_old()  # a run that died between writing and dropping left one too many
+                return checkpoint
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 self._log("a checkpoint is damaged, falling back to the one before", path=str(folder), error=str(error))
                 shutil.rmtree(folder, ignore_errors=True)
         return None
+
+    def _drop_old(self) -> None:
+        for old in self.steps()[: -self.keep]:
+            shutil.rmtree(self.folder / _name(old), ignore_errors=True)
 
 
 def _name(step: int) -> str:
