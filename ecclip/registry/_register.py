@@ -51,10 +51,12 @@ def register(bundle: Path, night: str, metrics_spool: Path | None = None) -> Reg
     with locked(settings().work / "run" / "register.lock", "the registration"), answering():
         store = client()
         run = _run(store, facts)
-        model_id = _logged_model(store, facts, run)
-        _log_values(store, facts, run, model_id, spooled)
-        _log_files(store, facts, run, model_id, stored)
-        reference = version_of(facts.digest) or _create_version(store, facts, run, model_id, stored)
+        reference = version_of(facts.digest)
+        if reference is None:  # the version comes last: where it is, everything else is
+            model_id = _logged_model(store, facts, run)
+            _log_values(store, facts, run, model_id, spooled)
+            _log_files(store, facts, run, model_id, stored)
+            reference = _create_version(store, facts, run, model_id, stored)
         _complete_tags(store, reference, facts)
         if "champion_reason" not in reference.tags:  # one that has been champion is no challenger any more
             store.set_registered_model_alias(MODEL, CHALLENGER, reference.version)
@@ -95,9 +97,12 @@ def _log_values(
     from mlflow.entities import Metric, Param
 
     run_id, started = run.info.run_id, run.info.start_time
+    # the store refuses a model's metric that it has, so a repeated call sends only what is missing
+    known = store.get_run(run_id).data.metrics
     metrics = [
         Metric(metric_name(name), value, started, 0, model_id=model_id, run_id=run_id)
         for name, value in sorted(facts.metrics.items())
+        if metric_name(name) not in known
     ]
     # a time stamp that follows from the step makes sending a metric again harmless
     metrics += [Metric(name, value, started + step, step) for name, value, step in spooled]
