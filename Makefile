@@ -18,7 +18,7 @@ setup:  ## make or refresh both environments from the hashed lock files
 demo: setup  ## three nights from dump to answers; DUMP=<folder> MAPPING=<file> for your own
 	@$(BIN)/ecclip demo $(if $(DUMP),--dump "$(DUMP)") $(if $(MAPPING),--mapping "$(MAPPING)")
 
-test: setup  ## the tests (about ten minutes on 2 cores)
+test: setup  ## the tests without the slow ones
 	@$(BIN)/python -m pytest -m "not slow"
 
 test-slow: setup  ## the tests that take minutes each
