@@ -35,7 +35,7 @@ class Server:
         assert (bundle / "manifest.json").is_file()
         self.calls.append(("stage", version))
 
-    def bless(self, version: int, cfg: object) -> SimpleNamespace:
+    def bless(self, version: int, _cfg: object) -> SimpleNamespace:
         self.calls.append(("bless", version))
         return SimpleNamespace(
             passed=version not in self.wrong, reasons=["swapped labels"], max_difference=0.0, latency_ms=1.0
