@@ -8,6 +8,15 @@ from airflow.sdk import dag, get_current_context
 from ecclip_tasks import BUNDLE, DEFAULTS, FIRST_NIGHT, GPU, NIGHT_PARAM, SNAPSHOT, night_task, stage_task
 
 
+def start(night: str) -> Any:
+    """Fix from which weights training starts, once the nights before are decided."""
+    from ecclip.pipeline import run_stage
+    from ecclip.release import await_decision
+
+    await_decision(night)
+    return run_stage("start", night)
+
+
 def register(night: str) -> Any:
     """Enter the night's bundle into the registry as @challenger."""
     from ecclip.release import register_night
@@ -38,7 +47,7 @@ def record_bundle(night: str) -> dict[str, Any]:
 def train_towers() -> None:
     """Start, train, embed, evaluate, export, register, version."""
     (
-        stage_task("start")
+        night_task("start", start)
         >> stage_task("train", **GPU)
         >> stage_task("embed", **GPU)
         >> stage_task("evaluate")

@@ -6,6 +6,7 @@ done stays done, and what was interrupted is completed.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,9 +15,33 @@ from ecclip.core import ContractError, GateError, bind, digest_of, get_logger, p
 from ecclip.pipeline import stage_config
 from ecclip.registry import GateConfig, ModelRef, trace
 
-__all__ = ["bless_night", "judge_night", "promote_night", "register_night", "trace"]
+__all__ = ["await_decision", "bless_night", "judge_night", "promote_night", "register_night", "trace"]
 
 _DEPLOY_WAIT_S = 300.0
+_DECISION_WAIT_S = 900.0
+_DECISION_POLL_S = 1.0
+
+
+def await_decision(night: str, limit_s: float = _DECISION_WAIT_S) -> None:
+    """Wait until the challenger of an earlier night is champion or refused, for a night starts from the champion.
+
+    Where nights follow each other closely (a backfill) the deployment of one runs beside the catalog of the next.
+    After ``limit_s`` seconds the night goes on from the champion that there is, and the log says so.
+
+    Raises:
+        ServiceError: the registry does not answer.
+    """
+    deadline = time.monotonic() + limit_s
+    while (challenger := registry.undecided()) is not None and challenger.night < parse_night(night):
+        if time.monotonic() > deadline:
+            get_logger().warning(
+                "an earlier night is still undecided: training starts from the champion that there is",
+                version=challenger.version,
+                undecided=challenger.night,
+                waited_s=limit_s,
+            )
+            return
+        time.sleep(_DECISION_POLL_S)
 
 
 def register_night(night: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ecclip.local._airflow_api import AirflowApi
 CHAIN = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups")
 _DONE = {"success", "failed", "upstream_failed", "skipped", "removed"}
 _POLL_S = 0.7
-_NEXT_RUN_LIMIT_S = 120.0
+_NEXT_RUN_LIMIT_S = 900.0  # a run waits for the one of the night before
 _LOG_LINES = 12
 
 
@@ -53,15 +53,20 @@ class NightView:
 Show = Callable[[NightView, TaskView], None]
 
 
-def run_night(api: AirflowApi, night: str, show: Show) -> NightView:
-    """Trigger a night and follow it through the four DAGs; ``show`` is told of every change.
+def trigger_night(api: AirflowApi, night: str) -> str:
+    """Start the first DAG for a night and return the run."""
+    run_id = f"{night}__{now():%Y%m%dT%H%M%S%f}"
+    api.post(f"dags/{CHAIN[0]}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": {"night": night}})
+    return run_id
+
+
+def follow_night(api: AirflowApi, night: str, run_id: str, show: Show) -> NightView:
+    """Follow a night that was triggered through the four DAGs; ``show`` is told of every change.
 
     Raises:
         ServiceError: a task failed for good, or a DAG was not started by its asset.
     """
-    view = NightView(night)
-    dag_id, run_id = CHAIN[0], f"{night}__{now():%Y%m%dT%H%M%S%f}"
-    api.post(f"dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": {"night": night}})
+    view, dag_id = NightView(night), CHAIN[0]
     for following in (*CHAIN[1:], None):
         _follow_run(api, view, dag_id, run_id, show)
         if following:

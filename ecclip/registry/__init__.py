@@ -10,7 +10,15 @@ from ecclip.registry._promote import set_champion
 from ecclip.registry._register import Registered, register
 from ecclip.registry._start import StartConfig, start
 from ecclip.registry._trace import trace, trace_back
-from ecclip.registry._versions import ModelRef, champion, lineage_of, model_version, tag_version, version_of
+from ecclip.registry._versions import (
+    ModelRef,
+    champion,
+    lineage_of,
+    model_version,
+    tag_version,
+    undecided,
+    version_of,
+)
 
 __all__ = [
     "GateConfig",
@@ -32,5 +40,6 @@ __all__ = [
     "tag_version",
     "trace",
     "trace_back",
+    "undecided",
     "version_of",
 ]

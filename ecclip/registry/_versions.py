@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ecclip.core import ContractError
-from ecclip.registry._store import CHAMPION, MODEL, aliases, answering, client
+from ecclip.registry._store import CHALLENGER, CHAMPION, MODEL, aliases, answering, client
 
 LINEAGE_DIGITS = 16
 
@@ -43,6 +43,19 @@ def champion() -> ModelRef | None:
     with answering():
         version = aliases(client()).get(CHAMPION)
         return None if version is None else _reference(client().get_model_version(MODEL, version))
+
+
+def undecided() -> ModelRef | None:
+    """Return the challenger that is neither champion nor refused yet, or None.
+
+    Raises:
+        ServiceError: the registry does not answer.
+    """
+    with answering():
+        version = aliases(client()).get(CHALLENGER)
+        found = None if version is None else _reference(client().get_model_version(MODEL, version))
+    refused = found is None or "refused" in (found.tags.get("gate"), found.tags.get("blessing"))
+    return None if refused else found
 
 
 def model_version(version: str) -> ModelRef:

@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 import ecclip
-from ecclip.core import Counts, StageConfig, canonical_json, digest_of, settings, stage, write_atomic
+from ecclip.core import Counts, StageConfig, canonical_json, digest_of, stage, write_atomic
 from ecclip.serving import _golden
 from ecclip.serving._inprocess import MODALITY_ORDER, InProcess
 from ecclip.serving._onnx import GRAPHS, OPSET, check_graph, export_graph
@@ -46,7 +46,7 @@ def export(cfg: ExportConfig, snapshot: Path, trained: Path, evaluated: Path, ou
     """
     import torch
 
-    torch.set_num_threads(settings().torch_threads)
+    torch.set_num_threads(1)  # one listing at a time: threads would only wait for each other
     for name, source in (("towers", trained), ("heads", evaluated)):
         shutil.copytree(source / name, output / name)
     for name in ("report.json", "report.html"):

@@ -1,17 +1,26 @@
-"""Many photos and titles to embeddings, decoding while the towers compute."""
+"""Many photos and titles to embeddings: on a CPU in parallel batches of one thread each, on a GPU behind the decoding.
+
+Two threads inside one small operation wait for each other most of the time, and ten times as long where another
+process wants the core; two threads with a batch each never wait, and the bits do not depend on their number.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ecclip.model import PreprocessingError, Preprocessor, Towers, fuse_image_encoder
 
 _AHEAD = 3
+_Part = TypeVar("_Part")
+_Result = TypeVar("_Result")
 
 
 def encode_images(
@@ -20,36 +29,82 @@ def encode_images(
     """Return embeddings float32 [N, d]; a listing without a photo that can be decoded gets a row of NaN."""
     present = [row for row, data in enumerate(images) if data is not None]
     embeddings = np.full((len(images), towers.cfg.embedding_dim), np.nan, dtype=np.float32)
-
-    def decode(rows: list[int]) -> tuple[list[int], np.ndarray]:
-        decoded = [(row, _pixels(preprocessor, images[row] or b"")) for row in rows]
-        good = [(row, pixels) for row, pixels in decoded if pixels is not None]
-        return [row for row, _ in good], np.stack([pixels for _, pixels in good]) if good else np.empty(0)
-
-    parts = [present[start : start + batch_size] for start in range(0, len(present), batch_size)]
     device = towers.logit_scale.device
     encoder = fuse_image_encoder(towers.image_encoder)
-    with torch.inference_mode(), ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode") as pool:
-        for rows, pixels in _ahead(pool.submit(decode, part) for part in parts):
-            if rows:
-                embeddings[rows] = encoder(torch.from_numpy(pixels).to(device)).float().cpu().numpy()
+
+    def decode(rows: list[int]) -> tuple[list[int], Tensor]:
+        decoded = [(row, _pixels(preprocessor, images[row] or b"")) for row in rows]
+        good = [(row, pixels) for row, pixels in decoded if pixels is not None]
+        pixels = np.stack([pixels for _, pixels in good]) if good else np.empty(0)
+        return [row for row, _ in good], torch.from_numpy(pixels)
+
+    def encode(part: tuple[list[int], Tensor]) -> None:
+        rows, pixels = part
+        if rows:
+            embeddings[rows] = encoder(pixels.to(device)).float().cpu().numpy()
+
+    parts = [present[start : start + batch_size] for start in range(0, len(present), batch_size)]
+    _run(parts, decode, encode, device, workers)
     return embeddings
 
 
-def encode_texts(towers: Towers, preprocessor: Preprocessor, texts: Sequence[str], batch_size: int = 128) -> np.ndarray:
+def encode_texts(
+    towers: Towers, preprocessor: Preprocessor, texts: Sequence[str], batch_size: int = 128, workers: int = 1
+) -> np.ndarray:
     """Return embeddings float32 [N, d]; texts of like length share a batch, so that little padding is computed."""
     embeddings = np.zeros((len(texts), towers.cfg.embedding_dim), dtype=np.float32)
     ids, mask = preprocessor.texts(texts)
     lengths = mask.sum(axis=1)
     order = np.argsort(lengths, kind="stable")
     device = towers.logit_scale.device
-    with torch.inference_mode():
-        for start in range(0, len(texts), batch_size):
-            rows = order[start : start + batch_size]
-            width = int(lengths[rows].max())
-            part = (torch.from_numpy(array[rows, :width]).to(device) for array in (ids, mask))
-            embeddings[rows] = towers.encode_text(*part).float().cpu().numpy()
+
+    def pick(rows: np.ndarray) -> tuple[np.ndarray, list[Tensor]]:
+        width = int(lengths[rows].max())
+        return rows, [torch.from_numpy(array[rows, :width]) for array in (ids, mask)]
+
+    def encode(part: tuple[np.ndarray, list[Tensor]]) -> None:
+        rows, arrays = part
+        embeddings[rows] = towers.encode_text(*(array.to(device) for array in arrays)).float().cpu().numpy()
+
+    parts = [order[start : start + batch_size] for start in range(0, len(texts), batch_size)]
+    _run(parts, pick, encode, device, workers)
     return embeddings
+
+
+def _run(
+    parts: Sequence[_Part],
+    prepare: Callable[[_Part], _Result],
+    encode: Callable[[_Result], None],
+    device: torch.device,
+    workers: int,
+) -> None:
+    """Prepare and encode every part; on a CPU both in the workers, else the encoding in this thread."""
+
+    def both(part: _Part) -> None:
+        with torch.inference_mode():  # a thread has a mode of its own
+            encode(prepare(part))
+
+    if device.type == "cpu":
+        with _one_thread_each(workers) as pool:
+            for _ in pool.map(both, parts):
+                pass
+    else:
+        with ThreadPoolExecutor(max(1, workers), thread_name_prefix="decode") as pool, torch.inference_mode():
+            for result in _ahead(pool, prepare, parts):
+                encode(result)
+
+
+@contextmanager
+def _one_thread_each(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Return workers in which every operation is computed by the thread that calls it."""
+    before = torch.get_num_threads()
+    try:
+        with ThreadPoolExecutor(
+            max(1, workers), thread_name_prefix="encode", initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(before)
 
 
 def _pixels(preprocessor: Preprocessor, data: bytes) -> np.ndarray | None:
@@ -59,11 +114,11 @@ def _pixels(preprocessor: Preprocessor, data: bytes) -> np.ndarray | None:
         return None
 
 
-def _ahead(futures: Iterable[Future[tuple[list[int], np.ndarray]]]) -> Iterator[tuple[list[int], np.ndarray]]:
+def _ahead(pool: ThreadPoolExecutor, function: Callable[[_Part], _Result], parts: Sequence[_Part]) -> Iterator[_Result]:
     """Yield results in order while a few later ones are under way."""
-    waiting: deque[Future[tuple[list[int], np.ndarray]]] = deque()
-    for future in futures:
-        waiting.append(future)
+    waiting: deque[Future[_Result]] = deque()
+    for part in parts:
+        waiting.append(pool.submit(function, part))
         if len(waiting) > _AHEAD:
             yield waiting.popleft().result()
     while waiting:

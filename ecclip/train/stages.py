@@ -56,9 +56,8 @@ class TrainConfig(StageConfig):
 class EmbedConfig(StageConfig):
     """Parameters of the stage embed."""
 
-    image_batch: int = Field(64, ge=1, description="photos a batch")
-    text_batch: int = Field(128, ge=1, description="titles a batch")
-    workers: int = Field(1, ge=1, description="threads that decode photos while the towers compute")
+    image_batch: int = Field(16, ge=1, description="photos a batch")
+    text_batch: int = Field(32, ge=1, description="titles a batch")
 
 
 @stage
@@ -108,15 +107,16 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Coun
     ids: list[str] = []
     images, texts = [], []
     photos = 0
-    device = torch.device(settings().device)
+    device, workers = torch.device(settings().device), settings().torch_threads
     with _own_errors(), deterministic(settings().torch_threads, device):
         towers = load_towers(trained / "towers").to(device)
         preprocessor = load_preprocessor(trained / "towers")
         for part in iterate_listings(snapshot, ["listing_id", "title", "image"]):
             ids += part["listing_id"]
             photos += sum(data is not None for data in part["image"])
-            images.append(encode_images(towers, preprocessor, part["image"], cfg.image_batch, cfg.workers))
-            texts.append(encode_texts(towers, preprocessor, [title or "" for title in part["title"]], cfg.text_batch))
+            titles = [title or "" for title in part["title"]]
+            images.append(encode_images(towers, preprocessor, part["image"], cfg.image_batch, workers))
+            texts.append(encode_texts(towers, preprocessor, titles, cfg.text_batch, workers))
             get_logger().info("embedding", listings=len(ids))
         if not ids:
             raise PairsError("the snapshot has no listings", value=snapshot)
@@ -139,8 +139,9 @@ def _trainer(
     def validate(present: Towers) -> dict[str, float]:
         if not photos:
             return {}
-        image = encode_images(present, preprocessor, photos, workers=max(1, trainer_cfg.workers))
-        text = encode_texts(present, preprocessor, titles)
+        workers = settings().torch_threads
+        image = encode_images(present, preprocessor, photos, workers=workers)
+        text = encode_texts(present, preprocessor, titles, workers=workers)
         seen = ~np.isnan(image).any(axis=1)
         return retrieval_metrics(image[seen], text[seen], groups[seen])
 

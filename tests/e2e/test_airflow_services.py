@@ -13,7 +13,7 @@ from ecclip.core import ServiceError, settings
 from ecclip.local import _services as services
 from ecclip.local import airflow_api
 from ecclip.local._airflow import COMPONENTS, POOLS
-from ecclip.local._follow import NightView, TaskView, run_night
+from ecclip.local._follow import NightView, TaskView, follow_night, trigger_night
 from ecclip.local._processes import read_service
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def test_airflow_comes_up_fails_a_night_without_a_dump_at_once_and_goes_down() -
         seen.append((task.task, task.state, task.attempt))
 
     with pytest.raises(ServiceError, match=r"nightly_catalog\.land failed for the night 2026-11-01") as failure:
-        run_night(api, "2026-11-01", show)
+        follow_night(api, "2026-11-01", trigger_night(api, "2026-11-01"), show)
     assert "an input is missing" in str(failure.value)
     assert "attempt=1.log" in failure.value.next_step
     assert {attempt for _, _, attempt in seen} == {1}, "a missing dump is not tried again"

@@ -15,7 +15,7 @@ import pytest
 from ecclip.core import EcclipError, settings
 from ecclip.local import _services as services
 from ecclip.local import airflow_api
-from ecclip.local._follow import CHAIN, NightView, TaskView, close_interrupted, run_night
+from ecclip.local._follow import CHAIN, NightView, TaskView, close_interrupted, follow_night, trigger_night
 from ecclip.local._processes import read_service
 
 ROOT = Path(__file__).parents[2]
@@ -71,7 +71,7 @@ def _ignore(_: NightView, __: TaskView) -> None:
 
 def _run_until_it_breaks() -> None:
     try:
-        run_night(airflow_api(), NIGHT, _ignore)
+        follow_night(airflow_api(), NIGHT, trigger_night(airflow_api(), NIGHT), _ignore)
     except EcclipError:
         return
 
@@ -107,7 +107,7 @@ def test_a_night_survives_the_kill_of_airflow_in_the_middle_of_a_task(workspace:
     closed = close_interrupted(airflow_api())
     assert [line.split()[0] for line in closed] == ["nightly_catalog"]
 
-    view = run_night(airflow_api(), NIGHT, _ignore)
+    view = follow_night(airflow_api(), NIGHT, trigger_night(airflow_api(), NIGHT), _ignore)
     assert list(view.tasks) == [(dag, task) for dag in CHAIN for task in ("first", "last")]
     assert {task.state for task in view.tasks.values()} == {"success"}
     lines = calls.read_text().splitlines()

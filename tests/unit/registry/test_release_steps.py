@@ -5,6 +5,8 @@ The inference server is stood in for by a table of calls: its own behaviour is s
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -155,3 +157,24 @@ def test_a_night_without_a_bundle_says_what_to_run(server: Server) -> None:
     with pytest.raises(ContractError, match="ecclip run export --night 2026-11-01"):
         release.register_night(FIRST)
     assert server.calls == []
+
+
+def test_a_night_waits_until_the_one_before_it_is_decided(workspace: Path, server: Server) -> None:
+    release.await_decision(FIRST)  # nothing is registered
+    _bundle(workspace, FIRST)
+    release.register_night(FIRST)
+    release.await_decision(FIRST)  # its own challenger is not waited for
+    began = time.monotonic()
+    release.await_decision(SECOND, limit_s=1.5)
+    assert time.monotonic() - began > 1.5, "it goes on after the limit"
+    deciding = threading.Timer(1.0, _release, [FIRST])
+    deciding.start()
+    release.await_decision(SECOND, limit_s=60)
+    deciding.join()
+    assert registry.champion() is not None
+
+    _bundle(workspace, SECOND, top1=0.1)
+    release.register_night(SECOND)
+    with pytest.raises(GateError):
+        release.judge_night(SECOND)
+    assert registry.undecided() is None, "a refused challenger holds nobody up"
