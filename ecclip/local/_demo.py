@@ -19,8 +19,8 @@ from ecclip.local._services import AIRFLOW, TRITON, airflow_api, start_services,
 from ecclip.local._show import NightDisplay, print_summary
 
 _SERVICES = (AIRFLOW, TRITON)
-# what follows on it fills one core, as the catalog of the next night does: side by side they take the time of one
-_NEXT_NIGHT_AFTER = ("train_towers", "train")
+# Spark fills little more than one core for a small night: training and what follows have the other one
+_NEXT_NIGHT_AFTER = ("train_towers", "start")
 
 
 def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -> list[NightView]:
@@ -85,7 +85,7 @@ def _services(console: Console) -> Iterator[None]:
 
 
 def _run_all(console: Console, nights: list[str]) -> list[NightView]:
-    """Run the nights; the catalog of one begins while the one before it is evaluated and deployed."""
+    """Run the nights; the catalog of one begins while the one before it is trained and deployed."""
     api, views = airflow_api(), []
     runs = {nights[0]: trigger_night(api, nights[0])}
     for number, night in enumerate(nights, start=1):

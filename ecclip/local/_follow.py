@@ -16,7 +16,7 @@ from ecclip.local._airflow_api import AirflowApi
 
 CHAIN = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups")
 _DONE = {"success", "failed", "upstream_failed", "skipped", "removed"}
-_POLL_S = 0.7
+_POLL_S = 2.0  # each look costs the API server a tenth of a second of its core
 _NEXT_RUN_LIMIT_S = 900.0  # a run waits for the one of the night before
 _LOG_LINES = 12
 

@@ -7,6 +7,7 @@ from ecclip.model._blocking import WAIT_POLICY
 from ecclip.model._config import TowersConfig
 from ecclip.model._errors import ModelError
 from ecclip.model._fuse import fuse_image_encoder
+from ecclip.model._presets import PRESETS, towers_preset
 from ecclip.model._store import load_preprocessor, load_towers, save_towers
 from ecclip.model._text import TextEncoder
 from ecclip.model._towers import MAX_LOGIT_SCALE, Towers, build_towers
@@ -15,6 +16,7 @@ from ecclip.model.preprocessing import PreprocessingError, Preprocessor
 
 __all__ = [
     "MAX_LOGIT_SCALE",
+    "PRESETS",
     "WAIT_POLICY",
     "ImageEncoder",
     "ModelError",
@@ -28,4 +30,5 @@ __all__ = [
     "load_preprocessor",
     "load_towers",
     "save_towers",
+    "towers_preset",
 ]

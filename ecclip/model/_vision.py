@@ -34,8 +34,14 @@ class ImageEncoder(nn.Module):
         self.tower = tower
         self.dropout = nn.Dropout(cfg.vision_dropout)
         self.projection = nn.Linear(width, cfg.embedding_dim, bias=False)
+        self._layout = torch.channels_last
         self.register_buffer("pixel_mean", torch.tensor(list(mean)).view(1, 3, 1, 1))
         self.register_buffer("pixel_std", torch.tensor(list(std)).view(1, 3, 1, 1))
+
+    def use_channels_last(self, wanted: bool) -> None:
+        """Keep pictures and convolutions in the channels-last layout, or in the plain one."""
+        self._layout = torch.channels_last if wanted else torch.contiguous_format
+        self.tower.to(memory_format=self._layout)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return embeddings [B, d] of length 1 for pixels uint8 [B, 3, S, S]."""
@@ -47,7 +53,7 @@ class ImageEncoder(nn.Module):
 
     def _features(self, pixels: Tensor) -> Tensor:
         scaled = (pixels.to(self.pixel_mean.dtype) - self.pixel_mean) / self.pixel_std
-        features: Tensor = self.tower(scaled.contiguous(memory_format=torch.channels_last))
+        features: Tensor = self.tower(scaled.contiguous(memory_format=self._layout))
         return features
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.dataset as ds
 
 from ecclip.core import ContractError
+from ecclip.embeddings import EmbeddingsError, load_embeddings
 
 COLUMNS = ["listing_id", "title", "category", "attributes", "age_restricted", "group_id", "split"]
 
@@ -59,11 +60,12 @@ def load_rows(snapshot: Path, embedded: Path) -> Rows:
     Raises:
         ContractError: the embeddings are not those of this snapshot.
     """
-    from ecclip.train.embeddings import load_embeddings
-
     table = ds.dataset(snapshot / "listings", format="parquet").to_table(columns=COLUMNS).sort_by("listing_id")
     found: dict[str, list[Any]] = table.to_pydict()
-    embeddings = load_embeddings(embedded)
+    try:
+        embeddings = load_embeddings(embedded)
+    except EmbeddingsError as error:
+        raise ContractError("the embeddings cannot be read", value=error, next_step="run embed again") from error
     order = np.argsort(np.array(embeddings.listing_ids, dtype=object), kind="stable")
     if [embeddings.listing_ids[index] for index in order] != found["listing_id"]:
         raise ContractError(

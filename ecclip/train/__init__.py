@@ -19,11 +19,10 @@ from ecclip.train._errors import (
 from ecclip.train._loader import Loader
 from ecclip.train._loss import LossGradients, contrastive_gradients
 from ecclip.train._optimizer import Optimizer, rate_factor
-from ecclip.train._order import plan_epoch
+from ecclip.train._order import plan_epoch, plan_training
 from ecclip.train._pairs import Pair, Pairs, open_pairs
 from ecclip.train._retrieval import RECALL_AT, recall_at_k, retrieval_metrics
 from ecclip.train._trainer import Progress, Trainer
-from ecclip.train.embeddings import Embeddings, load_embeddings, write_embeddings
 
 __all__ = [
     "PREEMPTED_EXIT_CODE",
@@ -35,7 +34,6 @@ __all__ = [
     "CheckpointError",
     "CheckpointStore",
     "DivergedError",
-    "Embeddings",
     "Labels",
     "Loader",
     "LossGradients",
@@ -54,11 +52,10 @@ __all__ = [
     "contrastive_gradients",
     "encode_images",
     "encode_texts",
-    "load_embeddings",
     "open_pairs",
     "plan_epoch",
+    "plan_training",
     "rate_factor",
     "recall_at_k",
     "retrieval_metrics",
-    "write_embeddings",
 ]

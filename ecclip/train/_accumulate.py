@@ -6,9 +6,10 @@ batch; pass 2 embeds every stream again and sends its part of that gradient back
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from ecclip.model import Towers
 from ecclip.train._config import Labels
+from ecclip.train._lanes import Lanes, one_lane
 from ecclip.train._loss import LossGradients, contrastive_gradients
 
 
@@ -50,6 +52,7 @@ def accumulate_gradients(
     labels: Labels,
     seed: tuple[int, ...],
     precision: Literal["float32", "bfloat16"] = "float32",
+    lanes: Lanes = one_lane,
 ) -> Tensor:
     """Add the gradients of a batch to every parameter of the towers and return the loss (detached scalar).
 
@@ -60,20 +63,21 @@ def accumulate_gradients(
         labels: see :func:`contrastive_gradients`.
         seed: randomness of stream k is a pure function of ``(*seed, k)``, so both passes draw the same dropout.
         precision: number format of the encoders.
+        lanes: how the work of the two towers is called.
     """
     streams = [slice(start, start + stream_size) for start in range(0, len(batch), stream_size)]
-    encode = _Encoder(towers, batch, seed, precision)
+    encode = _Encoder(towers, batch, seed, precision, lanes)
     if len(streams) == 1:
         image, text = encode(streams[0], 0)
         result = _loss(towers, image, text, batch, labels)
-        _send_back(image, text, result, slice(None))
+        _send_back(image, text, result, slice(None), lanes)
     else:
         with torch.no_grad():
             embedded = [encode(rows, number) for number, rows in enumerate(streams)]
         image, text = (torch.cat(parts) for parts in zip(*embedded, strict=True))
         result = _loss(towers, image, text, batch, labels)
         for number, rows in enumerate(streams):
-            _send_back(*encode(rows, number), result, rows)
+            _send_back(*encode(rows, number), result, rows, lanes)
     scale = towers.logit_scale
     if scale.requires_grad:
         gradient = result.logit_scale.to(scale.dtype)
@@ -84,26 +88,41 @@ def accumulate_gradients(
 class _Encoder:
     """Embeds one stream; equal calls give equal embeddings."""
 
-    def __init__(self, towers: Towers, batch: Batch, seed: tuple[int, ...], precision: str) -> None:
-        self.towers, self.batch, self.seed = towers, batch, seed
+    def __init__(self, towers: Towers, batch: Batch, seed: tuple[int, ...], precision: str, lanes: Lanes) -> None:
+        self.towers, self.batch, self.seed, self.lanes = towers, batch, seed, lanes
         self.reduced = precision == "bfloat16"
 
     def __call__(self, rows: slice, number: int) -> tuple[Tensor, Tensor]:
         part = self.batch.part(rows)
         device = part.pixels.device
-        with _seeded((*self.seed, number), device), torch.autocast(device.type, torch.bfloat16, enabled=self.reduced):
-            embeddings: tuple[Tensor, Tensor] = self.towers(part.pixels, part.ids, part.mask)
-        return embeddings
+
+        def in_mode(encode: Callable[..., Tensor], graph: bool, *inputs: Tensor) -> Tensor:
+            # both modes belong to the thread
+            with torch.set_grad_enabled(graph), torch.autocast(device.type, torch.bfloat16, enabled=self.reduced):
+                return encode(*inputs)
+
+        graph = torch.is_grad_enabled()
+        with _seeded((*self.seed, number), device):
+            return self.lanes(
+                partial(in_mode, self.towers.encode_image, graph, part.pixels),
+                partial(in_mode, self.towers.encode_text, graph, part.ids, part.mask),
+            )
 
 
 def _loss(towers: Towers, image: Tensor, text: Tensor, batch: Batch, labels: Labels) -> LossGradients:
     return contrastive_gradients(image, text, towers.logit_scale, batch.groups, labels)
 
 
-def _send_back(image: Tensor, text: Tensor, result: LossGradients, rows: slice) -> None:
-    pairs = [(image, result.image[rows]), (text, result.text[rows])]
-    live = [(output, gradient.to(output.dtype)) for output, gradient in pairs if output.requires_grad]
-    torch.autograd.backward([output for output, _ in live], [gradient for _, gradient in live])
+def _send_back(image: Tensor, text: Tensor, result: LossGradients, rows: slice, lanes: Lanes) -> None:
+    lanes(
+        partial(_backward, image, result.image[rows]),
+        partial(_backward, text, result.text[rows]),
+    )
+
+
+def _backward(output: Tensor, gradient: Tensor) -> None:
+    if output.requires_grad:
+        output.backward(gradient.to(output.dtype))
 
 
 @contextmanager

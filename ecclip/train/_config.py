@@ -9,8 +9,8 @@ from ecclip.train._errors import TrainError
 
 Labels = Literal["soft", "mask", "hard"]
 _STRICT = {"extra": "forbid"}
-# Of the default towers: edges, colours and words are the same in every catalog, and these layers cost the most.
-_FREEZE = (
+# Of the preset small: edges, colours and words are the same in every catalog, and these layers cost the most.
+FREEZE_SMALL = (
     "image_encoder.tower.conv_stem",
     "image_encoder.tower.bn1",
     "image_encoder.tower.blocks.0",
@@ -36,6 +36,8 @@ class OrderConfig:
         distinct_groups: never put two listings of one group into a batch.
         neighbour_share: share of a batch that comes as clusters of one category: hard negatives.
         cluster_size: listings of such a cluster.
+        first_batch_size: size of the first batches, which then double up to batch_size; None: all are of one size.
+        ramp_share: share of all pairs of the training after which the batches have their full size.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
@@ -43,11 +45,17 @@ class OrderConfig:
     distinct_groups: bool = True
     neighbour_share: float = 0.25
     cluster_size: int = 4
+    first_batch_size: int | None = None
+    ramp_share: float = 0.5
 
     def __post_init__(self) -> None:
         _require(self.batch_size >= 2, "order: batch_size is too small", self.batch_size, "at least 2")
         _require(0 <= self.neighbour_share <= 1, "order: neighbour_share is no share", self.neighbour_share, "[0, 1]")
         _require(self.cluster_size >= 2, "order: cluster_size is too small", self.cluster_size, "at least 2")
+        _require(0 < self.ramp_share <= 1, "order: ramp_share is no share", self.ramp_share, "(0, 1]")
+        first = self.batch_size if self.first_batch_size is None else self.first_batch_size
+        limit = f"2 to batch_size, {self.batch_size}"
+        _require(2 <= first <= self.batch_size, "order: first_batch_size does not fit", first, limit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,8 +88,12 @@ class OptimizerConfig:
         projection_rate: highest learning rate of the projections and the temperature.
         weight_decay: of matrices; vectors and the temperature have none.
         warmup_share: share of the steps over which the rates rise.
+        layer_decay: factor on the rate from each layer of a tower to the one below it; 1: one rate for all.
+        batch_rule: how the rates follow a batch that is smaller than the full one: by the root of its share (for
+            Adam; Malladi et al. 2022), by the share itself, or not at all.
         clip_norm: largest norm of the whole gradient.
-        freeze: prefixes of parameter names that are not trained.
+        freeze: prefixes of parameter names that are not trained; None: the lower layers of the preset small, and
+            nothing of other towers.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
@@ -89,13 +101,16 @@ class OptimizerConfig:
     projection_rate: float = 2e-3
     weight_decay: float = 0.05
     warmup_share: float = 0.1
+    layer_decay: float = 1.0
+    batch_rule: Literal["root", "linear", "none"] = "root"
     clip_norm: float = 1.0
-    freeze: tuple[str, ...] = _FREEZE
+    freeze: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("tower_rate", "projection_rate", "clip_norm"):
             _require(getattr(self, name) > 0, f"optimizer: {name} is not positive", getattr(self, name), "above 0")
         _require(0 <= self.warmup_share < 1, "optimizer: warmup_share is no share", self.warmup_share, "[0, 1)")
+        _require(0 < self.layer_decay <= 1, "optimizer: layer_decay is no factor", self.layer_decay, "(0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +123,10 @@ class TrainerConfig:
         labels: what counts as a match inside a group, see :func:`contrastive_gradients`.
         stream_size: pairs that are on the device at once; a larger batch is accumulated exactly.
         precision: number format of the encoders; logits and loss are always at least float32.
+        compile: compile both networks with torch.compile.
+        channels_last: keep pictures and convolutions in the channels-last layout.
+        fused_attention: scaled_dot_product_attention in the text tower instead of plain matrix products.
+        gradient_checkpointing: keep the inputs of the layers only and compute the rest again in the backward pass.
         checkpoint_every: steps between checkpoints.
         keep_checkpoints: good checkpoints that are kept.
         max_skipped: steps in a row that may be skipped because they are not finite.
@@ -120,6 +139,10 @@ class TrainerConfig:
     labels: Labels = "soft"
     stream_size: int = 128
     precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+    channels_last: bool = True
+    fused_attention: bool = False
+    gradient_checkpointing: bool = False
     checkpoint_every: int = 20
     keep_checkpoints: int = 2
     max_skipped: int = 5

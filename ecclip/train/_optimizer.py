@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
+from timm.models import group_parameters
 from torch import Tensor, nn
 
-from ecclip.model import Towers
-from ecclip.train._config import OptimizerConfig
+from ecclip.model import Towers, TowersConfig
+from ecclip.train._config import FREEZE_SMALL, OptimizerConfig
 from ecclip.train._errors import TrainError
 
 _STATE = ("step", "exp_avg", "exp_avg_sq")
@@ -21,27 +24,30 @@ class Optimizer:
     def __init__(self, towers: Towers, cfg: OptimizerConfig, total_steps: int) -> None:
         self.cfg, self.total_steps = cfg, total_steps
         self._towers = towers
-        self.parameters = freeze(towers, cfg.freeze)
-        groups = []
-        for is_tower, rate in ((True, cfg.tower_rate), (False, cfg.projection_rate)):
-            for is_matrix, decay in ((True, cfg.weight_decay), (False, 0.0)):
-                members = [
-                    parameter
-                    for name, parameter in self.parameters.items()
-                    if (".tower." in name) == is_tower and (parameter.ndim >= 2) == is_matrix
-                ]
-                if members:
-                    groups.append({"params": members, "rate": rate, "weight_decay": decay})
+        self.parameters = freeze(towers, _frozen(towers, cfg))
+        depth = layers_below_the_top(towers) if cfg.layer_decay < 1 else {}
+        members: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in self.parameters.items():
+            rate = cfg.tower_rate if ".tower." in name else cfg.projection_rate
+            decay = cfg.weight_decay if parameter.ndim >= 2 else 0.0
+            members.setdefault((rate * cfg.layer_decay ** depth.get(name, 0), decay), []).append(parameter)
+        groups = [{"params": own, "rate": rate, "weight_decay": decay} for (rate, decay), own in members.items()]
         self._adam = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), eps=1e-6, fused=True)
 
     def clip(self) -> Tensor:
         """Scale the gradients down to ``clip_norm`` and return the norm that they had."""
         return torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.cfg.clip_norm)
 
-    def step(self, step: int) -> None:
-        """Change the parameters by their gradients; ``step`` counts from 0."""
+    def step(self, step: int, batch_share: float = 1.0) -> None:
+        """Change the parameters by their gradients.
+
+        Args:
+            step: counts from 0.
+            batch_share: pairs of this batch divided by those of a full one.
+        """
+        factor = rate_factor(step, self.total_steps, self.cfg.warmup_share) * _batch_factor(self.cfg, batch_share)
         for group in self._adam.param_groups:
-            group["lr"] = group["rate"] * rate_factor(step, self.total_steps, self.cfg.warmup_share)
+            group["lr"] = group["rate"] * factor
         self._adam.step()
 
     def clear(self) -> None:
@@ -72,6 +78,13 @@ def _laid_out_like(value: Tensor, parameter: nn.Parameter) -> Tensor:
     return torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(value).detach()
 
 
+def _frozen(towers: Towers, cfg: OptimizerConfig) -> tuple[str, ...]:
+    if cfg.freeze is not None:
+        return cfg.freeze
+    small = TowersConfig()
+    return FREEZE_SMALL if (towers.cfg.vision, towers.cfg.text) == (small.vision, small.text) else ()
+
+
 def freeze(towers: Towers, prefixes: tuple[str, ...]) -> dict[str, nn.Parameter]:
     """Freeze the parameters whose names start with a prefix and return the others by name."""
     trained: dict[str, nn.Parameter] = {}
@@ -89,6 +102,28 @@ def freeze(towers: Towers, prefixes: tuple[str, ...]) -> dict[str, nn.Parameter]
     if not trained:
         raise TrainError("freeze: nothing is left to train", value=", ".join(prefixes))
     return trained
+
+
+def layers_below_the_top(towers: Towers) -> dict[str, int]:
+    """Return how many layers lie above each parameter of the towers' networks, 0 for the last one."""
+    image: Any = towers.image_encoder.tower
+    layers = group_parameters(image, image.group_matcher(coarse=False), reverse=True)
+    found = {f"image_encoder.tower.{name}": int(layer) for name, layer in layers.items()}
+    top = max(found.values(), default=0)
+    depth = {name: top - layer for name, layer in found.items()}
+    text = {name: _text_layer(name) for name, _ in towers.text_encoder.tower.named_parameters()}
+    top = max(text.values(), default=0)
+    return depth | {f"text_encoder.tower.{name}": top - layer for name, layer in text.items()}
+
+
+def _text_layer(name: str) -> int:
+    """Return 0 for the token embeddings, 1 and on for the numbered layers, as transformers names them."""
+    numbered = re.search(r"\.(\d+)\.", f".{name}")
+    return 1 + int(numbered.group(1)) if numbered else 0
+
+
+def _batch_factor(cfg: OptimizerConfig, share: float) -> float:
+    return {"root": math.sqrt(share), "linear": share, "none": 1.0}[cfg.batch_rule]
 
 
 def rate_factor(step: int, total_steps: int, warmup_share: float) -> float:

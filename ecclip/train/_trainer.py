@@ -19,9 +19,11 @@ from ecclip.train._accumulate import Batch, accumulate_gradients
 from ecclip.train._checkpoint import CheckpointStore
 from ecclip.train._config import TrainerConfig
 from ecclip.train._errors import DivergedError, PairsError, Preempted
+from ecclip.train._execution import prepare_execution
+from ecclip.train._lanes import Lanes, lanes_for
 from ecclip.train._loader import Loader
 from ecclip.train._optimizer import Optimizer
-from ecclip.train._order import plan_epoch
+from ecclip.train._order import plan_training
 from ecclip.train._pairs import Pairs
 from ecclip.train._process import catch_termination, deterministic
 
@@ -86,6 +88,8 @@ class Trainer:
         self.device = towers.logit_scale.device
         self.loader = Loader(pairs, preprocessor, cfg.augment, cfg.seed, cfg.workers)
         self.plan = self._plan()
+        self._full_batch = max(len(rows) for _, rows in self.plan)
+        prepare_execution(towers, cfg)
         self.optimizer = Optimizer(towers, cfg.optimizer, len(self.plan))
         self.store = CheckpointStore(folder, cfg.keep_checkpoints, log)
 
@@ -97,10 +101,14 @@ class Trainer:
             CheckpointError: a checkpoint cannot be written.
             DivergedError: too many steps in a row were not finite.
         """
-        with deterministic(self.threads, self.device), catch_termination() as termination:
+        with (
+            deterministic(self.threads, self.device),
+            lanes_for(self.towers, self.threads) as lanes,
+            catch_termination() as termination,
+        ):
             progress = self._resume() or self._begin()
             for batch in self._batches(progress.step):
-                self._step(progress, batch)
+                self._step(progress, batch, lanes)
                 if termination.requested:
                     self._save(progress)
                     self._log("training stops after SIGTERM", step=progress.step)
@@ -113,11 +121,7 @@ class Trainer:
 
     def _plan(self) -> list[tuple[int, np.ndarray]]:
         order, seed = self.cfg.order, self.cfg.seed
-        plan = [
-            (epoch, rows)
-            for epoch in range(self.cfg.epochs)
-            for rows in plan_epoch(self.pairs.groups, self.pairs.categories, order, seed, epoch)
-        ]
+        plan = plan_training(self.pairs.groups, self.pairs.categories, order, seed, self.cfg.epochs)
         if not plan:
             groups = len(np.unique(self.pairs.groups))
             what = "the pairs do not fill a single batch"
@@ -165,7 +169,7 @@ class Trainer:
             yield batch.to(self.device)
             self._time(len(batch), wait=got - asked, seconds=time.perf_counter() - asked)
 
-    def _step(self, progress: Progress, batch: Batch) -> None:
+    def _step(self, progress: Progress, batch: Batch, lanes: Lanes) -> None:
         step = progress.step
         loss = accumulate_gradients(
             self.towers,
@@ -174,11 +178,12 @@ class Trainer:
             labels=self.cfg.labels,
             seed=(self.cfg.seed, step, _STREAM_OF_DROPOUT),
             precision=self.cfg.precision,
+            lanes=lanes,
         )
         values = {"train/loss": float(loss), "train/gradient_norm": float(self.optimizer.clip())}
         progress.step = step + 1
         if all(math.isfinite(value) for value in values.values()):
-            self.optimizer.step(step)
+            self.optimizer.step(step, len(batch) / self._full_batch)
             with torch.no_grad():
                 self.towers.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
             progress.skipped_in_a_row = 0

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from ecclip.core import (
     ConfigError,
@@ -30,7 +30,17 @@ from ecclip.core import (
     stage,
     write_atomic,
 )
-from ecclip.model import ModelError, Towers, TowersConfig, build_towers, load_preprocessor, load_towers, save_towers
+from ecclip.embeddings import Embeddings, write_embeddings
+from ecclip.model import (
+    ModelError,
+    Towers,
+    TowersConfig,
+    build_towers,
+    load_preprocessor,
+    load_towers,
+    save_towers,
+    towers_preset,
+)
 from ecclip.train._config import TrainerConfig
 from ecclip.train._encode import encode_images, encode_texts
 from ecclip.train._errors import CheckpointError, DivergedError, PairsError, TrainError
@@ -39,13 +49,14 @@ from ecclip.train._pairs import Pairs, open_pairs
 from ecclip.train._process import deterministic
 from ecclip.train._retrieval import retrieval_metrics
 from ecclip.train._trainer import Progress, Trainer
-from ecclip.train.embeddings import Embeddings, write_embeddings
 
 
 class TrainConfig(StageConfig):
     """Parameters of the stage train."""
 
-    towers: TowersConfig = Field(TowersConfig(), description="the two towers, see TowersConfig")
+    towers: Annotated[TowersConfig, BeforeValidator(towers_preset)] = Field(
+        TowersConfig(), description="the two towers: a preset (small, base, b32), see TowersConfig"
+    )
     trainer: TrainerConfig = Field(TrainerConfig(), description="the first training, see TrainerConfig")
     fine_tune_epochs: int = Field(1, ge=1, description="epochs when training goes on from the champion")
     fine_tune_rate: float = Field(0.3, gt=0, description="factor on the learning rates when fine-tuning")

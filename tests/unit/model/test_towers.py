@@ -16,6 +16,7 @@ from tiny_training import TINY, random_batch, tiny_towers
 
 from ecclip.model import (
     MAX_LOGIT_SCALE,
+    PRESETS,
     ModelError,
     TowersConfig,
     build_towers,
@@ -23,6 +24,7 @@ from ecclip.model import (
     load_preprocessor,
     load_towers,
     save_towers,
+    towers_preset,
 )
 from ecclip.model._sources import package_file
 
@@ -198,3 +200,22 @@ def test_damaged_weights_are_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(ModelError, match="does not fit"):
         load_towers(tmp_path)
+
+
+def test_presets_are_taken_by_name_and_changed_by_parameter() -> None:
+    assert towers_preset("base") is PRESETS["base"]
+    changed = towers_preset({"preset": "b32", "image_size": 64})
+    assert (changed.vision, changed.image_size) == ("vit_base_patch32_224", 64)
+    assert towers_preset({"image_size": 64}) == {"image_size": 64}
+    with pytest.raises(ModelError, match="small, base, b32"):
+        towers_preset("large")
+    with pytest.raises(ModelError, match="no_such"):
+        towers_preset({"preset": "small", "no_such": 1})
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_every_preset_names_networks_that_exist(name: str) -> None:
+    cfg = PRESETS[name]
+    assert timm.is_model(cfg.vision)
+    with torch.device("meta"):
+        assert timm.create_model(cfg.vision).num_features > 0

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from snapshots import write_snapshot
 
-from ecclip.train.embeddings import Embeddings
-from ecclip.train.embeddings import write_embeddings as write
+from ecclip.embeddings import Embeddings
+from ecclip.embeddings import write_embeddings as write
 
 DIM = 32
 

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from ecclip.core import ContractError, verify_folder
+from ecclip.embeddings import load_embeddings
 from ecclip.tasks import EvaluateConfig, evaluate, load_heads
 from ecclip.tasks.decision import Decider
-from ecclip.train.embeddings import load_embeddings
 
 FEW_ROUNDS = EvaluateConfig(bootstrap_rounds=40)
 MakeSnapshot = Callable[..., Path]

@@ -6,8 +6,10 @@ import pytest
 import torch
 from tiny_training import random_batch, tiny_towers
 
-from ecclip.model import Towers
+from ecclip.model import Towers, TowersConfig, build_towers
 from ecclip.train import Optimizer, OptimizerConfig, TrainError, accumulate_gradients, rate_factor
+from ecclip.train._config import FREEZE_SMALL
+from ecclip.train._optimizer import layers_below_the_top
 
 CFG = OptimizerConfig(tower_rate=1e-3, projection_rate=1e-2, freeze=())
 
@@ -66,3 +68,43 @@ def test_projections_and_vectors_have_rates_and_decay_of_their_own() -> None:
         (1e-2, 0.0),
     }
     assert sum(len(group["params"]) for group in groups) == len(optimizer.parameters)
+
+
+def test_each_layer_down_a_tower_learns_more_slowly() -> None:
+    towers = tiny_towers()
+    depth = layers_below_the_top(towers)
+    assert set(depth) == {name for name, _ in towers.named_parameters() if ".tower." in name}
+    embeddings, first, last = (
+        depth[f"text_encoder.tower.{name}"]
+        for name in (
+            "embeddings.word_embeddings.weight",
+            "encoder.layer.0.output.dense.weight",
+            "encoder.layer.1.output.dense.weight",
+        )
+    )
+    assert (embeddings, first, last) == (2, 1, 0)
+    stem, head = (depth[f"image_encoder.tower.{name}.weight"] for name in ("conv_stem", "conv_head"))
+    blocks = {layer for name, layer in depth.items() if ".blocks." in name}
+    assert stem > max(blocks)
+    assert min(blocks) > head
+    optimizer = Optimizer(towers, OptimizerConfig(tower_rate=1.0, projection_rate=8.0, freeze=(), layer_decay=0.5), 10)
+    rates = {id(parameter): group["rate"] for group in optimizer._adam.param_groups for parameter in group["params"]}
+    for name, parameter in towers.named_parameters():
+        assert rates[id(parameter)] == (0.5 ** depth[name] if ".tower." in name else 8.0), name
+
+
+@pytest.mark.parametrize(("rule", "factor"), [("root", 0.5), ("linear", 0.25), ("none", 1.0)])
+def test_rates_follow_the_size_of_the_batch(rule: str, factor: float) -> None:
+    towers = tiny_towers()
+    optimizer = Optimizer(towers, OptimizerConfig(warmup_share=0, freeze=(), batch_rule=rule), 10)  # type: ignore[arg-type]
+    accumulate_gradients(towers, random_batch(), stream_size=14, labels="soft", seed=(0, 0))
+    optimizer.step(0, batch_share=0.25)
+    assert {group["lr"] / group["rate"] for group in optimizer._adam.param_groups} == {factor}
+
+
+def test_the_small_preset_freezes_its_lower_layers_and_other_towers_nothing() -> None:
+    small = build_towers(TowersConfig())
+    trained = Optimizer(small, OptimizerConfig(), 4).parameters
+    assert trained.keys() == {name for name, _ in small.named_parameters() if not name.startswith(FREEZE_SMALL)}
+    tiny = tiny_towers()
+    assert Optimizer(tiny, OptimizerConfig(), 4).parameters.keys() == dict(tiny.named_parameters()).keys()

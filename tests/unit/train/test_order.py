@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from ecclip.train import OrderConfig, plan_epoch
+from ecclip.train import OrderConfig, TrainError, plan_epoch, plan_training
 
 GROUPS = np.repeat(np.arange(40), [1 + number % 4 for number in range(40)])
 CATEGORIES = np.arange(len(GROUPS)) // 20
@@ -64,3 +64,30 @@ def test_fewer_rows_than_a_batch_make_one_smaller_batch_and_one_group_makes_none
     assert [len(batch) for batch in plan_epoch(np.arange(5), np.zeros(5), CFG, 0, 0)] == [5]
     assert plan_epoch(np.zeros(5, dtype=np.int64), np.zeros(5), CFG, 0, 0) == []
     assert plan_epoch(np.zeros(0, dtype=np.int64), np.zeros(0), CFG, 0, 0) == []
+
+
+def test_batches_double_to_their_full_size_over_the_ramp() -> None:
+    cfg = OrderConfig(batch_size=64, first_batch_size=16, ramp_share=0.5)
+    plan = plan_training(np.arange(640), np.zeros(640, dtype=np.int64), cfg, seed=0, epochs=4)
+    sizes = [len(rows) for _, rows in plan]
+    assert sizes == sorted(sizes)
+    assert set(sizes) == {16, 32, 64}
+    for size in (16, 32):
+        seen = sum(one for one in sizes if one == size)
+        assert abs(seen - 640) <= 64, "each smaller size gets a quarter of the pairs: half the ramp of half of four"
+    for epoch in range(4):
+        rows = np.concatenate([rows for number, rows in plan if number == epoch])
+        assert len(set(rows.tolist())) == len(rows) >= 640 - 64
+
+
+def test_without_a_ramp_a_training_is_its_epochs() -> None:
+    plan = plan_training(GROUPS, CATEGORIES, CFG, seed=3, epochs=2)
+    for epoch in range(2):
+        own = [rows for number, rows in plan if number == epoch]
+        assert np.array_equal(np.stack(own), np.stack(plan_epoch(GROUPS, CATEGORIES, CFG, 3, epoch)))
+
+
+@pytest.mark.parametrize("first", [1, 17])
+def test_a_first_batch_that_does_not_fit_is_an_error(first: int) -> None:
+    with pytest.raises(TrainError, match="first_batch_size"):
+        OrderConfig(batch_size=16, first_batch_size=first)

@@ -9,14 +9,11 @@ import pytest
 from snapshots import write_snapshot
 from tiny_training import tiny_towers
 
+from ecclip.embeddings import Embeddings, EmbeddingsError, load_embeddings, write_embeddings
 from ecclip.train import (
-    Embeddings,
-    PairsError,
     encode_images,
     encode_texts,
-    load_embeddings,
     recall_at_k,
-    write_embeddings,
 )
 from ecclip.train._listings import held_out, iterate_listings
 
@@ -58,7 +55,7 @@ def test_embeddings_come_back_sorted_with_missing_photos_and_equal_bytes(tmp_pat
 
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(PairsError, match=str(tmp_path)):
+    with pytest.raises(EmbeddingsError, match=str(tmp_path)):
         load_embeddings(tmp_path)
 
 

@@ -14,8 +14,8 @@ from snapshots import write_snapshot
 from tiny_training import TINY
 
 from ecclip.core import ContractError, settings
+from ecclip.embeddings import load_embeddings
 from ecclip.model import load_towers
-from ecclip.train import load_embeddings
 from ecclip.train.stages import EmbedConfig, TrainConfig, _forget_other_runs, embed, train
 
 TRAINER = {

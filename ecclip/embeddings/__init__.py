@@ -1,4 +1,4 @@
-"""Embeddings of a snapshot on disk."""
+"""Embeddings of a snapshot on disk: what training writes and the tasks read, without torch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ecclip.train._errors import PairsError
+__all__ = ["Embeddings", "EmbeddingsError", "load_embeddings", "write_embeddings"]
 
 _PART = "part-00000.parquet"
 _ROW_GROUP = 4096
+
+
+class EmbeddingsError(ValueError):
+    """A folder does not hold embeddings."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,11 @@ def load_embeddings(folder: Path) -> Embeddings:
     """Return the embeddings of a folder that the embed stage wrote.
 
     Raises:
-        PairsError: there is no part; names the folder.
+        EmbeddingsError: there is no part; names the folder.
     """
     parts = sorted(folder.glob("part-*.parquet"))
     if not parts:
-        raise PairsError("a folder has no embeddings", value=folder, next_step="run the stage embed")
+        raise EmbeddingsError(f"a folder has no embeddings; value: {folder}; next: run the stage embed")
     table = pa.concat_tables([pq.read_table(part) for part in parts]).combine_chunks()
     text = _matrix(table.column("text_embedding"), 0)
     return Embeddings(
