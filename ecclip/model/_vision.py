@@ -46,12 +46,13 @@ class ImageEncoder(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return embeddings [B, d] of length 1 for pixels uint8 [B, 3, S, S]."""
         if pixels.device.type == "cpu" and not torch.compiler.is_compiling():
-            features = torch.cat([self._features(part) for part in pixels.split(_CPU_PICTURES)])
+            features = torch.cat([self.features(part) for part in pixels.split(_CPU_PICTURES)])
         else:
-            features = self._features(pixels)
+            features = self.features(pixels)
         return functional.normalize(self.projection(self.dropout(features)), dim=-1)
 
-    def _features(self, pixels: Tensor) -> Tensor:
+    def features(self, pixels: Tensor) -> Tensor:
+        """Return what the tower gives before the projection, [B, width], for pixels uint8 [B, 3, S, S]."""
         scaled = (pixels.to(self.pixel_mean.dtype) - self.pixel_mean) / self.pixel_std
         features: Tensor = self.tower(scaled.contiguous(memory_format=self._layout))
         return features

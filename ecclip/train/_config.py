@@ -127,6 +127,8 @@ class TrainerConfig:
         channels_last: keep pictures and convolutions in the channels-last layout.
         fused_attention: scaled_dot_product_attention in the text tower instead of plain matrix products.
         gradient_checkpointing: keep the inputs of the layers only and compute the rest again in the backward pass.
+        start_share: share of the weights that the towers' networks had at the start in those that they end with
+            (Wortsman et al. 2022, "Robust fine-tuning", section 3: interpolation keeps what the start knew).
         checkpoint_every: steps between checkpoints.
         keep_checkpoints: good checkpoints that are kept.
         max_skipped: steps in a row that may be skipped because they are not finite.
@@ -143,6 +145,7 @@ class TrainerConfig:
     channels_last: bool = True
     fused_attention: bool = False
     gradient_checkpointing: bool = False
+    start_share: float = 0.0
     checkpoint_every: int = 20
     keep_checkpoints: int = 2
     max_skipped: int = 5
@@ -154,5 +157,6 @@ class TrainerConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "stream_size", "checkpoint_every", "keep_checkpoints"):
             _require(getattr(self, name) >= 1, f"trainer: {name} is too small", getattr(self, name), "at least 1")
+        _require(0 <= self.start_share < 1, "trainer: start_share is no share", self.start_share, "[0, 1)")
         for name in ("seed", "max_skipped", "workers"):
             _require(getattr(self, name) >= 0, f"trainer: {name} is negative", getattr(self, name), "at least 0")

@@ -24,13 +24,23 @@ _Result = TypeVar("_Result")
 
 
 def encode_images(
-    towers: Towers, preprocessor: Preprocessor, images: Sequence[bytes | None], batch_size: int = 64, workers: int = 1
+    towers: Towers,
+    preprocessor: Preprocessor,
+    images: Sequence[bytes | None],
+    batch_size: int = 64,
+    workers: int = 1,
+    *,
+    features: bool = False,
 ) -> np.ndarray:
-    """Return embeddings float32 [N, d]; a listing without a photo that can be decoded gets a row of NaN."""
+    """Return embeddings float32 [N, d]; a listing without a photo that can be decoded gets a row of NaN.
+
+    With ``features`` the rows are what the tower gives before the projection, [N, width].
+    """
     present = [row for row, data in enumerate(images) if data is not None]
-    embeddings = np.full((len(images), towers.cfg.embedding_dim), np.nan, dtype=np.float32)
+    fused = fuse_image_encoder(towers.image_encoder)
+    encoder, width = (fused.features if features else fused), fused.projection.in_features
+    embeddings = np.full((len(images), width if features else towers.cfg.embedding_dim), np.nan, dtype=np.float32)
     device = towers.logit_scale.device
-    encoder = fuse_image_encoder(towers.image_encoder)
 
     def decode(rows: list[int]) -> tuple[list[int], Tensor]:
         decoded = [(row, _pixels(preprocessor, images[row] or b"")) for row in rows]

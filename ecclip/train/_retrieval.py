@@ -21,14 +21,19 @@ def recall_at_k(
         groups: int64 [N].
         at: the values of k.
     """
+    rank = hit_ranks(queries, candidates, groups)
+    return {k: float((rank < k).mean()) if len(rank) else 0.0 for k in at}
+
+
+def hit_ranks(queries: np.ndarray, candidates: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return, for each query, how many candidates of other groups come before the first of its own, int64 [N]."""
     ranks = []
     for start in range(0, len(queries), _BLOCK):
         scores = queries[start : start + _BLOCK] @ candidates.T
         same = groups[start : start + _BLOCK, None] == groups[None, :]
         best = np.where(same, scores, -np.inf).max(axis=1)
         ranks.append(((scores >= best[:, None]) & ~same).sum(axis=1))
-    rank = np.concatenate(ranks) if ranks else np.empty(0)
-    return {k: float((rank < k).mean()) if len(rank) else 0.0 for k in at}
+    return np.concatenate(ranks) if ranks else np.empty(0, dtype=np.int64)
 
 
 def retrieval_metrics(image: np.ndarray, text: np.ndarray, groups: np.ndarray) -> dict[str, float]:

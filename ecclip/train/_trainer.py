@@ -91,6 +91,11 @@ class Trainer:
         self._full_batch = max(len(rows) for _, rows in self.plan)
         prepare_execution(towers, cfg)
         self.optimizer = Optimizer(towers, cfg.optimizer, len(self.plan))
+        self._start = {
+            name: parameter.detach().clone()
+            for name, parameter in self.optimizer.parameters.items()
+            if cfg.start_share > 0 and ".tower." in name
+        }
         self.store = CheckpointStore(folder, cfg.keep_checkpoints, log)
 
     def run(self) -> Progress:
@@ -116,6 +121,7 @@ class Trainer:
                 if progress.step % self.cfg.checkpoint_every == 0 and progress.step < len(self.plan):
                     self._save(progress)
             self.towers.train(False)
+            self._mix_in_start()
             progress.add(progress.step, **self._measure())
         return progress
 
@@ -129,6 +135,12 @@ class Trainer:
                 what, value=f"{len(self.pairs)} pairs of {groups} groups", limit=f"{order.batch_size} a batch"
             )
         return plan
+
+    def _mix_in_start(self) -> None:
+        """Move the networks back towards where they started, by ``start_share`` of the way."""
+        with torch.no_grad():
+            for name, start in self._start.items():
+                self.optimizer.parameters[name].lerp_(start, self.cfg.start_share)
 
     def _begin(self) -> Progress:
         progress = Progress()
