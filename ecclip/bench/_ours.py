@@ -1,0 +1,61 @@
+"""One training step of ecclip, as its trainer takes it."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import torch
+
+from ecclip.model import Towers
+from ecclip.train import Batch, Optimizer, OptimizerConfig, accumulate_gradients, deterministic
+
+Precision = Literal["float32", "bfloat16"]
+MANY_STEPS = 1000  # of the learning-rate schedule, which no timing depends on
+
+
+class System(Protocol):
+    """Something that trains two towers on one batch, in any number of streams."""
+
+    name: str
+
+    def use(self, batch: Batch) -> None:
+        """Take a batch on the towers' device in hand, as a loader would give it."""
+
+    def step(self, streams: int) -> None:
+        """Take one step of the optimizer on it."""
+
+
+class Ours:
+    """The engine of :mod:`ecclip.train`."""
+
+    name = "ecclip"
+
+    def __init__(
+        self, towers: Towers, optimizer: OptimizerConfig, *, threads: int, precision: Precision = "float32"
+    ) -> None:
+        self.towers, self.threads, self.precision = towers, threads, precision
+        self.towers.train(True)
+        self.optimizer = Optimizer(towers, optimizer, MANY_STEPS)
+        self.steps = 0
+
+    def use(self, batch: Batch) -> None:
+        """Take a batch in hand."""
+        self.batch = batch
+
+    def step(self, streams: int) -> None:
+        """Take one step, exact for every number of streams."""
+        device = self.towers.logit_scale.device
+        with deterministic(self.threads, device):
+            loss = accumulate_gradients(
+                self.towers,
+                self.batch,
+                stream_size=-(-len(self.batch) // streams),
+                labels="soft",
+                seed=(0, self.steps),
+                precision=self.precision,
+            )
+            norm = self.optimizer.clip()
+            if torch.isfinite(loss + norm):
+                self.optimizer.step(self.steps)
+            self.optimizer.clear()
+        self.steps += 1
