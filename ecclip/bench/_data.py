@@ -17,11 +17,12 @@ from ecclip.train import Batch
 
 _SIDE = 256  # shorter side of a snapshot's photos
 _QUALITY = 90
-_WORDS = (
-    "black white red navy olive cotton wool linen leather steel slim loose washed printed striped plain women men "
-    "kids summer winter running office outdoor shirt dress jacket jeans sneaker boot bag watch lamp chair mug pan "
-    "set pack size large small medium new original classic premium with for and"
-).split()
+_VOCABULARY = """
+black white red navy olive cotton wool linen leather steel slim loose washed printed striped plain women men kids
+summer winter running office outdoor shirt dress jacket jeans sneaker boot bag watch lamp chair mug pan set pack
+size large small medium new original classic premium with for and
+"""
+_WORDS = _VOCABULARY.split()
 
 
 def write_shards(folder: Path, pairs: int, seed: int = 0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -71,6 +72,10 @@ class OpenClip:
             None,
             self._arguments(streams),
         )
+
+    def forget(self) -> None:
+        """Drop the gradients of the last step."""
+        self.optimizer.zero_grad()
 
     def _arguments(self, streams: int) -> Namespace:
         return Namespace(
@@ -183,7 +188,11 @@ def _freeze_statistics(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, _BATCH_NORMS):
             module.eval()
-            module.train = lambda mode=True, module=module: module  # type: ignore[method-assign, misc, assignment]
+            module.train = types.MethodType(_stay, module)  # type: ignore[method-assign]
+
+
+def _stay(module: nn.Module, _mode: bool = True) -> nn.Module:
+    return module
 
 
 def _compare(model: nn.Module, towers: Towers) -> None:

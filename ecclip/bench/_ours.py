@@ -24,6 +24,9 @@ class System(Protocol):
     def step(self, streams: int) -> None:
         """Take one step of the optimizer on it."""
 
+    def forget(self) -> None:
+        """Drop the gradients of the last step."""
+
 
 class Ours:
     """The engine of :mod:`ecclip.train`."""
@@ -59,3 +62,7 @@ class Ours:
                 self.optimizer.step(self.steps)
             self.optimizer.clear()
         self.steps += 1
+
+    def forget(self) -> None:
+        """Drop the gradients; a step leaves none."""
+        self.optimizer.clear()

@@ -25,7 +25,7 @@ from ecclip.bench._sizes import Sizes
 from ecclip.model import Towers, TowersConfig, build_towers
 from ecclip.train import Batch, Loader, Trainer, open_pairs
 
-_FEW = 8  # pairs of the step that makes the optimizer's state before memory is measured
+_FEW = 8  # pairs of the step before memory is measured
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
 _SMALL = 65536
 Answer = TypeVar("Answer")
@@ -63,7 +63,7 @@ def speed(sizes: Sizes, peer: str) -> dict[str, dict[str, list[float]]]:
 
 
 def peak(sizes: Sizes, system: str, streams: int) -> int:
-    """Return the bytes by which a step exceeds the loaded model and batch: activations, gradients, moments, logits."""
+    """Return the bytes by which a step exceeds model, moments and batch: activations, gradients, logits."""
     return _peak(sizes, system, sizes.towers, sizes.batch, streams)
 
 
@@ -144,16 +144,15 @@ def make_system(name: str, sizes: Sizes, towers: TowersConfig, folder: Path) -> 
 
 def _peak(sizes: Sizes, system: str, cfg: TowersConfig, batch: int, streams: int) -> int:
     _give_back_at_once()
-    torch.use_deterministic_algorithms(False)  # loads code, which is no memory of a step
     with tempfile.TemporaryDirectory() as folder:
         made = make_system(system, sizes, cfg, Path(folder))
         preprocessor = _towers(made).preprocessor()
         few, many = random_batch(_FEW, preprocessor), random_batch(batch, preprocessor)
+        made.use(few)
+        made.step(1)  # brings in the moments and all code
+        made.forget()
         made.use(many)
         loaded = resident_bytes()
-        made.use(few)
-        made.step(1)
-        made.use(many)
         reset_peak()
         made.step(streams)
         return peak_bytes() - loaded

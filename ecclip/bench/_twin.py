@@ -59,6 +59,10 @@ class Twin:
         with torch.no_grad():
             self.towers.logit_scale.clamp_(0, math.log(100))
 
+    def forget(self) -> None:
+        """Drop the gradients of the last step."""
+        self.optimizer.zero_grad()
+
     def _accumulate(self, parts: list[Batch]) -> None:
         with torch.no_grad(), self._autocast():
             cached = [self._embed(part) for part in parts]

@@ -61,7 +61,7 @@ def _peaks(result: Result, sizes: Sizes, peer: str) -> None:
     for streams in sizes.streams:
         for system in ("ecclip", peer):
             peak = in_own_process(tasks.peak, sizes, system, streams)
-            what = f"peak memory of that step above the loaded model, K={streams}"
+            what = f"peak memory of that step above model and moments, K={streams}"
             result.add(what, system, "MiB", [peak / _MIB])
 
 
