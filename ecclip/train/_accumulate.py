@@ -1,7 +1,8 @@
 """Exact gradients of a large batch from small streams, the temperature and dropout included.
 
-Pass 1 embeds every stream without a graph; the loss and its gradient for the embeddings are taken once, over the whole
-batch; pass 2 embeds every stream again and sends its part of that gradient back (Gao et al. 2021, GradCache).
+Pass 1 embeds every stream without a graph, but for the last one; the loss and its gradient for the embeddings are taken
+once, over the whole batch; pass 2 embeds the other streams again and sends each its part of that gradient back (Gao et
+al. 2021, GradCache).
 """
 
 from __future__ import annotations
@@ -69,10 +70,13 @@ def accumulate_gradients(
         _send_back(image, text, result, slice(None))
     else:
         with torch.no_grad():
-            embedded = [encode(rows, number) for number, rows in enumerate(streams)]
-        image, text = (torch.cat(parts) for parts in zip(*embedded, strict=True))
+            embedded = [encode(rows, number) for number, rows in enumerate(streams[:-1])]
+        last = encode(streams[-1], len(streams) - 1)  # the one graph that fits: this stream is embedded only once
+        image, text = (torch.cat(parts).detach() for parts in zip(*embedded, last, strict=True))
         result = _loss(towers, image, text, batch, labels)
-        for number, rows in enumerate(streams):
+        _send_back(*last, result, streams[-1])
+        del last
+        for number, rows in enumerate(streams[:-1]):
             _send_back(*encode(rows, number), result, rows)
     scale = towers.logit_scale
     if scale.requires_grad:
