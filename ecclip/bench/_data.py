@@ -25,10 +25,11 @@ size large small medium new original classic premium with for and
 _WORDS = _VOCABULARY.split()
 
 
-def write_shards(folder: Path, pairs: int, seed: int = 0) -> None:
-    """Write ``pairs`` listings as the shards of a snapshot: one Parquet file and its index."""
+def write_shards(folder: Path, pairs: int, *, photos: int, seed: int = 0) -> None:
+    """Write ``pairs`` listings with so many different photos as shards of a snapshot: a Parquet file and its index."""
     chance = np.random.default_rng(seed)
-    rows = [_listing(number, chance) for number in range(pairs)]
+    drawn = [photo(chance) for _ in range(photos)]
+    rows = [_listing(number, chance) | {"image": drawn[number % photos]} for number in range(pairs)]
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), folder / "train-00000.parquet", row_group_size=256)
     index = {"shards": [{"file": "train-00000.parquet", "rows": pairs}], "rows": pairs, "columns": _SCHEMA.names}
@@ -85,7 +86,6 @@ def _listing(number: int, chance: np.random.Generator) -> dict[str, object]:
         "title": _title(chance),
         "brand": str(chance.choice(_WORDS)),
         "attributes": [("colour", str(chance.choice(_WORDS))), ("material", str(chance.choice(_WORDS)))],
-        "image": photo(chance),
     }
 
 

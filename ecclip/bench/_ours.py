@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Literal, Protocol
 
 import torch
@@ -17,6 +18,7 @@ class System(Protocol):
     """Something that trains two towers on one batch, in any number of streams."""
 
     name: str
+    towers: Towers
 
     def use(self, batch: Batch) -> None:
         """Take a batch on the towers' device in hand, as a loader would give it."""
@@ -29,17 +31,32 @@ class System(Protocol):
 
 
 class Ours:
-    """The engine of :mod:`ecclip.train`."""
+    """The engine of :mod:`ecclip.train`.
+
+    Args:
+        towers: trained in place.
+        optimizer: rates, decay, clipping and what is frozen.
+        threads: of the processor.
+        precision: of the encoders.
+        reproducible: equal bits in every run, as the trainer has it.
+    """
 
     name = "ecclip"
 
     def __init__(
-        self, towers: Towers, optimizer: OptimizerConfig, *, threads: int, precision: Precision = "float32"
+        self,
+        towers: Towers,
+        optimizer: OptimizerConfig,
+        *,
+        threads: int,
+        precision: Precision = "float32",
+        reproducible: bool = True,
     ) -> None:
         self.towers, self.threads, self.precision = towers, threads, precision
         self.towers.train(True)
         self.optimizer = Optimizer(towers, optimizer, MANY_STEPS)
         self.steps = 0
+        self.reproducible = reproducible
 
     def use(self, batch: Batch) -> None:
         """Take a batch in hand."""
@@ -48,7 +65,7 @@ class Ours:
     def step(self, streams: int) -> None:
         """Take one step, exact for every number of streams."""
         device = self.towers.logit_scale.device
-        with deterministic(self.threads, device):
+        with deterministic(self.threads, device) if self.reproducible else nullcontext():
             loss = accumulate_gradients(
                 self.towers,
                 self.batch,

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from ecclip.bench._data import random_batch, write_shards
 from ecclip.bench._measure import peak_bytes, reset_peak, resident_bytes, taking_turns
 from ecclip.bench._ours import Ours, System
 from ecclip.bench._sizes import Sizes
-from ecclip.model import Towers, TowersConfig, build_towers
+from ecclip.model import TowersConfig, build_towers
 from ecclip.train import Batch, Loader, Trainer, open_pairs
 
 _FEW = 8  # pairs of the step before memory is measured
@@ -75,7 +75,7 @@ def peak_of_batch(sizes: Sizes, batch: int) -> int:
 def loader(sizes: Sizes) -> dict[str, float]:
     """Return how long a real training waits for its loader, and how fast that decodes meanwhile."""
     with tempfile.TemporaryDirectory() as folder:
-        write_shards(Path(folder) / "shards", sizes.loader_pairs)
+        write_shards(Path(folder) / "shards", sizes.loader_pairs, photos=sizes.loader_pairs)
         pairs = open_pairs(Path(folder) / "shards", Path(folder) / "scratch")
         towers = build_towers(sizes.towers)
         trainer = Trainer(
@@ -146,7 +146,7 @@ def _peak(sizes: Sizes, system: str, cfg: TowersConfig, batch: int, streams: int
     _give_back_at_once()
     with tempfile.TemporaryDirectory() as folder:
         made = make_system(system, sizes, cfg, Path(folder))
-        preprocessor = _towers(made).preprocessor()
+        preprocessor = made.towers.preprocessor()
         few, many = random_batch(_FEW, preprocessor), random_batch(batch, preprocessor)
         made.use(few)
         made.step(1)  # brings in the moments and all code
@@ -163,11 +163,6 @@ def _give_back_at_once() -> None:
     library = ctypes.CDLL(None)
     for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
         library.mallopt(option, _SMALL)
-
-
-def _towers(system: Any) -> Towers:
-    towers: Towers = system.towers
-    return towers
 
 
 def _stepper(system: System, streams: int) -> Callable[[], None]:
