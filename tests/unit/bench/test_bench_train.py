@@ -93,7 +93,7 @@ def test_the_gpu_script_leaves_the_figures_of_the_sections_that_it_had_time_for(
 
 
 def test_measuring_imports_on_a_bare_gpu_image() -> None:
-    absent = ["pydantic", "typer", "rich", "structlog", "psutil", "fsspec", "mlflow", "pandas", "sklearn", "yaml"]
+    absent = ["pydantic", "typer", "rich", "structlog", "psutil", "fsspec", "mlflow", "pandas", "sklearn"]
     code = (
         f"import sys; absent = {absent}\n"
         "for name in absent: sys.modules[name] = None\n"
