@@ -7,7 +7,7 @@ export ECCLIP_WORKSPACE := $(CURDIR)
 # compiled modules are kept, whatever the shell says: without them every process compiles its libraries again
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-fault lint types up down status setup lock clean
+.PHONY: help demo test test-slow test-fault lint types bench-env up down status setup lock clean
 
 help:  ## this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -41,6 +41,9 @@ down:  ## stop exactly those processes
 
 status:  ## which services run, and where
 	@$(BIN)/ecclip status
+
+bench-env: setup  ## add the peer of `ecclip bench train` (open_clip) to its own folder
+	@scripts/bench-env
 
 lock:  ## compile the lock files again (names, versions, sha256; no addresses)
 	@scripts/lock

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from ecclip import pipeline
+from ecclip.bench.commands import bench_app
 from ecclip.core import EcclipError, configure_logging, parse_night, settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -50,6 +51,7 @@ for _name, _room in _ROOMS.items():
     app.add_typer(_room, name=_name)
 app.add_typer(release_app, name="release")
 app.add_typer(nights_app, name="nights")
+app.add_typer(bench_app, name="bench")
 
 
 @nights_app.command("add")

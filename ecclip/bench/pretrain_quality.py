@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ecclip.bench._machine import new_result
-from ecclip.bench._result import Result, Row, write_result
 
+from ecclip.bench._machine import new_result
 from ecclip.bench._probe import interval, probe_hits
 from ecclip.bench._quality_data import SETS, Product, load_products, write_shards
+from ecclip.bench._result import Result, Row, write_result
 from ecclip.model import Towers, TowersConfig, build_towers, load_towers, save_towers
 from ecclip.train import RECALL_AT, Trainer, TrainerConfig, encode_images, encode_texts, open_pairs
 from ecclip.train._retrieval import hit_ranks

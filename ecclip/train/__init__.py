@@ -21,6 +21,7 @@ from ecclip.train._loss import LossGradients, contrastive_gradients
 from ecclip.train._optimizer import Optimizer, rate_factor
 from ecclip.train._order import plan_epoch, plan_training
 from ecclip.train._pairs import Pair, Pairs, open_pairs
+from ecclip.train._process import deterministic
 from ecclip.train._retrieval import RECALL_AT, recall_at_k, retrieval_metrics
 from ecclip.train._trainer import Progress, Trainer
 
@@ -50,6 +51,7 @@ __all__ = [
     "TrainerConfig",
     "accumulate_gradients",
     "contrastive_gradients",
+    "deterministic",
     "encode_images",
     "encode_texts",
     "open_pairs",

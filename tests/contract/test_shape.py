@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "ecclip").rglob("*.py")) + sorted((ROOT / "dags").rglob("*.py"))
-ROOMS = ["core", "sample", "catalog", "embeddings", "model", "train", "tasks", "registry", "serving", "local"]
+ROOMS = ["core", "sample", "catalog", "embeddings", "model", "train", "tasks", "registry", "serving", "local", "bench"]
 
 
 def _functions() -> Iterator[tuple[str, int]]:

@@ -1,0 +1,21 @@
+"""Benchmarks: figures with the machine and the peer beside them, in one format (``results/<name>.json``).
+
+Measuring imports with torch, timm, transformers, numpy, pyarrow and Pillow alone (:mod:`ecclip.bench.train`,
+:mod:`ecclip.bench.train_gpu`); :mod:`ecclip.bench.commands` is the command line.
+"""
+
+from ecclip.bench._machine import new_result
+from ecclip.bench._result import Result, ResultError, Row, parse_result, read_result, write_result
+from ecclip.bench._tables import fill_tables, markdown
+
+__all__ = [
+    "Result",
+    "ResultError",
+    "Row",
+    "fill_tables",
+    "markdown",
+    "new_result",
+    "parse_result",
+    "read_result",
+    "write_result",
+]

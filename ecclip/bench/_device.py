@@ -1,0 +1,90 @@
+"""What a device can do at best, and what a training step asks of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from ecclip.model import Towers
+from ecclip.train import Batch
+
+_SECONDS = 1.0  # of a ceiling's measurement, so that clocks and heat are those of work
+_FLOP_PAIRS = 4
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was told."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def matmul_ceiling(device: torch.device, side: int) -> list[float]:
+    """Return FLOP/s of bfloat16 matrix products [side, side] @ [side, side], some repetitions."""
+    left, right = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    return [2 * side**3 / seconds for seconds in _repeated(lambda: left @ right, device)]
+
+
+def copy_ceiling(device: torch.device, size: int) -> list[float]:
+    """Return bytes read and written a second while ``size`` bytes are copied, some repetitions."""
+    source = torch.empty(size, device=device, dtype=torch.uint8)
+    target = torch.empty_like(source)
+    return [2 * size / seconds for seconds in _repeated(lambda: target.copy_(source), device)]
+
+
+def flops_of_a_pair(towers: Towers, tokens: int) -> float:
+    """Return the floating-point operations of one pair's forward and backward pass, a product and a sum counted as two.
+
+    Of matrix products, convolutions and attention; the loss over the batch and what is recomputed are not in it.
+    """
+    towers.train(True)
+    batch = noise(towers, _FLOP_PAIRS, tokens)
+    with FlopCounterMode(display=False) as counter:
+        image, text = towers(batch.pixels, batch.ids, batch.mask)
+        (image.sum() + text.sum()).backward()
+    towers.zero_grad(set_to_none=True)
+    return float(counter.get_total_flops()) / _FLOP_PAIRS
+
+
+def noise(towers: Towers, pairs: int, tokens: int) -> Batch:
+    """Return a batch of noise on the towers' device, every token of every text in use."""
+    device, side = towers.logit_scale.device, towers.cfg.image_size
+    chance = torch.Generator(device).manual_seed(0)
+    pixels = torch.randint(0, 256, (pairs, 3, side, side), generator=chance, device=device, dtype=torch.uint8)
+    words = int(towers.text_encoder.tower.config.vocab_size)  # type: ignore[union-attr, arg-type]
+    ids = torch.randint(1, words, (pairs, tokens), generator=chance, device=device)
+    return Batch(pixels, ids, torch.ones_like(ids), torch.arange(pairs, device=device))
+
+
+def peak_memory(device: torch.device, work: Callable[[], object]) -> int:
+    """Return the most bytes of the device that tensors held during some work; 0 on a CPU, where nobody counts them."""
+    if device.type != "cuda":
+        work()
+        return 0
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    work()
+    return torch.cuda.max_memory_allocated(device)
+
+
+def _repeated(work: Callable[[], Tensor], device: torch.device, repetitions: int = 5) -> list[float]:
+    """Return seconds of one call, ``repetitions`` times the mean over as many calls as fill the time."""
+    calls = 1
+    while True:
+        seconds = _timed(work, device, calls)
+        if seconds > _SECONDS / repetitions / 2:
+            break
+        calls *= 2
+    return [_timed(work, device, calls) / calls for _ in range(repetitions)]
+
+
+def _timed(work: Callable[[], Tensor], device: torch.device, calls: int) -> float:
+    synchronise(device)
+    started = time.perf_counter()
+    for _ in range(calls):
+        work()
+    synchronise(device)
+    return time.perf_counter() - started

@@ -1,0 +1,85 @@
+"""One training step of ecclip, as its trainer takes it."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Literal, Protocol
+
+import torch
+
+from ecclip.model import Towers
+from ecclip.train import Batch, Optimizer, OptimizerConfig, accumulate_gradients, deterministic
+
+Precision = Literal["float32", "bfloat16"]
+MANY_STEPS = 1000  # of the learning-rate schedule, which no timing depends on
+
+
+class System(Protocol):
+    """Something that trains two towers on one batch, in any number of streams."""
+
+    name: str
+    towers: Towers
+
+    def use(self, batch: Batch) -> None:
+        """Take a batch on the towers' device in hand, as a loader would give it."""
+
+    def step(self, streams: int) -> None:
+        """Take one step of the optimizer on it."""
+
+    def forget(self) -> None:
+        """Drop the gradients of the last step."""
+
+
+class Ours:
+    """The engine of :mod:`ecclip.train`.
+
+    Args:
+        towers: trained in place.
+        optimizer: rates, decay, clipping and what is frozen.
+        threads: of the processor.
+        precision: of the encoders.
+        reproducible: equal bits in every run, as the trainer has it.
+    """
+
+    name = "ecclip"
+
+    def __init__(
+        self,
+        towers: Towers,
+        optimizer: OptimizerConfig,
+        *,
+        threads: int,
+        precision: Precision = "float32",
+        reproducible: bool = True,
+    ) -> None:
+        self.towers, self.threads, self.precision = towers, threads, precision
+        self.towers.train(True)
+        self.optimizer = Optimizer(towers, optimizer, MANY_STEPS)
+        self.steps = 0
+        self.reproducible = reproducible
+
+    def use(self, batch: Batch) -> None:
+        """Take a batch in hand."""
+        self.batch = batch
+
+    def step(self, streams: int) -> None:
+        """Take one step, exact for every number of streams."""
+        device = self.towers.logit_scale.device
+        with deterministic(self.threads, device) if self.reproducible else nullcontext():
+            loss = accumulate_gradients(
+                self.towers,
+                self.batch,
+                stream_size=-(-len(self.batch) // streams),
+                labels="soft",
+                seed=(0, self.steps),
+                precision=self.precision,
+            )
+            norm = self.optimizer.clip()
+            if torch.isfinite(loss + norm):
+                self.optimizer.step(self.steps)
+            self.optimizer.clear()
+        self.steps += 1
+
+    def forget(self) -> None:
+        """Drop the gradients; a step leaves none."""
+        self.optimizer.clear()

@@ -1,0 +1,88 @@
+"""``ecclip bench``: runs a benchmark in a process of its own, prints its table, keeps the docs in step."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ecclip.atomic import write_atomic
+from ecclip.bench._result import Result, read_result
+from ecclip.bench._tables import fill_tables, number, spread
+from ecclip.core import ConfigError, ServiceError, settings
+
+bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks: a peer in the same run, results/<name>.json, a table.")
+_PEERS = Path("env") / "bench"  # below work/, made by `make bench-env`
+_PAGES = ("docs/benchmarks.md",)
+
+
+@bench_app.command("train")
+def bench_train(
+    quick: Annotated[bool, typer.Option(help="Tiny towers, seconds: proves the benchmark, says nothing")] = False,
+    twin: Annotated[
+        bool, typer.Option(help="Compare with a plain twin of open_clip's step instead of open_clip")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="File of results; default: results/train.json")] = None,
+) -> None:
+    """Train against open_clip: pairs a second, memory, cost of accumulation, waiting for the loader."""
+    path = out or settings().workspace / "results" / "train.json"
+    options = [name for name, wanted in (("--quick", quick), ("--twin", twin)) if wanted]
+    environment = dict(os.environ) if twin else _with_peer("open_clip")
+    _run_module("ecclip.bench.train", ["--out", str(path), *options], environment)
+    show(read_result(path))
+
+
+@bench_app.command("show")
+def bench_show(name: Annotated[str, typer.Argument(help="train, train_gpu, ...")]) -> None:
+    """Print the committed figures of a benchmark."""
+    show(read_result(settings().workspace / "results" / f"{name}.json"))
+
+
+@bench_app.command("tables")
+def bench_tables() -> None:
+    """Make the tables in the docs again from results/*.json."""
+    root = settings().workspace
+    for page in _PAGES:
+        write_atomic(root / page, fill_tables((root / page).read_text(encoding="utf-8"), root / "results"))
+
+
+def show(result: Result) -> None:
+    """Print a result as a table, its headline below."""
+    table = Table("what", "system", "median", "low to high", "unit", "n", title=f"{result.command}, {result.date}")
+    for row in result.rows:
+        table.add_row(row.what, row.system, number(row.value), spread(row), row.unit, str(row.n))
+    console = Console()
+    console.print(table)
+    for name, value in result.headline.items():
+        console.print(f"{name} = {number(value)}", highlight=False)
+
+
+def _with_peer(module: str) -> dict[str, str]:
+    """Return an environment in which a peer can be imported.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    if importlib.util.find_spec(module):
+        return dict(os.environ)
+    folder = settings().work / _PEERS
+    if not (folder / module).is_dir():
+        raise ConfigError(
+            "the peer is not installed", value=module, next_step="make bench-env   (or compare with its twin: --twin)"
+        )
+    # after the environment's own packages: the peer is the only thing that differs between the two
+    known = os.environ.get("PYTHONPATH", "")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [known, str(folder)]))}
+
+
+def _run_module(module: str, arguments: list[str], environment: dict[str, str]) -> None:
+    status = subprocess.run([sys.executable, "-m", module, *arguments], env=environment, check=False).returncode
+    if status:
+        raise ServiceError("the benchmark failed; what it said stands above", value=f"exit status {status}")

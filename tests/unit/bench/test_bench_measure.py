@@ -1,0 +1,33 @@
+"""Repetitions take turns; peaks are of the work in between."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from ecclip.bench._measure import peak_bytes, reset_peak, resident_bytes, taking_turns
+
+MIB = 2**20
+
+
+def test_every_step_is_called_in_every_repetition_and_the_order_turns_round() -> None:
+    calls: list[str] = []
+    steps = {name: lambda name=name: calls.append(name) for name in ("first", "second")}
+    seconds = taking_turns(steps, 3)
+    assert calls == ["first", "second", "first", "second", "second", "first", "first", "second"]
+    assert {name: len(values) for name, values in seconds.items()} == {"first": 3, "second": 3}
+
+
+def test_the_slower_step_has_the_larger_seconds() -> None:
+    seconds = taking_turns({"slow": lambda: time.sleep(0.03), "fast": lambda: None}, 2, warm_up=0)
+    assert min(seconds["slow"]) > 0.03 > max(seconds["fast"])
+
+
+def test_a_peak_is_seen_after_the_memory_is_given_back_and_can_be_forgotten() -> None:
+    before = resident_bytes()
+    reset_peak()
+    np.ones(64 * MIB, dtype=np.uint8).sum()
+    assert peak_bytes() - before > 60 * MIB
+    reset_peak()
+    assert peak_bytes() - before < 30 * MIB
