@@ -132,6 +132,25 @@ def registry_trace(lineage: Annotated[str, typer.Argument(help="Lineage id, snap
     _show(trace(lineage))
 
 
+@registry_app.command("deliver")
+def registry_deliver(night: Night) -> None:
+    """Send what the trainings of a night measured and MLflow has not got yet; the registration does it too."""
+    from ecclip.registry import deliver_all
+
+    _show({"runs": deliver_all(settings().work / "nights" / parse_night(night) / "train")})
+
+
+@registry_app.command("follow", hidden=True)
+def registry_follow(
+    folder: Annotated[Path, typer.Argument(help="The folder of a tracked training")],
+    parent: Annotated[int, typer.Option(help="The process of the training, which started this one")],
+) -> None:
+    """Send the metrics of a running training as they come; the stage train starts it."""
+    from ecclip.registry import follow
+
+    raise typer.Exit(0 if follow(folder, parent) else 1)
+
+
 @app.command()
 def demo(
     dump: Annotated[str | None, typer.Option(help="Your own dump instead of the sample (with --mapping)")] = None,
