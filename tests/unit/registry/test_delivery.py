@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from bundles import write_bundle
 from registries import MLFLOW_WARNINGS
+from tracked_trainings import all_once, counts_of, write_tracked
 
 from ecclip import registry
 from ecclip.core import ContractError, canonical_json, write_atomic
@@ -23,46 +22,18 @@ NIGHT, KEY, STEPS = "2026-11-01", "0123456789abcdef", 250
 
 
 @pytest.fixture
-def trained(tmp_path: Path) -> Iterator[Path]:
-    """A training's output and the folder that its tracking left, with nothing delivered."""
-    output = tmp_path / "night" / "train"
-    tracked = output.with_name("train.tracking") / KEY
-    description = {"key": KEY, "name": "a training", "tags": {"snapshot_digest": "5" * 64}, "config": {"epochs": 2}}
-    write_atomic(tracked / "run.json", canonical_json(description))
-    write_atomic(tracked / "sample.txt", "1  red mug\n")
-    spool = Spool(tracked / "metrics.jsonl")
-    spool.mark("RUNNING")
-    lines = []
-    for step in range(STEPS):
-        values = {"train/loss": 1 / (step + 3), "retrieval/text_to_image/recall@10": step / STEPS}
-        spool.add(step, values | {"speed/pairs_per_second": 9.0})
-        lines += [{"step": step, "name": name, "value": value} for name, value in values.items()]
-    spool.mark("FINISHED")
-    spool.close()
-    write_atomic(output / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    write_atomic(output / "history.json", canonical_json({"run_key": KEY}))
-    yield output
+def trained(tmp_path: Path) -> Path:
+    return write_tracked(tmp_path / "night" / "train", KEY, STEPS)
 
 
 def _tracked(trained: Path) -> Path:
     return trained.with_name("train.tracking") / KEY
 
 
-def _counts(run_id: str) -> Counter[tuple[str, int]]:
-    names = client().get_run(run_id).data.metrics
-    history = [metric for name in names for metric in client().get_metric_history(run_id, name)]
-    return Counter((metric.key, metric.step) for metric in history)
-
-
-def _all_once() -> Counter[tuple[str, int]]:
-    names = ("train/loss", "retrieval/text_to_image/recall_at_10", "speed/pairs_per_second")
-    return Counter((name, step) for name in names for step in range(STEPS))
-
-
 def test_a_delivery_makes_one_run_with_values_times_parameters_files_and_status(trained: Path) -> None:
     run_id = deliver(_tracked(trained))
     run = client().get_run(run_id)
-    assert _counts(run_id) == _all_once()
+    assert counts_of(run_id) == all_once(STEPS)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "a training")
     assert run.data.params == {"train.epochs": "2"}
     assert run.data.tags["snapshot_digest"] == "5" * 64
@@ -94,7 +65,7 @@ def test_what_is_delivered_again_is_there_once(trained: Path, lost: str) -> None
     elif lost == "damaged state":
         state.write_text('{"offsets": ')
     assert deliver(tracked) == run_id
-    assert _counts(run_id) == _all_once()
+    assert counts_of(run_id) == all_once(STEPS)
 
 
 def test_a_deleted_run_is_made_anew(trained: Path) -> None:
@@ -102,7 +73,7 @@ def test_a_deleted_run_is_made_anew(trained: Path) -> None:
     client().delete_run(first)
     second = deliver(_tracked(trained))
     assert second != first
-    assert _counts(second) == _all_once()
+    assert counts_of(second) == all_once(STEPS)
 
 
 def test_an_empty_twin_that_a_slow_server_made_is_removed(trained: Path) -> None:
@@ -119,7 +90,7 @@ def test_a_training_that_left_no_end_was_killed(trained: Path) -> None:
     spool.write_text("".join(line + "\n" for line in spool.read_text().splitlines()[:-1]) + '{"time":17')
     run_id = deliver(_tracked(trained))
     assert client().get_run(run_id).info.status == "KILLED"
-    assert _counts(run_id) == _all_once()
+    assert counts_of(run_id) == all_once(STEPS)
 
 
 def test_a_resumed_training_runs_again_and_is_finished_then(trained: Path) -> None:
@@ -135,7 +106,7 @@ def test_a_resumed_training_runs_again_and_is_finished_then(trained: Path) -> No
     spool.close()
     assert deliver(tracked) == run_id
     assert client().get_run(run_id).info.status == "FINISHED"
-    assert _counts(run_id) == _all_once()
+    assert counts_of(run_id) == all_once(STEPS)
 
 
 @pytest.mark.parametrize("before", ["all", "part", "none"])
@@ -152,8 +123,8 @@ def test_the_registration_delivers_the_rest_and_takes_the_run_over(trained: Path
     assert (run.data.tags["training_key"], run.data.tags["bundle_digest"]) == (KEY, registered[0].digest)
     assert run.info.status == "FINISHED"
     assert run.info.run_name.startswith(NIGHT)
-    counts = _counts(run.info.run_id)
-    assert {place: count for place, count in counts.items() if place in _all_once()} == _all_once()
+    counts = counts_of(run.info.run_id)
+    assert {place: count for place, count in counts.items() if place in all_once(STEPS)} == all_once(STEPS)
     assert set(counts.values()) == {1}
     assert ("category/both/top1", 0) in counts
 
@@ -172,7 +143,7 @@ def test_a_spool_that_is_gone_is_made_up_for_from_the_output(trained: Path, tmp_
     for path in _tracked(trained).iterdir():
         path.unlink()
     registered = registry.register(write_bundle(tmp_path / "bundle", NIGHT), NIGHT, trained / "metrics.jsonl")
-    counts = _counts(registered.run_id)
+    counts = counts_of(registered.run_id)
     for name in ("train/loss", "retrieval/text_to_image/recall_at_10"):
         assert [counts[name, step] for step in range(STEPS)] == [1] * STEPS
     assert client().get_run(registered.run_id).data.tags["training_key"] == KEY
