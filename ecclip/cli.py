@@ -64,6 +64,14 @@ def nights_list() -> None:
     _show(pipeline.nights())
 
 
+@nights_app.command("restore")
+def nights_restore(night: Annotated[str, typer.Argument(help="The night, an ISO date")]) -> None:
+    """Bring the snapshot of a night back from DVC's cache or remote, and prove every file of it."""
+    from ecclip.registry import restore_snapshot
+
+    _show({"snapshot": str(restore_snapshot(night))})
+
+
 @app.command()
 def sample(
     folder: Annotated[Path | None, typer.Option(help="Where dumps/ and truth/ are written; default: work/")] = None,

@@ -9,6 +9,7 @@ from ecclip.registry._gate import GateConfig, MetricGate, Verdict, judge
 from ecclip.registry._locks import locked
 from ecclip.registry._promote import set_champion
 from ecclip.registry._register import Registered, register
+from ecclip.registry._restore import restore_snapshot
 from ecclip.registry._start import StartConfig, start
 from ecclip.registry._trace import trace, trace_back
 from ecclip.registry._tracked import deliver_all
@@ -31,6 +32,7 @@ __all__ = [
     "model_version",
     "record_version",
     "register",
+    "restore_snapshot",
     "set_champion",
     "start",
     "tag_version",

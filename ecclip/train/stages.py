@@ -28,6 +28,7 @@ from ecclip.core import (
     sha256_bytes,
     sha256_file,
     stage,
+    verify_folder,
     write_atomic,
 )
 from ecclip.model import ModelError, Towers, TowersConfig, build_towers, load_preprocessor, load_towers, save_towers
@@ -72,11 +73,12 @@ def train(cfg: TrainConfig, snapshot: Path, start: Path, output: Path) -> Counts
     beside them and from there to MLflow, see :mod:`ecclip.train.tracking`.
 
     Raises:
-        ContractError: the snapshot cannot be trained on.
+        ContractError: the snapshot cannot be trained on; a shard that is missing or damaged is named.
         ServiceError: a checkpoint cannot be written, or training diverged.
         SystemExit: code 143 after SIGTERM, with a checkpoint written.
     """
     checkpoints = output.parent / "train.checkpoints"
+    verify_folder(snapshot, "shards")
     key = _run_key(cfg, snapshot, start)
     folder = checkpoints / key
     _forget_other_runs(checkpoints, folder)
