@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ from ecclip.spool import Spool
 _IDLE_S = 0.5
 _LONGEST_PAUSE_S = 15.0
 _AFTER_ITS_END_S = 5.0  # what is not sent by then is sent by the registration
-_SAMPLE_EVERY_S = 10.0
+_FIRST_SAMPLE_S, _SAMPLE_EVERY_S = 1.0, 10.0
 # One try a call: the pauses between calls are ours, and end when the training does.
 _ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
 
@@ -75,28 +76,26 @@ def _sample(folder: Path, parent: int) -> None:
     """Append processor and memory use of the training to its own spool until it is gone."""
     spool = Spool(folder / SPOOLS[1])
     number = spool.next_step("system/cpu_percent")
-    used, at = _processor_seconds(parent), time.monotonic()
+    (used, _), at = _use(parent), time.monotonic()
     while os.getppid() == parent:
-        time.sleep(_SAMPLE_EVERY_S if number else 1.0)
-        now, then = _processor_seconds(parent), time.monotonic()
-        resident = _resident_bytes(parent)
-        if now is None or used is None or resident is None:
+        time.sleep(_SAMPLE_EVERY_S if number else _FIRST_SAMPLE_S)
+        (now, resident), then = _use(parent), time.monotonic()
+        if not resident:
             return
-        percent = 100 * (now - used) / (then - at)
+        percent = 100 * max(0.0, now - used) / (then - at)  # a child that ended takes its time with it
         spool.add(number, {"system/cpu_percent": percent, "system/resident_megabytes": resident / 2**20})
         used, at, number = now, then, number + 1
 
 
-def _processor_seconds(pid: int) -> float | None:
-    try:
-        times = psutil.Process(pid).cpu_times()
-    except psutil.Error:
-        return None
-    return float(times.user + times.system)
-
-
-def _resident_bytes(pid: int) -> int | None:
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
-        return None
+def _use(pid: int) -> tuple[float, int]:
+    """Return processor seconds and resident bytes of a process and its children, this one left out."""
+    seconds, resident = 0.0, 0
+    with suppress(psutil.Error):
+        training = psutil.Process(pid)
+        for process in (training, *training.children(recursive=True)):
+            if process.pid != os.getpid():
+                with suppress(psutil.NoSuchProcess):  # a child may end while it is looked at
+                    times = process.cpu_times()
+                    seconds += times.user + times.system
+                    resident += process.memory_info().rss
+    return seconds, resident
