@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -68,17 +69,17 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def undisturbed(snapshot: Path, server: Server, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
     """Return the seconds of the steps of a training whose server answers."""
-    night = Night(tmp_path_factory.mktemp("undisturbed"), snapshot, server, seed=1)
+    night = Night(tmp_path_factory.mktemp("undisturbed"), snapshot, server, number=1)
     assert night.train() == 0
     return night.steps()
 
 
 class Night:
-    """A training of its own: another seed is another key, and another run."""
+    """A training with the steps of every other, but with a key, and so a run, of its own."""
 
-    def __init__(self, folder: Path, snapshot: Path, server: Server, seed: int) -> None:
+    def __init__(self, folder: Path, snapshot: Path, server: Server, number: int) -> None:
         self.folder, self.snapshot, self.server = folder, snapshot, server
-        self.config = {**CONFIG, "trainer": {**CONFIG["trainer"], "seed": seed}}  # type: ignore[dict-item]
+        self.config = {**CONFIG, "fine_tune_rate": float(number)}  # of no effect where nothing is fine-tuned
         self.start = folder / "start"
         self.start.mkdir()
         (self.start / "start.json").write_text('{"kind": "pretrained"}')
@@ -115,7 +116,7 @@ class Night:
 
 @pytest.fixture
 def night(snapshot: Path, server: Server, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Night]:
-    created = Night(tmp_path, snapshot, server, seed=abs(hash(request.node.name)) % 10**6)
+    created = Night(tmp_path, snapshot, server, number=2 + zlib.crc32(request.node.name.encode()))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in created.environment.items():
             patch.setenv(name, value)
