@@ -66,6 +66,14 @@ def nights_list() -> None:
     _show(pipeline.nights())
 
 
+@nights_app.command("restore")
+def nights_restore(night: Annotated[str, typer.Argument(help="The night, an ISO date")]) -> None:
+    """Bring the snapshot of a night back from DVC's cache or remote, and prove every file of it."""
+    from ecclip.registry import restore_snapshot
+
+    _show({"snapshot": str(restore_snapshot(night))})
+
+
 @app.command()
 def sample(
     folder: Annotated[Path | None, typer.Option(help="Where dumps/ and truth/ are written; default: work/")] = None,
@@ -132,6 +140,25 @@ def registry_trace(lineage: Annotated[str, typer.Argument(help="Lineage id, snap
     from ecclip.registry import trace
 
     _show(trace(lineage))
+
+
+@registry_app.command("deliver")
+def registry_deliver(night: Night) -> None:
+    """Send what the trainings of a night measured and MLflow has not got yet; the registration does it too."""
+    from ecclip.registry import deliver_all
+
+    _show({"runs": deliver_all(settings().work / "nights" / parse_night(night) / "train")})
+
+
+@registry_app.command("follow", hidden=True)
+def registry_follow(
+    folder: Annotated[Path, typer.Argument(help="The folder of a tracked training")],
+    parent: Annotated[int, typer.Option(help="The process of the training, which started this one")],
+) -> None:
+    """Send the metrics of a running training as they come; the stage train starts it."""
+    from ecclip.registry import follow
+
+    raise typer.Exit(0 if follow(folder, parent) else 1)
 
 
 @app.command()

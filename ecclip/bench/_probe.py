@@ -64,7 +64,7 @@ def _fit(inputs: torch.Tensor, codes: torch.Tensor, classes: int, decay: float) 
         value.backward()
         return value
 
-    optimizer.step(loss)  # type: ignore[arg-type]
+    optimizer.step(loss)
     return weight.detach(), bias.detach()
 
 

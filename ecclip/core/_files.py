@@ -58,13 +58,19 @@ def read_manifest(folder: Path) -> Manifest | None:
         ) from error
 
 
-def verify_folder(folder: Path) -> Manifest:
-    """Return the manifest after comparing every file with it; IntegrityError names the file that differs."""
+def verify_folder(folder: Path, part: str = "") -> Manifest:
+    """Return the manifest after comparing every file with it, or those of one part (a folder in it).
+
+    Raises:
+        IntegrityError: a file is missing or differs; names it.
+    """
     manifest = read_manifest(folder)
     if manifest is None:
         raise IntegrityError("the folder has no manifest", value=folder, next_step="run the stage that writes it")
     for name, entry in manifest.files.items():
         path = folder / name
+        if part and not name.startswith(f"{part}/"):
+            continue
         if not path.is_file():
             raise IntegrityError("a file of the manifest is missing", value=path, next_step="run its stage again")
         if path.stat().st_size != entry.bytes or sha256_file(path) != entry.sha256:

@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     )
     run_id: str = Field("manual", description="who called: the Airflow run id, or manual")
     mlflow_tracking_uri: str | None = Field(None, description="MLflow server; default: the workspace's SQLite store")
+    tracking: bool = Field(True, description="send the metrics of a training to MLflow while it runs")
     spark_master: str = Field("local[2]", description="where Spark runs")
     spark_driver_memory: str = Field("3g", description="memory of the Spark driver")
     torch_threads: int = Field(2, ge=1, description="threads of training and embedding; part of what makes bytes equal")

@@ -4,12 +4,15 @@ Built on MLflow (runs, model versions, aliases) and DVC (data versions). MLflow 
 """
 
 from ecclip.registry._dvc import dvc_version, record_version
+from ecclip.registry._follow import follow
 from ecclip.registry._gate import GateConfig, MetricGate, Verdict, judge
 from ecclip.registry._locks import locked
 from ecclip.registry._promote import set_champion
 from ecclip.registry._register import Registered, register
+from ecclip.registry._restore import restore_snapshot
 from ecclip.registry._start import StartConfig, start
 from ecclip.registry._trace import trace, trace_back
+from ecclip.registry._tracked import deliver_all
 from ecclip.registry._versions import (
     ModelRef,
     champion,
@@ -28,13 +31,16 @@ __all__ = [
     "StartConfig",
     "Verdict",
     "champion",
+    "deliver_all",
     "dvc_version",
+    "follow",
     "judge",
     "lineage_of",
     "locked",
     "model_version",
     "record_version",
     "register",
+    "restore_snapshot",
     "set_champion",
     "start",
     "tag_version",

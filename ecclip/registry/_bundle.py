@@ -12,6 +12,7 @@ from typing import Any
 from ecclip.atomic import MANIFEST
 from ecclip.core import IntegrityError, digest_of, read_manifest, replace_folder, settings, verify_folder
 from ecclip.registry._locks import locked
+from ecclip.registry._names import flat_parameters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ def read_facts(bundle: Path, night: str) -> BundleFacts:
         git_commit=str(lineage.get("git_commit") or ""),
         metrics={name: float(value) for name, value in (report.get("metrics") or {}).items()},
         rows=report.get("rows") or {},
-        params=_params(manifest.stage, manifest.config) | _neighbour_params(bundle, manifest.inputs),
+        params=flat_parameters(manifest.stage, manifest.config) | _neighbour_params(bundle, manifest.inputs),
         labels=_label_counts(bundle),
         embedding_dim=_heads(bundle).get("dim"),
         files={name: entry.bytes for name, entry in manifest.files.items()},
@@ -97,23 +98,13 @@ def _json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _params(stage: str, config: dict[str, Any]) -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in config.items():
-        if isinstance(value, dict) and value:
-            flat |= _params(f"{stage}.{name}", value)
-        else:
-            flat[f"{stage}.{name}"] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return flat
-
-
 def _neighbour_params(bundle: Path, inputs: dict[str, str]) -> dict[str, str]:
     """Return the parameters of the stages whose outputs, proven by digest, went into the bundle."""
     found: dict[str, str] = {}
     for sibling in sorted(bundle.parent.iterdir()):
         if (sibling / MANIFEST).is_file() and digest_of(sibling) in inputs.values():
             manifest = read_manifest(sibling)
-            found |= {} if manifest is None else _params(manifest.stage, manifest.config)
+            found |= {} if manifest is None else flat_parameters(manifest.stage, manifest.config)
     return found
 
 

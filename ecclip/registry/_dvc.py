@@ -27,28 +27,12 @@ def record_version(night: str, stages: Sequence[str], wait_s: float = _WAIT_S) -
         ConfigError: the workspace is no DVC workspace, or it has no such stage or night.
         ServiceError: another DVC process held its lock for ``wait_s`` seconds, or an output is missing.
     """
-    root = settings().workspace.resolve()
-    if not (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
-        raise ConfigError("the workspace is no DVC workspace", value=root, next_step="run it in a clone of the project")
     targets = [f"{stage}@{parse_night(night)}" for stage in stages]
-    deadline = time.monotonic() + wait_s
-    while True:
-        # relinking swaps the stage's files for read-only hard links into the cache: no second copy on disk
-        result = _dvc("commit", "--force", *targets)
-        if result.returncode == 0:
-            break
+    # relinking swaps the stage's files for read-only hard links into the cache: no second copy on disk
+    result = run_dvc(["commit", "--force", *targets], wait_s)
+    if result.returncode != 0:
         message = result.stderr.strip()
-        if not any(sign in message for sign in _BUSY):
-            raise ServiceError("dvc could not record the night", value=message, next_step=f"dvc status {targets[0]}")
-        if time.monotonic() >= deadline:
-            raise ServiceError(
-                "another DVC process holds the lock of the workspace",
-                value=message.splitlines()[0],
-                limit=f"{wait_s:g} s",
-                next_step=f"wait for it or end it, then run again; the lock is {root / '.dvc' / 'tmp' / 'lock'}",
-            )
-        get_logger().info("waiting for another DVC process", left_s=round(deadline - time.monotonic(), 1))
-        time.sleep(_POLL_S)
+        raise ServiceError("dvc could not record the night", value=message, next_step=f"dvc status {targets[0]}")
     return dvc_version(night)
 
 
@@ -60,6 +44,32 @@ def dvc_version(night: str) -> str:
     recorded = (yaml.safe_load(path.read_text()) or {}).get("stages") or {}
     outputs = recorded.get(f"publish@{parse_night(night)}", {}).get("outs") or [{}]
     return str(outputs[0].get("md5", ""))
+
+
+def run_dvc(arguments: Sequence[str], wait_s: float = _WAIT_S) -> subprocess.CompletedProcess[str]:
+    """Run DVC in the workspace and return what came of it; a lock that another process holds is waited for.
+
+    Raises:
+        ConfigError: the workspace is no DVC workspace.
+        ServiceError: another DVC process held its lock for ``wait_s`` seconds.
+    """
+    root = settings().workspace.resolve()
+    if not (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
+        raise ConfigError("the workspace is no DVC workspace", value=root, next_step="run it in a clone of the project")
+    deadline = time.monotonic() + wait_s
+    while True:
+        result = _dvc(*arguments)
+        if result.returncode == 0 or not any(sign in result.stderr for sign in _BUSY):
+            return result
+        if time.monotonic() >= deadline:
+            raise ServiceError(
+                "another DVC process holds the lock of the workspace",
+                value=result.stderr.strip().splitlines()[0],
+                limit=f"{wait_s:g} s",
+                next_step=f"wait for it or end it, then run again; the lock is {root / '.dvc' / 'tmp' / 'lock'}",
+            )
+        get_logger().info("waiting for another DVC process", left_s=round(deadline - time.monotonic(), 1))
+        time.sleep(_POLL_S)
 
 
 def _dvc(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,10 @@ from ecclip.registry._bundle import BundleFacts, keep_bundle, read_facts
 from ecclip.registry._card import describe, write_card
 from ecclip.registry._dvc import dvc_version
 from ecclip.registry._locks import locked
+from ecclip.registry._names import metric_name, training_metric_name
 from ecclip.registry._store import CHALLENGER, MODEL, answering, client, experiment_id
+from ecclip.registry._tracked import deliver_all, training_key
+from ecclip.registry._training_runs import steps_of, training_run
 from ecclip.registry._versions import ModelRef, lineage_of, version_of
 
 if TYPE_CHECKING:
@@ -37,9 +39,10 @@ class Registered:
 def register(bundle: Path, night: str, metrics_spool: Path | None = None) -> Registered:
     """Register a bundle as a version of the model with alias @challenger; idempotent by the bundle's digest.
 
-    ``metrics_spool`` is training's ``metrics.jsonl`` (one ``{"step", "name", "value"}`` a line); its metrics are
-    kept as ``train/<name>``. Every write is a repeatable one (same key, same time stamp), so a call that was
-    killed is completed by the next one and nothing is there twice.
+    ``metrics_spool`` is training's ``metrics.jsonl`` (one ``{"step", "name", "value"}`` a line). A training that
+    was tracked has a run already: what its spool still holds is delivered, and that run becomes the bundle's.
+    Every write is a repeatable one (same key, same time stamp), so a call that was killed is completed by the next
+    one and nothing is there twice.
 
     Raises:
         IntegrityError: the bundle is not what its manifest says.
@@ -47,10 +50,13 @@ def register(bundle: Path, night: str, metrics_spool: Path | None = None) -> Reg
     """
     facts = read_facts(bundle, parse_night(night))
     spooled = [] if metrics_spool is None else _read_spool(metrics_spool)
+    training = None if metrics_spool is None else training_key(metrics_spool.parent)
     stored = keep_bundle(bundle)
     with locked(settings().work / "run" / "register.lock", "the registration"), answering():
         store = client()
-        run = _run(store, facts)
+        if metrics_spool is not None:
+            deliver_all(metrics_spool.parent)
+        run = _run(store, facts, training)
         reference = version_of(facts.digest)
         if reference is None:  # the version comes last: where it is, everything else is
             model_id = _logged_model(store, facts, run)
@@ -60,24 +66,33 @@ def register(bundle: Path, night: str, metrics_spool: Path | None = None) -> Reg
         _complete_tags(store, reference, facts)
         if "champion_reason" not in reference.tags:  # one that has been champion is no challenger any more
             store.set_registered_model_alias(MODEL, CHALLENGER, reference.version)
-        store.set_terminated(run.info.run_id, "FINISHED", end_time=run.info.start_time)
+        ended = run.info.end_time or run.info.start_time
+        store.set_terminated(run.info.run_id, "FINISHED", end_time=ended)
     get_logger().info("registered", version=reference.version, digest=facts.digest, night=night)
     return Registered(version=reference.version, run_id=reference.run_id, digest=facts.digest)
 
 
-def metric_name(name: str) -> str:
-    """Return a name as MLflow takes it (letters, digits, ``_ - . : /``, spaces): recall@10 is recall_at_10."""
-    return re.sub(r"[^/\w.\- :]", "_", name.replace("@", "_at_"))
+def _run(store: MlflowClient, facts: BundleFacts, training: str | None) -> Run:
+    """Return the run of the bundle; the digest is a tag from its first moment, so that a second call finds it.
 
+    It is the run of the training, unless another bundle was made from that training before.
+    """
+    from mlflow.entities import RunTag
 
-def _run(store: MlflowClient, facts: BundleFacts) -> Run:
-    """Return the run of the bundle; the digest is a tag from its first moment, so that a second call finds it."""
     experiment = experiment_id(store)
     found = store.search_runs([experiment], f"tags.bundle_digest = '{facts.digest}'", order_by=["start_time ASC"])
     if found:
         return found[0]
     name = f"{facts.night} {lineage_of(facts.digest)[:8]}"
-    return store.create_run(experiment, tags=_tags(facts) | {"mlflow.source.name": "ecclip"}, run_name=name)
+    trained = None if training is None else training_run(store, training)
+    tags = _tags(facts)
+    if trained is not None and "bundle_digest" not in trained.data.tags:
+        run_id = trained.info.run_id
+        store.update_run(run_id, name=name)
+        store.log_batch(run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+        return store.get_run(run_id)
+    source = {} if trained is None else {"training_run": trained.info.run_id}
+    return store.create_run(experiment, tags=tags | source | {"mlflow.source.name": "ecclip"}, run_name=name)
 
 
 def _logged_model(store: MlflowClient, facts: BundleFacts, run: Run) -> str:
@@ -105,7 +120,8 @@ def _log_values(
         if metric_name(name) not in known
     ]
     # a time stamp that follows from the step makes sending a metric again harmless
-    metrics += [Metric(name, value, started + step, step) for name, value, step in spooled]
+    has = {name: steps_of(store, run, name) for name in {name for name, _, _ in spooled}}
+    metrics += [Metric(name, value, started + step, step) for name, value, step in spooled if step not in has[name]]
     params = [Param(metric_name(name), value[:6000]) for name, value in sorted(facts.params.items())]
     for first in range(0, len(metrics), _BATCH):
         store.log_batch(run_id, metrics=metrics[first : first + _BATCH])
@@ -119,7 +135,7 @@ def _read_spool(spool: Path) -> list[tuple[str, float, int]]:
     for number, line in enumerate(spool.read_text().splitlines(), start=1):
         try:
             record = json.loads(line)
-            found.append((metric_name(f"train/{record['name']}"), float(record["value"]), int(record["step"])))
+            found.append((training_metric_name(str(record["name"])), float(record["value"]), int(record["step"])))
         except (ValueError, KeyError, TypeError) as error:
             raise ContractError("a line of the metrics spool cannot be read", value=f"{spool}:{number}") from error
     return found

@@ -18,6 +18,7 @@ from ecclip.train._errors import (
 )
 from ecclip.train._loader import Loader
 from ecclip.train._loss import LossGradients, contrastive_gradients
+from ecclip.train._measures import Tracker
 from ecclip.train._optimizer import Optimizer, rate_factor
 from ecclip.train._order import plan_epoch, plan_training
 from ecclip.train._pairs import Pair, Pairs, open_pairs
@@ -46,6 +47,7 @@ __all__ = [
     "PairsError",
     "Preempted",
     "Progress",
+    "Tracker",
     "TrainError",
     "Trainer",
     "TrainerConfig",

@@ -133,6 +133,7 @@ class TrainerConfig:
         keep_checkpoints: good checkpoints that are kept.
         max_skipped: steps in a row that may be skipped because they are not finite.
         workers: threads that decode ahead; the batches do not depend on their number.
+        validate_every: steps between measurements of the held-out listings; 0: after every epoch.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
@@ -150,6 +151,7 @@ class TrainerConfig:
     keep_checkpoints: int = 2
     max_skipped: int = 5
     workers: int = 1
+    validate_every: int = 0
     order: OrderConfig = field(default_factory=OrderConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -158,5 +160,5 @@ class TrainerConfig:
         for name in ("epochs", "stream_size", "checkpoint_every", "keep_checkpoints"):
             _require(getattr(self, name) >= 1, f"trainer: {name} is too small", getattr(self, name), "at least 1")
         _require(0 <= self.start_share < 1, "trainer: start_share is no share", self.start_share, "[0, 1)")
-        for name in ("seed", "max_skipped", "workers"):
+        for name in ("seed", "max_skipped", "workers", "validate_every"):
             _require(getattr(self, name) >= 0, f"trainer: {name} is negative", getattr(self, name), "at least 0")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ecclip.model import Towers, TowersConfig
 from ecclip.train._config import FREEZE_SMALL, OptimizerConfig
 from ecclip.train._errors import TrainError
+from ecclip.train._measures import gradient_norms, learning_rates
 
 _STATE = ("step", "exp_avg", "exp_avg_sq")
 
@@ -49,6 +50,14 @@ class Optimizer:
         for group in self._adam.param_groups:
             group["lr"] = group["rate"] * factor
         self._adam.step()
+
+    def rates(self) -> dict[str, float]:
+        """Return the learning rates of the last step by part of the towers."""
+        return learning_rates(self.parameters, self._adam.param_groups)
+
+    def norms(self) -> dict[str, float]:
+        """Return the gradient norms by part of the towers; not the clipped ones if it is asked before clipping."""
+        return gradient_norms(self.parameters)
 
     def clear(self) -> None:
         """Forget all gradients."""

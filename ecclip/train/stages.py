@@ -28,6 +28,7 @@ from ecclip.core import (
     sha256_bytes,
     sha256_file,
     stage,
+    verify_folder,
     write_atomic,
 )
 from ecclip.embeddings import Embeddings, write_embeddings
@@ -41,6 +42,7 @@ from ecclip.model import (
     save_towers,
     towers_preset,
 )
+from ecclip.spool import Spool
 from ecclip.train._config import TrainerConfig
 from ecclip.train._encode import encode_images, encode_texts
 from ecclip.train._errors import CheckpointError, DivergedError, PairsError, TrainError
@@ -49,6 +51,7 @@ from ecclip.train._pairs import Pairs, open_pairs
 from ecclip.train._process import deterministic
 from ecclip.train._retrieval import retrieval_metrics
 from ecclip.train._trainer import Progress, Trainer
+from ecclip.train.tracking import FOLDER, keep_look, tracking
 
 
 class TrainConfig(StageConfig):
@@ -76,26 +79,31 @@ def train(cfg: TrainConfig, snapshot: Path, start: Path, output: Path) -> Counts
     """Train the towers on the shards of a snapshot, from the champion or from pretrained weights.
 
     Checkpoints live beside the output under a key of everything that decides the result, so that a killed run goes on
-    when it is called again with equal inputs; they are removed when the result is complete.
+    when it is called again with equal inputs; they are removed when the result is complete. Metrics go to a spool
+    beside them and from there to MLflow, see :mod:`ecclip.train.tracking`.
 
     Raises:
-        ContractError: the snapshot cannot be trained on.
+        ContractError: the snapshot cannot be trained on; a shard that is missing or damaged is named.
         ServiceError: a checkpoint cannot be written, or training diverged.
         SystemExit: code 143 after SIGTERM, with a checkpoint written.
     """
     checkpoints = output.parent / "train.checkpoints"
-    folder = checkpoints / _run_key(cfg, snapshot, start)
+    verify_folder(snapshot, "shards")
+    key = _run_key(cfg, snapshot, start)
+    folder = checkpoints / key
     _forget_other_runs(checkpoints, folder)
-    with _own_errors():
+    with _own_errors(), _tracked(cfg, snapshot, output.parent / FOLDER / key) as spool:
         towers, kind = _starting_towers(cfg, start)
         towers = towers.to(settings().device)
         trainer_cfg = cfg.trainer if kind == "pretrained" else _fine_tuning(cfg)
         pairs = open_pairs(snapshot / "shards", folder)
-        trainer = _trainer(cfg, trainer_cfg, towers, pairs, snapshot, folder)
+        trainer = _trainer(cfg, trainer_cfg, towers, pairs, snapshot, folder, spool)
+        if spool is not None:
+            keep_look(trainer, output.parent / FOLDER / key)
         progress = trainer.run()
         pairs.close()
         save_towers(towers, output / "towers")
-    history = _history(trainer, progress, kind)
+    history = _history(trainer, progress, kind) | {"run_key": key}
     lines = (json.dumps({"step": step, "name": name, "value": value}) for step, name, value in progress.metrics)
     write_atomic(output / "metrics.jsonl", "".join(f"{line}\n" for line in lines))
     write_atomic(output / "history.json", canonical_json(history))
@@ -142,7 +150,13 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Coun
 
 
 def _trainer(
-    cfg: TrainConfig, trainer_cfg: TrainerConfig, towers: Towers, pairs: Pairs, snapshot: Path, folder: Path
+    cfg: TrainConfig,
+    trainer_cfg: TrainerConfig,
+    towers: Towers,
+    pairs: Pairs,
+    snapshot: Path,
+    folder: Path,
+    spool: Spool | None,
 ) -> Trainer:
     preprocessor = towers.preprocessor()
     photos, titles, groups = held_out(snapshot, cfg.validation_listings)
@@ -165,8 +179,24 @@ def _trainer(
         threads=settings().torch_threads,
         validate=validate,
         timing=folder.parent.with_name("train.timing.jsonl"),
+        tracker=spool,
         log=get_logger().info,
     )
+
+
+@contextmanager
+def _tracked(cfg: TrainConfig, snapshot: Path, folder: Path) -> Iterator[Spool | None]:
+    if not settings().tracking:
+        yield None
+        return
+    description = {
+        "key": folder.name,
+        "name": f"{snapshot.name} training {folder.name[:8]}",
+        "tags": {"snapshot_digest": digest_of(snapshot), "airflow_run": settings().run_id},
+        "config": cfg.model_dump(mode="json"),
+    }
+    with tracking(folder, description) as spool:
+        yield spool
 
 
 def _fine_tuning(cfg: TrainConfig) -> TrainerConfig:

@@ -57,12 +57,16 @@ def _child(job: dict[str, Any], answer: Path) -> None:
     os.environ["ECCLIP_WORKSPACE"] = job["workspace"]
     settings.cache_clear()
     if "kill_after" in job:
-        from ecclip.registry import _register
+        from ecclip.registry import _delivery, _register
 
-        setattr(_register, job["kill_after"], _deadly(getattr(_register, job["kill_after"])))
+        place = _delivery.Delivery if job["call"] == "deliver" else _register
+        function = _deadly(getattr(place, job["kill_after"]), job.get("kill_call", 1))
+        setattr(place, job["kill_after"], function)
     try:
         if job["call"] == "register":
             result = asdict(registry.register(Path(job["args"][0]), job["args"][1], Path(job["args"][2])))
+        elif job["call"] == "deliver":
+            result = {"runs": registry.deliver_all(Path(job["args"][0]))}
         else:
             result = asdict(registry.set_champion(job["args"][0], "test", against=job["args"][1]))
     except EcclipError as error:
@@ -73,10 +77,15 @@ def _child(job: dict[str, Any], answer: Path) -> None:
     os._exit(0)
 
 
-def _deadly(function: Callable[..., Any]) -> Callable[..., Any]:
+def _deadly(function: Callable[..., Any], call: int) -> Callable[..., Any]:
+    calls = []
+
     def run(*args: Any, **kwargs: Any) -> Any:
-        function(*args, **kwargs)
-        os.kill(os.getpid(), signal.SIGKILL)
+        result = function(*args, **kwargs)
+        calls.append(0)
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
 
     return run
 

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,11 +30,17 @@ DISK_FULL_EXIT_CODE = 28
 
 def run_child(target: Callable[..., None], *arguments: Any) -> int:
     """Run a function in a process of its own and return its exit code, minus the signal that ended it."""
-    process = _CONTEXT.Process(target=target, args=arguments)
-    process.start()
+    process = start_child(target, *arguments)
     process.join(timeout=120)
     assert process.exitcode is not None, "the child hangs"
     return int(process.exitcode)
+
+
+def start_child(target: Callable[..., None], *arguments: Any) -> multiprocessing.process.BaseProcess:
+    """Start a function in a process of its own."""
+    process = _CONTEXT.Process(target=target, args=arguments)
+    process.start()
+    return process
 
 
 def training_process(snapshot: Path, folder: Path, fault: str, workers: int) -> None:
@@ -53,10 +60,24 @@ def training_process(snapshot: Path, folder: Path, fault: str, workers: int) -> 
     (folder / "result.json").write_text(json.dumps(_result(trainer, progress.metrics)))
 
 
-def stage_process(snapshot: Path, start: Path, output: Path, config: dict[str, Any], kill_at: int | None) -> None:
-    """Run the stage train and kill the process in the given step."""
-    os.environ["ECCLIP_TORCH_THREADS"] = "1"
+def stage_process(
+    snapshot: Path,
+    start: Path,
+    output: Path,
+    config: dict[str, Any],
+    kill_at: int | None,
+    environment: dict[str, str] | None = None,
+    step_s: float = 0.0,
+) -> None:
+    """Run the stage train, untracked unless the environment says so, and kill the process in the given step.
+
+    ``step_s`` is slept in every step: beside it the noise of a busy machine is small.
+    """
+    os.environ.update({"ECCLIP_TORCH_THREADS": "1", "ECCLIP_TRACKING": "false", **(environment or {})})
     from ecclip.train.stages import TrainConfig, train
+
+    if step_s:
+        _slow_down(step_s)
 
     if kill_at is not None:
         _kill_in_step(Trainer, kill_at)
@@ -102,6 +123,16 @@ def _plant(trainer: Trainer, fault: str) -> None:
         _limit_after_first_checkpoint(trainer)
     elif kind == "terminate":
         _terminate_in_step(trainer, int(number))
+
+
+def _slow_down(seconds: float) -> None:
+    step = Trainer._step
+
+    def slower(*arguments: Any) -> None:
+        time.sleep(seconds)
+        step(*arguments)
+
+    Trainer._step = slower  # type: ignore[method-assign]
 
 
 def _kill_in_step(trainer: Any, number: int) -> None:

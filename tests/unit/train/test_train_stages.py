@@ -32,6 +32,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ECCLIP_WORKSPACE", str(folder))
         patch.setenv("ECCLIP_TORCH_THREADS", "1")
+        patch.setenv("ECCLIP_TRACKING", "false")
         settings.cache_clear()
         write_snapshot(folder / "snapshot", 240)
         _start(folder / "pretrained", {"kind": "pretrained"})

