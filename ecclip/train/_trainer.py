@@ -13,17 +13,21 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ecclip.model import MAX_LOGIT_SCALE, Preprocessor, Towers
 from ecclip.train._accumulate import Batch, accumulate_gradients
-from ecclip.train._checkpoint import CheckpointStore
+from ecclip.train._budget import Budget, within_memory
+from ecclip.train._checkpoint import Checkpoint, CheckpointStore
 from ecclip.train._config import TrainerConfig
-from ecclip.train._errors import DivergedError, PairsError, Preempted
+from ecclip.train._errors import DivergedError, PairsError, Preempted, ProcessesError
 from ecclip.train._loader import Loader
+from ecclip.train._loss_scale import INITIAL_LOSS_SCALE, next_loss_scale
 from ecclip.train._optimizer import Optimizer
 from ecclip.train._order import plan_epoch
 from ecclip.train._pairs import Pairs
 from ecclip.train._process import catch_termination, deterministic
+from ecclip.train._world import ALONE, World
 
 _STREAM_OF_DROPOUT = 3
 _LOG_EVERY = 10
@@ -35,13 +39,27 @@ class Progress:
     """Where a training stands; part of every checkpoint.
 
     ``metrics`` are (step, name, value) rows; ``skipped`` counts steps that were not finite, ``skipped_in_a_row``
-    those since the last good one.
+    those since the last good one. ``stream_size`` and ``stream_tokens`` are the budget that the memory has allowed so
+    far, ``loss_scale`` and ``steps_since_overflow`` the state of the loss scale in float16.
     """
 
     step: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
     metrics: list[tuple[int, str, float]] = field(default_factory=list)
+    stream_size: int = 1
+    stream_tokens: int | None = None
+    loss_scale: float = 1.0
+    steps_since_overflow: int = 0
+
+    @property
+    def budget(self) -> Budget:
+        """The streams that fit into the memory."""
+        return Budget(self.stream_size, self.stream_tokens)
+
+    @budget.setter
+    def budget(self, budget: Budget) -> None:
+        self.stream_size, self.stream_tokens = budget.images, budget.tokens
 
     def add(self, step: int, **values: float) -> None:
         """Take note of values after ``step`` steps; ``__`` in a name becomes a slash."""
@@ -51,6 +69,10 @@ class Progress:
 def log_to_logging(event: str, **values: object) -> None:
     """Log through the standard library; the stage hands in the structured logger instead."""
     logging.getLogger("ecclip.train").info("%s %s", event, values)
+
+
+def _log_nothing(event: str, **values: object) -> None:
+    """Say nothing: the first process does."""
 
 
 class Trainer:
@@ -66,6 +88,8 @@ class Trainer:
         validate: metrics of the towers, taken before the first step and after the last one.
         timing: file that gets throughput, one JSON a line; no result depends on it.
         log: called with an event and named values.
+        world: the processes that train together; each is given equal arguments and computes its rows of a batch. The
+            first one validates, logs and writes; all see the folder.
     """
 
     def __init__(
@@ -80,14 +104,19 @@ class Trainer:
         validate: Validate | None = None,
         timing: Path | None = None,
         log: Callable[..., None] = log_to_logging,
+        world: World = ALONE,
     ) -> None:
-        self.towers, self.pairs, self.cfg = towers, pairs, cfg
-        self.threads, self._validate, self._timing, self._log = threads, validate, timing, log
+        self.towers, self.pairs, self.cfg, self.world = towers, pairs, cfg, world
+        is_first = world.is_first
+        self.threads, self._log = threads, log if is_first else _log_nothing
+        self._validate, self._timing = (validate, timing) if is_first else (None, None)
+        if cfg.loss == "sigmoid":
+            towers.add_logit_bias()
         self.device = towers.logit_scale.device
         self.loader = Loader(pairs, preprocessor, cfg.augment, cfg.seed, cfg.workers)
         self.plan = self._plan()
         self.optimizer = Optimizer(towers, cfg.optimizer, len(self.plan))
-        self.store = CheckpointStore(folder, cfg.keep_checkpoints, log)
+        self.store = CheckpointStore(folder, cfg.keep_checkpoints, self._log, is_owner=is_first)
 
     def run(self) -> Progress:
         """Train to the end, from the newest good checkpoint if there is one, and return what was measured.
@@ -96,16 +125,21 @@ class Trainer:
             Preempted: SIGTERM came; a checkpoint is written.
             CheckpointError: a checkpoint cannot be written.
             DivergedError: too many steps in a row were not finite.
+            OutOfMemoryError: not even one pair at a time fits into the memory.
         """
         with deterministic(self.threads, self.device), catch_termination() as termination:
             progress = self._resume() or self._begin()
+            self.world.copy_from_first(self.towers.state_dict().values())
             for batch in self._batches(progress.step):
+                budget = progress.budget
                 self._step(progress, batch)
-                if termination.requested:
+                if self.world.any(termination.requested):
                     self._save(progress)
                     self._log("training stops after SIGTERM", step=progress.step)
                     raise Preempted(progress.step)
-                if progress.step % self.cfg.checkpoint_every == 0 and progress.step < len(self.plan):
+                # Another try of this step may find more memory and cut other streams: it must not be taken again.
+                is_due = progress.step % self.cfg.checkpoint_every == 0 or progress.budget != budget
+                if is_due and progress.step < len(self.plan):
                     self._save(progress)
             self.towers.train(False)
             progress.add(progress.step, **self._measure())
@@ -124,10 +158,17 @@ class Trainer:
             raise PairsError(
                 what, value=f"{len(self.pairs)} pairs of {groups} groups", limit=f"{order.batch_size} a batch"
             )
+        smallest = min(len(rows) for _, rows in plan)
+        if smallest < self.world.size:
+            raise ProcessesError(
+                "a batch has fewer pairs than there are processes", value=smallest, limit=self.world.size
+            )
         return plan
 
     def _begin(self) -> Progress:
-        progress = Progress()
+        progress = Progress(stream_size=self.cfg.stream_size, stream_tokens=self.cfg.stream_tokens)
+        if self.cfg.precision == "float16":
+            progress.loss_scale = INITIAL_LOSS_SCALE
         progress.add(0, **self._measure())
         return progress
 
@@ -135,7 +176,7 @@ class Trainer:
         return self._validate(self.towers) if self._validate else {}
 
     def _resume(self) -> Progress | None:
-        checkpoint = self.store.newest()
+        checkpoint = self._newest()
         if checkpoint is None:
             return None
         own = self.towers.state_dict()
@@ -147,7 +188,18 @@ class Trainer:
         state = checkpoint.state
         return Progress(**{**state, "metrics": [(int(s), str(n), float(v)) for s, n, v in state["metrics"]]})
 
+    def _newest(self) -> Checkpoint | None:
+        """Return the checkpoint that the first process chose."""
+        newest = self.store.newest() if self.world.is_first else None
+        step = self.world.from_first(-1 if newest is None else newest.step)
+        return newest if self.world.is_first or step < 0 else self.store.at(step)
+
     def _save(self, progress: Progress) -> None:
+        if self.world.is_first:
+            self._write(progress)
+        self.world.any(False)  # no process goes on, or ends, before the checkpoint is there
+
+    def _write(self, progress: Progress) -> None:
         towers = {f"towers.{name}": tensor for name, tensor in self.towers.state_dict().items()}
         moments = {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
         self.store.save(progress.step, {**towers, **moments}, vars(progress))
@@ -155,39 +207,63 @@ class Trainer:
     def _batches(self, first: int) -> Iterator[Batch]:
         """Yield the batches from a step on and write down how fast they go."""
         self.towers.train(True)
-        batches = self.loader.batches(self.plan[first:])
-        while True:
+        plan = self.plan[first:]
+        batches = self.loader.batches((epoch, rows[self.world.rows(len(rows))]) for epoch, rows in plan)
+        for _, rows in plan:
             asked = time.perf_counter()
-            batch = next(batches, None)
-            if batch is None:
-                return
+            batch = next(batches)
             got = time.perf_counter()
             yield batch.to(self.device)
-            self._time(len(batch), wait=got - asked, seconds=time.perf_counter() - asked)
+            self._time(len(rows), wait=got - asked, seconds=time.perf_counter() - asked)
 
     def _step(self, progress: Progress, batch: Batch) -> None:
         step = progress.step
-        loss = accumulate_gradients(
-            self.towers,
-            batch,
-            stream_size=self.cfg.stream_size,
-            labels=self.cfg.labels,
-            seed=(self.cfg.seed, step, _STREAM_OF_DROPOUT),
-            precision=self.cfg.precision,
-        )
-        values = {"train/loss": float(loss), "train/gradient_norm": float(self.optimizer.clip())}
         progress.step = step + 1
-        if all(math.isfinite(value) for value in values.values()):
+        loss = float(self._gradients(progress, batch))
+        values = {"train/loss": loss, "train/gradient_norm": float(self.optimizer.clip())}
+        is_finite = not self.world.any(not all(math.isfinite(value) for value in values.values()))
+        if is_finite:
             self.optimizer.step(step)
             with torch.no_grad():
                 self.towers.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
             progress.skipped_in_a_row = 0
             progress.add(step + 1, **values, **{"train/logit_scale": float(self.towers.logit_scale.detach().exp())})
+        elif progress.loss_scale > 1.0 and math.isfinite(loss):
+            progress.add(step + 1, train__overflow=1.0, train__loss_scale=progress.loss_scale)
         else:
             self._skip(progress, values)
+        if self.cfg.precision == "float16":
+            state = next_loss_scale(progress.loss_scale, progress.steps_since_overflow, is_finite)
+            progress.loss_scale, progress.steps_since_overflow = state
         self.optimizer.clear()
         if progress.step % _LOG_EVERY == 0 or progress.step == len(self.plan):
             self._log("training", step=progress.step, of=len(self.plan), loss=round(values["train/loss"], 4))
+
+    def _gradients(self, progress: Progress, batch: Batch) -> Tensor:
+        """Leave the gradients in the parameters and return the loss; the budget shrinks until the memory suffices."""
+
+        def work(budget: Budget) -> Tensor:
+            return accumulate_gradients(
+                self.towers,
+                batch,
+                stream_size=budget.images,
+                stream_tokens=budget.tokens,
+                loss=self.cfg.loss,
+                labels=self.cfg.labels,
+                seed=(self.cfg.seed, progress.step - 1, _STREAM_OF_DROPOUT),
+                precision=self.cfg.precision,
+                loss_scale=progress.loss_scale,
+                world=self.world,
+            )
+
+        def take_note(budget: Budget) -> None:
+            progress.budget = budget
+            limits = {"stream_size": budget.images, "stream_tokens": budget.tokens}
+            self._log("out of memory, the step is tried again in smaller streams", step=progress.step, **limits)
+            progress.add(progress.step, train__out_of_memory=1.0, train__stream_size=float(budget.images))
+
+        most_rows = -(-len(self.plan[progress.step - 1][1]) // self.world.size)
+        return within_memory(work, progress.budget, most_rows, take_note)
 
     def _skip(self, progress: Progress, values: dict[str, float]) -> None:
         progress.skipped += 1
