@@ -6,22 +6,26 @@ Imports with torch, timm, transformers, numpy, pyarrow and Pillow alone; the sta
 from ecclip.model import WAIT_POLICY  # first: it must be set before torch is imported
 from ecclip.train._accumulate import Batch, accumulate_gradients
 from ecclip.train._checkpoint import Checkpoint, CheckpointStore
-from ecclip.train._config import AugmentConfig, Labels, OptimizerConfig, OrderConfig, TrainerConfig
+from ecclip.train._config import AugmentConfig, Labels, Loss, OptimizerConfig, OrderConfig, Precision, TrainerConfig
 from ecclip.train._encode import encode_images, encode_texts
 from ecclip.train._errors import (
     PREEMPTED_EXIT_CODE,
     CheckpointError,
     DivergedError,
+    OutOfMemoryError,
     PairsError,
     Preempted,
+    ProcessesError,
     TrainError,
 )
 from ecclip.train._loader import Loader
-from ecclip.train._loss import LossGradients, contrastive_gradients
+from ecclip.train._loss import contrastive_gradients
 from ecclip.train._optimizer import Optimizer, rate_factor
 from ecclip.train._order import plan_epoch
 from ecclip.train._pairs import Pair, Pairs, open_pairs
 from ecclip.train._retrieval import RECALL_AT, recall_at_k, retrieval_metrics
+from ecclip.train._sigmoid_loss import sigmoid_gradients
+from ecclip.train._similarity import LossGradients
 from ecclip.train._trainer import Progress, Trainer
 from ecclip.train.embeddings import Embeddings, load_embeddings, write_embeddings
 
@@ -38,14 +42,18 @@ __all__ = [
     "Embeddings",
     "Labels",
     "Loader",
+    "Loss",
     "LossGradients",
     "Optimizer",
     "OptimizerConfig",
     "OrderConfig",
+    "OutOfMemoryError",
     "Pair",
     "Pairs",
     "PairsError",
+    "Precision",
     "Preempted",
+    "ProcessesError",
     "Progress",
     "TrainError",
     "Trainer",
@@ -60,5 +68,6 @@ __all__ = [
     "rate_factor",
     "recall_at_k",
     "retrieval_metrics",
+    "sigmoid_gradients",
     "write_embeddings",
 ]

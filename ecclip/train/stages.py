@@ -34,11 +34,13 @@ from ecclip.model import ModelError, Towers, TowersConfig, build_towers, load_pr
 from ecclip.train._config import TrainerConfig
 from ecclip.train._encode import encode_images, encode_texts
 from ecclip.train._errors import CheckpointError, DivergedError, PairsError, TrainError
+from ecclip.train._launch import train_in_processes
 from ecclip.train._listings import held_out, iterate_listings
-from ecclip.train._pairs import Pairs, open_pairs
+from ecclip.train._pairs import PAIRS, Pairs, open_pairs
 from ecclip.train._process import deterministic
 from ecclip.train._retrieval import retrieval_metrics
 from ecclip.train._trainer import Progress, Trainer
+from ecclip.train._world import ALONE, World
 from ecclip.train.embeddings import Embeddings, write_embeddings
 
 
@@ -76,20 +78,42 @@ def train(cfg: TrainConfig, snapshot: Path, start: Path, output: Path) -> Counts
     checkpoints = output.parent / "train.checkpoints"
     folder = checkpoints / _run_key(cfg, snapshot, start)
     _forget_other_runs(checkpoints, folder)
+    if settings().train_processes > 1:
+        paths = {"snapshot": snapshot, "start": start, "output": output, "folder": folder}
+        job = {"config": cfg.model_dump(mode="json"), **{name: str(path.resolve()) for name, path in paths.items()}}
+        counts = train_in_processes(job, folder / "job")
+    else:
+        counts = train_with(ALONE, torch.device(settings().device), cfg, snapshot, start, output, folder)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return counts
+
+
+def train_with(
+    world: World, device: torch.device, cfg: TrainConfig, snapshot: Path, start: Path, output: Path, folder: Path
+) -> Counts:
+    """Do the work of the stage train as one of the processes of ``world``; the first one writes the output.
+
+    Args:
+        world: the processes that train.
+        device: that this one computes on.
+        cfg: of the stage.
+        snapshot: of the stage.
+        start: of the stage.
+        output: of the stage.
+        folder: for checkpoints, the same for all processes.
+    """
     with _own_errors():
         towers, kind = _starting_towers(cfg, start)
-        towers = towers.to(settings().device)
+        towers = towers.to(device)
         trainer_cfg = cfg.trainer if kind == "pretrained" else _fine_tuning(cfg)
-        pairs = open_pairs(snapshot / "shards", folder)
-        trainer = _trainer(cfg, trainer_cfg, towers, pairs, snapshot, folder)
+        pairs = _open_pairs(world, snapshot / "shards", folder)
+        trainer = _trainer(world, cfg, trainer_cfg, towers, pairs, snapshot, folder)
         progress = trainer.run()
         pairs.close()
-        save_towers(towers, output / "towers")
-    history = _history(trainer, progress, kind)
-    lines = (json.dumps({"step": step, "name": name, "value": value}) for step, name, value in progress.metrics)
-    write_atomic(output / "metrics.jsonl", "".join(f"{line}\n" for line in lines))
-    write_atomic(output / "history.json", canonical_json(history))
-    shutil.rmtree(checkpoints, ignore_errors=True)
+        history = _history(trainer, progress, kind)
+        if world.is_first:
+            save_towers(towers, output / "towers")
+            _write_metrics(progress, history, output)
     return Counts(
         read={"pairs": len(pairs.groups)},
         written={"steps": len(trainer.plan)},
@@ -130,11 +154,30 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Coun
     )
 
 
+def _open_pairs(world: World, shards: Path, folder: Path) -> Pairs:
+    """Return the pairs, laid out by the first process for all."""
+    pairs = open_pairs(shards, folder) if world.is_first else None
+    world.any(False)
+    return pairs or Pairs(folder / PAIRS)
+
+
+def _write_metrics(progress: Progress, history: dict[str, Any], output: Path) -> None:
+    lines = (json.dumps({"step": step, "name": name, "value": value}) for step, name, value in progress.metrics)
+    write_atomic(output / "metrics.jsonl", "".join(f"{line}\n" for line in lines))
+    write_atomic(output / "history.json", canonical_json(history))
+
+
 def _trainer(
-    cfg: TrainConfig, trainer_cfg: TrainerConfig, towers: Towers, pairs: Pairs, snapshot: Path, folder: Path
+    world: World,
+    cfg: TrainConfig,
+    trainer_cfg: TrainerConfig,
+    towers: Towers,
+    pairs: Pairs,
+    snapshot: Path,
+    folder: Path,
 ) -> Trainer:
     preprocessor = towers.preprocessor()
-    photos, titles, groups = held_out(snapshot, cfg.validation_listings)
+    photos, titles, groups = held_out(snapshot, cfg.validation_listings) if world.is_first else ([], [], np.empty(0))
 
     def validate(present: Towers) -> dict[str, float]:
         if not photos:
@@ -154,6 +197,7 @@ def _trainer(
         validate=validate,
         timing=folder.parent.with_name("train.timing.jsonl"),
         log=get_logger().info,
+        world=world,
     )
 
 
