@@ -33,7 +33,7 @@ class Entry:
 
 
 class Spool:
-    """The writer; one process at a time. What a killed one left is continued.
+    """The writer; one process at a time measures. What a killed one left is continued.
 
     A last line without its end is cut off. Every name has every step at most once: a training that resumes repeats
     steps with equal values, and the first of them stays. For that the steps of a name must come in rising order.
@@ -41,13 +41,12 @@ class Spool:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
         self._last: dict[str, int] = {}
-        self._size = 0
         for entry in read_spool(path):
             self._last.update(dict.fromkeys(entry.values, entry.step))
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        self._size = _whole_bytes(self._descriptor)
-        os.ftruncate(self._descriptor, self._size)
+        os.ftruncate(self._descriptor, _whole_bytes(self._descriptor))
         self._waiting: list[bytes] = []
         self.error: OSError | None = None
 
@@ -82,14 +81,14 @@ class Spool:
         line = json.dumps({"time": time.time_ns() // 1_000_000, **record}, separators=(",", ":"))
         self._waiting.append(line.encode() + b"\n")
         payload = b"".join(self._waiting)
+        size = os.fstat(self._descriptor).st_size  # a worker may have written since
         try:
             if os.write(self._descriptor, payload) < len(payload):
                 raise OSError("the disk took half a line")
         except OSError as error:
-            os.ftruncate(self._descriptor, self._size)
+            os.ftruncate(self._descriptor, size)
             self.error = error
             return
-        self._size += len(payload)
         self._waiting.clear()
         self.error = None
 

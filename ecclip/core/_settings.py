@@ -30,6 +30,13 @@ class Settings(BaseSettings):
     spark_driver_memory: str = Field("3g", description="memory of the Spark driver")
     torch_threads: int = Field(2, ge=1, description="threads of training and embedding; part of what makes bytes equal")
     device: str = Field("cpu", description="torch device of training and embedding")
+    train_processes: int = Field(
+        1, ge=1, description="training processes of this machine; one a GPU where there are GPUs"
+    )
+    train_timeout_s: int = Field(600, ge=1, description="longest wait of a training process for the others, seconds")
+    train_launch: list[str] = Field(
+        [], description="arguments of torchrun that name the machines; default: --standalone, this one alone"
+    )
     triton_address: str | None = Field(None, description="host:port of the gRPC port; default: the embedded server")
     triton_home: Path | None = Field(None, description="folder of the nvidia-pytriton package (embedded server)")
     serving_python: Path | None = Field(None, description="interpreter of the python backend (numpy<2)")

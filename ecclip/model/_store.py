@@ -47,6 +47,8 @@ def load_towers(folder: Path) -> Towers:
     try:
         state = load((folder / WEIGHTS).read_bytes())
         dtype = state["logit_scale"].dtype
+        if "logit_bias" in state:
+            towers.add_logit_bias()
         towers.to(dtype).load_state_dict(state)
     except (SafetensorError, RuntimeError, KeyError) as error:
         raise ModelError("towers.safetensors does not fit towers.json", value=folder, limit=str(error)[:300]) from error

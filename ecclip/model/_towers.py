@@ -14,11 +14,14 @@ from ecclip.model.preprocessing import Preprocessor
 
 MAX_LOGIT_SCALE = math.log(100.0)  # of CLIP (Radford et al. 2021, section 2.5)
 _INITIAL_LOGIT_SCALE = math.log(1.0 / 0.07)
+_SIGMOID_LOGIT_SCALE, _SIGMOID_LOGIT_BIAS = math.log(10.0), -10.0  # of SigLIP (Zhai et al. 2023, section 3)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class Towers(nn.Module):
     """Image encoder, text encoder and the logarithm of the inverse temperature.
+
+    Towers that learn by the pairwise sigmoid loss also have a bias of their logits, see :meth:`add_logit_bias`.
 
     The statistics of batch normalisation stay frozen: an embedding never depends on its neighbours in the batch,
     which exact accumulation needs and which keeps more of the pretraining.
@@ -33,6 +36,7 @@ class Towers(nn.Module):
         self.image_encoder = image_encoder
         self.text_encoder = text_encoder
         self.logit_scale = nn.Parameter(torch.tensor(_INITIAL_LOGIT_SCALE))
+        self.logit_bias: nn.Parameter | None = None
         self.train(False)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
@@ -48,6 +52,16 @@ class Towers(nn.Module):
     def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return image and text embeddings."""
         return self.encode_image(pixels), self.encode_text(ids, mask)
+
+    def add_logit_bias(self) -> None:
+        """Give the logits a bias, and both scalars the values that the pairwise sigmoid loss starts from.
+
+        Towers that have a bias keep what they learnt.
+        """
+        if self.logit_bias is None:
+            self.logit_bias = nn.Parameter(torch.full_like(self.logit_scale, _SIGMOID_LOGIT_BIAS))
+            with torch.no_grad():
+                self.logit_scale.fill_(_SIGMOID_LOGIT_SCALE)
 
     def preprocessor(self) -> Preprocessor:
         """Return the preprocessing that belongs to these towers."""

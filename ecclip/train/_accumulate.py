@@ -11,16 +11,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ecclip.model import Towers
-from ecclip.train._config import Labels
+from ecclip.train._budget import Budget
+from ecclip.train._config import Labels, Loss, Precision
 from ecclip.train._lanes import Lanes, one_lane
-from ecclip.train._loss import LossGradients, contrastive_gradients
+from ecclip.train._loss import contrastive_gradients
+from ecclip.train._sigmoid_loss import sigmoid_gradients
+from ecclip.train._similarity import LossGradients
+from ecclip.train._world import ALONE, World
+
+_REDUCED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,11 @@ class Batch:
 
     def __len__(self) -> int:
         return int(self.pixels.shape[0])
+
+    def lengths(self) -> list[int]:
+        """Return the number of tokens of every text, padding after it left out."""
+        position = torch.arange(1, self.mask.shape[1] + 1, device=self.mask.device)
+        return (self.mask.ne(0) * position).amax(dim=1).clamp(min=1).tolist()
 
     def part(self, rows: slice) -> Batch:
         """Return some rows of the batch."""
@@ -52,81 +62,124 @@ def accumulate_gradients(
     stream_size: int,
     labels: Labels,
     seed: tuple[int, ...],
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "float32",
+    stream_tokens: int | None = None,
+    loss: Loss = "softmax",
+    loss_scale: float = 1.0,
+    world: World = ALONE,
     lanes: Lanes = one_lane,
 ) -> Tensor:
-    """Add the gradients of a batch to every parameter of the towers and return the loss (detached scalar).
+    """Leave the gradients of a batch in every parameter of the towers and return the loss (detached scalar).
+
+    Gradients that were there before are dropped, so that a call that ran out of memory can be made again.
 
     Args:
-        towers: in training mode if dropout is wanted.
-        batch: on the towers' device.
-        stream_size: pairs whose activations exist at once; the gradients do not depend on it but for dropout masks.
-        labels: see :func:`contrastive_gradients`.
-        seed: randomness of stream k is a pure function of ``(*seed, k)``, so both passes draw the same dropout.
+        towers: in training mode if dropout is wanted; with a logit bias for the sigmoid loss.
+        batch: on the towers' device; of several processes each has its rows, in order.
+        stream_size: most pairs whose activations exist at once; the gradients do not depend on it but for dropout.
+        labels: see :func:`contrastive_gradients` and :func:`sigmoid_gradients`.
+        seed: randomness of a stream is a pure function of ``seed`` and its first row in the whole batch: both passes
+            draw the same dropout, and so do any processes whose streams begin and end at the same rows.
         precision: number format of the encoders.
+        stream_tokens: most tokens of a stream, padding included.
+        loss: which of the two losses.
+        loss_scale: factor on the gradients while they are in the encoders' format; a power of two.
+        world: the processes that hold the rows of the batch; the gradients are summed over them once.
         lanes: how the work of the two towers is called.
     """
-    streams = [slice(start, start + stream_size) for start in range(0, len(batch), stream_size)]
-    encode = _Encoder(towers, batch, seed, precision, lanes)
-    if len(streams) == 1:
-        image, text = encode(streams[0], 0)
-        result = _loss(towers, image, text, batch, labels)
-        _send_back(image, text, result, slice(None), lanes)
-    else:
+    towers.zero_grad(set_to_none=True)
+    lengths = batch.lengths()
+    streams = Budget(stream_size, stream_tokens).streams(lengths)
+    first = sum(world.counts(len(batch))[: world.rank])
+    encode = _Encoder(towers, batch, lengths, (seed, first), precision, lanes)
+    graphs: list[tuple[Tensor, Tensor]] = []
+
+    def embed() -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            embedded = [encode(rows, number) for number, rows in enumerate(streams[:-1])]
-        last = encode(streams[-1], len(streams) - 1)  # the one graph that fits: this stream is embedded only once
-        image, text = (torch.cat(parts).detach() for parts in zip(*embedded, last, strict=True))
-        result = _loss(towers, image, text, batch, labels)
-        _send_back(*last, result, streams[-1], lanes)
-        del last
-        for number, rows in enumerate(streams[:-1]):
-            _send_back(*encode(rows, number), result, rows, lanes)
-    scale = towers.logit_scale
-    if scale.requires_grad:
-        gradient = result.logit_scale.to(scale.dtype)
-        scale.grad = gradient if scale.grad is None else scale.grad + gradient
+            embedded = [encode(rows) for rows in streams[:-1]]
+        graphs.append(encode(streams[-1]))  # the one graph that fits: this stream is embedded only once
+        image, text = (torch.cat(parts).detach() for parts in zip(*embedded, graphs[0], strict=True))
+        return image, text
+
+    image, text = world.together(embed)
+    result = _loss(towers, image, text, batch.groups, labels, loss, world)
+
+    def send_back() -> None:
+        for rows in reversed(streams):
+            embeddings = graphs.pop() if graphs else encode(rows)
+            _send_back(embeddings, (result.image[rows], result.text[rows]), loss_scale, lanes)
+
+    world.together(send_back)
+    _unscale(towers, loss_scale)
+    for scalar, gradient in ((towers.logit_scale, result.logit_scale), (towers.logit_bias, result.logit_bias)):
+        if scalar is not None and gradient is not None and scalar.requires_grad:
+            scalar.grad = gradient.to(scalar.dtype)
+    world.sum_gradients(towers.parameters())
     return result.loss
 
 
 class _Encoder:
     """Embeds one stream; equal calls give equal embeddings."""
 
-    def __init__(self, towers: Towers, batch: Batch, seed: tuple[int, ...], precision: str, lanes: Lanes) -> None:
-        self.towers, self.batch, self.seed, self.lanes = towers, batch, seed, lanes
-        self.reduced = precision == "bfloat16"
+    def __init__(
+        self,
+        towers: Towers,
+        batch: Batch,
+        lengths: list[int],
+        seed: tuple[tuple[int, ...], int],
+        precision: Precision,
+        lanes: Lanes,
+    ) -> None:
+        self.towers, self.batch, self.lengths, self.lanes = towers, batch, lengths, lanes
+        self.seed, self.first = seed
+        self.reduced = _REDUCED.get(precision)
 
-    def __call__(self, rows: slice, number: int) -> tuple[Tensor, Tensor]:
-        part = self.batch.part(rows)
+    def __call__(self, rows: slice) -> tuple[Tensor, Tensor]:
+        part, width = self.batch.part(rows), max(self.lengths[rows])
         device = part.pixels.device
+        # cut to the stream's own longest text: what a stream computes depends on its rows alone
+        ids, mask = part.ids[:, :width], part.mask[:, :width]
+        graph = torch.is_grad_enabled()
 
-        def in_mode(encode: Callable[..., Tensor], graph: bool, *inputs: Tensor) -> Tensor:
+        def in_mode(encode: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
             # both modes belong to the thread
-            with torch.set_grad_enabled(graph), torch.autocast(device.type, torch.bfloat16, enabled=self.reduced):
+            reduced = torch.autocast(device.type, self.reduced or torch.bfloat16, enabled=self.reduced is not None)
+            with torch.set_grad_enabled(graph), reduced:
                 return encode(*inputs)
 
-        graph = torch.is_grad_enabled()
-        with _seeded((*self.seed, number), device):
+        with _seeded((*self.seed, self.first + rows.start), device):
             return self.lanes(
-                partial(in_mode, self.towers.encode_image, graph, part.pixels),
-                partial(in_mode, self.towers.encode_text, graph, part.ids, part.mask),
+                partial(in_mode, self.towers.encode_image, part.pixels),
+                partial(in_mode, self.towers.encode_text, ids, mask),
             )
 
 
-def _loss(towers: Towers, image: Tensor, text: Tensor, batch: Batch, labels: Labels) -> LossGradients:
-    return contrastive_gradients(image, text, towers.logit_scale, batch.groups, labels)
+def _loss(
+    towers: Towers, image: Tensor, text: Tensor, groups: Tensor, labels: Labels, loss: Loss, world: World
+) -> LossGradients:
+    if loss == "softmax":
+        return contrastive_gradients(image, text, towers.logit_scale, groups, labels, world=world)
+    if towers.logit_bias is None:
+        raise ValueError("the sigmoid loss needs towers with a logit bias: call add_logit_bias() first")
+    return sigmoid_gradients(image, text, towers.logit_scale, towers.logit_bias, groups, labels, world=world)
 
 
-def _send_back(image: Tensor, text: Tensor, result: LossGradients, rows: slice, lanes: Lanes) -> None:
-    lanes(
-        partial(_backward, image, result.image[rows]),
-        partial(_backward, text, result.text[rows]),
-    )
+def _send_back(
+    embeddings: tuple[Tensor, Tensor], gradients: tuple[Tensor, Tensor], loss_scale: float, lanes: Lanes
+) -> None:
+    def backward(output: Tensor, gradient: Tensor) -> None:
+        if output.requires_grad:
+            output.backward((gradient * loss_scale if loss_scale != 1.0 else gradient).to(output.dtype))
+
+    image, text = (partial(backward, *pair) for pair in zip(embeddings, gradients, strict=True))
+    lanes(image, text)
 
 
-def _backward(output: Tensor, gradient: Tensor) -> None:
-    if output.requires_grad:
-        output.backward(gradient.to(output.dtype))
+def _unscale(towers: Towers, loss_scale: float) -> None:
+    if loss_scale != 1.0:
+        for parameter in towers.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(1.0 / loss_scale)
 
 
 @contextmanager

@@ -30,10 +30,15 @@ class Checkpoint:
 
 
 class CheckpointStore:
-    """A folder of checkpoints; the last few good ones are kept."""
+    """A folder of checkpoints; the last few good ones are kept.
 
-    def __init__(self, folder: Path, keep: int, log: Callable[..., None]) -> None:
+    Of several processes one owns the folder; the others only read.
+    """
+
+    def __init__(self, folder: Path, keep: int, log: Callable[..., None], *, is_owner: bool = True) -> None:
         self.folder, self.keep, self._log = folder, keep, log
+        if not is_owner:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(".step-*"):
             log("removing what a killed run left", path=str(leftover))
@@ -84,16 +89,25 @@ class CheckpointStore:
             folder = self.folder / _name(step)
             try:
                 checkpoint = _read(folder)
-                self._drop_old()  # a run that died between writing and dropping left one too many
+                self._drop_oldest()  # a run that died between writing and dropping left one too many
                 return checkpoint
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 self._log("a checkpoint is damaged, falling back to the one before", path=str(folder), error=str(error))
                 shutil.rmtree(folder, ignore_errors=True)
         return None
 
-    def _drop_old(self) -> None:
-        for old in self.steps()[: -self.keep]:
-            shutil.rmtree(self.folder / _name(old), ignore_errors=True)
+    def at(self, step: int) -> Checkpoint:
+        """Return the checkpoint of a step, for a process that does not own the folder.
+
+        Raises:
+            CheckpointError: it is not there, or is not what its manifest says.
+        """
+        folder = self.folder / _name(step)
+        try:
+            return _read(folder)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            next_step = "all processes need the same folder, on a file system that they share"
+            raise CheckpointError("a checkpoint cannot be read", value=folder, next_step=next_step) from error
 
 
 def _name(step: int) -> str:

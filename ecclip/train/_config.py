@@ -8,6 +8,8 @@ from typing import ClassVar, Literal
 from ecclip.train._errors import TrainError
 
 Labels = Literal["soft", "mask", "hard"]
+Loss = Literal["softmax", "sigmoid"]
+Precision = Literal["float32", "bfloat16", "float16"]
 _STRICT = {"extra": "forbid"}
 # Of the preset small: edges, colours and words are the same in every catalog, and these layers cost the most.
 FREEZE_SMALL = (
@@ -120,8 +122,12 @@ class TrainerConfig:
     Attributes:
         epochs: passes over the pairs.
         seed: every random choice is a pure function of it, the epoch, the step and the row.
-        labels: what counts as a match inside a group, see :func:`contrastive_gradients`.
-        stream_size: pairs that are on the device at once; a larger batch is accumulated exactly.
+        loss: cross entropy over the batch or a sigmoid for every pair, see :func:`contrastive_gradients` and
+            :func:`sigmoid_gradients`.
+        labels: what counts as a match inside a group, see there.
+        stream_size: most pairs that are on the device at once; a larger batch is accumulated exactly. Halved where
+            the memory does not suffice.
+        stream_tokens: most tokens that are on the device at once, padding included; None: no limit. Halved likewise.
         precision: number format of the encoders; logits and loss are always at least float32.
         compile: compile both networks with torch.compile.
         channels_last: keep pictures and convolutions in the channels-last layout.
@@ -139,9 +145,11 @@ class TrainerConfig:
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
     epochs: int = 2
     seed: int = 0
+    loss: Loss = "softmax"
     labels: Labels = "soft"
     stream_size: int = 128
-    precision: Literal["float32", "bfloat16"] = "float32"
+    stream_tokens: int | None = None
+    precision: Precision = "float32"
     compile: bool = False
     channels_last: bool = True
     fused_attention: bool = False
@@ -160,5 +168,7 @@ class TrainerConfig:
         for name in ("epochs", "stream_size", "checkpoint_every", "keep_checkpoints"):
             _require(getattr(self, name) >= 1, f"trainer: {name} is too small", getattr(self, name), "at least 1")
         _require(0 <= self.start_share < 1, "trainer: start_share is no share", self.start_share, "[0, 1)")
+        if self.stream_tokens is not None:
+            _require(self.stream_tokens >= 1, "trainer: stream_tokens is too small", self.stream_tokens, "at least 1")
         for name in ("seed", "max_skipped", "workers", "validate_every"):
             _require(getattr(self, name) >= 0, f"trainer: {name} is negative", getattr(self, name), "at least 0")

@@ -26,6 +26,14 @@ class DivergedError(TrainError):
     """Too many steps in a row had a loss or a gradient that is no finite number."""
 
 
+class OutOfMemoryError(TrainError):
+    """Not even a single pair at a time fits into the memory."""
+
+
+class ProcessesError(TrainError):
+    """The processes of one training cannot work together."""
+
+
 class Preempted(SystemExit):
     """SIGTERM came: a checkpoint is written, the same call continues from it. Exit code 143."""
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from ecclip.train._errors import PairsError
 
+PAIRS = "pairs.arrow"
 COLUMNS = ["listing_id", "group_id", "category_key", "title", "brand", "attributes", "image"]
 
 
@@ -76,7 +77,7 @@ def open_pairs(shards: Path, scratch: Path) -> Pairs:
         PairsError: a shard is missing, damaged, or has not the rows that the index says; names the file.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    path, temporary = scratch / "pairs.arrow", scratch / f".pairs.arrow.tmp-{os.getpid()}"
+    path, temporary = scratch / PAIRS, scratch / f".{PAIRS}.tmp-{os.getpid()}"
     try:
         _lay_out(shards, temporary)
         temporary.replace(path)

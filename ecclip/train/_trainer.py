@@ -2,61 +2,36 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from itertools import count, groupby
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ecclip.model import MAX_LOGIT_SCALE, Preprocessor, Towers
 from ecclip.train._accumulate import Batch, accumulate_gradients
-from ecclip.train._checkpoint import CheckpointStore
+from ecclip.train._budget import Budget, within_memory
+from ecclip.train._checkpoint import Checkpoint, CheckpointStore
 from ecclip.train._config import TrainerConfig
-from ecclip.train._errors import DivergedError, PairsError, Preempted
+from ecclip.train._errors import DivergedError, PairsError, Preempted, ProcessesError
 from ecclip.train._execution import prepare_execution
 from ecclip.train._lanes import Lanes, lanes_for
 from ecclip.train._loader import Loader
+from ecclip.train._loss_scale import INITIAL_LOSS_SCALE, next_loss_scale
 from ecclip.train._measures import Tracker
 from ecclip.train._optimizer import Optimizer
 from ecclip.train._order import plan_training
 from ecclip.train._pairs import Pairs
 from ecclip.train._process import catch_termination, deterministic
+from ecclip.train._progress import Progress, Reporter, log_nothing, log_to_logging
+from ecclip.train._world import ALONE, World
 
 _STREAM_OF_DROPOUT = 3
 _LOG_EVERY = 10
 Validate = Callable[[Towers], dict[str, float]]
-
-
-@dataclass
-class Progress:
-    """Where a training stands; part of every checkpoint.
-
-    ``metrics`` are (step, name, value) rows; ``skipped`` counts steps that were not finite, ``skipped_in_a_row``
-    those since the last good one; ``validated`` is the step that the held-out listings were last measured after.
-    """
-
-    step: int = 0
-    skipped: int = 0
-    skipped_in_a_row: int = 0
-    validated: int = 0
-    metrics: list[tuple[int, str, float]] = field(default_factory=list)
-
-    def add(self, step: int, **values: float) -> None:
-        """Take note of values after ``step`` steps; ``__`` in a name becomes a slash."""
-        self.metrics += [(step, name.replace("__", "/"), value) for name, value in values.items()]
-
-
-def log_to_logging(event: str, **values: object) -> None:
-    """Log through the standard library; the stage hands in the structured logger instead."""
-    logging.getLogger("ecclip.train").info("%s %s", event, values)
 
 
 class Trainer:
@@ -73,6 +48,8 @@ class Trainer:
         timing: file that gets throughput, one JSON a line; no result depends on it.
         tracker: gets every metric as soon as it is measured, speed included; no result depends on it.
         log: called with an event and named values.
+        world: the processes that train together; each is given equal arguments and computes its rows of a batch. The
+            first one validates, logs and writes; all see the folder.
     """
 
     def __init__(
@@ -88,11 +65,17 @@ class Trainer:
         timing: Path | None = None,
         tracker: Tracker | None = None,
         log: Callable[..., None] = log_to_logging,
+        world: World = ALONE,
     ) -> None:
-        self.towers, self.pairs, self.cfg = towers, pairs, cfg
-        self.threads, self._validate, self._timing, self._log = threads, validate, timing, log
-        self._tracker, self._published, self._aside = tracker, 0, 0.0
+        self.towers, self.pairs, self.cfg, self.world, self.threads = towers, pairs, cfg, world, threads
         self.device = towers.logit_scale.device
+        is_first = world.is_first
+        self._validate = validate if is_first else None
+        self._log = log if is_first else log_nothing
+        self._reporter = Reporter(self.device, tracker if is_first else None, timing if is_first else None)
+        self._aside = 0.0
+        if cfg.loss == "sigmoid":
+            towers.add_logit_bias()
         self.loader = Loader(pairs, preprocessor, cfg.augment, cfg.seed, cfg.workers)
         self.plan = self._plan()
         self._full_batch = max(len(rows) for _, rows in self.plan)
@@ -103,7 +86,7 @@ class Trainer:
             for name, parameter in self.optimizer.parameters.items()
             if cfg.start_share > 0 and ".tower." in name
         }
-        self.store = CheckpointStore(folder, cfg.keep_checkpoints, log)
+        self.store = CheckpointStore(folder, cfg.keep_checkpoints, self._log, is_owner=is_first)
 
     def run(self) -> Progress:
         """Train to the end, from the newest good checkpoint if there is one, and return what was measured.
@@ -112,6 +95,7 @@ class Trainer:
             Preempted: SIGTERM came; a checkpoint is written.
             CheckpointError: a checkpoint cannot be written.
             DivergedError: too many steps in a row were not finite.
+            OutOfMemoryError: not even one pair at a time fits into the memory.
         """
         with (
             deterministic(self.threads, self.device),
@@ -119,21 +103,25 @@ class Trainer:
             catch_termination() as termination,
         ):
             progress = self._resume() or self._begin()
+            self.world.copy_from_first(self.towers.state_dict().values())
             self._learning_curve(progress)
             for batch in self._batches(progress.step):
+                budget = progress.budget
                 self._step(progress, batch, lanes)
-                self._publish(progress)
-                if termination.requested:
+                self._reporter.publish(progress)
+                if self.world.any(termination.requested):
                     self._save(progress)
                     self._log("training stops after SIGTERM", step=progress.step)
                     raise Preempted(progress.step)
                 self._learning_curve(progress)
-                if progress.step % self.cfg.checkpoint_every == 0 and progress.step < len(self.plan):
+                # Another try of this step may find more memory and cut other streams: it must not be taken again.
+                is_due = progress.step % self.cfg.checkpoint_every == 0 or progress.budget != budget
+                if is_due and progress.step < len(self.plan):
                     self._save(progress)
             self.towers.train(False)
             self._mix_in_start()
             progress.add(progress.step, **self._measure())
-            self._publish(progress)
+            self._reporter.publish(progress)
         return progress
 
     def _plan(self) -> list[tuple[int, np.ndarray]]:
@@ -145,6 +133,11 @@ class Trainer:
             raise PairsError(
                 what, value=f"{len(self.pairs)} pairs of {groups} groups", limit=f"{order.batch_size} a batch"
             )
+        smallest = min(len(rows) for _, rows in plan)
+        if smallest < self.world.size:
+            raise ProcessesError(
+                "a batch has fewer pairs than there are processes", value=smallest, limit=self.world.size
+            )
         return plan
 
     def _mix_in_start(self) -> None:
@@ -154,7 +147,9 @@ class Trainer:
                 self.optimizer.parameters[name].lerp_(start, self.cfg.start_share)
 
     def _begin(self) -> Progress:
-        progress = Progress()
+        progress = Progress(stream_size=self.cfg.stream_size, stream_tokens=self.cfg.stream_tokens)
+        if self.cfg.precision == "float16":
+            progress.loss_scale = INITIAL_LOSS_SCALE
         progress.add(0, **self._measure())
         return progress
 
@@ -170,21 +165,13 @@ class Trainer:
             self.towers.train(True)
             progress.validated = step
             self._aside += time.perf_counter() - started
-        self._publish(progress)
-
-    def _publish(self, progress: Progress) -> None:
-        """Hand the tracker what was measured since the last call."""
-        rows = progress.metrics[self._published :]
-        self._published = len(progress.metrics)
-        if self._tracker is not None:
-            for step, of_step in groupby(rows, key=itemgetter(0)):
-                self._tracker.add(step, {name: value for _, name, value in of_step})
+        self._reporter.publish(progress)
 
     def _measure(self) -> dict[str, float]:
         return self._validate(self.towers) if self._validate else {}
 
     def _resume(self) -> Progress | None:
-        checkpoint = self.store.newest()
+        checkpoint = self._newest()
         if checkpoint is None:
             return None
         own = self.towers.state_dict()
@@ -196,50 +183,86 @@ class Trainer:
         state = checkpoint.state
         return Progress(**{**state, "metrics": [(int(s), str(n), float(v)) for s, n, v in state["metrics"]]})
 
+    def _newest(self) -> Checkpoint | None:
+        """Return the checkpoint that the first process chose."""
+        newest = self.store.newest() if self.world.is_first else None
+        step = self.world.from_first(-1 if newest is None else newest.step)
+        return newest if self.world.is_first or step < 0 else self.store.at(step)
+
     def _save(self, progress: Progress) -> None:
+        if self.world.is_first:
+            self._write(progress)
+        self.world.any(False)  # no process goes on, or ends, before the checkpoint is there
+
+    def _write(self, progress: Progress) -> None:
         towers = {f"towers.{name}": tensor for name, tensor in self.towers.state_dict().items()}
         moments = {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
         self.store.save(progress.step, {**towers, **moments}, vars(progress))
 
     def _batches(self, first: int) -> Iterator[Batch]:
-        """Yield the batches from a step on and write down how fast they go."""
+        """Yield the batches from a step on and tell how fast they go, measurements on the way left out."""
         self.towers.train(True)
-        batches = self.loader.batches(self.plan[first:])
-        for step in count(first + 1):
+        plan = self.plan[first:]
+        batches = self.loader.batches((epoch, rows[self.world.rows(len(rows))]) for epoch, rows in plan)
+        for step, (_, rows) in enumerate(plan, start=first + 1):
             asked, self._aside = time.perf_counter(), 0.0
-            batch = next(batches, None)
-            if batch is None:
-                return
-            got = time.perf_counter()
+            batch = next(batches)
+            wait = time.perf_counter() - asked
             yield batch.to(self.device)
-            self._time(step, len(batch), wait=got - asked, seconds=time.perf_counter() - asked - self._aside)
+            seconds = time.perf_counter() - asked - self._aside
+            self._reporter.time(step, len(rows), wait=wait, seconds=seconds)
 
     def _step(self, progress: Progress, batch: Batch, lanes: Lanes) -> None:
         step = progress.step
-        loss = accumulate_gradients(
-            self.towers,
-            batch,
-            stream_size=self.cfg.stream_size,
-            labels=self.cfg.labels,
-            seed=(self.cfg.seed, step, _STREAM_OF_DROPOUT),
-            precision=self.cfg.precision,
-            lanes=lanes,
-        )
-        norms = self.optimizer.norms()
-        values = {"train/loss": float(loss), "train/gradient_norm": float(self.optimizer.clip())}
         progress.step = step + 1
-        if all(math.isfinite(value) for value in values.values()):
-            self.optimizer.step(step, len(batch) / self._full_batch)
+        loss = float(self._gradients(progress, batch, lanes))
+        norms = self.optimizer.norms()
+        values = {"train/loss": loss, "train/gradient_norm": float(self.optimizer.clip())}
+        is_finite = not self.world.any(not all(math.isfinite(value) for value in values.values()))
+        if is_finite:
+            self.optimizer.step(step, len(self.plan[step][1]) / self._full_batch)
             with torch.no_grad():
                 self.towers.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
             progress.skipped_in_a_row = 0
             scale = {"train/logit_scale": float(self.towers.logit_scale.detach().exp())}
             progress.add(step + 1, **values, **scale, **norms, **self.optimizer.rates())
+        elif progress.loss_scale > 1.0 and math.isfinite(loss):
+            progress.add(step + 1, train__overflow=1.0, train__loss_scale=progress.loss_scale)
         else:
             self._skip(progress, values)
+        if self.cfg.precision == "float16":
+            state = next_loss_scale(progress.loss_scale, progress.steps_since_overflow, is_finite)
+            progress.loss_scale, progress.steps_since_overflow = state
         self.optimizer.clear()
         if progress.step % _LOG_EVERY == 0 or progress.step == len(self.plan):
             self._log("training", step=progress.step, of=len(self.plan), loss=round(values["train/loss"], 4))
+
+    def _gradients(self, progress: Progress, batch: Batch, lanes: Lanes) -> Tensor:
+        """Leave the gradients in the parameters and return the loss; the budget shrinks until the memory suffices."""
+
+        def work(budget: Budget) -> Tensor:
+            return accumulate_gradients(
+                self.towers,
+                batch,
+                stream_size=budget.images,
+                stream_tokens=budget.tokens,
+                loss=self.cfg.loss,
+                labels=self.cfg.labels,
+                seed=(self.cfg.seed, progress.step - 1, _STREAM_OF_DROPOUT),
+                precision=self.cfg.precision,
+                loss_scale=progress.loss_scale,
+                world=self.world,
+                lanes=lanes,
+            )
+
+        def take_note(budget: Budget) -> None:
+            progress.budget = budget
+            limits = {"stream_size": budget.images, "stream_tokens": budget.tokens}
+            self._log("out of memory, the step is tried again in smaller streams", step=progress.step, **limits)
+            progress.add(progress.step, train__out_of_memory=1.0, train__stream_size=float(budget.images))
+
+        most_rows = -(-len(self.plan[progress.step - 1][1]) // self.world.size)
+        return within_memory(work, progress.budget, most_rows, take_note)
 
     def _skip(self, progress: Progress, values: dict[str, float]) -> None:
         progress.skipped += 1
@@ -253,18 +276,3 @@ class Trainer:
                 limit=self.cfg.max_skipped,
                 next_step="look at the batches named in the log, or lower the learning rates",
             )
-
-    def _time(self, step: int, pairs: int, **seconds: float) -> None:
-        """Tell how long a step took and how much of it was waiting for data; measurements on the way are left out."""
-        if self._tracker is not None:
-            self._tracker.add(step, self._speed(pairs, **seconds))
-        if self._timing is not None:
-            line: dict[str, Any] = {"pairs": pairs, "pairs_per_second": round(pairs / seconds["seconds"], 2)}
-            with self._timing.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({**line, **{name: round(value, 4) for name, value in seconds.items()}}) + "\n")
-
-    def _speed(self, pairs: int, wait: float, seconds: float) -> dict[str, float]:
-        speed = {"speed/pairs_per_second": pairs / seconds, "speed/data_wait_share": wait / seconds}
-        if self.device.type == "cuda":
-            speed["system/gpu_memory_megabytes"] = torch.cuda.max_memory_allocated(self.device) / 2**20
-        return speed

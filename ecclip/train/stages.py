@@ -46,11 +46,13 @@ from ecclip.spool import Spool
 from ecclip.train._config import TrainerConfig
 from ecclip.train._encode import encode_images, encode_texts
 from ecclip.train._errors import CheckpointError, DivergedError, PairsError, TrainError
+from ecclip.train._launch import train_in_processes
 from ecclip.train._listings import held_out, iterate_listings
-from ecclip.train._pairs import Pairs, open_pairs
+from ecclip.train._pairs import PAIRS, Pairs, open_pairs
 from ecclip.train._process import deterministic
 from ecclip.train._retrieval import retrieval_metrics
 from ecclip.train._trainer import Progress, Trainer
+from ecclip.train._world import ALONE, World
 from ecclip.train.tracking import FOLDER, keep_look, tracking
 
 
@@ -93,21 +95,47 @@ def train(cfg: TrainConfig, snapshot: Path, start: Path, output: Path) -> Counts
     folder = checkpoints / key
     _forget_other_runs(checkpoints, folder)
     with _own_errors(), _tracked(cfg, snapshot, output.parent / FOLDER / key) as spool:
+        counts = _train_somewhere(cfg, snapshot, start, output, folder, spool)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return counts
+
+
+def train_with(
+    world: World,
+    device: torch.device,
+    cfg: TrainConfig,
+    snapshot: Path,
+    start: Path,
+    output: Path,
+    folder: Path,
+    spool: Spool | None,
+) -> Counts:
+    """Do the work of the stage train as one of the processes of ``world``; the first one writes the output.
+
+    Args:
+        world: the processes that train.
+        device: that this one computes on.
+        cfg: of the stage.
+        snapshot: of the stage.
+        start: of the stage.
+        output: of the stage.
+        folder: for checkpoints, the same for all processes; its name is the key of the training.
+        spool: for the metrics; None: they are not tracked, or not by this process.
+    """
+    with _own_errors():
         towers, kind = _starting_towers(cfg, start)
-        towers = towers.to(settings().device)
+        towers = towers.to(device)
         trainer_cfg = cfg.trainer if kind == "pretrained" else _fine_tuning(cfg)
-        pairs = open_pairs(snapshot / "shards", folder)
-        trainer = _trainer(cfg, trainer_cfg, towers, pairs, snapshot, folder, spool)
+        pairs = _open_pairs(world, snapshot / "shards", folder)
+        trainer = _trainer(world, cfg, trainer_cfg, towers, pairs, snapshot, folder, spool)
         if spool is not None:
-            keep_look(trainer, output.parent / FOLDER / key)
+            keep_look(trainer, spool.path.parent)
         progress = trainer.run()
         pairs.close()
-        save_towers(towers, output / "towers")
-    history = _history(trainer, progress, kind) | {"run_key": key}
-    lines = (json.dumps({"step": step, "name": name, "value": value}) for step, name, value in progress.metrics)
-    write_atomic(output / "metrics.jsonl", "".join(f"{line}\n" for line in lines))
-    write_atomic(output / "history.json", canonical_json(history))
-    shutil.rmtree(checkpoints, ignore_errors=True)
+        history = _history(trainer, progress, kind) | {"run_key": folder.name}
+        if world.is_first:
+            save_towers(towers, output / "towers")
+            _write_metrics(progress, history, output)
     return Counts(
         read={"pairs": len(pairs.groups)},
         written={"steps": len(trainer.plan)},
@@ -149,7 +177,35 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Coun
     )
 
 
+def _train_somewhere(
+    cfg: TrainConfig, snapshot: Path, start: Path, output: Path, folder: Path, spool: Spool | None
+) -> Counts:
+    """Train in this process, or in as many as the settings say."""
+    if settings().train_processes == 1:
+        device = torch.device(settings().device)
+        return train_with(ALONE, device, cfg, snapshot, start, output, folder, spool)
+    paths = {"snapshot": snapshot, "start": start, "output": output, "folder": folder}
+    if spool is not None:
+        paths["spool"] = spool.path
+    job = {"config": cfg.model_dump(mode="json"), **{name: str(path.resolve()) for name, path in paths.items()}}
+    return train_in_processes(job, folder / "job")
+
+
+def _open_pairs(world: World, shards: Path, folder: Path) -> Pairs:
+    """Return the pairs, laid out by the first process for all."""
+    pairs = open_pairs(shards, folder) if world.is_first else None
+    world.any(False)
+    return pairs or Pairs(folder / PAIRS)
+
+
+def _write_metrics(progress: Progress, history: dict[str, Any], output: Path) -> None:
+    lines = (json.dumps({"step": step, "name": name, "value": value}) for step, name, value in progress.metrics)
+    write_atomic(output / "metrics.jsonl", "".join(f"{line}\n" for line in lines))
+    write_atomic(output / "history.json", canonical_json(history))
+
+
 def _trainer(
+    world: World,
     cfg: TrainConfig,
     trainer_cfg: TrainerConfig,
     towers: Towers,
@@ -159,7 +215,7 @@ def _trainer(
     spool: Spool | None,
 ) -> Trainer:
     preprocessor = towers.preprocessor()
-    photos, titles, groups = held_out(snapshot, cfg.validation_listings)
+    photos, titles, groups = held_out(snapshot, cfg.validation_listings) if world.is_first else ([], [], np.empty(0))
 
     def validate(present: Towers) -> dict[str, float]:
         if not photos:
@@ -181,6 +237,7 @@ def _trainer(
         timing=folder.parent.with_name("train.timing.jsonl"),
         tracker=spool,
         log=get_logger().info,
+        world=world,
     )
 
 

@@ -78,4 +78,5 @@ def tiny_trainer(snapshot: Path, folder: Path, cfg: TrainerConfig = TRAINER, **a
     """Return a trainer of new tiny towers on the shards of a snapshot; its checkpoints are in ``folder/steps``."""
     towers = arguments.pop("towers", None) or tiny_towers()
     pairs = open_pairs(snapshot / "shards", folder)
-    return Trainer(towers, pairs, towers.preprocessor(), cfg, folder / "steps", threads=1, **arguments)
+    checkpoints = arguments.pop("checkpoints", folder / "steps")
+    return Trainer(towers, pairs, towers.preprocessor(), cfg, checkpoints, threads=1, **arguments)

@@ -17,10 +17,15 @@ from typing import Any
 
 import torch
 from safetensors.torch import save
-from tiny_training import TRAINER, tiny_trainer
+from tiny_training import TRAINER, random_batch, tiny_towers, tiny_trainer
+from torch import nn
 
 from ecclip.atomic import sha256_bytes
-from ecclip.train import CheckpointError, Trainer, _checkpoint
+from ecclip.model import Towers
+from ecclip.train import CheckpointError, Trainer, TrainerConfig, _checkpoint, accumulate_gradients
+from ecclip.train._budget import Budget, within_memory
+from ecclip.train._distributed import join_processes
+from ecclip.train._world import ALONE, World
 
 # The server imports torch once; every child is forked from it, clean of the threads of the test process.
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -43,10 +48,43 @@ def start_child(target: Callable[..., None], *arguments: Any) -> multiprocessing
     return process
 
 
+def run_children(target: Callable[..., None], *arguments: tuple[Any, ...]) -> list[int]:
+    """Run a function in processes of their own, one for each tuple, and return their exit codes."""
+    processes = [_CONTEXT.Process(target=target, args=own) for own in arguments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=60)
+    alive = [process for process in processes if process.exitcode is None]
+    for process in alive:
+        process.kill()
+        process.join()
+    assert not alive, "a child hangs"
+    return [int(process.exitcode or 0) for process in processes]
+
+
+def one_of_several(
+    snapshot: Path, folder: Path, fault: str, rank: int, size: int, timeout_s: float, changes: dict[str, Any]
+) -> None:
+    """Train as one of several gloo processes that meet in ``folder``; only the first one's result is of the run."""
+    torch.set_num_threads(1)
+    cfg = replace(TRAINER, **changes)
+    with join_processes(
+        torch.device("cpu"), timeout_s, init_method=f"file://{folder / 'meeting'}", rank=rank, size=size
+    ) as world:
+        _train(snapshot, folder / f"rank-{rank}", fault, cfg, world, folder / "steps")
+
+
 def training_process(snapshot: Path, folder: Path, fault: str, workers: int) -> None:
     """Train tiny towers, with a fault (``step 5``, ``write 2``, ``rename``, ``disk``, ``terminate 3``, or none)."""
     torch.set_num_threads(1)
-    trainer = tiny_trainer(snapshot, folder, replace(TRAINER, workers=workers), log=_logger(folder))
+    _train(snapshot, folder, fault, replace(TRAINER, workers=workers), ALONE, folder / "steps")
+
+
+def _train(snapshot: Path, folder: Path, fault: str, cfg: TrainerConfig, world: World, steps: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    towers = tiny_towers()
+    trainer = tiny_trainer(snapshot, folder, cfg, towers=towers, log=_logger(folder), world=world, checkpoints=steps)
     _plant(trainer, fault)
     _write_order(trainer, folder)
     try:
@@ -82,6 +120,45 @@ def stage_process(
     if kill_at is not None:
         _kill_in_step(Trainer, kill_at)
     train(cfg=TrainConfig.model_validate(config), snapshot=snapshot, start=start, output=output)
+
+
+def gradients_process(
+    folder: Path, rank: int, size: int, pairs: int, seed: tuple[int, ...], cases: dict[str, dict[str, Any]]
+) -> None:
+    """Take the gradients of random batches as one of several processes and store them in ``folder/<rank>.pt``."""
+    torch.set_num_threads(1)
+    found = {}
+    meeting = f"file://{folder / 'meeting'}"
+    with join_processes(torch.device("cpu"), 60.0, init_method=meeting, rank=rank, size=size) as world:
+        for name, case in cases.items():
+            arguments = dict(case)
+            towers, batch = tiny_towers(), random_batch(pairs)
+            if case["loss"] == "sigmoid":
+                towers.add_logit_bias()
+            towers.double().train(arguments.pop("train"))
+            part = batch.part(world.rows(pairs))
+            loss = accumulate_gradients(towers, part, seed=seed, world=world, **arguments)
+            found[name] = {"loss": loss, **{key: value.grad for key, value in towers.named_parameters()}}
+    torch.save(found, folder / f"{rank}.pt")
+
+
+def process_of_little_memory(folder: Path) -> None:
+    """Take gradients of 16 pairs that want 16 MB each where 128 MB of address space are left."""
+    torch.set_num_threads(1)
+    towers, batch, halves = tiny_towers(), random_batch(16), []
+    towers.image_encoder.register_forward_hook(
+        lambda _module, _inputs, output: output[:, :, None].repeat(1, 1, 250_000).mean(dim=2)
+    )
+
+    def work(budget: Budget) -> torch.Tensor:
+        return accumulate_gradients(towers, batch, stream_size=budget.images, labels="soft", seed=(0, 1))
+
+    accumulate_gradients(towers, batch.part(slice(0, 2)), stream_size=2, labels="soft", seed=(0, 1))
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + 128 * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    loss = within_memory(work, Budget(16), 16, lambda budget: halves.append(budget.images))
+    (folder / "result.json").write_text(json.dumps({"halves": halves, "loss": float(loss)}))
 
 
 def _result(trainer: Trainer, metrics: list[Any]) -> dict[str, Any]:
@@ -121,6 +198,10 @@ def _plant(trainer: Trainer, fault: str) -> None:
         _checkpoint.fsync_path = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
     elif kind == "disk":
         _limit_after_first_checkpoint(trainer)
+    elif kind == "memory":
+        limit_memory(trainer.towers, int(number))
+    elif kind == "stop":
+        _stop_in_step(trainer, int(number))
     elif kind == "terminate":
         _terminate_in_step(trainer, int(number))
 
@@ -148,6 +229,30 @@ def _kill_in_step(trainer: Any, number: int) -> None:
         step(*arguments)
 
     trainer._step = killed
+
+
+def _stop_in_step(trainer: Trainer, number: int) -> None:
+    step = trainer._step
+
+    def stopped(progress: Any, batch: Any) -> None:
+        if progress.step == number:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        step(progress, batch)
+
+    trainer._step = stopped  # type: ignore[method-assign]
+
+
+def limit_memory(towers: Towers, pairs: int) -> list[int]:
+    """Have the image encoder run out of memory above so many pairs; return a list that the tried sizes go to."""
+    sizes: list[int] = []
+
+    def hook(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        sizes.append(len(inputs[0]))
+        if len(inputs[0]) > pairs:
+            torch.empty(2**62, dtype=torch.uint8)  # the allocator's own error
+
+    towers.image_encoder.register_forward_pre_hook(hook)
+    return sizes
 
 
 def _kill_in_write(number: int) -> None:
