@@ -1,4 +1,4 @@
-"""The stage train in several processes started by torchrun: killed, terminated, or refused, it leaves nothing behind."""
+"""The stage train in several processes started by torchrun: killed or terminated, it leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 import pytest
 from snapshots import write_snapshot
 from tiny_training import TEXT_CONFIG
-from training_faults import start_child, stage_process
+from training_faults import stage_process, start_child
 
 from ecclip.train import PREEMPTED_EXIT_CODE
 

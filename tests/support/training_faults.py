@@ -102,7 +102,11 @@ def stage_process(
     snapshot: Path, start: Path, output: Path, config: dict[str, Any], kill_at: int | None, processes: int = 1
 ) -> None:
     """Run the stage train and kill the process in the given step."""
-    os.environ |= {"ECCLIP_TORCH_THREADS": "1", "ECCLIP_TRAIN_PROCESSES": str(processes), "ECCLIP_TRAIN_TIMEOUT_S": "20"}
+    os.environ |= {
+        "ECCLIP_TORCH_THREADS": "1",
+        "ECCLIP_TRAIN_PROCESSES": str(processes),
+        "ECCLIP_TRAIN_TIMEOUT_S": "20",
+    }
     from ecclip.train.stages import TrainConfig, train
 
     if kill_at is not None:

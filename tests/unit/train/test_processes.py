@@ -98,7 +98,10 @@ def test_any_number_of_processes_sees_the_same_batches_in_the_same_order(
     cfg = replace(TRAINER, epochs=2)
     whole = [batch.pixels for batch in tiny_trainer(snapshot, tmp_path / "one", cfg)._batches(0)]
     parts = [
-        [batch.pixels for batch in tiny_trainer(snapshot, tmp_path / str(rank), cfg, world=_Part(rank, size))._batches(0)]
+        [
+            batch.pixels
+            for batch in tiny_trainer(snapshot, tmp_path / str(rank), cfg, world=_Part(rank, size))._batches(0)
+        ]
         for rank in range(size)
     ]
     assert len(whole) > 8
