@@ -1,4 +1,4 @@
-"""The stage train in processes started by torchrun: killed, terminated, or refused, it leaves nothing behind."""
+"""The stage train in several processes started by torchrun: killed or terminated, it leaves nothing behind."""
 
 from __future__ import annotations
 
