@@ -60,9 +60,9 @@ def _overflow_above(limit: float, towers: torch.nn.Module) -> None:
 def _watch_scale(trainer: object) -> None:
     step = trainer._step  # type: ignore[attr-defined]
 
-    def watched(progress: object, batch: object) -> None:
+    def watched(progress: object, *arguments: object) -> None:
         trainer.towers.spoil.scale = progress.loss_scale  # type: ignore[attr-defined]
-        step(progress, batch)
+        step(progress, *arguments)
 
     trainer._step = watched  # type: ignore[attr-defined]
 
@@ -96,10 +96,10 @@ def test_a_resumed_training_in_float16_has_equal_bits(snapshot: Path, tmp_path: 
     stopped = tiny_trainer(snapshot, tmp_path / "stopped", CFG, log=_silent)
     step = stopped._step
 
-    def preempted(progress: object, batch: object) -> None:
+    def preempted(progress: object, *arguments: object) -> None:
         if progress.step == 5:  # type: ignore[attr-defined]
             raise Preempted(5)
-        step(progress, batch)  # type: ignore[arg-type]
+        step(progress, *arguments)  # type: ignore[arg-type]
 
     stopped._step = preempted  # type: ignore[method-assign, assignment]
     with pytest.raises(Preempted):
