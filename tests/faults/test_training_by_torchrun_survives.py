@@ -92,6 +92,7 @@ def _workers(process: Any) -> list[psutil.Process]:
     return [child for child in _family(process) if "ecclip.train.worker" in child.cmdline()[1:4]]
 
 
+@pytest.mark.slow
 @pytest.mark.fault(14)
 def test_a_killed_worker_ends_the_stage_with_an_error_and_the_next_call_publishes_equal_bytes(
     snapshot: Path, undisturbed: dict[str, bytes], tmp_path: Path

@@ -35,6 +35,7 @@ def undisturbed(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 def _run(snapshot: Path, folder: Path, faults: tuple[str, ...] = ("", ""), **changes: Any) -> list[int]:
     """Train in as many processes as there are faults and return their exit codes."""
+    folder.mkdir(exist_ok=True)
     (folder / "meeting").unlink(missing_ok=True)
     size = len(faults)
     own = [(snapshot, folder, fault, rank, size, TIMEOUT_S, changes) for rank, fault in enumerate(faults)]
