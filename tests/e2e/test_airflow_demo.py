@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in ("dags", "ecclip", "triton_models", "dvc.yaml", ".dvcignore"):
         (tmp_path / name).symlink_to(ROOT / name)
-    parameters = (ROOT / "params.yaml").read_text().replace("listings: 1200", "listings: 300")
+    parameters = re.sub(r"listings: \d+", "listings: 300", (ROOT / "params.yaml").read_text())
     (tmp_path / "params.yaml").write_text(parameters)
     (tmp_path / ".dvc").mkdir()
     config = (ROOT / ".dvc" / "config").read_text().replace("[core]", "[core]\n    no_scm = true")
