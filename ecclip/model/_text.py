@@ -33,7 +33,8 @@ class TextEncoder(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return embeddings [B, d] of length 1 for token ids int64 [B, T] and mask int64 [B, T]."""
-        if ids.device.type == "cpu" and len(ids) > _CPU_TEXTS and not torch.compiler.is_compiling():
+        # while a graph is recorded nothing may look at the size of the batch, or it gets stuck in the graph
+        if not torch.compiler.is_compiling() and ids.device.type == "cpu" and len(ids) > _CPU_TEXTS:
             return self._by_length(ids, mask)
         return self._embed(ids, mask)
 

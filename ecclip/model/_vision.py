@@ -45,7 +45,7 @@ class ImageEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return embeddings [B, d] of length 1 for pixels uint8 [B, 3, S, S]."""
-        if pixels.device.type == "cpu" and not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and pixels.device.type == "cpu":
             features = torch.cat([self.features(part) for part in pixels.split(_CPU_PICTURES)])
         else:
             features = self.features(pixels)

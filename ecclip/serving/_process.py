@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from ecclip.core import ServiceError, canonical_json, write_atomic
+from ecclip.core import ConfigError, ServiceError, canonical_json, write_atomic
 
 _SHARED_MEMORY = Path("/dev/shm")
 _PORT_PATIENCE_S = 5.0
@@ -123,6 +123,24 @@ def free_ports(seed: str, count: int) -> list[int]:
         if len(ports) == count:
             return ports
     raise ServiceError("there is no free port on 127.0.0.1", limit=f"{_PORTS.start} to {_PORTS.stop}")
+
+
+def given_port(variable: str) -> int | None:
+    """Return the port that an environment variable gives, None where it is not set.
+
+    Raises:
+        ConfigError: it is no port.
+        ServiceError: another process has it.
+    """
+    given = os.environ.get(variable)
+    if given is None:
+        return None
+    if not given.isdigit() or not 0 < int(given) < 65536:
+        raise ConfigError(f"{variable} is no port", value=given, limit="1 to 65535")
+    if not _is_free(int(given), patience_s=_PORT_PATIENCE_S):
+        step = "give another, or none for a free one"
+        raise ServiceError("the port is taken", value=f"{variable}={given}", next_step=step)
+    return int(given)
 
 
 def _is_free(port: int, patience_s: float) -> bool:

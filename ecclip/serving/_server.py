@@ -135,7 +135,7 @@ class EmbeddedServer:
     def _spawn(self) -> Process:
         self.repository.folder.mkdir(parents=True, exist_ok=True)
         grpc, metrics = _process.free_ports(str(self.work), 2)
-        grpc = int(os.environ.get("ECCLIP_TRITON_PORT", grpc))
+        grpc = _process.given_port("ECCLIP_TRITON_PORT") or grpc
         name = hashlib.sha256(str(self.work).encode()).hexdigest()[:8]
         region = f"triton_python_backend_shm_region_{name}_"
         server = self.home / "pytriton" / "tritonserver"
