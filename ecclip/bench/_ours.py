@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import torch
 
 from ecclip.model import Towers
-from ecclip.train import Batch, Optimizer, OptimizerConfig, accumulate_gradients, deterministic
+from ecclip.train import Batch, Optimizer, OptimizerConfig, accumulate_gradients, deterministic, lanes_for
 
 Precision = Literal["float32", "bfloat16"]
 MANY_STEPS = 1000  # of the learning-rate schedule, which no timing depends on
@@ -65,7 +65,8 @@ class Ours:
     def step(self, streams: int) -> None:
         """Take one step, exact for every number of streams."""
         device = self.towers.logit_scale.device
-        with deterministic(self.threads, device) if self.reproducible else nullcontext():
+        reproducible = deterministic(self.threads, device) if self.reproducible else nullcontext()
+        with reproducible, lanes_for(self.towers, self.threads) as lanes:
             loss = accumulate_gradients(
                 self.towers,
                 self.batch,
@@ -73,6 +74,7 @@ class Ours:
                 labels="soft",
                 seed=(0, self.steps),
                 precision=self.precision,
+                lanes=lanes,
             )
             norm = self.optimizer.clip()
             if torch.isfinite(loss + norm):

@@ -39,6 +39,22 @@ def bench_train(
     show(read_result(path))
 
 
+@bench_app.command("quality")
+def bench_quality(
+    data: Annotated[Path, typer.Option(help="Folder with the three public sets, see docs/benchmarks.md")],
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training pairs")] = None,
+    variants: Annotated[list[str] | None, typer.Option(help="Only these, may be given again")] = None,
+    out: Annotated[Path | None, typer.Option(help="File of results; default: results/pretrain_quality.json")] = None,
+) -> None:
+    """Pretrain on real photos and titles: retrieval, linear probes, what each idea gives. Hours on two cores."""
+    path = out or settings().workspace / "results" / "pretrain_quality.json"
+    options = ["--data", str(data), "--work", str(settings().work / "bench" / "pretrain_quality"), "--out", str(path)]
+    options += [] if epochs is None else ["--epochs", str(epochs)]
+    options += ["--variants", *variants] if variants else []
+    _run_module("ecclip.bench.pretrain_quality", options, dict(os.environ))
+    show(read_result(path))
+
+
 @bench_app.command("show")
 def bench_show(name: Annotated[str, typer.Argument(help="train, train_gpu, ...")]) -> None:
     """Print the committed figures of a benchmark."""

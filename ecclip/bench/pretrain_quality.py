@@ -137,7 +137,7 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     variants = {name: replace(VARIANTS[name], epochs=chosen.epochs) for name in chosen.variants}
-    command = f"python -m ecclip.bench.pretrain_quality --data DATA --epochs {chosen.epochs}"
+    command = f"ecclip bench quality --data DATA --epochs {chosen.epochs}"
     result = run(chosen.data, chosen.work, command, variants, TowersConfig())
     write_result(result, chosen.out)
 

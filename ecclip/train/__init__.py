@@ -18,6 +18,7 @@ from ecclip.train._errors import (
     ProcessesError,
     TrainError,
 )
+from ecclip.train._lanes import lanes_for
 from ecclip.train._loader import Loader
 from ecclip.train._loss import contrastive_gradients
 from ecclip.train._measures import Tracker
@@ -65,6 +66,7 @@ __all__ = [
     "deterministic",
     "encode_images",
     "encode_texts",
+    "lanes_for",
     "open_pairs",
     "plan_epoch",
     "plan_training",
