@@ -26,6 +26,10 @@ def prepare_execution(towers: Towers, cfg: TrainerConfig) -> None:
     except (AttributeError, ValueError, NotImplementedError, AssertionError) as error:
         raise TrainError("a tower does not know this switch", value=str(error)[:300]) from error
     if cfg.compile:
+        from torch._inductor import config as inductor
+
+        # compiled dropout draws as eager dropout does: the pass without a graph and the one with it see equal masks
+        inductor.fallback_random = True
         image.compile(dynamic=True)
         text.compile(dynamic=True)
 

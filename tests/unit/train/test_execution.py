@@ -50,6 +50,16 @@ def test_layers_are_run_again_in_the_backward_pass_when_that_is_wanted() -> None
     assert (runs(False), runs(True)) == (1, 2)
 
 
+@pytest.mark.slow
+def test_compiled_towers_give_the_gradients_of_plain_ones_with_dropout() -> None:
+    plain, compiled = _one_draws(), _one_draws()
+    prepare_execution(compiled, replace(TRAINER, compile=True))
+    expected, found = _gradients(plain, random=True), _gradients(compiled, random=True)
+    assert expected.keys() == found.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-5, msg=name)
+
+
 def test_two_lanes_give_the_bits_of_one_with_dropout_in_one_tower() -> None:
     cpu = torch.device("cpu")
     with deterministic(2, cpu), lanes_for(_one_draws(), 2) as lanes:
