@@ -26,10 +26,10 @@ def _grow_after(trainer: Trainer, step: int) -> None:
     """Have pairs need so much memory from a step on that only four fit."""
     compute = trainer._gradients
 
-    def computed(progress: object, batch: object) -> object:
+    def computed(progress: object, *rest: object) -> object:
         if progress.step == step + 1:  # type: ignore[attr-defined]
             limit_memory(trainer.towers, 4)
-        return compute(progress, batch)  # type: ignore[arg-type]
+        return compute(progress, *rest)  # type: ignore[arg-type]
 
     trainer._gradients = computed  # type: ignore[method-assign, assignment]
 
@@ -61,10 +61,10 @@ def test_a_resumed_run_gives_equal_bits(snapshot: Path, tmp_path: Path) -> None:
     _grow_after(stopped, 3)
     step = stopped._step
 
-    def preempted(progress: object, batch: object) -> None:
+    def preempted(progress: object, *rest: object) -> None:
         if progress.step == 6:  # type: ignore[attr-defined]
             raise Preempted(6)
-        step(progress, batch)  # type: ignore[arg-type]
+        step(progress, *rest)  # type: ignore[arg-type]
 
     stopped._step = preempted  # type: ignore[method-assign, assignment]
     with pytest.raises(Preempted):

@@ -179,11 +179,13 @@ def _write_order(trainer: Trainer, folder: Path) -> None:
     """Write down which rows every finished step saw."""
     step = trainer._step
 
-    def recorded(progress: Any, batch: Any) -> None:
+    def recorded(progress: Any, *rest: Any) -> None:
         number = progress.step
-        step(progress, batch)
+        step(progress, *rest)
         with (folder / "order.txt").open("a") as file:
-            file.write(f"{number} {trainer.plan[number][1].tolist()} {sha256_bytes(batch.pixels.numpy().tobytes())}\n")
+            file.write(
+                f"{number} {trainer.plan[number][1].tolist()} {sha256_bytes(rest[0].pixels.numpy().tobytes())}\n"
+            )
 
     trainer._step = recorded  # type: ignore[method-assign]
 
@@ -221,7 +223,7 @@ def _kill_in_step(trainer: Any, number: int) -> None:
     step = trainer._step
 
     def killed(*arguments: Any) -> None:
-        if arguments[-2].step == number:
+        if arguments[-3].step == number:  # progress, batch and lanes come last
             if clip is None:
                 os.kill(os.getpid(), signal.SIGKILL)
             # gradients are there, the parameters have not moved yet
@@ -234,10 +236,10 @@ def _kill_in_step(trainer: Any, number: int) -> None:
 def _stop_in_step(trainer: Trainer, number: int) -> None:
     step = trainer._step
 
-    def stopped(progress: Any, batch: Any) -> None:
+    def stopped(progress: Any, *rest: Any) -> None:
         if progress.step == number:
             os.kill(os.getpid(), signal.SIGSTOP)
-        step(progress, batch)
+        step(progress, *rest)
 
     trainer._step = stopped  # type: ignore[method-assign]
 
@@ -283,10 +285,10 @@ def _limit_after_first_checkpoint(trainer: Trainer) -> None:
 def _terminate_in_step(trainer: Trainer, number: int) -> None:
     step, save_checkpoint = trainer._step, trainer.store.save
 
-    def terminated(progress: Any, batch: Any) -> None:
+    def terminated(progress: Any, *rest: Any) -> None:
         if progress.step == number:
             os.kill(os.getpid(), signal.SIGTERM)
-        step(progress, batch)
+        step(progress, *rest)
 
     def again(*arguments: Any) -> Path:
         if arguments[0] > number:
