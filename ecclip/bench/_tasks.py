@@ -98,14 +98,16 @@ class TimedLoader(Loader):
         """Yield the batches; what the consumer waits for each of them is summed."""
         started = time.perf_counter()
         made = super().batches(plan)
-        while True:
-            asked = time.perf_counter()
-            batch = next(made, None)
-            self.waited += time.perf_counter() - asked
-            if batch is None:
-                break
-            yield batch
-        self.total += time.perf_counter() - started
+        try:
+            while True:
+                asked = time.perf_counter()
+                batch = next(made, None)
+                self.waited += time.perf_counter() - asked
+                if batch is None:
+                    return
+                yield batch
+        finally:  # the trainer takes what it has planned and asks no more
+            self.total += time.perf_counter() - started
 
     def make(self, epoch: int, rows: np.ndarray) -> Batch:
         """Return a batch; seconds by the clock and of this thread's processor time are summed."""
