@@ -9,6 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
+from ecclip.catalog._footer import sort_encodings
+
 
 def write_parts(
     frame: DataFrame, folder: Path, parts: int, *, sort: list[str] | None = None, prefix: str = "part"
@@ -32,6 +34,7 @@ def write_as_is(frame: DataFrame, folder: Path, *, prefix: str = "part", row_gro
     writer.parquet(str(scratch))
     # Spark names a file part-<partition>-<uuid>...: the uuid and the checksum files go
     for number, path in enumerate(sorted(scratch.glob("part-*.parquet"), key=lambda path: path.name[:10])):
+        sort_encodings(path)
         path.replace(folder / f"{prefix}-{number:05d}.parquet")
     shutil.rmtree(scratch)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 NIGHT = "2026-11-01"
@@ -23,8 +24,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.fault(1), pytest.mark.timeout(1500)]
 
 def _workspace(folder: Path) -> Path:
     folder.mkdir()
-    for name in ("params.yaml", "dvc.yaml"):
-        shutil.copy(ROOT / name, folder / name)
+    shutil.copy(ROOT / "dvc.yaml", folder / "dvc.yaml")
+    parameters = yaml.safe_load((ROOT / "params.yaml").read_text())
+    parameters["train"] = {"trainer": {"checkpoint_every": 2}}  # a small night has few steps
+    (folder / "params.yaml").write_text(yaml.safe_dump(parameters))
     return folder
 
 
