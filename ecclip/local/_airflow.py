@@ -91,7 +91,7 @@ def _options(port: int, kept: dict[str, str]) -> dict[str, dict[str, str]]:
     home = airflow_home()
     return {
         "core": {
-            "dags_folder": str(Path(ecclip.__file__).resolve().parents[1] / "dags"),
+            "dags_folder": str(_dags_folder()),
             "plugins_folder": str(home / "plugins"),
             "executor": "LocalExecutor",
             "parallelism": "3",
@@ -126,6 +126,12 @@ def _options(port: int, kept: dict[str, str]) -> dict[str, dict[str, str]]:
             "colored_console_log": "False",
         },
     }
+
+
+def _dags_folder() -> Path:
+    """Return the workspace's DAGs, else those that came with the package."""
+    own = settings().workspace.resolve() / "dags"
+    return own.resolve() if own.is_dir() else Path(ecclip.__file__).resolve().parents[1] / "dags"
 
 
 def _secrets() -> dict[str, str]:
