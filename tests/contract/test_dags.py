@@ -133,7 +133,7 @@ def test_the_order_of_a_night(described: dict[str, Any]) -> None:
         "nightly_catalog": ["land", "ingest", "check", "clean", "group", "publish", "version"],
         "train_towers": ["start", "train", "embed", "evaluate", "export", "register", "version"],
         "deploy_bundle": ["judge", "bless", "promote"],
-        "product_groups": ["group_products"],
+        "product_groups": ["group_products", "version"],
     }
     for name, order in orders.items():
         assert described["dags"][name]["edges"] == sorted([list(pair) for pair in itertools.pairwise(order)])
