@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import subprocess
@@ -51,6 +52,7 @@ def _start() -> SparkSession:
         session = builder.getOrCreate()
     except Exception as error:
         raise ServiceError("the Spark session did not start", value=error, next_step="java -version") from error
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # it reports each closed connection, also while Python ends
     atexit.register(_stop, session, scratch)
     return session
 

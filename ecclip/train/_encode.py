@@ -1,7 +1,7 @@
 """Many photos and titles to embeddings: on a CPU in parallel batches of one thread each, on a GPU behind the decoding.
 
-Two threads inside one small operation wait for each other most of the time, and ten times as long where another
-process wants the core; two threads with a batch each never wait, and the bits do not depend on their number.
+Two threads inside one small operation wait for each other most of the time, the more where another process wants the
+core; two threads with a batch each never wait, and the bits do not depend on their number.
 """
 
 from __future__ import annotations
