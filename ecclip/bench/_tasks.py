@@ -23,7 +23,7 @@ from ecclip.bench._measure import peak_bytes, reset_peak, resident_bytes, taking
 from ecclip.bench._ours import Ours, System
 from ecclip.bench._sizes import Sizes
 from ecclip.model import TowersConfig, build_towers
-from ecclip.train import Batch, Loader, Trainer, open_pairs
+from ecclip.train import Batch, Loader, Trainer, keep_freed_memory, open_pairs
 
 _FEW = 8  # pairs of the step before memory is measured
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
@@ -50,6 +50,7 @@ def _start(task: Callable[..., Answer], sizes: Sizes, *arguments: object) -> Ans
 
 def speed(sizes: Sizes, peer: str) -> dict[str, dict[str, list[float]]]:
     """Return seconds a step by system and number of streams; the steps of all take turns."""
+    keep_freed_memory()  # for the peer too: its steps need it as much
     with tempfile.TemporaryDirectory() as folder:
         systems = [make_system(name, sizes, sizes.towers, Path(folder)) for name in ("ecclip", peer)]
         batch = random_batch(sizes.batch, build_towers(sizes.towers).preprocessor())
@@ -58,7 +59,7 @@ def speed(sizes: Sizes, peer: str) -> dict[str, dict[str, list[float]]]:
         steps = {
             f"{system.name} {streams}": _stepper(system, streams) for streams in sizes.streams for system in systems
         }
-        seconds = taking_turns(steps, sizes.repetitions)
+        seconds = taking_turns(steps, sizes.repetitions, warm_up=2)
     return {s.name: {str(k): seconds[f"{s.name} {k}"] for k in sizes.streams} for s in systems}
 
 
@@ -74,6 +75,7 @@ def peak_of_batch(sizes: Sizes, batch: int) -> int:
 
 def loader(sizes: Sizes) -> dict[str, float]:
     """Return how long a real training waits for its loader, and how fast that decodes meanwhile."""
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         write_shards(Path(folder) / "shards", sizes.loader_pairs, photos=sizes.loader_pairs)
         pairs = open_pairs(Path(folder) / "shards", Path(folder) / "scratch")

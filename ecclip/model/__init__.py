@@ -9,7 +9,7 @@ from ecclip.model._errors import ModelError
 from ecclip.model._fuse import fuse_image_encoder
 from ecclip.model._presets import PRESETS, towers_preset
 from ecclip.model._store import load_preprocessor, load_towers, save_towers
-from ecclip.model._text import TextEncoder
+from ecclip.model._text import TextEncoder, text_lengths
 from ecclip.model._towers import MAX_LOGIT_SCALE, Towers, build_towers
 from ecclip.model._vision import ImageEncoder
 from ecclip.model.preprocessing import PreprocessingError, Preprocessor
@@ -30,5 +30,6 @@ __all__ = [
     "load_preprocessor",
     "load_towers",
     "save_towers",
+    "text_lengths",
     "towers_preset",
 ]

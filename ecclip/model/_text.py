@@ -40,8 +40,7 @@ class TextEncoder(nn.Module):
 
     def _by_length(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Embed texts of like length together, without the padding that none of them needs."""
-        position = torch.arange(1, mask.shape[1] + 1)
-        lengths = (mask.ne(0) * position).amax(dim=1).clamp(min=1)
+        lengths = text_lengths(mask)
         order = lengths.argsort(stable=True)
         parts = [
             self._embed(ids[rows, :width], mask[rows, :width])
@@ -55,6 +54,12 @@ class TextEncoder(nn.Module):
         weight = mask.unsqueeze(-1).to(hidden.dtype)
         pooled = (hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
         return functional.normalize(self.projection(pooled), dim=-1)
+
+
+def text_lengths(mask: Tensor) -> Tensor:
+    """Return the tokens of every text up to its last one that counts, int64 [B], for a mask [B, T]; at least 1."""
+    position = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+    return (mask.ne(0) * position).amax(dim=1).clamp(min=1)
 
 
 def build_text_encoder(cfg: TowersConfig) -> TextEncoder:

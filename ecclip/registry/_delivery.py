@@ -7,16 +7,16 @@ sent again after a kill is what is there already. The offset only spares the wor
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecclip.atomic import fsync_path
 from ecclip.core import ContractError, canonical_json, get_logger, settings, write_atomic
 from ecclip.registry._locks import locked
 from ecclip.registry._names import metric_name, parameters
-from ecclip.registry._store import answering, client, experiment_id
+from ecclip.registry._store import answering, client, experiment_id, log_batches
 from ecclip.registry._training_runs import last_steps, remove_twins, run_is_active, training_run
 from ecclip.spool import Entry, Status, read_spool
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 SPOOLS = ("metrics.jsonl", "system.jsonl")
 LOOKS = ("sample.png", "sample.txt")
 _ENTRIES_A_BATCH = 100
-_METRICS_A_REQUEST = 500  # a server takes at most 1000
 _LOCK_WAIT_S = 60.0
 
 
@@ -102,8 +101,7 @@ class Delivery:
         from mlflow.entities import Param
 
         params = [Param(name, value) for name, value in parameters("train", self.training["config"]).items()]
-        for first in range(0, len(params), 100):
-            store.log_batch(self.state.run_id, params=params[first : first + 100])
+        log_batches(store, self.state.run_id, params=params)
         self._save(replace(self.state, sent=(*self.state.sent, "parameters")))
 
     def _send_batch(self, store: MlflowClient, name: str) -> bool:
@@ -111,7 +109,7 @@ class Delivery:
         entries = list(islice(read_spool(path, self.state.offsets.get(name, 0)), _ENTRIES_A_BATCH))
         if not entries:
             return False
-        _flush(path)
+        fsync_path(path)  # after a loss of power the spool must not have less than MLflow
         self._send_metrics(store, entries)
         for mark in [entry for entry in entries if entry.status is not None][-1:]:
             self._set_status(store, mark)
@@ -127,8 +125,7 @@ class Delivery:
             for name, value in entry.values.items()
             if entry.step > self._has.get(metric_name(name), -1)
         ]
-        for first in range(0, len(metrics), _METRICS_A_REQUEST):
-            store.log_batch(self.state.run_id, metrics=metrics[first : first + _METRICS_A_REQUEST])
+        log_batches(store, self.state.run_id, metrics=metrics)
 
     def _set_status(self, store: MlflowClient, entry: Entry) -> None:
         if entry.status == "RUNNING":
@@ -186,12 +183,3 @@ def _read_state(path: Path) -> Delivered:
 
 def _last_time(folder: Path) -> int:
     return max((entry.time for name in SPOOLS for entry in read_spool(folder / name)), default=0)
-
-
-def _flush(path: Path) -> None:
-    """Have on disk what is about to be sent: after a loss of power the spool must not have less than MLflow."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,7 +14,7 @@ from ecclip.registry._card import describe, write_card
 from ecclip.registry._dvc import dvc_version
 from ecclip.registry._locks import locked
 from ecclip.registry._names import metric_name, training_metric_name
-from ecclip.registry._store import CHALLENGER, MODEL, answering, client, experiment_id
+from ecclip.registry._store import CHALLENGER, MODEL, answering, client, experiment_id, log_batches
 from ecclip.registry._tracked import deliver_all, training_key
 from ecclip.registry._training_runs import steps_of, training_run
 from ecclip.registry._versions import ModelRef, lineage_of, version_of
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_BATCH = 500  # a server takes at most 1000 metrics a request
 _REPORTS = ("report.html", "report.json", "bundle.json")
 
 
@@ -123,10 +122,7 @@ def _log_values(
     has = {name: steps_of(store, run, name) for name in {name for name, _, _ in spooled}}
     metrics += [Metric(name, value, started + step, step) for name, value, step in spooled if step not in has[name]]
     params = [Param(metric_name(name), value[:6000]) for name, value in sorted(facts.params.items())]
-    for first in range(0, len(metrics), _BATCH):
-        store.log_batch(run_id, metrics=metrics[first : first + _BATCH])
-    for first in range(0, len(params), 100):
-        store.log_batch(run_id, params=params[first : first + 100])
+    log_batches(store, run_id, metrics=metrics, params=params)
 
 
 def _read_spool(spool: Path) -> list[tuple[str, float, int]]:

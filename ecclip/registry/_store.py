@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from ecclip.registry._locks import locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
 
 EXPERIMENT = "ecclip"
 MODEL = "ecclip"
@@ -28,6 +29,8 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
+_METRICS_A_REQUEST = 500  # a server takes at most 1000
+_PARAMS_A_REQUEST = 100  # a server takes no more
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")
 
 
@@ -88,6 +91,14 @@ def experiment_id(store: MlflowClient) -> str:
             return str(found.experiment_id)
         location = (settings().work / "mlflow" / "artifacts").as_uri() if local else None
         return str(store.create_experiment(EXPERIMENT, artifact_location=location))
+
+
+def log_batches(store: MlflowClient, run_id: str, metrics: Sequence[Metric] = (), params: Sequence[Param] = ()) -> None:
+    """Log metrics and parameters of a run in requests that every server takes."""
+    for first in range(0, len(metrics), _METRICS_A_REQUEST):
+        store.log_batch(run_id, metrics=metrics[first : first + _METRICS_A_REQUEST])
+    for first in range(0, len(params), _PARAMS_A_REQUEST):
+        store.log_batch(run_id, params=params[first : first + _PARAMS_A_REQUEST])
 
 
 @lru_cache(maxsize=4)

@@ -18,6 +18,7 @@ from ecclip.train._errors import (
     ProcessesError,
     TrainError,
 )
+from ecclip.train._heap import keep_freed_memory
 from ecclip.train._lanes import lanes_for
 from ecclip.train._loader import Loader
 from ecclip.train._loss import contrastive_gradients
@@ -66,6 +67,7 @@ __all__ = [
     "deterministic",
     "encode_images",
     "encode_texts",
+    "keep_freed_memory",
     "lanes_for",
     "open_pairs",
     "plan_epoch",

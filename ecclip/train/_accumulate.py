@@ -7,25 +7,21 @@ al. 2021, GradCache).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ecclip.model import Towers
+from ecclip.model import Towers, text_lengths
 from ecclip.train._budget import Budget
 from ecclip.train._config import Labels, Loss, Precision
-from ecclip.train._lanes import Lanes, one_lane
+from ecclip.train._lanes import Lanes, one_lane, vision_draws
 from ecclip.train._loss import contrastive_gradients
+from ecclip.train._passes import Passes
 from ecclip.train._sigmoid_loss import sigmoid_gradients
 from ecclip.train._similarity import LossGradients
 from ecclip.train._world import ALONE, World
-
-_REDUCED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -42,8 +38,7 @@ class Batch:
 
     def lengths(self) -> list[int]:
         """Return the number of tokens of every text, padding after it left out."""
-        position = torch.arange(1, self.mask.shape[1] + 1, device=self.mask.device)
-        return (self.mask.ne(0) * position).amax(dim=1).clamp(min=1).tolist()
+        return text_lengths(self.mask).tolist()
 
     def part(self, rows: slice) -> Batch:
         """Return some rows of the batch."""
@@ -91,25 +86,15 @@ def accumulate_gradients(
     lengths = batch.lengths()
     streams = Budget(stream_size, stream_tokens).streams(lengths)
     first = sum(world.counts(len(batch))[: world.rank])
-    encode = _Encoder(towers, batch, lengths, (seed, first), precision, lanes)
-    graphs: list[tuple[Tensor, Tensor]] = []
-
-    def embed() -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            embedded = [encode(rows) for rows in streams[:-1]]
-        graphs.append(encode(streams[-1]))  # the one graph that fits: this stream is embedded only once
-        image, text = (torch.cat(parts).detach() for parts in zip(*embedded, graphs[0], strict=True))
-        return image, text
-
-    image, text = world.together(embed)
-    result = _loss(towers, image, text, batch.groups, labels, loss, world)
-
-    def send_back() -> None:
-        for rows in reversed(streams):
-            embeddings = graphs.pop() if graphs else encode(rows)
-            _send_back(embeddings, (result.image[rows], result.text[rows]), loss_scale, lanes)
-
-    world.together(send_back)
+    image, text = _passes(towers, batch, lengths, (seed, first), precision)
+    embeddings = world.together(lambda: lanes(partial(image.embed, streams), partial(text.embed, streams)))
+    result = _loss(towers, *embeddings, batch.groups, labels, loss, world)
+    world.together(
+        lambda: lanes(
+            partial(image.send_back, streams, result.image, loss_scale),
+            partial(text.send_back, streams, result.text, loss_scale),
+        )
+    )
     _unscale(towers, loss_scale)
     for scalar, gradient in ((towers.logit_scale, result.logit_scale), (towers.logit_bias, result.logit_bias)):
         if scalar is not None and gradient is not None and scalar.requires_grad:
@@ -118,40 +103,26 @@ def accumulate_gradients(
     return result.loss
 
 
-class _Encoder:
-    """Embeds one stream; equal calls give equal embeddings."""
+def _passes(
+    towers: Towers, batch: Batch, lengths: list[int], seed: tuple[tuple[int, ...], int], precision: Precision
+) -> tuple[Passes, Passes]:
+    def encode_image(rows: slice) -> Tensor:
+        return towers.encode_image(batch.pixels[rows])
 
-    def __init__(
-        self,
-        towers: Towers,
-        batch: Batch,
-        lengths: list[int],
-        seed: tuple[tuple[int, ...], int],
-        precision: Precision,
-        lanes: Lanes,
-    ) -> None:
-        self.towers, self.batch, self.lengths, self.lanes = towers, batch, lengths, lanes
-        self.seed, self.first = seed
-        self.reduced = _REDUCED.get(precision)
-
-    def __call__(self, rows: slice) -> tuple[Tensor, Tensor]:
-        part, width = self.batch.part(rows), max(self.lengths[rows])
-        device = part.pixels.device
+    def encode_text(rows: slice) -> Tensor:
         # cut to the stream's own longest text: what a stream computes depends on its rows alone
-        ids, mask = part.ids[:, :width], part.mask[:, :width]
-        graph = torch.is_grad_enabled()
+        width = max(lengths[rows])
+        return towers.encode_text(batch.ids[rows, :width], batch.mask[rows, :width])
 
-        def in_mode(encode: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-            # both modes belong to the thread
-            reduced = torch.autocast(device.type, self.reduced or torch.bfloat16, enabled=self.reduced is not None)
-            with torch.set_grad_enabled(graph), reduced:
-                return encode(*inputs)
+    def seed_of(tower: int, rows: slice) -> tuple[int, ...]:
+        return (*seed[0], seed[1] + rows.start, tower)
 
-        with _seeded((*self.seed, self.first + rows.start), device):
-            return self.lanes(
-                partial(in_mode, self.towers.encode_image, part.pixels),
-                partial(in_mode, self.towers.encode_text, ids, mask),
-            )
+    device = batch.pixels.device
+    image_seed = partial(seed_of, 0) if vision_draws(towers) else None
+    return (
+        Passes(encode_image, device, precision, image_seed),
+        Passes(encode_text, device, precision, partial(seed_of, 1)),
+    )
 
 
 def _loss(
@@ -164,33 +135,8 @@ def _loss(
     return sigmoid_gradients(image, text, towers.logit_scale, towers.logit_bias, groups, labels, world=world)
 
 
-def _send_back(
-    embeddings: tuple[Tensor, Tensor], gradients: tuple[Tensor, Tensor], loss_scale: float, lanes: Lanes
-) -> None:
-    def backward(output: Tensor, gradient: Tensor) -> None:
-        if output.requires_grad:
-            output.backward((gradient * loss_scale if loss_scale != 1.0 else gradient).to(output.dtype))
-
-    image, text = (partial(backward, *pair) for pair in zip(embeddings, gradients, strict=True))
-    lanes(image, text)
-
-
 def _unscale(towers: Towers, loss_scale: float) -> None:
     if loss_scale != 1.0:
         for parameter in towers.parameters():
             if parameter.grad is not None:
                 parameter.grad.mul_(1.0 / loss_scale)
-
-
-@contextmanager
-def _seeded(seed: tuple[int, ...], device: torch.device) -> Iterator[None]:
-    """Seed torch's generators by a pure function of ``seed`` and put them back afterwards."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        number = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)
-        # torch.manual_seed also visits every kind of accelerator: 0.3 ms a stream
-        torch.default_generator.manual_seed(number)
-        if devices:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(number)
-        yield

@@ -37,12 +37,16 @@ def lanes_for(towers: Towers, threads: int) -> Iterator[Lanes]:
 
     Dropout takes its numbers from one generator of the process, so two towers that draw must do so in order.
     """
-    draws = towers.cfg.vision_dropout > 0 or towers.cfg.drop_path > 0
-    if towers.logit_scale.device.type != "cpu" or threads < 2 or draws:
+    if towers.logit_scale.device.type != "cpu" or threads < 2 or vision_draws(towers):
         yield one_lane
         return
     with ThreadPoolExecutor(2, "tower", initializer=torch.set_num_threads, initargs=(threads // 2,)) as pool:
         yield _TwoLanes(pool)
+
+
+def vision_draws(towers: Towers) -> bool:
+    """Return whether the image tower draws random numbers in training; of a text tower that is always assumed."""
+    return towers.cfg.vision_dropout > 0 or towers.cfg.drop_path > 0
 
 
 class _TwoLanes:

@@ -99,7 +99,8 @@ class Trainer:
         """
         with (
             deterministic(self.threads, self.device),
-            lanes_for(self.towers, self.threads) as lanes,
+            # activations that are computed again set the generators, which both lanes share
+            lanes_for(self.towers, 1 if self.cfg.gradient_checkpointing else self.threads) as lanes,
             catch_termination() as termination,
         ):
             progress = self._resume() or self._begin()

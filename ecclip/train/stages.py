@@ -46,6 +46,7 @@ from ecclip.spool import Spool
 from ecclip.train._config import TrainerConfig
 from ecclip.train._encode import encode_images, encode_texts
 from ecclip.train._errors import CheckpointError, DivergedError, PairsError, TrainError
+from ecclip.train._heap import keep_freed_memory
 from ecclip.train._launch import train_in_processes
 from ecclip.train._listings import held_out, iterate_listings
 from ecclip.train._pairs import PAIRS, Pairs, open_pairs
@@ -122,6 +123,7 @@ def train_with(
         folder: for checkpoints, the same for all processes; its name is the key of the training.
         spool: for the metrics; None: they are not tracked, or not by this process.
     """
+    keep_freed_memory()
     with _own_errors():
         towers, kind = _starting_towers(cfg, start)
         towers = towers.to(device)

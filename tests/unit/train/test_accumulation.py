@@ -66,6 +66,11 @@ def _gradients(towers: Towers) -> dict[str, Tensor]:
     return {name: parameter.grad.clone() for name, parameter in towers.named_parameters() if parameter.grad is not None}
 
 
+def _seed(rows: slice, tower: int) -> None:
+    seed = np.random.SeedSequence((*SEED, rows.start, tower))
+    torch.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
+
+
 def _reference(
     towers: Towers, batch: Batch, streams: list[slice], labels: Labels, loss: Loss = "softmax"
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -73,9 +78,11 @@ def _reference(
     towers.zero_grad()
     parts = []
     for rows in streams:
-        torch.manual_seed(int(np.random.SeedSequence((*SEED, rows.start)).generate_state(1, np.uint64)[0] >> 1))
+        _seed(rows, tower=0)
+        image = towers.encode_image(batch.pixels[rows])
+        _seed(rows, tower=1)
         width = int(batch.mask[rows].sum(dim=1).max())
-        parts.append(towers(batch.pixels[rows], batch.ids[rows, :width], batch.mask[rows, :width]))
+        parts.append((image, towers.encode_text(batch.ids[rows, :width], batch.mask[rows, :width])))
     image, text = (torch.cat(side) for side in zip(*parts, strict=True))
     value = dense_loss(image, text, towers.logit_scale, towers.logit_bias, batch.groups, loss, labels)
     value.backward()
