@@ -102,6 +102,17 @@ def map_command(
     _show(map_dump(Path(mapping), source, settings().work / "dumps" / night, night, limit))
 
 
+@_ROOMS["catalog"].command("trace")
+def catalog_trace(
+    listing_id: Annotated[str, typer.Argument(help="Of the dump")],
+    night: Annotated[str | None, typer.Option(help="Only this night; default: all, the newest first")] = None,
+) -> None:
+    """Print what came in of a listing, what was done, its group and why, its snapshots and their models."""
+    from ecclip.lineage import trace_everywhere
+
+    _show(trace_everywhere(listing_id, night))
+
+
 @release_app.command("register")
 def release_register(night: Night) -> None:
     """Enter the night's bundle into the registry as @challenger."""

@@ -68,9 +68,20 @@ STEPS: dict[str, Step] = {
         {"cleaned": "nights/{night}/clean", "previous": "snapshots/{previous}"},
         "nights/{night}/group",
     ),
+    "reference": Step("ecclip.registry:reference", {"cleaned": "nights/{night}/clean"}, "nights/{night}/reference"),
+    "score_pairs": Step(
+        "ecclip.train.embed:score_pairs",
+        {"cleaned": "nights/{night}/clean", "reference": "nights/{night}/reference"},
+        "nights/{night}/pairs",
+    ),
     "publish": Step(
         "ecclip.catalog:publish",
-        {"ingested": "nights/{night}/ingest", "cleaned": "nights/{night}/clean", "grouped": "nights/{night}/group"},
+        {
+            "ingested": "nights/{night}/ingest",
+            "cleaned": "nights/{night}/clean",
+            "grouped": "nights/{night}/group",
+            "pairs": "nights/{night}/pairs",
+        },
         "snapshots/{night}",
     ),
     "start": Step("ecclip.registry:start", {"snapshot": "snapshots/{night}"}, "nights/{night}/start"),
@@ -80,7 +91,7 @@ STEPS: dict[str, Step] = {
         "nights/{night}/train",
     ),
     "embed": Step(
-        "ecclip.train.stages:embed",
+        "ecclip.train.embed:embed",
         {"snapshot": "snapshots/{night}", "trained": "nights/{night}/train"},
         "nights/{night}/embed",
     ),

@@ -8,6 +8,7 @@ from ecclip.catalog._land import LandConfig, land
 from ecclip.catalog._mapping import map_dump
 from ecclip.catalog._publish import PublishConfig, publish
 from ecclip.catalog._spark_classes import prepare_spark
+from ecclip.catalog._trace import trace_listing
 
 __all__ = [
     "CheckConfig",
@@ -24,4 +25,5 @@ __all__ = [
     "map_dump",
     "prepare_spark",
     "publish",
+    "trace_listing",
 ]

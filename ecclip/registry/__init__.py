@@ -10,7 +10,7 @@ from ecclip.registry._locks import locked
 from ecclip.registry._promote import set_champion
 from ecclip.registry._register import Registered, register
 from ecclip.registry._restore import restore_snapshot
-from ecclip.registry._start import StartConfig, start
+from ecclip.registry._start import ReferenceConfig, StartConfig, reference, start
 from ecclip.registry._trace import trace, trace_back
 from ecclip.registry._tracked import deliver_all
 from ecclip.registry._versions import (
@@ -27,6 +27,7 @@ __all__ = [
     "GateConfig",
     "MetricGate",
     "ModelRef",
+    "ReferenceConfig",
     "Registered",
     "StartConfig",
     "Verdict",
@@ -39,6 +40,7 @@ __all__ = [
     "locked",
     "model_version",
     "record_version",
+    "reference",
     "register",
     "restore_snapshot",
     "set_champion",

@@ -1,4 +1,4 @@
-"""The stage that fixes from which weights a night's training starts."""
+"""The stages that fix which weights a night builds on: those that training starts from, those that judge its pairs."""
 
 from __future__ import annotations
 
@@ -31,6 +31,25 @@ class StartConfig(StageConfig):
     )
 
 
+class ReferenceConfig(StageConfig):
+    """Who is asked whether photo and title of a listing belong together."""
+
+    mode: Literal["champion", "nobody"] = Field(
+        "champion", description="champion: what is live, if anything is; nobody: no listing is left out for it"
+    )
+
+
+@stage
+def reference(cfg: ReferenceConfig, cleaned: Path, output: Path) -> Counts:
+    """Write ``start.json`` for a night's mismatch scores: the champion of the nights before, or that there is none.
+
+    Raises:
+        ServiceError: the registry does not answer.
+        IntegrityError: the champion's bundle is not in the bundle store.
+    """
+    return _write(_champion_before(cleaned.parent.name) if cfg.mode == "champion" else None, output)
+
+
 @stage
 def start(cfg: StartConfig, snapshot: Path, output: Path) -> Counts:
     """Write ``start.json``: the champion of the nights before ``snapshot``, or the pretrained towers.
@@ -42,7 +61,10 @@ def start(cfg: StartConfig, snapshot: Path, output: Path) -> Counts:
         ServiceError: the registry does not answer; training never silently starts from scratch.
         IntegrityError: the champion's bundle is not in the bundle store.
     """
-    chosen = _champion_before(snapshot.name) if cfg.mode == "champion" else None
+    return _write(_champion_before(snapshot.name) if cfg.mode == "champion" else None, output)
+
+
+def _write(chosen: ModelRef | None, output: Path) -> Counts:
     if chosen is None:
         content = {"kind": "pretrained"}
     else:

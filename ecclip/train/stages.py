@@ -1,4 +1,4 @@
-"""The stages train and embed: the engine between published folders."""
+"""The stage train: the engine between published folders."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ import torch
 from pydantic import BeforeValidator, Field
 
 from ecclip.core import (
-    ConfigError,
-    ContractError,
     Counts,
-    EcclipError,
-    ServiceError,
     StageConfig,
     canonical_json,
     digest_of,
@@ -31,13 +27,10 @@ from ecclip.core import (
     verify_folder,
     write_atomic,
 )
-from ecclip.embeddings import Embeddings, write_embeddings
 from ecclip.model import (
-    ModelError,
     Towers,
     TowersConfig,
     build_towers,
-    load_preprocessor,
     load_towers,
     save_towers,
     towers_preset,
@@ -45,12 +38,11 @@ from ecclip.model import (
 from ecclip.spool import Spool
 from ecclip.train._config import TrainerConfig
 from ecclip.train._encode import encode_images, encode_texts
-from ecclip.train._errors import CheckpointError, DivergedError, PairsError, TrainError
 from ecclip.train._heap import keep_freed_memory
+from ecclip.train._house import house_errors
 from ecclip.train._launch import train_in_processes
-from ecclip.train._listings import held_out, iterate_listings
+from ecclip.train._listings import held_out
 from ecclip.train._pairs import PAIRS, Pairs, open_pairs
-from ecclip.train._process import deterministic
 from ecclip.train._retrieval import retrieval_metrics
 from ecclip.train._trainer import Progress, Trainer
 from ecclip.train._world import ALONE, World
@@ -68,13 +60,6 @@ class TrainConfig(StageConfig):
     fine_tune_rate: float = Field(0.3, gt=0, description="factor on the learning rates when fine-tuning")
     retrain: bool = Field(False, description="start from the pretrained weights even if there is a champion")
     validation_listings: int = Field(1000, ge=0, description="most held-out listings that retrieval is measured on")
-
-
-class EmbedConfig(StageConfig):
-    """Parameters of the stage embed."""
-
-    image_batch: int = Field(16, ge=1, description="photos a batch")
-    text_batch: int = Field(32, ge=1, description="titles a batch")
 
 
 @stage
@@ -95,7 +80,7 @@ def train(cfg: TrainConfig, snapshot: Path, start: Path, output: Path) -> Counts
     key = _run_key(cfg, snapshot, start)
     folder = checkpoints / key
     _forget_other_runs(checkpoints, folder)
-    with _own_errors(), _tracked(cfg, snapshot, output.parent / FOLDER / key) as spool:
+    with house_errors(), _tracked(cfg, snapshot, output.parent / FOLDER / key) as spool:
         counts = _train_somewhere(cfg, snapshot, start, output, folder, spool)
     shutil.rmtree(checkpoints, ignore_errors=True)
     return counts
@@ -124,7 +109,7 @@ def train_with(
         spool: for the metrics; None: they are not tracked, or not by this process.
     """
     keep_freed_memory()
-    with _own_errors():
+    with house_errors():
         towers, kind = _starting_towers(cfg, start)
         towers = towers.to(device)
         trainer_cfg = cfg.trainer if kind == "pretrained" else _fine_tuning(cfg)
@@ -143,39 +128,6 @@ def train_with(
         written={"steps": len(trainer.plan)},
         dropped={"skipped_steps": progress.skipped} if progress.skipped else {},
         detail={"start": kind, "epochs": trainer_cfg.epochs, **history["retrieval"]},
-    )
-
-
-@stage
-def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Counts:
-    """Write both embeddings of every listing of a snapshot.
-
-    Raises:
-        ContractError: the snapshot or the towers cannot be read.
-    """
-    ids: list[str] = []
-    images, texts = [], []
-    photos = 0
-    device, workers = torch.device(settings().device), settings().torch_threads
-    with _own_errors(), deterministic(settings().torch_threads, device):
-        towers = load_towers(trained / "towers").to(device)
-        preprocessor = load_preprocessor(trained / "towers")
-        for part in iterate_listings(snapshot, ["listing_id", "title", "image"]):
-            ids += part["listing_id"]
-            photos += sum(data is not None for data in part["image"])
-            titles = [title or "" for title in part["title"]]
-            images.append(encode_images(towers, preprocessor, part["image"], cfg.image_batch, workers))
-            texts.append(encode_texts(towers, preprocessor, titles, cfg.text_batch, workers))
-            get_logger().info("embedding", listings=len(ids))
-        if not ids:
-            raise PairsError("the snapshot has no listings", value=snapshot)
-        embeddings = Embeddings(ids, np.concatenate(images), np.concatenate(texts))
-        write_embeddings(embeddings, output)
-    embedded = int((~np.isnan(embeddings.image).any(axis=1)).sum())
-    return Counts(
-        read={"listings": len(ids), "photos": photos},
-        written={"text_embeddings": len(ids), "image_embeddings": embedded},
-        dropped={"photo cannot be decoded": photos - embedded} if photos > embedded else {},
     )
 
 
@@ -317,18 +269,3 @@ def _forget_other_runs(checkpoints: Path, own: Path) -> None:
         if folder != own:
             get_logger().info("removing checkpoints of a training with other inputs", path=str(folder))
             shutil.rmtree(folder)
-
-
-@contextmanager
-def _own_errors() -> Iterator[None]:
-    """Raise the engine's errors as the house's: data as ContractError, the rest as ServiceError or ConfigError."""
-    try:
-        yield
-    except (ModelError, TrainError) as error:
-        kinds: list[tuple[type[Exception], type[EcclipError]]] = [
-            (PairsError, ContractError),
-            (CheckpointError, ServiceError),
-            (DivergedError, ServiceError),
-        ]
-        kind = next((house for own, house in kinds if isinstance(error, own)), ConfigError)
-        raise kind(error.what, value=error.value, limit=error.limit, next_step=error.next_step) from error

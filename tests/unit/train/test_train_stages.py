@@ -16,7 +16,8 @@ from tiny_training import TINY
 from ecclip.core import ContractError, settings
 from ecclip.embeddings import load_embeddings
 from ecclip.model import load_towers
-from ecclip.train.stages import EmbedConfig, TrainConfig, _forget_other_runs, embed, train
+from ecclip.train.embed import EmbedConfig, embed
+from ecclip.train.stages import TrainConfig, _forget_other_runs, train
 
 TRAINER = {
     "epochs": 8,
