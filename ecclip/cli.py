@@ -102,6 +102,14 @@ def map_command(
     _show(map_dump(Path(mapping), source, settings().work / "dumps" / night, night, limit))
 
 
+@_ROOMS["catalog"].command("contract")
+def contract_command() -> None:
+    """Print the dump contract as the table of docs/dump.md."""
+    from ecclip.catalog import contract_table
+
+    typer.echo(contract_table())
+
+
 @release_app.command("register")
 def release_register(night: Night) -> None:
     """Enter the night's bundle into the registry as @challenger."""
