@@ -1,4 +1,4 @@
-"""The facts of a night's ingested listings, counted by Spark in one pass and two small ones."""
+"""The facts of a night's ingested listings, counted by Spark in three passes over narrow rows."""
 
 from __future__ import annotations
 
@@ -60,13 +60,14 @@ def night_facts(rows: DataFrame, ingested: Path) -> NightFacts:
         f"repeated/{name}": max(0.0, 1 - row[f"{name}s"] / max(total, 1)) if total else 0.0
         for name in ("title", "content")
     }
+    counts, prices = _currencies(rows)
     shares = {name: round(share, 6) for name, share in {**missing, **repeated, **_dropped(ingested)}.items()}
     return NightFacts(
         fingerprint=hashlib.sha256(f"{total} {row['rows_hash']}".encode()).hexdigest()[:16],
         listings=total,
         shares=dict(sorted(shares.items())),
-        distributions={"category": _counts(rows, "category"), "currency": _counts(rows, "currency")},
-        prices=_prices(rows),
+        distributions={"category": _categories(rows), "currency": counts},
+        prices=prices,
     )
 
 
@@ -88,27 +89,33 @@ def _dropped(ingested: Path) -> dict[str, float]:
     return {f"dropped/{reason}": count / read for reason, count in manifest.dropped.items()}
 
 
-def _counts(rows: DataFrame, column: str) -> dict[str, int]:
-    """Return how often each value occurs; beyond the most frequent ones they are one."""
-    counted = rows.where(F.col(column).isNotNull()).groupBy(column).count().collect()
-    ranked = sorted(((int(row["count"]), str(row[column])) for row in counted), key=lambda pair: (-pair[0], pair[1]))
-    found = {name: count for count, name in ranked[:_MOST_VALUES]}
-    rest = sum(count for count, _ in ranked[_MOST_VALUES:])
-    return dict(sorted(found.items())) | ({_OTHER: rest} if rest else {})
+def _categories(rows: DataFrame) -> dict[str, int]:
+    counted = rows.where(F.col("category").isNotNull()).groupBy("category").count().collect()
+    return _most({str(row["category"]): int(row["count"]) for row in counted})
 
 
-def _prices(rows: DataFrame) -> dict[str, Prices]:
+def _currencies(rows: DataFrame) -> tuple[dict[str, int], dict[str, Prices]]:
+    """Return listings by currency, and the positive prices of each."""
+    positive = F.when(F.col("price") > 0, F.col("price"))
     shares = F.array(*[F.lit(share) for share in _QUANTILES])
-    positive = rows.where(F.col("price") > 0).groupBy("currency")
-    found = positive.agg(F.count("*").alias("listings"), F.percentile("price", shares).alias("quantiles")).collect()
-    most = sorted(found, key=lambda row: (-row["listings"], row["currency"]))[:_MOST_VALUES]
-    return {
-        str(row["currency"]): Prices(
-            listings=int(row["listings"]),
-            log10_quantiles={
-                str(share): round(math.log10(value), 6)
-                for share, value in zip(_QUANTILES, row["quantiles"], strict=True)
-            },
-        )
-        for row in sorted(most, key=lambda row: str(row["currency"]))
-    }
+    found = rows.groupBy("currency").agg(
+        F.count("*").alias("listings"),
+        F.count(positive).alias("priced"),
+        F.percentile(positive, shares).alias("quantiles"),
+    )
+    counts, prices = {}, {}
+    for row in sorted(found.collect(), key=lambda row: str(row["currency"])):
+        counts[row["currency"]] = int(row["listings"])
+        if row["priced"]:
+            quantiles = zip(_QUANTILES, row["quantiles"], strict=True)
+            logarithms = {str(share): round(math.log10(value), 6) for share, value in quantiles}
+            prices[row["currency"]] = Prices(listings=int(row["priced"]), log10_quantiles=logarithms)
+    most = _most(counts)
+    return most, {currency: priced for currency, priced in prices.items() if currency in most}
+
+
+def _most(counts: dict[str, int]) -> dict[str, int]:
+    """Return the counts by name; beyond the most frequent values they are one, so that a history stays small."""
+    ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+    rest = sum(count for _, count in ranked[_MOST_VALUES:])
+    return dict(sorted(ranked[:_MOST_VALUES])) | ({_OTHER: rest} if rest else {})
