@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import dag
-from ecclip_tasks import DEFAULTS, FIRST_NIGHT, NIGHT_PARAM, SNAPSHOT, night_task, nightly_schedule, stage_task
+from ecclip_tasks import DEFAULTS, FIRST_NIGHT, GPU, NIGHT_PARAM, SNAPSHOT, night_task, nightly_schedule, stage_task
 
 
 def record_snapshot(night: str) -> dict[str, Any]:
@@ -16,7 +16,7 @@ def record_snapshot(night: str) -> dict[str, Any]:
     from ecclip.core import digest_of, settings
     from ecclip.registry import record_version
 
-    record_version(night, ["land", "ingest", "check", "clean", "group", "publish"])
+    record_version(night, ["land", "ingest", "check", "clean", "group", "reference", "score_pairs", "publish"])
     return {"digest": digest_of(settings().work / "snapshots" / night)}
 
 
@@ -32,16 +32,13 @@ def record_snapshot(night: str) -> dict[str, Any]:
     doc_md=__doc__,
 )
 def nightly_catalog() -> None:
-    """Land, ingest, check, clean, group, publish, version."""
-    (
-        stage_task("land")
-        >> stage_task("ingest", pool="spark")
-        >> stage_task("check", pool="spark")
-        >> stage_task("clean", pool="spark")
-        >> stage_task("group", pool="spark")
-        >> stage_task("publish", pool="spark")
-        >> night_task("version", record_snapshot, pool="dvc", outlet=SNAPSHOT)
-    )
+    """Land, ingest, check, clean; group, and compare photos with titles; publish, version."""
+    clean = stage_task("clean", pool="spark")
+    publish = stage_task("publish", pool="spark")
+    stage_task("land") >> stage_task("ingest", pool="spark") >> stage_task("check", pool="spark") >> clean
+    clean >> stage_task("group", pool="spark") >> publish
+    clean >> stage_task("reference") >> stage_task("score_pairs", **GPU) >> publish
+    publish >> night_task("version", record_snapshot, pool="dvc", outlet=SNAPSHOT)
 
 
 nightly_catalog()

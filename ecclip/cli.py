@@ -113,6 +113,14 @@ def catalog_trace(
     _show(trace_everywhere(listing_id, night))
 
 
+@_ROOMS["catalog"].command("contract")
+def contract_command() -> None:
+    """Print the dump contract as the table of docs/dump.md."""
+    from ecclip.catalog import contract_table
+
+    typer.echo(contract_table())
+
+
 @release_app.command("register")
 def release_register(night: Night) -> None:
     """Enter the night's bundle into the registry as @challenger."""

@@ -78,9 +78,11 @@ STEPS: dict[str, Step] = {
         "ecclip.catalog:publish",
         {
             "ingested": "nights/{night}/ingest",
+            "checked": "nights/{night}/check",
             "cleaned": "nights/{night}/clean",
             "grouped": "nights/{night}/group",
             "pairs": "nights/{night}/pairs",
+            "previous": "snapshots/{previous}",
         },
         "snapshots/{night}",
     ),
@@ -195,7 +197,11 @@ def add_night(night: str) -> None:
     prepare_workspace()
     if any(entry["night"] == night for entry in known):
         return
-    published = [path.name for path in (settings().work / "snapshots").glob("[0-9]*") if path.name < night]
+    published = [
+        path.parent.name
+        for path in (settings().work / "snapshots").glob("[0-9]*/manifest.json")  # a refused night has none
+        if path.parent.name < night
+    ]
     entries = [*known, {"night": night, "previous": max(published, default=NO_NIGHT)}]
     # keyed by night: dvc.yaml names its stages after the keys (ingest@2026-11-01)
     table = {entry["night"]: {"previous": entry["previous"]} for entry in entries}

@@ -2,6 +2,7 @@
 
 from ecclip.catalog._check import CheckConfig, check
 from ecclip.catalog._clean import CleanConfig, clean
+from ecclip.catalog._contract import contract_table
 from ecclip.catalog._group import GroupConfig, group
 from ecclip.catalog._ingest import IngestConfig, ingest
 from ecclip.catalog._land import LandConfig, land
@@ -19,6 +20,7 @@ __all__ = [
     "PublishConfig",
     "check",
     "clean",
+    "contract_table",
     "group",
     "ingest",
     "land",

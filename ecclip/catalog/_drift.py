@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ecclip.catalog._contract import DUMP_FIELDS, JSON_TYPES, Field
+from ecclip.catalog._contract import DUMP_FIELDS, KINDS, Field
 from ecclip.catalog._files import csv_header, format_of, read_rows
 from ecclip.core import ContractError
 
@@ -66,7 +66,7 @@ def _refuse(path: Path, columns: set[str], wrong: list[str]) -> None:
 
 
 def _wrong_json(field: Field, rows: list[dict[str, Any]]) -> str | None:
-    allowed = JSON_TYPES[field.kind]
+    allowed = KINDS[field.kind].json
     found = Counter(type(row[field.name]) for row in rows if row.get(field.name) is not None)
     # bool is an int to Python, but a price of true is drift
     odd = {kind: count for kind, count in found.items() if kind not in allowed}

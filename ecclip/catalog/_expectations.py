@@ -1,10 +1,11 @@
-"""Great Expectations behind one function: rules and a Spark frame in, outcomes and readable data docs out."""
+"""Great Expectations behind one function: frames with their rules in, outcomes and readable data docs out."""
 
 from __future__ import annotations
 
 import os
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,6 +58,22 @@ class Rule:
         arguments = {"column": column, "max_value": high}
         return cls(name, "ExpectColumnMaxToBeBetween", arguments, f"{high}", "observed_value")
 
+    @classmethod
+    def within(cls, name: str, low: float | None, high: float | None) -> Rule:
+        """Return the rule that the one value of the column with the rule's name lies in ``low..high``."""
+        arguments = {"column": name, "min_value": low, "max_value": high}
+        limit = f"{'' if low is None else low}..{'' if high is None else high}"
+        return cls(name, "ExpectColumnMaxToBeBetween", arguments, limit, "observed_value")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame (Spark or pandas) under the name that the data docs give it, and the rules that it must keep."""
+
+    name: str
+    frame: Any
+    rules: list[Rule]
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -67,8 +84,8 @@ class Outcome:
     value: float | None
 
 
-def judge(frame: DataFrame, rules: list[Rule], docs: Path) -> list[Outcome]:
-    """Validate ``frame`` by ``rules`` in one Great Expectations checkpoint and write its data docs to ``docs``."""
+def judge(tables: Sequence[Table], docs: Path) -> list[Outcome]:
+    """Validate every table by its rules with Great Expectations and write one site of data docs to ``docs``."""
     gx, base, run_identifier = _great_expectations()
     # the default configuration leaves a temporary folder for docs behind
     stores = base.InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
@@ -77,30 +94,37 @@ def judge(frame: DataFrame, rules: list[Rule], docs: Path) -> list[Outcome]:
     )
     context = gx.get_context(mode="ephemeral", project_config=project)
     context.add_data_docs_site("docs", _site(docs))
-    asset = context.data_sources.add_spark("dump").add_dataframe_asset("listings")
+    moment = run_identifier.RunIdentifier(run_name="night", run_time=_NO_MOMENT)
+    outcomes = [outcome for table in tables for outcome in _validate(gx, context, table, moment)]
+    context.build_data_docs()
+    _make_repeatable(docs)
+    return outcomes
+
+
+def _validate(gx: Any, context: Any, table: Table, moment: Any) -> list[Outcome]:
+    """Run one table's suite in a checkpoint of its own: a checkpoint takes one frame."""
+    sources = context.data_sources
+    add = sources.add_spark if isinstance(table.frame, DataFrame) else sources.add_pandas
+    asset = add(table.name).add_dataframe_asset("night")
     expectations = [
         getattr(gx.expectations, rule.kind)(
-            **rule.arguments, meta={"name": rule.name}, description=f"{rule.name}: at most {rule.limit}"
+            **rule.arguments, meta={"name": rule.name}, description=f"{rule.name}, limit {rule.limit}"
         )
-        for rule in rules
+        for rule in table.rules
     ]
-    suite = context.suites.add(gx.ExpectationSuite(name="dump_contract", expectations=expectations))
-    batch = asset.add_batch_definition_whole_dataframe("night")
-    definition = gx.ValidationDefinition(name="night", data=batch, suite=suite)
+    suite = context.suites.add(gx.ExpectationSuite(name=table.name, expectations=expectations))
+    definition = gx.ValidationDefinition(
+        name=table.name, data=asset.add_batch_definition_whole_dataframe("night"), suite=suite
+    )
     checkpoint = gx.Checkpoint(
-        name="gate",
+        name=table.name,
         validation_definitions=[context.validation_definitions.add(definition)],
         result_format={"result_format": "BASIC", "partial_unexpected_count": 0},  # aggregates: no row comes here
     )
-    run = context.checkpoints.add(checkpoint).run(
-        batch_parameters={"dataframe": frame},
-        run_id=run_identifier.RunIdentifier(run_name="night", run_time=_NO_MOMENT),
-    )
-    context.build_data_docs()
-    _make_repeatable(docs)
+    run = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": table.frame}, run_id=moment)
     results = [result for validation in run.run_results.values() for result in validation.results]
     by_name = {_name(result): result for result in results}
-    return [_outcome(rule, by_name[rule.name]) for rule in rules]
+    return [_outcome(rule, by_name[rule.name]) for rule in table.rules]
 
 
 def _name(result: Any) -> str:

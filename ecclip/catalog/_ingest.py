@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from ecclip.catalog._contract import DUMP_FIELDS
+from ecclip.catalog._contract import DUMP_FIELDS, KINDS, listing_columns
 from ecclip.catalog._drift import refuse_drift
 from ecclip.catalog._files import csv_header, format_of, listing_files
 from ecclip.catalog._parts import count_rows, count_values, write_parts
@@ -111,7 +111,7 @@ def _as_text(frame: DataFrame) -> DataFrame:
 
 
 def _typed_columns() -> list[Column]:
-    return [F.col(f"typed.{field.name}") for field in DUMP_FIELDS if field.name != "deleted"]
+    return [F.col(f"typed.{name}") for name in listing_columns()]
 
 
 def _judge(text: DataFrame) -> DataFrame:
@@ -142,9 +142,9 @@ def _typed() -> dict[str, Column]:
         "text": _given,
         "path": _path,
         "map": _map,
-        "number": lambda name: _given(name).try_cast("double"),
-        "flag": lambda name: F.lower(_given(name)).try_cast("boolean"),
-        "time": lambda name: _given(name).try_cast("timestamp"),
+        "number": lambda name: _given(name).try_cast(KINDS["number"].spark),
+        "flag": lambda name: F.lower(_given(name)).try_cast(KINDS["flag"].spark),
+        "time": lambda name: _given(name).try_cast(KINDS["time"].spark),
         "bytes": F.col,
     }
     return {field.name: converters[field.kind](field.name) for field in DUMP_FIELDS}
@@ -155,21 +155,21 @@ def _given(name: str) -> Column:
 
 
 def _path(name: str) -> Column:
-    listed = F.from_json(name, "array<string>")
+    listed = F.from_json(name, KINDS["path"].spark)
     names = F.when(F.col(name).startswith("["), listed).otherwise(F.split(name, ">"))
     trimmed = F.filter(F.transform(names, lambda part: F.trim(part)), lambda part: part != "")
     return F.when(F.size(trimmed) > 0, trimmed)
 
 
 def _map(name: str) -> Column:
-    return F.map_filter(F.from_json(name, "map<string,string>"), lambda _, value: value.isNotNull())
+    return F.map_filter(F.from_json(name, KINDS["map"].spark), lambda _, value: value.isNotNull())
 
 
 def _unparsable(typed: dict[str, Column]) -> list[tuple[str, Column]]:
     """Return the fields whose text may not parse, each with the condition that it did not."""
     price = typed["price"]
     # an empty list of names is a missing category, not a bad one
-    bad_path = F.col("category").startswith("[") & F.from_json("category", "array<string>").isNull()
+    bad_path = F.col("category").startswith("[") & F.from_json("category", KINDS["path"].spark).isNull()
     bad = {name: _given(name).isNotNull() & typed[name].isNull() for name in _PARSED}
     bad["price"] = bad["price"] | F.coalesce((price < 0) | F.isnan(price) | (price == float("inf")), F.lit(False))
     return [*bad.items(), ("category", F.coalesce(bad_path, F.lit(False)))]

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import yaml
 from pydantic import ValidationError
 
+from ecclip.catalog._contract import mapped_schema
 from ecclip.catalog._mapping_model import Mapping
 from ecclip.catalog._mapping_read import JoinTable, Source, SourceRow
 from ecclip.catalog._mapping_values import listing_of, unknown_columns
@@ -37,25 +38,7 @@ ROWS_A_FILE = 5000
 _CHUNK = 250  # rows with their photos that are in memory at once
 _THREADS = 8
 _SHIPPED = Path(__file__).parent / "mappings"
-_SCHEMA = pa.schema(
-    [
-        ("listing_id", pa.string()),
-        ("seller_id", pa.string()),
-        ("title", pa.string()),
-        ("description", pa.string()),
-        ("category", pa.list_(pa.string())),
-        ("attributes", pa.map_(pa.string(), pa.string())),
-        ("brand", pa.string()),
-        ("price", pa.string()),
-        ("currency", pa.string()),
-        ("catalog_id", pa.string()),
-        ("age_restricted", pa.bool_()),
-        ("image", pa.binary()),
-        ("image_uri", pa.string()),
-        ("updated_at", pa.string()),
-        ("deleted", pa.bool_()),
-    ]
-)
+_SCHEMA = mapped_schema()
 
 
 def shipped_mappings() -> dict[str, Path]:

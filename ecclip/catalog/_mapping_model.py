@@ -5,7 +5,9 @@ from __future__ import annotations
 from string import Formatter
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+
+from ecclip.catalog._contract import DUMP_FIELDS
 
 Format = Literal["csv", "jsonl", "parquet"]
 
@@ -88,22 +90,18 @@ class Words(_Declared):
     fields: list[Literal["category", "title", "description"]] = Field(["category"], min_length=1)
 
 
-class Fields(_Declared):
-    """The fields of Dump v1."""
-
-    listing_id: Value
-    title: Value
-    seller_id: Value | None = None
-    description: Value | None = None
-    category: Value | None = None
-    brand: Value | None = None
-    price: Value | None = None
-    currency: Value | None = None
-    catalog_id: Value | None = None
+class _WithPhoto(_Declared):
     image: Value | None = None
-    image_uri: Value | None = None
-    updated_at: Value | None = None
-    deleted: Value | None = None
+
+
+# attributes and age_restricted have sections of their own
+_OWN_SECTION = ("attributes", "age_restricted")
+_FIELDS: dict[str, Any] = {
+    field.name: (Value, ...) if field.required else (Value | None, None)
+    for field in DUMP_FIELDS
+    if field.name not in _OWN_SECTION
+}
+Fields = create_model("Fields", __base__=_WithPhoto, __doc__="The fields of the dump contract.", **_FIELDS)
 
 
 class Mapping(_Declared):

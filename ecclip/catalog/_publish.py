@@ -5,55 +5,91 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 from pydantic import Field
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from ecclip.catalog._clean import CLEAN_COLUMNS
 from ecclip.catalog._contract import QUARANTINE_COLUMNS
+from ecclip.catalog._history import read_history, write_history
 from ecclip.catalog._parts import count_rows, count_values, write_parts
+from ecclip.catalog._release import ReleaseConfig, release
 from ecclip.catalog._shards import write_shards
 from ecclip.catalog._spark import spark_session
 from ecclip.catalog._split import split_column
 from ecclip.catalog._statistics import statistics
-from ecclip.core import Counts, StageConfig, canonical_json, stage, write_atomic
+from ecclip.core import Counts, canonical_json, stage, write_atomic
 
-SNAPSHOT_COLUMNS = (*CLEAN_COLUMNS, "group_id", "split")
+SNAPSHOT_COLUMNS = (*CLEAN_COLUMNS, "group_id", "split", "mismatch")
 
 
-class PublishConfig(StageConfig):
-    """Parameters of publishing."""
+class PublishConfig(ReleaseConfig):
+    """Parameters of publishing, and of the verdict before it."""
 
     rows_per_shard: int = Field(4096, ge=1, description="listings in one training shard")
+    history_nights: int = Field(14, ge=1, description="good nights whose facts a snapshot carries")
     parts: int = Field(2, ge=1, description="files of listings and shuffle partitions")
 
 
 @stage
-def publish(cfg: PublishConfig, ingested: Path, cleaned: Path, grouped: Path, output: Path) -> Counts:
+def publish(
+    cfg: PublishConfig,
+    ingested: Path,
+    checked: Path,
+    cleaned: Path,
+    grouped: Path,
+    previous: Path,
+    output: Path,
+    pairs: Path | None = None,
+) -> Counts:
     """Write the snapshot: ``listings/``, ``groups/`` (evidence), ``quarantine/``, ``statistics.json``, ``shards/``.
 
-    The split is a pure function of the group id, so a group never crosses splits.
+    The split is a pure function of the group id, so a group never crosses splits. ``pairs`` (``listing_id``,
+    ``similarity``: cosine of photo and title) may be missing or empty; listings below the threshold have ``mismatch``
+    set and are in no shard. ``verdict.json`` and ``data_docs/`` say why the night was let pass, ``history.json`` holds
+    the facts of the last good nights, this one included.
+
+    Raises:
+        GateError: the night differs too much from the last good nights; nothing is published. Verdict and data docs
+            are in ``<output>.refused/``.
+        IntegrityError: the previous snapshot carries no history, or check left no facts.
     """
+    history = read_history(previous)
+    tonight, wrong = release(cfg, checked, cleaned, grouped, pairs, history, output)
     spark = spark_session(cfg.parts, cleaned)
     listings = spark.read.parquet(str(cleaned / "listings")).join(
         spark.read.parquet(str(grouped / "groups")), "listing_id"
     )
-    listings = listings.withColumn("split", split_column("group_id"))
+    listings = _marked(spark, listings.withColumn("split", split_column("group_id")), wrong)
     write_parts(listings.select(*SNAPSHOT_COLUMNS), output / "listings", cfg.parts)
     shutil.copytree(grouped / "edges", output / "groups")
     rejected = [spark.read.parquet(str(folder / "quarantine")) for folder in (ingested, cleaned)]
     write_parts(rejected[0].unionByName(rejected[1]), output / "quarantine", 1, sort=list(QUARANTINE_COLUMNS))
     published = spark.read.parquet(str(output / "listings"))
-    shards = write_shards(published, output / "shards", cfg.rows_per_shard)
+    shards = write_shards(published.where(~F.col("mismatch")), output / "shards", cfg.rows_per_shard)
     facts = statistics(published)
     facts["quarantined"] = count_values(output / "quarantine", "reason")
     write_atomic(output / "statistics.json", canonical_json(facts))
-    return _counts(output, shards, facts["groups"])
+    write_history(output, [*history, tonight], cfg.history_nights)
+    return _counts(output, shards, facts["groups"], wrong.num_rows)
 
 
-def _counts(output: Path, shards: int, groups: int) -> Counts:
+def _marked(spark: SparkSession, listings: DataFrame, wrong: pa.Table) -> DataFrame:
+    """Return the listings with ``mismatch``: whether photo and title do not belong together."""
+    if not wrong.num_rows:
+        return listings.withColumn("mismatch", F.lit(False))
+    marks = F.broadcast(spark.createDataFrame(wrong).withColumn("mismatch", F.lit(True)))
+    joined = listings.join(marks, "listing_id", "left")
+    return joined.withColumn("mismatch", F.coalesce("mismatch", F.lit(False)))
+
+
+def _counts(output: Path, shards: int, groups: int, mismatched: int) -> Counts:
     listings = count_rows(output / "listings")
     trained = count_rows(output / "shards")
     return Counts(
         read={"listings": listings},
         written={"listings": listings, "groups": groups, "shards": shards, "shard_rows": trained},
+        dropped={"mismatch": mismatched} if mismatched else {},
         detail={"splits": count_values(output / "listings", "split")},
     )

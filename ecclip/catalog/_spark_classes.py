@@ -19,8 +19,8 @@ import pathlib, sys
 from ecclip import catalog
 at = pathlib.Path(sys.argv[1])
 steps = {
-    "land": ["dump"], "ingest": ["land"], "clean": ["land", "ingest", "dump"], "group": ["clean", "none"],
-    "publish": ["ingest", "clean", "group"],
+    "land": ["dump"], "ingest": ["land"], "check": ["ingest", "none"], "clean": ["land", "ingest", "check"],
+    "group": ["clean", "none"], "publish": ["ingest", "check", "clean", "group", "none"],
 }
 for name, inputs in steps.items():
     getattr(catalog, name)(getattr(catalog, name.title() + "Config")(), *[at / step for step in inputs], at / name)

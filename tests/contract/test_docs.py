@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from ecclip.catalog import contract_table
+from ecclip.catalog._contract import DUMP_FIELDS
+from ecclip.catalog._mapping_model import Fields, Mapping
 from ecclip.cli import app
 from ecclip.core import StageConfig
 from ecclip.parameters import page
@@ -19,6 +22,18 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 
 def test_the_page_of_parameters_is_what_the_code_has() -> None:
     assert (ROOT / "docs" / "parameters.md").read_text() == page()
+
+
+def test_the_table_of_the_dump_contract_is_what_the_code_has() -> None:
+    assert f"\n\n{contract_table()}\n\n" in (ROOT / "docs" / "dump.md").read_text()
+
+
+def test_a_mapping_may_name_the_fields_of_the_contract_and_no_others() -> None:
+    own = {"attributes", "age_restricted"}
+    assert set(Fields.model_fields) == {field.name for field in DUMP_FIELDS} - own
+    required = {name for name, info in Fields.model_fields.items() if info.is_required()}
+    assert required == {field.name for field in DUMP_FIELDS if field.required}
+    assert own <= set(Mapping.model_fields)
 
 
 @pytest.mark.parametrize("name", list(STEPS))

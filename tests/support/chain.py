@@ -13,7 +13,7 @@ INPUTS = {
     "check": ["ingest", "previous"],
     "clean": ["land", "ingest", "check"],
     "group": ["clean", "previous"],
-    "publish": ["ingest", "clean", "group"],
+    "publish": ["ingest", "check", "clean", "group", "previous"],
 }
 
 
@@ -23,12 +23,13 @@ def run_chain(
     *,
     until: str = "publish",
     previous: Path | None = None,
+    pairs: Path | None = None,
     gate: bool = True,
     **configs: dict[str, Any],
 ) -> Path:
     """Run land ... ``until`` into folders of ``work`` named after the stages and return the last one's output.
 
-    Without ``gate`` the check is left out, which saves the seconds of Great Expectations.
+    Without ``gate`` the check is left out, which saves the seconds of Great Expectations. ``pairs`` goes to publish.
     """
     work.mkdir(parents=True, exist_ok=True)
     empty = work / "none"
@@ -41,7 +42,8 @@ def run_chain(
         if name == "check" and not gate:
             continue
         config = getattr(catalog, f"{name.title()}Config").model_validate(configs.get(name, {}))
-        getattr(catalog, name)(config, *[places[key] for key in inputs], places[name])
+        more = {"pairs": pairs} if name == "publish" and pairs else {}
+        getattr(catalog, name)(config, *[places[key] for key in inputs], places[name], **more)
         if name == until:
             break
     return places[until]

@@ -54,6 +54,7 @@ LISTINGS_SCHEMA = pa.schema(
         pa.field("image_error", pa.string()),
         pa.field("group_id", pa.string()),
         pa.field("split", pa.string()),
+        pa.field("mismatch", pa.bool_()),
     ]
 )
 SHARD_SCHEMA = pa.schema(
@@ -93,6 +94,7 @@ def write_snapshot(folder: Path, listings: int = 120, seed: int = 0) -> Path:
     _write(folder / "quarantine" / "part-00000.parquet", _quarantine(rows), QUARANTINE_SCHEMA)
     shards = _write_shards(folder / "shards", rows)
     write_atomic(folder / "statistics.json", canonical_json(_statistics(rows)))
+    write_atomic(folder / "history.json", canonical_json({"schema": "ecclip.history/1", "nights": []}))
     manifest = Manifest(
         stage="publish",
         key=f"fixture-{listings}-{seed}",
@@ -182,6 +184,7 @@ def _row(number: int, product: dict[str, Any], chance: random.Random) -> dict[st
         "image_error": "truncated" if number % 20 == 13 else None,
         "group_id": product["group_id"],
         "split": split_of(product["group_id"]),
+        "mismatch": False,
     }
 
 

@@ -177,3 +177,23 @@ def test_csv_and_parquet_give_the_rows_that_json_gives(tmp_path: Path) -> None:
         found.append(read(run_chain(work, dump, until="ingest") / "listings"))
     assert found[0] == found[1] == found[2]
     assert len(found[0]) == 6
+
+
+def test_late_rows_and_deletions_count_by_their_time_not_by_their_file(tmp_path: Path) -> None:
+    def row(listing: str, day: int, **more: Any) -> dict[str, Any]:
+        return {"listing_id": listing, "title": f"Mug {day}", "updated_at": f"2026-01-{day:02d}T00:00:00Z", **more}
+
+    rows = [
+        row("late", 5), row("late", 3), row("gone", 3), row("gone", 4, deleted=True),
+        row("back", 4, deleted=True), row("back", 5), row("late_deletion", 5), row("late_deletion", 2, deleted=True),
+    ]  # fmt: skip
+    found = []
+    for number, order in enumerate((rows, rows[::-1])):
+        (tmp_path / str(number)).mkdir()
+        dump = write_dump(tmp_path / str(number) / "dump", order, files=len(rows))
+        out = run_chain(tmp_path / str(number), dump, until="ingest", ingest=LOOSE)
+        found.append({one["listing_id"]: one["title"] for one in read(out / "listings")})
+        manifest = read_manifest(out)
+        assert manifest is not None
+        assert manifest.dropped == {"deleted": 1, "duplicate_listing_id": 4}
+    assert found == [{"late": "Mug 5", "back": "Mug 5", "late_deletion": "Mug 5"}] * 2

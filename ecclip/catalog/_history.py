@@ -1,0 +1,83 @@
+"""What is remembered of a night, and the history of the last good nights that a snapshot carries."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from ecclip.core import IntegrityError, canonical_json, write_atomic
+
+FACTS = "facts.json"
+HISTORY = "history.json"
+
+
+class Prices(BaseModel):
+    """Positive prices of one currency: how many, and the base-10 logarithms of some of their quantiles."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    listings: int
+    log10_quantiles: dict[str, float]
+
+
+class Similarity(BaseModel):
+    """Cosine of photo and title over a night: how many listings have one, median, scaled MAD (1.4826 x)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    listings: int
+    median: float
+    deviation: float
+
+
+class NightFacts(BaseModel):
+    """The statistics of one night that the nights after it are compared with.
+
+    ``shares`` are 0..1 under ``<kind>/<what>``: missing (null, by field), repeated (title, content), dropped (by
+    reason, of the rows read), bad_photo (by reason, of the listings with a photo), grouped, mismatch.
+    ``accepted`` names the shifts that a person let pass: for those the history begins with this night.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    fingerprint: str
+    listings: int
+    shares: dict[str, float]
+    distributions: dict[str, dict[str, int]]
+    prices: dict[str, Prices]
+    similarity: Similarity | None = None
+    accepted: list[str] = []
+
+
+def read_facts(checked: Path) -> NightFacts:
+    """Return what ``check`` recorded of a night; IntegrityError when there is nothing."""
+    path = checked / FACTS
+    if not path.is_file():
+        raise IntegrityError("the night's facts are missing", value=path, next_step="run check for this night")
+    return NightFacts.model_validate_json(path.read_bytes())
+
+
+def read_history(previous: Path) -> list[NightFacts]:
+    """Return the last good nights, oldest first, from the previous snapshot; none for the first night.
+
+    Raises:
+        IntegrityError: the previous snapshot carries no history: without one a gate cannot compare.
+    """
+    if not (previous / "manifest.json").is_file():
+        return []
+    path = previous / HISTORY
+    if not path.is_file():
+        raise IntegrityError(
+            "the previous snapshot has no history of its nights", value=path, next_step="run its publish again"
+        )
+    return [NightFacts.model_validate(night) for night in json.loads(path.read_text())["nights"]]
+
+
+def write_facts(folder: Path, facts: NightFacts) -> None:
+    """Write ``facts.json`` into a folder."""
+    write_atomic(folder / FACTS, canonical_json(facts.model_dump()))
+
+
+def write_history(folder: Path, nights: list[NightFacts], keep: int) -> None:
+    """Write ``history.json`` with the last ``keep`` of ``nights``."""
+    kept = [night.model_dump() for night in nights[-keep:]]
+    write_atomic(folder / HISTORY, canonical_json({"schema": "ecclip.history/1", "nights": kept}))

@@ -1,0 +1,88 @@
+"""A night replayed, run twice at once, or backfilled out of order: one output, the same hash."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dumps import market, write_dump
+
+from ecclip.core import digest_of, settings
+from ecclip.pipeline import nights, run_stage
+
+pytestmark = pytest.mark.fault(6)
+STAGES = ["land", "ingest", "check", "clean", "group", "publish"]
+FIRST, SECOND, THIRD = "2026-11-01", "2026-11-02", "2026-11-03"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    (tmp_path / "params.yaml").write_text("{}")
+    rows, photos = market(16)
+    for number, night in enumerate((FIRST, SECOND, THIRD)):
+        changed = [
+            row | {"title": f"{row['title']} {night}"} if at % 9 == number else row for at, row in enumerate(rows)
+        ]
+        write_dump(tmp_path / "work" / "dumps" / night, changed[number:], photos)
+    monkeypatch.setenv("ECCLIP_WORKSPACE", str(tmp_path))
+    settings.cache_clear()
+    yield tmp_path
+    settings.cache_clear()
+
+
+def run(night: str) -> list[dict[str, Any]]:
+    return [run_stage(name, night).model_dump() for name in STAGES]
+
+
+def digests(night: str) -> dict[str, str]:
+    work = settings().work
+    folders = {name: work / "nights" / night / name for name in STAGES[:-1]} | {"publish": work / "snapshots" / night}
+    return {name: digest_of(folder) for name, folder in folders.items()}
+
+
+def test_a_backfill_out_of_order_and_replays_end_with_one_output_each(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(FIRST)
+    in_order = workspace / "in_order"
+    shutil.copytree(workspace / "work", in_order / "work", ignore=shutil.ignore_patterns("run"))
+    shutil.copy(workspace / "params.yaml", in_order / "params.yaml")
+
+    # the third night arrives before the second one
+    run(THIRD)
+    third = digests(THIRD)
+    run(SECOND)
+    late = {night: digests(night) for night in (FIRST, SECOND, THIRD)}
+    assert late[THIRD] == third
+    assert nights()[-1] == {"night": THIRD, "previous": FIRST}
+    for _ in range(3):
+        for night in (THIRD, FIRST, SECOND):
+            assert {report["outcome"] for report in run(night)} == {"unchanged"}
+    assert {night: digests(night) for night in late} == late
+    shutil.rmtree(workspace / "work" / "nights" / SECOND / "check")
+    assert run_stage("check", SECOND).outcome == "written"
+    assert digests(SECOND) == late[SECOND], "made again it is the same"
+
+    monkeypatch.setenv("ECCLIP_WORKSPACE", str(in_order))
+    settings.cache_clear()
+    run(SECOND)
+    assert digests(SECOND) == late[SECOND], "the night in order has the bytes of the late one"
+
+
+def test_two_processes_that_run_one_stage_at_once_write_it_once(workspace: Path) -> None:
+    run_stage("land", FIRST)
+    command = [sys.executable, "-m", "ecclip", "run", "ingest", "--night", FIRST]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    said = [process.communicate(timeout=200) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    reports = [json.loads(out) for out, _ in said]
+    assert sorted(report["outcome"] for report in reports) == ["unchanged", "written"]
+    assert {report["digest"] for report in reports} == {digest_of(workspace / "work" / "nights" / FIRST / "ingest")}
+    left = [path.name for path in (workspace / "work" / "nights" / FIRST).iterdir() if ".tmp-" in path.name]
+    assert left == []

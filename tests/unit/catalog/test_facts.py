@@ -1,0 +1,102 @@
+"""The facts of a night against plain Python, and the same whatever the order of rows and partitions."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from chain import run_chain
+from dumps import market, write_dump
+
+from ecclip.catalog._contract import listing_columns
+from ecclip.catalog._facts import measured, night_facts
+from ecclip.catalog._history import NightFacts
+from ecclip.catalog._spark import spark_session
+
+
+def facts_of(work: Path, rows: list[Any], **ingest: Any) -> NightFacts:
+    ingested = run_chain(work, write_dump(work / "dump", rows, files=3), until="ingest", ingest=ingest)
+    return night_facts(measured(spark_session(2, ingested), ingested), ingested)
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[dict[str, Any]]:
+    found, _ = market(60)
+    for number, row in enumerate(found):
+        row["currency"] = [None, "EUR", "USD"][number % 3]
+        row["attributes"] = {"color": "red", "size": str(number)} if number % 2 else None
+        row["brand"] = row["brand"] if number % 5 else None
+        row["category"] = row["category"] if number % 7 else None
+        row["deleted"] = number % 20 == 3
+    found[0]["price"], found[1]["price"] = "0", "cheap"
+    return found
+
+
+@pytest.fixture(scope="module")
+def facts(rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> NightFacts:
+    return facts_of(tmp_path_factory.mktemp("facts"), rows)
+
+
+def test_facts_are_their_plain_python_twin(rows: list[dict[str, Any]], facts: NightFacts) -> None:
+    good = [row for row in rows if not row["deleted"] and row["price"] != "cheap"]
+    assert facts.listings == len(good)
+    for name in ("brand", "category", "attributes", "currency"):
+        assert facts.shares[f"missing/{name}"] == pytest.approx(
+            sum(not row[name] for row in good) / len(good), abs=1e-6
+        )
+    assert facts.shares["missing/photo"] == facts.shares["missing/price"] == 0
+    assert facts.shares["missing/description"] == 1
+    assert facts.shares["dropped/deleted"] == pytest.approx(sum(row["deleted"] for row in rows) / len(rows), abs=1e-6)
+    assert facts.shares["dropped/bad_price"] == pytest.approx(1 / len(rows), abs=1e-6)
+    titles = 1 - len({row["title"] for row in good}) / len(good)
+    assert facts.shares["repeated/title"] == pytest.approx(titles, abs=0.02)
+    assert facts.shares["repeated/content"] == pytest.approx(0, abs=0.02)
+    assert facts.distributions["category"] == Counter("/".join(row["category"]) for row in good if row["category"])
+    assert facts.distributions["currency"] == Counter(row["currency"] or "(unknown)" for row in good)
+    for currency, prices in facts.prices.items():
+        known = [float(row["price"]) for row in good if (row["currency"] or "(unknown)") == currency]
+        known = [price for price in known if price > 0]
+        assert prices.listings == len(known)
+        for share, value in prices.log10_quantiles.items():
+            assert value == pytest.approx(math.log10(np.quantile(known, float(share))), abs=1e-5)
+
+
+def test_the_order_of_rows_and_the_partitions_do_not_matter(
+    rows: list[dict[str, Any]], facts: NightFacts, tmp_path: Path
+) -> None:
+    shuffled = [dict(random.Random(number).sample(list(row.items()), len(row))) for number, row in enumerate(rows)]
+    random.Random(0).shuffle(shuffled)
+    assert facts_of(tmp_path, shuffled, parts=5) == facts
+
+
+def test_one_changed_value_is_another_fingerprint(
+    rows: list[dict[str, Any]], facts: NightFacts, tmp_path: Path
+) -> None:
+    changed = [*rows[:-1], {**rows[-1], "attributes": {"color": "blue"}}]
+    found = facts_of(tmp_path, changed)
+    assert found.fingerprint != facts.fingerprint
+    assert found.listings == facts.listings
+
+
+def test_ingested_listings_have_the_schema_of_the_contract(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+    ingested = run_chain(tmp_path, write_dump(tmp_path / "dump", rows), until="ingest")
+    frame = spark_session(2, ingested).read.parquet(str(ingested / "listings"))
+    assert dict(frame.dtypes) == listing_columns()
+    assert frame.columns == list(listing_columns())
+    assert pq.read_schema(next((ingested / "quarantine").glob("*.parquet"))).names[0] == "listing_id"
+
+
+def test_check_leaves_facts_verdict_and_limits(rows: list[dict[str, Any]], facts: NightFacts, tmp_path: Path) -> None:
+    checked = run_chain(tmp_path, write_dump(tmp_path / "dump", rows), until="check")
+    assert NightFacts.model_validate_json((checked / "facts.json").read_text()) == facts
+    verdict = json.loads((checked / "verdict.json").read_text())
+    assert verdict["passed"] is True
+    assert verdict["fingerprint"] == facts.fingerprint
+    assert verdict["metrics"].keys() == verdict["limits"].keys() >= {"listings", "title_missing", "listing_id_repeated"}

@@ -1,0 +1,120 @@
+"""The second look: photos, groups and mismatches of a night against the good nights before it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ecclip.catalog._history import NightFacts, Similarity, write_facts
+from ecclip.catalog._mismatch import MismatchConfig, mismatched, read_pairs, similarity_of, threshold_of
+from ecclip.catalog._release import ReleaseConfig, release
+from ecclip.core import ContractError, GateError
+
+CFG = ReleaseConfig.model_validate({})
+LISTINGS = 400
+
+
+def folders(work: Path, *, broken: int = 4, group: int = 2, similarity: np.ndarray | None = None) -> dict[str, Any]:
+    """Return what a night left before publishing: ``broken`` photos truncated, groups of ``group`` listings."""
+    ids = [f"l{number:04d}" for number in range(LISTINGS)]
+    errors = ["truncated" if number < broken else None for number in range(LISTINGS)]
+    for name, table in {
+        "clean/listings": {"listing_id": ids, "image_sha256": ["s"] * LISTINGS, "image_error": errors},
+        "group/groups": {"listing_id": ids, "group_id": [f"g{number // group}" for number in range(LISTINGS)]},
+        "pairs": {} if similarity is None else {"listing_id": ids, "similarity": similarity.astype(np.float32)},
+    }.items():
+        (work / name).mkdir(parents=True)
+        if table:
+            pq.write_table(pa.table(table), work / name / "part-00000.parquet")
+    write_facts(work / "check", NightFacts.model_validate(night()))
+    return {"checked": work / "check", "cleaned": work / "clean", "grouped": work / "group", "pairs": work / "pairs"}
+
+
+def night(**more: Any) -> dict[str, Any]:
+    return {"fingerprint": "f", "listings": LISTINGS, "shares": {}, "distributions": {}, "prices": {}, **more}
+
+
+def good(number: int) -> NightFacts:
+    shares = {"bad_photo/truncated": 0.01 + number / 1000, "grouped/duplicates": 0.5, "grouped/largest": 0.005}
+    similarity = Similarity(listings=LISTINGS, median=0.35 + number / 1000, deviation=0.05)
+    return NightFacts.model_validate(night(shares=shares | {"mismatch": 0.01}, similarity=similarity))
+
+
+HISTORY = [good(number) for number in range(4)]
+
+
+def together(wrong: int = 4) -> np.ndarray:
+    similarity = np.random.default_rng(0).normal(0.35, 0.03, LISTINGS)
+    similarity[:wrong] = 0.02
+    return similarity
+
+
+def test_a_good_night_passes_and_names_what_does_not_belong_together(tmp_path: Path) -> None:
+    given = folders(tmp_path, similarity=together())
+    facts, wrong = release(CFG, **given, history=HISTORY, output=tmp_path / "out")
+    assert wrong["listing_id"].to_pylist() == [f"l{number:04d}" for number in range(4)]
+    assert facts.shares["mismatch"] == facts.shares["bad_photo/truncated"] == 0.01
+    assert facts.shares["grouped/duplicates"] == 0.5
+    verdict = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    assert verdict["passed"] is True
+    assert {"bad_photo/truncated", "grouped/largest", "grouped/duplicates", "mismatch"} <= set(verdict["metrics"])
+
+
+POISONS: dict[str, dict[str, Any]] = {
+    "bad_photo/truncated": {"broken": 60},
+    "grouped/largest": {"group": 100},
+    "mismatch": {"similarity": np.random.default_rng(1).normal(0.05, 0.05, LISTINGS)},
+}
+
+
+@pytest.mark.parametrize("name", POISONS)
+def test_a_poison_is_refused_by_its_metric(tmp_path: Path, name: str) -> None:
+    given = folders(tmp_path, **POISONS[name])
+    with pytest.raises(GateError) as caught:
+        release(CFG, **given, history=HISTORY, output=tmp_path / "out")
+    assert f"{name} = " in str(caught.value)
+    assert not (tmp_path / "out").exists()
+    refused = json.loads((tmp_path / "out.refused" / "verdict.json").read_text())
+    assert name in refused["failed_expectations"]
+    assert (tmp_path / "out.refused" / "data_docs" / "index.html").is_file()
+    accepted = ReleaseConfig.model_validate(
+        {"accepted": {"f": ["grouped/*", "mismatch", name]}, "max_mismatch_share": 1}
+    )
+    facts, _ = release(accepted, **given, history=HISTORY, output=tmp_path / "out")
+    assert name in facts.accepted
+
+
+def test_the_first_night_and_a_night_without_scores_have_no_mismatch(tmp_path: Path) -> None:
+    given = folders(tmp_path)
+    for pairs in (given["pairs"], None):
+        facts, wrong = release(CFG, **given | {"pairs": pairs}, history=[], output=tmp_path / f"out{pairs is None}")
+        assert wrong.num_rows == 0
+        assert facts.similarity is None
+        assert "mismatch" not in facts.shares
+
+
+def test_the_threshold_comes_from_the_good_nights_before() -> None:
+    low = Similarity(listings=9, median=0.05, deviation=0.02)
+    cfg = MismatchConfig.model_validate({})
+    assert threshold_of(cfg, low, HISTORY) == pytest.approx(0.3515 - 0.15)
+    assert threshold_of(cfg, low, []) == pytest.approx(0.05 - 0.06)
+    assert threshold_of(MismatchConfig.model_validate({"mismatch_threshold": 0.2}), low, HISTORY) == 0.2
+
+
+def test_scores_that_are_no_numbers_are_no_scores_and_other_columns_an_error(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.table({"listing_id": ["c", "a", "b", "a"], "similarity": [0.1, 0.1, None, 0.3]}), tmp_path / "part.parquet"
+    )
+    scored = read_pairs(tmp_path)
+    assert scored is not None
+    assert similarity_of(scored).listings == 3
+    assert mismatched(scored, 0.2)["listing_id"].to_pylist() == ["a", "c"]
+    pq.write_table(pa.table({"id": ["a"]}), tmp_path / "other.parquet")
+    with pytest.raises(ContractError, match=r"other\.parquet.*listing_id, similarity"):
+        read_pairs(tmp_path)
