@@ -39,9 +39,9 @@ def publish(
     checked: Path,
     cleaned: Path,
     grouped: Path,
+    pairs: Path,
     previous: Path,
     output: Path,
-    pairs: Path | None = None,
 ) -> Counts:
     """Write the snapshot: ``listings/``, ``groups/`` (evidence), ``quarantine/``, ``statistics.json``, ``shards/``.
 

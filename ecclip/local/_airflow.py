@@ -15,7 +15,8 @@ from ecclip.core import ServiceError, settings, write_atomic
 from ecclip.local._processes import Service, last_lines, log_path, start_service
 
 COMPONENTS = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor")
-POOLS = {"spark": 1, "gpu": 1, "dvc": 1, "serving": 1}
+# two gpu slots: the photos of the next night are compared with their titles while this one trains
+POOLS = {"spark": 1, "gpu": 2, "dvc": 1, "serving": 1}
 USER = "admin"
 
 

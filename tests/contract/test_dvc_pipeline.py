@@ -29,7 +29,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def _catalog_outputs(workspace: Path, night: str) -> None:
     """Leave what the catalog's stages would leave, as far as dvc looks: the snapshot and folders before it."""
     write_snapshot(workspace / "work" / "snapshots" / night, listings=12)
-    for name in ("ingest", "check", "clean", "group"):
+    for name in ("ingest", "check", "clean", "group", "pairs"):
         folder = workspace / "work" / "nights" / night / name
         folder.mkdir(parents=True)
         (folder / "rows").write_text(name)

@@ -164,7 +164,7 @@ def test_titles_shuffled_against_photos_are_refused_before_publishing(shop: Shop
     previous = shop.work / str(NIGHTS - 2) / "publish"
     cfg = catalog.PublishConfig.model_validate({})
     with pytest.raises(GateError, match=r"the snapshot was refused: .*mismatch"):
-        catalog.publish(cfg, *inputs, previous, tmp_path / "snapshot", pairs=pairs)
+        catalog.publish(cfg, *inputs, pairs, previous, tmp_path / "snapshot")
     assert not (tmp_path / "snapshot").exists()
     assert {"mismatch", "mismatch_share"} <= failed(tmp_path / "snapshot.refused")
     assert digest_of(shop.last) == before

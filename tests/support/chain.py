@@ -13,7 +13,7 @@ INPUTS = {
     "check": ["ingest", "previous"],
     "clean": ["land", "ingest", "check"],
     "group": ["clean", "previous"],
-    "publish": ["ingest", "check", "clean", "group", "previous"],
+    "publish": ["ingest", "check", "clean", "group", "pairs", "previous"],
 }
 
 
@@ -35,15 +35,15 @@ def run_chain(
     empty = work / "none"
     empty.mkdir(exist_ok=True)
     (empty / "EMPTY").touch()
-    places = {"dump": dump, "previous": previous or empty, **{name: work / name for name in INPUTS}}
+    places = {"dump": dump, "previous": previous or empty, "pairs": pairs or empty}
+    places |= {name: work / name for name in INPUTS}
     if not gate:
         places["check"] = empty
     for name, inputs in INPUTS.items():
         if name == "check" and not gate:
             continue
         config = getattr(catalog, f"{name.title()}Config").model_validate(configs.get(name, {}))
-        more = {"pairs": pairs} if name == "publish" and pairs else {}
-        getattr(catalog, name)(config, *[places[key] for key in inputs], places[name], **more)
+        getattr(catalog, name)(config, *[places[key] for key in inputs], places[name])
         if name == until:
             break
     return places[until]

@@ -13,7 +13,7 @@ from chain import run_chain
 from dumps import market, picture, write_dump
 from snapshots import LISTINGS_SCHEMA, SHARD_SCHEMA, split_of, write_snapshot
 
-from ecclip.catalog import _split
+from ecclip.catalog import _split, trace_listing
 from ecclip.core import digest_of, verify_folder
 
 
@@ -110,3 +110,27 @@ def test_statistics_count_what_is_there(nights: Path) -> None:
 def test_the_chain_run_again_elsewhere_gives_the_same_digest(nights: Path, tmp_path: Path) -> None:
     again = run_chain(tmp_path / "again", nights / "dump1")
     assert digest_of(again) == digest_of(nights / "1" / "publish")
+
+
+def test_a_trace_tells_what_became_of_a_listing(nights: Path) -> None:
+    night, snapshot = nights / "1", nights / "1" / "publish"
+    row = next(row for row in listings(snapshot) if row["split"] == "train" and row["image"] is not None)
+    facts = trace_listing(row["listing_id"], night, snapshot)
+    assert facts is not None
+    assert facts["dump"][0]["row"]["title"] == facts["published"]["title_original"]
+    assert facts["group"]["group_id"] == row["group_id"]
+    assert row["listing_id"] in facts["group"]["members"]
+    assert all(row["listing_id"] in (edge["left"], edge["right"]) for edge in facts["group"]["evidence"])
+    assert (len(facts["group"]["members"]) > 1) == bool(facts["group"]["evidence"])
+    shard = pq.read_table(snapshot / "shards" / facts["shard"]["file"], columns=["listing_id"])
+    assert shard["listing_id"][facts["shard"]["row"]].as_py() == row["listing_id"]
+    assert facts["since"] == "new"
+    assert trace_listing(row["listing_id"], night, snapshot, previous=snapshot) is not None
+
+
+def test_a_trace_shows_a_refused_photo_and_knows_no_stranger(nights: Path) -> None:
+    facts = trace_listing("placeholder-3", nights / "1", nights / "1" / "publish")
+    assert facts is not None
+    assert [entry["reason"] for entry in facts["quarantine"]] == ["placeholder"]
+    assert "shard" not in facts
+    assert trace_listing("nobody", nights / "1", nights / "1" / "publish") is None

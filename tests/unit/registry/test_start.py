@@ -12,7 +12,7 @@ from registries import MLFLOW_WARNINGS
 
 from ecclip import registry
 from ecclip.core import IntegrityError
-from ecclip.registry import StartConfig, start
+from ecclip.registry import ReferenceConfig, StartConfig, reference, start
 
 pytestmark = pytest.mark.filterwarnings(*MLFLOW_WARNINGS)
 
@@ -64,3 +64,19 @@ def test_a_champion_whose_bundle_is_gone_stops_the_night(workspace: Path, tmp_pa
     with pytest.raises(IntegrityError, match="bundle store"):
         _started(workspace, "2026-11-02")
     assert not (workspace / "work" / "nights" / "2026-11-02" / "start").exists()
+
+
+def test_the_pairs_of_a_night_are_judged_by_the_champion_of_the_nights_before(workspace: Path, tmp_path: Path) -> None:
+    def judged_by(night: str, **changes: str) -> dict[str, str]:
+        cleaned = workspace / "work" / "nights" / night / "clean"
+        cleaned.mkdir(parents=True, exist_ok=True)
+        (cleaned / "rows").write_text(night)
+        cfg = ReferenceConfig.model_validate(changes)
+        reference(cfg=cfg, cleaned=cleaned, output=cleaned.with_name("reference"))
+        return dict(json.loads((cleaned.with_name("reference") / "start.json").read_text()))
+
+    assert judged_by("2026-11-01") == {"kind": "pretrained"}
+    first = _promoted(tmp_path, "2026-11-01")
+    _promoted(tmp_path, "2026-11-03")
+    assert judged_by("2026-11-02")["bundle"] == first.digest
+    assert judged_by("2026-11-02", mode="nobody") == {"kind": "pretrained"}

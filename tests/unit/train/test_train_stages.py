@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from snapshots import write_snapshot
 from tiny_training import TINY
@@ -16,7 +17,7 @@ from tiny_training import TINY
 from ecclip.core import ContractError, settings
 from ecclip.embeddings import load_embeddings
 from ecclip.model import load_towers
-from ecclip.train.embed import EmbedConfig, embed
+from ecclip.train.embed import EmbedConfig, ScorePairsConfig, embed, score_pairs
 from ecclip.train.stages import TrainConfig, _forget_other_runs, train
 
 TRAINER = {
@@ -123,6 +124,31 @@ def test_every_listing_is_embedded_with_equal_bytes_each_time(workspace: Path, t
     assert reports[0].written == {"image_embeddings": 216, "text_embeddings": 240}
     np.testing.assert_allclose(np.linalg.norm(embeddings.image[~missing], axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(embeddings.text, axis=1), 1, atol=1e-5)
+
+
+def test_photo_and_title_of_every_listing_are_compared_by_the_champion(
+    workspace: Path, trained: Path, tmp_path: Path
+) -> None:
+    snapshot, start = workspace / "snapshot", _champion(workspace, trained)
+    score_pairs(cfg=ScorePairsConfig(), cleaned=snapshot, reference=start, output=tmp_path / "pairs")
+    rows = pq.read_table(tmp_path / "pairs" / "pairs.parquet").to_pylist()
+    assert len(rows) == 216, "listings without a photo have no score"
+    assert [row["listing_id"] for row in rows] == sorted(row["listing_id"] for row in rows)
+    embed(cfg=EmbedConfig(), snapshot=snapshot, trained=trained, output=tmp_path / "embed")
+    embeddings = load_embeddings(tmp_path / "embed")
+    cosines = dict(zip(embeddings.listing_ids, (embeddings.image * embeddings.text).sum(axis=1), strict=True))
+    np.testing.assert_allclose(
+        [row["similarity"] for row in rows], [cosines[row["listing_id"]] for row in rows], atol=1e-5
+    )
+
+
+def test_before_the_first_champion_no_pair_is_compared(workspace: Path, tmp_path: Path) -> None:
+    (tmp_path / "reference").mkdir()
+    (tmp_path / "reference" / "start.json").write_text('{"kind": "pretrained"}')
+    paths = {"cleaned": workspace / "snapshot", "reference": tmp_path / "reference", "output": tmp_path / "pairs"}
+    report = score_pairs(cfg=ScorePairsConfig(), **paths)
+    assert report.written == {"pairs": 0}
+    assert pq.read_table(tmp_path / "pairs" / "pairs.parquet").column_names == ["listing_id", "similarity", "agreement"]
 
 
 def test_a_damaged_snapshot_is_a_contract_error_that_names_the_file(workspace: Path, tmp_path: Path) -> None:
