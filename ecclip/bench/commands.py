@@ -55,6 +55,19 @@ def bench_quality(
     show(read_result(path))
 
 
+@bench_app.command("catalog")
+def bench_catalog(
+    quick: Annotated[bool, typer.Option(help="A minute: proves the benchmark, says nothing")] = False,
+    data: Annotated[Path | None, typer.Option(help="Folder with public sets of photos, see docs/benchmarks.md")] = None,
+    out: Annotated[Path | None, typer.Option(help="File of results; default: results/catalog.json")] = None,
+) -> None:
+    """Run the catalog's stages: rates against plain Python, growth to a million, a night of few changes, groups."""
+    path = out or settings().workspace / "results" / "catalog.json"
+    options = ["--out", str(path), *(["--data", str(data)] if data else []), *(["--quick"] if quick else [])]
+    _run_module("ecclip.bench.catalog", options, dict(os.environ))
+    show(read_result(path))
+
+
 @bench_app.command("show")
 def bench_show(name: Annotated[str, typer.Argument(help="train, train_gpu, ...")]) -> None:
     """Print the committed figures of a benchmark."""

@@ -20,7 +20,7 @@ from ecclip.bench._probe import interval, probe_hits
 from ecclip.bench._quality_data import SETS, Product, load_products, write_shards
 from ecclip.bench._result import Result, Row, write_result
 from ecclip.model import Towers, TowersConfig, build_towers, load_towers, save_towers
-from ecclip.train import RECALL_AT, Trainer, TrainerConfig, encode_images, encode_texts, open_pairs
+from ecclip.train import RECALL_AT, Trainer, TrainerConfig, encode_images, encode_texts, keep_freed_memory, open_pairs
 from ecclip.train._retrieval import hit_ranks
 
 _RECIPE = TrainerConfig()
@@ -136,6 +136,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
+    keep_freed_memory()
     variants = {name: replace(VARIANTS[name], epochs=chosen.epochs) for name in chosen.variants}
     command = f"ecclip bench quality --data DATA --epochs {chosen.epochs}"
     result = run(chosen.data, chosen.work, command, variants, TowersConfig())

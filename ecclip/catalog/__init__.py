@@ -1,7 +1,7 @@
 """From a messy dump to a clean, grouped, published snapshot."""
 
 from ecclip.catalog._check import CheckConfig, check
-from ecclip.catalog._clean import CleanConfig, clean
+from ecclip.catalog._clean import CLEAN_COLUMNS, CleanConfig, clean
 from ecclip.catalog._contract import contract_table
 from ecclip.catalog._group import GroupConfig, group
 from ecclip.catalog._ingest import IngestConfig, ingest
@@ -12,6 +12,7 @@ from ecclip.catalog._spark_classes import prepare_spark
 from ecclip.catalog._trace import trace_listing
 
 __all__ = [
+    "CLEAN_COLUMNS",
     "CheckConfig",
     "CleanConfig",
     "GroupConfig",

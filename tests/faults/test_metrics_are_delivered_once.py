@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from bundles import write_bundle
-from registries import MLFLOW_WARNINGS, Children, make_workspace
+from registries import MLFLOW_WARNINGS, Children
 from tracked_trainings import all_once, counts_of, write_tracked
 
-from ecclip.core import settings
 from ecclip.registry._store import client
 
 pytestmark = [pytest.mark.fault(16), pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
@@ -27,19 +25,6 @@ PLACES = {
     "_connect": 1,
 }
 REGISTER_PLACES = ["deliver_all", "_run", "_logged_model", "_log_values", "_log_files", "_create_version"]
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    yield make_workspace(tmp_path / "workspace", monkeypatch)
-    monkeypatch.undo()
-    settings.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def children() -> Iterator[Children]:
-    with Children() as started:
-        yield started
 
 
 def _only_run() -> str:

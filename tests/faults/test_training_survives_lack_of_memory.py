@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from snapshots import write_snapshot
-from tiny_training import TRAINER, random_batch, tiny_towers, tiny_trainer
+from tiny_training import TRAINER, preempt_at, random_batch, tiny_towers, tiny_trainer
 from training_faults import limit_memory, process_of_little_memory, run_child
 
 from ecclip.train import CheckpointStore, OutOfMemoryError, Preempted, Trainer, accumulate_gradients
@@ -59,14 +59,7 @@ def test_a_resumed_run_gives_equal_bits(snapshot: Path, tmp_path: Path) -> None:
     whole.run()
     stopped = tiny_trainer(snapshot, tmp_path / "stopped", CFG, log=_silent)
     _grow_after(stopped, 3)
-    step = stopped._step
-
-    def preempted(progress: object, *rest: object) -> None:
-        if progress.step == 6:  # type: ignore[attr-defined]
-            raise Preempted(6)
-        step(progress, *rest)  # type: ignore[arg-type]
-
-    stopped._step = preempted  # type: ignore[method-assign, assignment]
+    preempt_at(stopped, 6)
     with pytest.raises(Preempted):
         stopped.run()
     resumed = tiny_trainer(snapshot, tmp_path / "stopped", CFG, log=_silent)  # with all the memory that there is

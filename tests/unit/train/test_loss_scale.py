@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from snapshots import write_snapshot
-from tiny_training import TRAINER, tiny_towers, tiny_trainer
+from tiny_training import TRAINER, preempt_at, tiny_towers, tiny_trainer
 from torch import Tensor
 
 from ecclip.train import DivergedError, Preempted
@@ -94,14 +94,7 @@ def test_a_resumed_training_in_float16_has_equal_bits(snapshot: Path, tmp_path: 
     whole = tiny_trainer(snapshot, tmp_path / "whole", CFG, log=_silent)
     expected = whole.run()
     stopped = tiny_trainer(snapshot, tmp_path / "stopped", CFG, log=_silent)
-    step = stopped._step
-
-    def preempted(progress: object, *arguments: object) -> None:
-        if progress.step == 5:  # type: ignore[attr-defined]
-            raise Preempted(5)
-        step(progress, *arguments)  # type: ignore[arg-type]
-
-    stopped._step = preempted  # type: ignore[method-assign, assignment]
+    preempt_at(stopped, 5)
     with pytest.raises(Preempted):
         stopped.run()
     resumed = tiny_trainer(snapshot, tmp_path / "stopped", CFG, log=_silent)

@@ -1,0 +1,52 @@
+"""What became of every fault that the sample plants: found, or missed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+# what a night must say of each planted fault: the reason in quarantine
+REASONS = {
+    "duplicate_id": "duplicate_listing_id",
+    "missing_id": "missing_listing_id",
+    "missing_title": "missing_title",
+    "malformed_line": "malformed_record",
+    "broken_photo": "not_an_image",
+    "truncated_photo": "truncated",
+    "empty_photo": "empty",
+    "missing_photo": "missing",
+    "placeholder_photo": "placeholder",
+}
+# photos that look wrong and are good: they must come through
+HARMLESS = ("wrong_suffix", "cmyk_photo", "rotated_photo")
+
+
+def planted_faults(truth: Path, night: Path, snapshot: Path) -> dict[str, tuple[int, int]]:
+    """Return by fault how many were planted and how many of them were found (harmless ones: came through).
+
+    Args:
+        truth: of the sample's night, ``truth.parquet``.
+        night: folder of its stages.
+        snapshot: what was published.
+    """
+    rows = pq.read_table(truth, columns=["listing_id", "faults", "deleted"]).to_pylist()
+    planted = Counter(fault for row in rows for fault in row["faults"] or () if not row["deleted"])
+    refused = Counter(
+        reason
+        for stage in ("ingest", "clean")
+        for path in sorted((night / stage / "quarantine").glob("*.parquet"))
+        for reason in pq.read_table(path, columns=["reason"]).column("reason").to_pylist()
+    )
+    with_photo = _with_photo(snapshot)
+    found = {fault: (planted[fault], min(planted[fault], refused[reason])) for fault, reason in REASONS.items()}
+    for fault in HARMLESS:
+        ids = [row["listing_id"] for row in rows if fault in (row["faults"] or ()) and not row["deleted"]]
+        found[fault] = (len(ids), sum(listing_id in with_photo for listing_id in ids))
+    return {fault: counts for fault, counts in found.items() if counts[0]}
+
+
+def _with_photo(snapshot: Path) -> set[str]:
+    table = pq.read_table(snapshot / "listings", columns=["listing_id", "image_error", "image_sha256"])
+    return {row["listing_id"] for row in table.to_pylist() if row["image_sha256"] and not row["image_error"]}

@@ -1,0 +1,24 @@
+"""A workspace with an empty registry, and processes that can be killed in the middle of a call to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from registries import Children, make_workspace
+
+from ecclip.core import settings
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    yield make_workspace(tmp_path / "workspace", monkeypatch)
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[Children]:
+    with Children() as started:
+        yield started
