@@ -21,15 +21,6 @@ class Prices(BaseModel):
     log10_quantiles: dict[str, float]
 
 
-class Similarity(BaseModel):
-    """Cosine of photo and title over a night: how many listings have one, median, scaled MAD (1.4826 x)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    listings: int
-    median: float
-    deviation: float
-
-
 class NightFacts(BaseModel):
     """The statistics of one night that the nights after it are compared with.
 
@@ -44,7 +35,6 @@ class NightFacts(BaseModel):
     shares: dict[str, float]
     distributions: dict[str, dict[str, int]]
     prices: dict[str, Prices]
-    similarity: Similarity | None = None
     accepted: list[str] = []
 
 

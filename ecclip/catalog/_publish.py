@@ -45,9 +45,9 @@ def publish(
 ) -> Counts:
     """Write the snapshot: ``listings/``, ``groups/`` (evidence), ``quarantine/``, ``statistics.json``, ``shards/``.
 
-    The split is a pure function of the group id, so a group never crosses splits. ``pairs`` (``listing_id``,
-    ``similarity``: cosine of photo and title) may be missing or empty; listings below the threshold have ``mismatch``
-    set and are in no shard. ``verdict.json`` and ``data_docs/`` say why the night was let pass, ``history.json`` holds
+    The split is a pure function of the group id, so a group never crosses splits. Listings whose
+    photo and title do not belong together by ``pairs`` (``listing_id``, ``agreement``) have ``mismatch`` set and are in
+    no shard. ``verdict.json`` and ``data_docs/`` say why the night was let pass, ``history.json`` holds
     the facts of the last good nights, this one included.
 
     Raises:

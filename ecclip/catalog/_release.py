@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ecclip.catalog._expectations import Rule
 from ecclip.catalog._history import NightFacts, read_facts
-from ecclip.catalog._mismatch import MismatchConfig, mismatched, read_pairs, similarity_of, threshold_of
+from ecclip.catalog._mismatch import MismatchConfig, mismatched, read_pairs
 from ecclip.catalog._shift import RELEASED, ShiftConfig, shifts
 from ecclip.catalog._verdict import accept, pronounce, shift_table
 
@@ -28,7 +28,7 @@ def release(
     checked: Path,
     cleaned: Path,
     grouped: Path,
-    pairs: Path | None,
+    pairs: Path,
     history: Sequence[NightFacts],
     output: Path,
 ) -> tuple[NightFacts, pa.Table]:
@@ -41,24 +41,20 @@ def release(
     """
     before = read_facts(checked)
     scored = read_pairs(pairs)
-    similarity = None if scored is None else similarity_of(scored)
-    threshold = 0.0 if similarity is None else threshold_of(cfg, similarity, history)
-    wrong = mismatched(scored, threshold)
+    wrong = mismatched(scored, cfg.least_agreement)
     listings, own = _shares(cleaned, grouped)
-    if similarity is not None:
-        own["mismatch"] = wrong.num_rows / similarity.listings
+    if scored.num_rows:
+        own["mismatch"] = wrong.num_rows / scored.num_rows
     own = {name: round(share, 6) for name, share in own.items()}
-    tonight = before.model_copy(
-        update={"shares": dict(sorted({**before.shares, **own}.items())), "similarity": similarity}
-    )
+    tonight = before.model_copy(update={"shares": dict(sorted({**before.shares, **own}.items()))})
     found = [shift for shift in shifts(cfg, tonight, history) if shift.name.startswith(RELEASED)]
     accepted = accept(cfg, tonight, found)
     tonight = tonight.model_copy(update={"accepted": sorted({*before.accepted, *accepted})})
     rules = [Rule.within("published", float(cfg.min_published), None)]
     more = {"published": float(listings)}
-    if similarity is not None:
+    if scored.num_rows:
         rules.append(Rule.within("mismatch_share", None, cfg.max_mismatch_share))
-        more |= {"mismatch_share": own["mismatch"], "mismatch_threshold": threshold}
+        more |= {"mismatch_share": own["mismatch"]}
     pronounce([shift_table(found, accepted, more, rules)], found, tonight, output, "the snapshot was")
     return tonight, wrong
 

@@ -38,7 +38,7 @@ class Shop:
         for number, dump in enumerate(self.dumps[:NIGHTS]):
             night = self.work / str(number)
             # the first night has no champion that could have scored it
-            pairs = similarities(folder / f"pairs{number}", dump, 0.35) if number else None
+            pairs = scores(folder / f"pairs{number}", dump, 2.0) if number else None
             self.snapshot = run_chain(night, dump, previous=self.snapshot, pairs=pairs)
 
     @property
@@ -48,12 +48,12 @@ class Shop:
         return self.snapshot
 
 
-def similarities(folder: Path, dump: Path, mean: float) -> Path:
+def scores(folder: Path, dump: Path, mean: float) -> Path:
     """Write what the champion would say of photo and title of a dump's listings."""
     ids = sorted({row["listing_id"] for row in rows_of(dump) if row.get("listing_id")})
-    values = np.random.default_rng(len(ids)).normal(mean, 0.05, len(ids)).astype(np.float32)
+    values = np.random.default_rng(len(ids)).normal(mean, 1.0, len(ids)).astype(np.float32)
     folder.mkdir()
-    pq.write_table(pa.table({"listing_id": ids, "similarity": values}), folder / "part-00000.parquet")
+    pq.write_table(pa.table({"listing_id": ids, "agreement": values}), folder / "part-00000.parquet")
     return folder
 
 
@@ -159,7 +159,7 @@ def test_rows_that_repeat_their_identity_stop_before_the_gate(shop: Shop, tmp_pa
 
 def test_titles_shuffled_against_photos_are_refused_before_publishing(shop: Shop, tmp_path: Path) -> None:
     before, night = digest_of(shop.last), shop.work / str(NIGHTS - 1)
-    pairs = similarities(tmp_path / "pairs", shop.dumps[NIGHTS - 1], 0.05)
+    pairs = scores(tmp_path / "pairs", shop.dumps[NIGHTS - 1], -0.5)
     inputs = [night / name for name in ("ingest", "check", "clean", "group")]
     previous = shop.work / str(NIGHTS - 2) / "publish"
     cfg = catalog.PublishConfig.model_validate({})

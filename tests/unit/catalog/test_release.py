@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ecclip.catalog._history import NightFacts, Similarity, write_facts
-from ecclip.catalog._mismatch import MismatchConfig, mismatched, read_pairs, similarity_of, threshold_of
+from ecclip.catalog._history import NightFacts, write_facts
+from ecclip.catalog._mismatch import mismatched, read_pairs
 from ecclip.catalog._release import ReleaseConfig, release
 from ecclip.core import ContractError, GateError
 
@@ -20,14 +20,14 @@ CFG = ReleaseConfig.model_validate({})
 LISTINGS = 400
 
 
-def folders(work: Path, *, broken: int = 4, group: int = 2, similarity: np.ndarray | None = None) -> dict[str, Any]:
+def folders(work: Path, *, broken: int = 4, group: int = 2, agreement: np.ndarray | None = None) -> dict[str, Any]:
     """Return what a night left before publishing: ``broken`` photos truncated, groups of ``group`` listings."""
     ids = [f"l{number:04d}" for number in range(LISTINGS)]
     errors = ["truncated" if number < broken else None for number in range(LISTINGS)]
     for name, table in {
         "clean/listings": {"listing_id": ids, "image_sha256": ["s"] * LISTINGS, "image_error": errors},
         "group/groups": {"listing_id": ids, "group_id": [f"g{number // group}" for number in range(LISTINGS)]},
-        "pairs": {} if similarity is None else {"listing_id": ids, "similarity": similarity.astype(np.float32)},
+        "pairs": {} if agreement is None else {"listing_id": ids, "agreement": agreement.astype(np.float32)},
     }.items():
         (work / name).mkdir(parents=True)
         if table:
@@ -42,21 +42,20 @@ def night(**more: Any) -> dict[str, Any]:
 
 def good(number: int) -> NightFacts:
     shares = {"bad_photo/truncated": 0.01 + number / 1000, "grouped/duplicates": 0.5, "grouped/largest": 0.005}
-    similarity = Similarity(listings=LISTINGS, median=0.35 + number / 1000, deviation=0.05)
-    return NightFacts.model_validate(night(shares=shares | {"mismatch": 0.01}, similarity=similarity))
+    return NightFacts.model_validate(night(shares=shares | {"mismatch": 0.01}))
 
 
 HISTORY = [good(number) for number in range(4)]
 
 
 def together(wrong: int = 4) -> np.ndarray:
-    similarity = np.random.default_rng(0).normal(0.35, 0.03, LISTINGS)
-    similarity[:wrong] = 0.02
-    return similarity
+    agreement = np.random.default_rng(0).normal(4.0, 0.8, LISTINGS)
+    agreement[:wrong] = -0.5
+    return agreement
 
 
 def test_a_good_night_passes_and_names_what_does_not_belong_together(tmp_path: Path) -> None:
-    given = folders(tmp_path, similarity=together())
+    given = folders(tmp_path, agreement=together())
     facts, wrong = release(CFG, **given, history=HISTORY, output=tmp_path / "out")
     assert wrong["listing_id"].to_pylist() == [f"l{number:04d}" for number in range(4)]
     assert facts.shares["mismatch"] == facts.shares["bad_photo/truncated"] == 0.01
@@ -69,7 +68,7 @@ def test_a_good_night_passes_and_names_what_does_not_belong_together(tmp_path: P
 POISONS: dict[str, dict[str, Any]] = {
     "bad_photo/truncated": {"broken": 60},
     "grouped/largest": {"group": 100},
-    "mismatch": {"similarity": np.random.default_rng(1).normal(0.05, 0.05, LISTINGS)},
+    "mismatch": {"agreement": np.random.default_rng(1).normal(-0.5, 0.8, LISTINGS)},
 }
 
 
@@ -90,31 +89,19 @@ def test_a_poison_is_refused_by_its_metric(tmp_path: Path, name: str) -> None:
     assert name in facts.accepted
 
 
-def test_the_first_night_and_a_night_without_scores_have_no_mismatch(tmp_path: Path) -> None:
-    given = folders(tmp_path)
-    for pairs in (given["pairs"], None):
-        facts, wrong = release(CFG, **given | {"pairs": pairs}, history=[], output=tmp_path / f"out{pairs is None}")
-        assert wrong.num_rows == 0
-        assert facts.similarity is None
-        assert "mismatch" not in facts.shares
-
-
-def test_the_threshold_comes_from_the_good_nights_before() -> None:
-    low = Similarity(listings=9, median=0.05, deviation=0.02)
-    cfg = MismatchConfig.model_validate({})
-    assert threshold_of(cfg, low, HISTORY) == pytest.approx(0.3515 - 0.15)
-    assert threshold_of(cfg, low, []) == pytest.approx(0.05 - 0.06)
-    assert threshold_of(MismatchConfig.model_validate({"mismatch_threshold": 0.2}), low, HISTORY) == 0.2
+def test_a_night_without_scores_has_no_mismatch(tmp_path: Path) -> None:
+    facts, wrong = release(CFG, **folders(tmp_path), history=[], output=tmp_path / "out")
+    assert wrong.num_rows == 0
+    assert "mismatch" not in facts.shares
 
 
 def test_scores_that_are_no_numbers_are_no_scores_and_other_columns_an_error(tmp_path: Path) -> None:
     pq.write_table(
-        pa.table({"listing_id": ["c", "a", "b", "a"], "similarity": [0.1, 0.1, None, 0.3]}), tmp_path / "part.parquet"
+        pa.table({"listing_id": ["c", "a", "b", "a"], "agreement": [0.1, 0.1, None, 0.3]}), tmp_path / "part.parquet"
     )
     scored = read_pairs(tmp_path)
-    assert scored is not None
-    assert similarity_of(scored).listings == 3
+    assert scored.num_rows == 3
     assert mismatched(scored, 0.2)["listing_id"].to_pylist() == ["a", "c"]
     pq.write_table(pa.table({"id": ["a"]}), tmp_path / "other.parquet")
-    with pytest.raises(ContractError, match=r"other\.parquet.*listing_id, similarity"):
+    with pytest.raises(ContractError, match=r"other\.parquet.*listing_id, agreement"):
         read_pairs(tmp_path)
