@@ -7,9 +7,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ecclip.catalog._clean import CLEAN_COLUMNS
+from ecclip.catalog._clean import CLEAN_COLUMNS, CLEAN_FOLDERS
 from ecclip.catalog._contract import QUARANTINE_COLUMNS
 from ecclip.catalog._parts import count_rows, count_values, write_parts
+from ecclip.catalog._recipe import RECIPES
 from ecclip.catalog._shards import write_shards
 from ecclip.catalog._spark import spark_session
 from ecclip.catalog._split import split_column
@@ -30,6 +31,9 @@ class PublishConfig(StageConfig):
 def publish(cfg: PublishConfig, ingested: Path, cleaned: Path, grouped: Path, output: Path) -> Counts:
     """Write the snapshot: ``listings/``, ``groups/`` (evidence), ``quarantine/``, ``statistics.json``, ``shards/``.
 
+    What cleaning found goes with it, for people and for the next night: ``boilerplate/``, ``placeholders/``, ``texts/``
+    and ``recipes.json``.
+
     The split is a pure function of the group id, so a group never crosses splits.
     """
     spark = spark_session(cfg.parts, cleaned)
@@ -39,6 +43,9 @@ def publish(cfg: PublishConfig, ingested: Path, cleaned: Path, grouped: Path, ou
     listings = listings.withColumn("split", split_column("group_id"))
     write_parts(listings.select(*SNAPSHOT_COLUMNS), output / "listings", cfg.parts)
     shutil.copytree(grouped / "edges", output / "groups")
+    for name in CLEAN_FOLDERS:
+        shutil.copytree(cleaned / name, output / name)
+    shutil.copyfile(cleaned / RECIPES, output / RECIPES)
     rejected = [spark.read.parquet(str(folder / "quarantine")) for folder in (ingested, cleaned)]
     write_parts(rejected[0].unionByName(rejected[1]), output / "quarantine", 1, sort=list(QUARANTINE_COLUMNS))
     published = spark.read.parquet(str(output / "listings"))

@@ -19,8 +19,8 @@ import pathlib, sys
 from ecclip import catalog
 at = pathlib.Path(sys.argv[1])
 steps = {
-    "land": ["dump"], "ingest": ["land"], "clean": ["land", "ingest", "dump"], "group": ["clean", "none"],
-    "publish": ["ingest", "clean", "group"],
+    "land": ["dump", "none"], "ingest": ["land"], "clean": ["land", "ingest", "dump", "none"],
+    "group": ["clean", "none"], "publish": ["ingest", "clean", "group"],
 }
 for name, inputs in steps.items():
     getattr(catalog, name)(getattr(catalog, name.title() + "Config")(), *[at / step for step in inputs], at / name)
