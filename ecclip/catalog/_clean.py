@@ -12,7 +12,7 @@ from pydantic import Field
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from ecclip.catalog._boilerplate import BoilerplateConfig, boilerplate
+from ecclip.catalog._boilerplate import BOILERPLATE_SCHEMA, BoilerplateConfig, boilerplate
 from ecclip.catalog._clean_photos import (
     CLEANED_PHOTO,
     PLACEHOLDERS,
@@ -109,8 +109,10 @@ def _write_texts(
     write_as_is(clean_texts(named, before.texts), output / "_scratch" / "rows")
     rows = spark.read.parquet(str(output / "_scratch" / "rows"))
     write_parts(rows.select(*TEXT_COLUMNS), output / TEXTS, cfg.parts)
-    write_parts(boilerplate(cfg, rows), output / BOILERPLATE, 1, sort=["phrase", "seller_id"])
-    return without_boilerplate(rows, spark.read.parquet(str(output / BOILERPLATE)), cfg.phrase_words)
+    phrases = boilerplate(cfg, rows)
+    listed = spark.createDataFrame(phrases, BOILERPLATE_SCHEMA)
+    write_parts(listed, output / BOILERPLATE, 1, sort=["phrase", "seller_id"])
+    return without_boilerplate(rows, phrases, cfg.phrase_words)
 
 
 def _decode(

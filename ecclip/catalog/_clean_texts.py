@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from ecclip.catalog._boilerplate import edge_phrases
+from ecclip.catalog._boilerplate import Phrase, edge_phrases
 from ecclip.catalog._phrases import without_phrases
 from ecclip.catalog._text import clean_text
 from ecclip.catalog._units import spell_units
@@ -47,13 +47,15 @@ def clean_texts(listings: DataFrame, known: DataFrame | None) -> DataFrame:
     return found.drop(*[f"known_{name}" for name in ("title", "description", "brand")])
 
 
-def without_boilerplate(listings: DataFrame, phrases: DataFrame, longest: int) -> DataFrame:
+def without_boilerplate(listings: DataFrame, phrases: list[Phrase], longest: int) -> DataFrame:
     """Return ``listings`` with the phrases of their seller, and those of all sellers, taken from their titles."""
-    shared = sorted(row["phrase"] for row in phrases.where(F.col("seller_id").isNull()).select("phrase").collect())
-    sellers = phrases.where(F.col("seller_id").isNotNull()).groupBy(F.col("seller_id").alias("seller"))
+    if not phrases:
+        return listings
+    shared = [one.phrase for one in phrases if one.seller_id is None]
+    mine = [(one.seller_id, one.phrase) for one in phrases if one.seller_id is not None]
+    sellers = listings.sparkSession.createDataFrame(mine, "seller string, phrase string").groupBy("seller")
     own = sellers.agg(F.sort_array(F.collect_set("phrase")).alias("own"))
-    seller = F.coalesce(F.col("seller_id"), F.lit(""))
-    joined = listings.join(own, seller == F.col("seller"), "left")
+    joined = listings.join(own, F.coalesce("seller_id", F.lit("")) == F.col("seller"), "left")
     theirs = F.coalesce(F.col("own"), F.array().cast("array<string>"))
     applied = F.concat(theirs, F.array(*map(F.lit, shared)).cast("array<string>"))
     touched = F.arrays_overlap(edge_phrases("title", longest), applied)
@@ -76,7 +78,7 @@ def _cleaner(name: str) -> Callable[[Column], Column]:
             cleaned = [text and spell_units(text) for text in cleaned]
         return pa.array(cleaned, pa.string())
 
-    return F.arrow_udf(clean, "string", F.ArrowUDFType.SCALAR)
+    return F.arrow_udf(clean, "string")
 
 
 def _stripper(longest: int) -> Callable[[Column, Column], Column]:
@@ -84,4 +86,4 @@ def _stripper(longest: int) -> Callable[[Column, Column], Column]:
         rows = zip(titles.to_pylist(), phrases.to_pylist(), strict=True)
         return pa.array([title and without_phrases(title, set(found), longest) for title, found in rows], pa.string())
 
-    return F.arrow_udf(strip, "string", F.ArrowUDFType.SCALAR)
+    return F.arrow_udf(strip, "string")

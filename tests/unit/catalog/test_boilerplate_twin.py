@@ -51,8 +51,8 @@ def found(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     spark = spark_session(2)
     frame = spark.createDataFrame([tuple(row.values()) for row in rows], SCHEMA)
     return sorted(
-        (row["seller_id"] or "", row["phrase"], row["kind"], row["listings"], row["categories"], row["brands"])
-        for row in boilerplate(CFG, frame).collect()
+        (one.seller_id or "", one.phrase, one.kind, one.listings, one.categories, one.brands)
+        for one in boilerplate(CFG, frame)
     )
 
 
@@ -66,19 +66,17 @@ def twin(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
             if any(sign.isalpha() for sign in phrase):
                 uses[phrase].append(row)
     own, shared = {}, {}
-    products = {word.text for row in rows for text in _facts(row) for word in words_of(text)}
     places = len({tuple(row["category"]) for row in rows})
     for phrase, used in uses.items():
         by_seller = Counter(row["seller_id"] or "" for row in used if (row["seller_id"] or "") in judged)
         for seller, count in by_seller.items():
             mine = [row for row in used if (row["seller_id"] or "") == seller]
-            if count >= CFG.seller_phrase_share * judged[seller] and _spread(mine):
+            if count >= CFG.seller_phrase_share * judged[seller] and _spread(phrase, mine):
                 own[seller, phrase] = mine
         many = {seller for seller, count in by_seller.items() if count >= CFG.promotion_phrase_share * judged[seller]}
         needed = max(CFG.promotion_sellers, CFG.promotion_seller_share * len(judged))
         wide = len({tuple(row["category"]) for row in used}) >= CFG.promotion_category_share * places
-        plain = not any(word.text in products for word in words_of(phrase))
-        if len(many) >= needed and wide and plain and _spread(used):
+        if len(many) >= needed and wide and _spread(phrase, used):
             shared[phrase] = (used, sum(by_seller[seller] for seller in many))
     kept = []
     for (seller, phrase), mine in own.items():
@@ -105,9 +103,12 @@ def _counts(rows: list[dict[str, Any]]) -> tuple[int, int]:
     return len({tuple(row["category"]) for row in rows}), len({row["brand"] for row in rows})
 
 
-def _spread(rows: list[dict[str, Any]]) -> bool:
+def _spread(phrase: str, rows: list[dict[str, Any]]) -> bool:
     places, brands = _counts(rows)
-    return places >= CFG.phrase_categories and brands >= CFG.phrase_brands
+    words = {word.text for word in words_of(phrase)}
+    told = [words & {word.text for text in _facts(row) for word in words_of(text)} for row in rows]
+    facts = sum(map(bool, told)) / len(rows)
+    return places >= CFG.phrase_categories and brands >= CFG.phrase_brands and facts < CFG.phrase_facts
 
 
 def test_what_sellers_write_around_names_is_found_and_nothing_that_names_a_product() -> None:
