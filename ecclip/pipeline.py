@@ -51,7 +51,11 @@ class Step:
 
 
 STEPS: dict[str, Step] = {
-    "land": Step("ecclip.catalog:land", {"dump": "dumps/{night}"}, "nights/{night}/land"),
+    "land": Step(
+        "ecclip.catalog:land",
+        {"dump": "dumps/{night}", "previous": "nights/{previous}/land"},
+        "nights/{night}/land",
+    ),
     "ingest": Step("ecclip.catalog:ingest", {"landed": "nights/{night}/land"}, "nights/{night}/ingest"),
     "check": Step(
         "ecclip.catalog:check",
@@ -60,7 +64,12 @@ STEPS: dict[str, Step] = {
     ),
     "clean": Step(
         "ecclip.catalog:clean",
-        {"landed": "nights/{night}/land", "ingested": "nights/{night}/ingest", "verdict": "nights/{night}/check"},
+        {
+            "landed": "nights/{night}/land",
+            "ingested": "nights/{night}/ingest",
+            "verdict": "nights/{night}/check",
+            "previous": "snapshots/{previous}",
+        },
         "nights/{night}/clean",
     ),
     "group": Step(
@@ -209,10 +218,11 @@ def add_night(night: str) -> None:
 
 
 def prepare_workspace() -> None:
-    """Create what every night needs: the empty snapshot that stands for "no previous night", and nights.yaml."""
-    empty = settings().work / "snapshots" / NO_NIGHT
-    if not (empty / "EMPTY").is_file():
-        write_atomic(empty / "EMPTY", "stands for the missing previous night\n")
+    """Create what every night needs: the empty folders that stand for "no previous night", and nights.yaml."""
+    work = settings().work
+    for empty in (work / "snapshots" / NO_NIGHT, work / "nights" / NO_NIGHT / "land"):
+        if not (empty / "EMPTY").is_file():
+            write_atomic(empty / "EMPTY", "stands for the missing previous night\n")
     if not (settings().work / "nights.yaml").is_file():
         write_atomic(settings().work / "nights.yaml", yaml.safe_dump({"nights": {}}))
 

@@ -1,23 +1,35 @@
-"""Clean: text normalised, photos verified and resized once, placeholder photos found by how often they occur."""
+"""Clean: text normalised, photos verified and resized once, what shows or names no product found by how often it is."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pydantic import Field
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from ecclip.catalog._boilerplate import BOILERPLATE_SCHEMA, BoilerplateConfig, boilerplate
+from ecclip.catalog._clean_photos import (
+    CLEANED_PHOTO,
+    PLACEHOLDERS,
+    PhotoConfig,
+    holds_nothing_else,
+    known_photos,
+    name_photos,
+    photo_bytes,
+    photo_cleaner,
+)
+from ecclip.catalog._clean_texts import TEXT_COLUMNS, TEXTS, clean_texts, known_texts, without_boilerplate
 from ecclip.catalog._parts import count_rows, count_values, write_as_is, write_parts
-from ecclip.catalog._photo import clean_photo
+from ecclip.catalog._placeholders import PlaceholderConfig, placeholders
 from ecclip.catalog._quarantine import refuse_share
+from ecclip.catalog._recipe import same_recipe, write_recipes
 from ecclip.catalog._spark import spark_session
-from ecclip.catalog._text import clean_text
-from ecclip.core import Counts, StageConfig, stage
+from ecclip.core import Counts, stage
 
 CLEAN_COLUMNS = (
     "listing_id",
@@ -39,118 +51,138 @@ CLEAN_COLUMNS = (
     "image_phash",
     "image_error",
 )
-_PHOTO_SCHEMA = "key string, image binary, image_sha256 string, image_phash string, image_error string"
+BOILERPLATE = "boilerplate"
+CLEAN_FOLDERS = (BOILERPLATE, PLACEHOLDERS, TEXTS)  # what a snapshot takes over beside the listings
 _NOT_BAD = ("placeholder",)
 
 
-class CleanConfig(StageConfig):
+class CleanConfig(PhotoConfig, PlaceholderConfig, BoilerplateConfig):
     """Parameters of cleaning."""
 
-    image_side: int = Field(
-        256, ge=16, description="shorter side of a photo in pixels; smaller photos stay as they are"
-    )
-    jpeg_quality: int = Field(90, ge=1, le=100, description="quality of the encoded photos")
-    max_pixels: int = Field(80_000_000, ge=1, description="a photo of more pixels is refused: reason too_large")
     max_bad_photo_share: float = Field(0.2, ge=0, le=1, description="above this share of bad photos the run stops")
-    placeholder_listings: int = Field(8, ge=2, description="a photo is a placeholder from this many listings on")
-    placeholder_sellers: int = Field(4, ge=1, description="... of at least this many sellers")
-    placeholder_categories: int = Field(3, ge=1, description="... in at least this many categories")
     parts: int = Field(2, ge=1, description="output files and shuffle partitions")
 
 
+class _Before(NamedTuple):
+    """What the previous snapshot has that was cleaned by the same recipe."""
+
+    texts: DataFrame | None
+    photos: DataFrame | None
+    placeholders: DataFrame | None
+
+
 @stage
-def clean(cfg: CleanConfig, landed: Path, ingested: Path, verdict: Path, output: Path) -> Counts:  # noqa: ARG001
+def clean(cfg: CleanConfig, landed: Path, ingested: Path, verdict: Path, previous: Path, output: Path) -> Counts:  # noqa: ARG001
     """Write ``listings/`` with clean text and photos, and ``quarantine/`` with every photo that was refused.
 
-    A listing whose photo is bad stays, with ``image`` null and the reason in ``image_error``. ``verdict`` is an
-    input so that nothing is cleaned before the gate has let it pass.
+    A listing whose photo is bad stays, with ``image`` null and the reason in ``image_error``. ``boilerplate/`` lists
+    the phrases that were taken from titles, ``placeholders/`` the photos that show no product, ``texts/`` the titles
+    before phrases were taken away. Texts and photos that are those of the ``previous`` snapshot are taken from there;
+    the result is the same without. ``verdict`` is an input so that nothing is cleaned before the gate has let it pass.
 
     Raises:
         ContractError: more photos bad than ``max_bad_photo_share``.
     """
     spark = spark_session(cfg.parts, ingested, landed)
-    scratch = output / "_photos"
-    write_as_is(_photos(spark, landed, ingested).mapInArrow(_photo_cleaner(cfg), _PHOTO_SCHEMA), scratch)
-    photos = spark.read.parquet(str(scratch))
-    listings = spark.read.parquet(str(ingested / "listings")).withColumn("key", _key())
-    named = listings.drop("image").mapInArrow(_clean_texts, _with_original(listings.drop("image")))
-    hidden = F.coalesce(F.col("placeholder"), F.lit(False)) & F.col("image_error").isNull()
-    joined = (
-        named.join(photos, "key", "left")
-        .join(F.broadcast(_placeholders(cfg, listings, photos)), "image_phash", "left")
-        .withColumn("image", F.when(~hidden, F.col("image")))
-        .withColumn("image_error", F.when(hidden, F.lit("placeholder")).otherwise(F.col("image_error")))
-    )
-    write_parts(joined.select(*CLEAN_COLUMNS), output / "listings", cfg.parts)
+    before = _read_before(spark, cfg, previous)
+    scratch = output / "_scratch"
+    rows = _write_texts(spark, cfg, landed, ingested, before, output)
+    fresh = _decode(spark, cfg, landed, ingested, rows, before, scratch / "photos")
+    _write_listings(spark, cfg, rows, fresh, before, output)
+    work = {"photos_decoded": count_rows(scratch / "photos"), "texts_cleaned": _new_texts(scratch / "rows")}
     shutil.rmtree(scratch)
-    refused = spark.read.parquet(str(output / "listings")).where(F.col("image_error").isNotNull())
-    write_parts(_quarantine(refused), output / "quarantine", 1)
-    return _counts(cfg, output)
+    write_recipes(cfg, output)
+    return _counts(cfg, output, work)
 
 
-def _key() -> Column:
-    # a photo is one address, or the row that carries its bytes
-    inside = F.concat(F.lit("row:"), F.col("listing_id"))
-    return F.when(F.col("image").isNotNull(), inside).otherwise(F.concat(F.lit("uri:"), F.col("image_uri")))
+def _read_before(spark: SparkSession, cfg: CleanConfig, previous: Path) -> _Before:
+    texts = known_texts(spark, previous) if same_recipe("text", cfg, previous) else None
+    photos, hidden = known_photos(spark, previous) if same_recipe("photo", cfg, previous) else (None, None)
+    return _Before(texts, photos, hidden)
 
 
-def _photos(spark: SparkSession, landed: Path, ingested: Path) -> DataFrame:
-    """Return key, image and error of every photo: of the landed files, and of rows that carry their bytes."""
-    inside = spark.read.parquet(str(ingested / "listings")).where(F.col("image").isNotNull())
-    inside = inside.select(_key().alias("key"), "image", F.lit(None).cast("string").alias("error"))
-    if not any((landed / "images").glob("*.parquet")):
-        return inside
-    beside = spark.read.parquet(str(landed / "images"))
-    return inside.union(beside.select(F.concat(F.lit("uri:"), F.col("image_uri")), "image", "error"))
+def _write_texts(
+    spark: SparkSession, cfg: CleanConfig, landed: Path, ingested: Path, before: _Before, output: Path
+) -> DataFrame:
+    """Write ``texts/`` and ``boilerplate/``; return the rows with their final texts, without photos."""
+    named = name_photos(spark, landed, spark.read.parquet(str(ingested / "listings")))
+    write_as_is(clean_texts(named, before.texts), output / "_scratch" / "rows")
+    rows = spark.read.parquet(str(output / "_scratch" / "rows"))
+    write_parts(rows.select(*TEXT_COLUMNS), output / TEXTS, cfg.parts)
+    phrases = boilerplate(cfg, rows)
+    listed = spark.createDataFrame(phrases, BOILERPLATE_SCHEMA)
+    write_parts(listed, output / BOILERPLATE, 1, sort=["phrase", "seller_id"])
+    return without_boilerplate(rows, phrases, cfg.phrase_words)
 
 
-def _photo_cleaner(cfg: CleanConfig) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    side, quality, max_pixels = cfg.image_side, cfg.jpeg_quality, cfg.max_pixels
-
-    def clean_photos(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            rows = []
-            for key, image, error in zip(*(batch.column(name) for name in ("key", "image", "error")), strict=True):
-                photo = clean_photo(image.as_py(), side=side, quality=quality, max_pixels=max_pixels)
-                rows.append((key.as_py(), photo.image, photo.sha256, photo.phash, error.as_py() or photo.error))
-            names = ["key", "image", "image_sha256", "image_phash", "image_error"]
-            kinds = [pa.string(), pa.binary(), pa.string(), pa.string(), pa.string()]
-            columns = list(zip(*rows, strict=True)) or [()] * len(names)
-            arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
-            yield pa.RecordBatch.from_arrays(arrays, names)
-
-    return clean_photos
-
-
-def _with_original(frame: DataFrame) -> str:
-    return ", ".join(f"{name} {kind}" for name, kind in frame.dtypes) + ", title_original string"
-
-
-def _clean_texts(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    for batch in batches:
-        columns = {name: batch.column(name) for name in batch.schema.names}
-        columns["title_original"] = columns["title"]
-        for name in ("title", "description", "brand"):
-            columns[name] = pa.array([clean_text(text) for text in columns[name].to_pylist()], pa.string())
-        # a title of nothing but markup stays what it was: a listing must have one
-        columns["title"] = pc.coalesce(columns["title"], columns["title_original"])
-        yield pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+def _decode(
+    spark: SparkSession,
+    cfg: CleanConfig,
+    landed: Path,
+    ingested: Path,
+    rows: DataFrame,
+    before: _Before,
+    scratch: Path,
+) -> DataFrame:
+    """Decode every photo that the snapshot before does not have; return them with its placeholders, by digest."""
+    named = rows.where(F.col("image_sha256").isNotNull()).select("listing_id", "image_sha256")
+    wanted = None if before.photos is None and holds_nothing_else(landed) else named
+    if wanted is not None and before.photos is not None and before.placeholders is not None:
+        mine = before.photos.select("listing_id", F.col("known_image_sha256").alias("image_sha256"))
+        wanted = wanted.join(mine, ["listing_id", "image_sha256"], "left_anti")
+        wanted = wanted.join(before.placeholders.select("image_sha256"), "image_sha256", "left_anti")
+    if wanted is not None:
+        wanted = wanted.select("image_sha256").distinct().localCheckpoint()
+    photos = photo_bytes(spark, landed, ingested, wanted)
+    write_as_is(photos.mapInArrow(photo_cleaner(cfg), CLEANED_PHOTO), scratch)
+    fresh = spark.read.parquet(str(scratch))
+    if before.placeholders is not None:
+        fresh = fresh.unionByName(before.placeholders)
+    return fresh.dropDuplicates(["image_sha256"])
 
 
-def _placeholders(cfg: CleanConfig, listings: DataFrame, photos: DataFrame) -> DataFrame:
-    """Return the hashes of photos that so many sellers use in so many categories that they show no product."""
-    used = listings.select("key", "seller_id", "category").join(photos.select("key", "image_phash"), "key")
-    counted = used.where(F.col("image_phash").isNotNull()).groupBy("image_phash")
-    frequent = counted.agg(
-        F.count("*").alias("listings"),
-        F.countDistinct("seller_id").alias("sellers"),
-        F.countDistinct(F.concat_ws("/", "category")).alias("categories"),
+def _write_listings(
+    spark: SparkSession, cfg: CleanConfig, rows: DataFrame, fresh: DataFrame, before: _Before, output: Path
+) -> None:
+    shown = _with_photos(rows, fresh, before)
+    empty = placeholders(cfg, shown).localCheckpoint()
+    kept = F.broadcast(empty.withColumn("is_placeholder", F.lit(True)))
+    hidden = F.coalesce(F.col("is_placeholder"), F.lit(False)) & F.col("image_error").isNull()
+    listings = shown.join(kept, "image_phash", "left").withColumns(
+        {
+            "image": F.when(~hidden, F.col("image")),
+            "image_error": F.when(hidden, F.lit("placeholder")).otherwise(F.col("image_error")),
+        }
     )
-    return frequent.where(
-        (F.col("listings") >= cfg.placeholder_listings)
-        & (F.col("sellers") >= cfg.placeholder_sellers)
-        & (F.col("categories") >= cfg.placeholder_categories)
-    ).select("image_phash", F.lit(True).alias("placeholder"))
+    write_parts(listings.select(*CLEAN_COLUMNS), output / "listings", cfg.parts)
+    written = spark.read.parquet(str(output / "listings"))
+    refused = written.where(F.col("image_error").isNotNull())
+    write_parts(_quarantine(refused), output / "quarantine", 1)
+    digests = refused.where(F.col("image_error") == "placeholder").select("image_sha256").distinct()
+    pictures = _pictures(fresh, before).join(F.broadcast(digests), "image_sha256", "left_semi")
+    write_parts(pictures.dropDuplicates(["image_sha256"]), output / PLACEHOLDERS, 1, sort=["image_sha256"])
+
+
+def _with_photos(rows: DataFrame, fresh: DataFrame, before: _Before) -> DataFrame:
+    """Return ``rows`` with image, image_phash and image_error, as the snapshot before has them or freshly decoded."""
+    names = ["image", "image_phash", "image_error"]
+    new = fresh.select("image_sha256", *[F.col(name).alias(f"new_{name}") for name in names])
+    joined = rows.withColumnRenamed("image_error", "landed_error").join(new, "image_sha256", "left")
+    found = {name: F.col(f"new_{name}") for name in names}
+    if before.photos is not None:
+        same = (joined["listing_id"] == F.col("known_id")) & (joined["image_sha256"] == F.col("known_image_sha256"))
+        joined = joined.join(before.photos.withColumnRenamed("listing_id", "known_id"), same, "left")
+        found = {name: F.coalesce(F.col(f"known_{name}"), found[name]) for name in names}
+    lost = F.when(F.col("image_sha256").isNotNull() & found["image"].isNull(), F.lit("missing"))
+    found["image_error"] = F.coalesce("landed_error", found["image_error"], lost)
+    return joined.withColumns(found)
+
+
+def _pictures(fresh: DataFrame, before: _Before) -> DataFrame:
+    names = ["image_sha256", "image", "image_phash", "image_error"]
+    if before.photos is None:
+        return fresh.select(*names)
+    return fresh.select(*names).union(before.photos.select(*[f"known_{name}" for name in names]))
 
 
 def _quarantine(refused: DataFrame) -> DataFrame:
@@ -163,14 +195,28 @@ def _quarantine(refused: DataFrame) -> DataFrame:
     )
 
 
-def _counts(cfg: CleanConfig, output: Path) -> Counts:
-    listings = count_rows(output / "listings")
+def _new_texts(rows: Path) -> int:
+    return int(pc.sum(pq.read_table(rows, columns=["is_new_text"])["is_new_text"]).as_py() or 0)
+
+
+def _counts(cfg: CleanConfig, output: Path, work: dict[str, int]) -> Counts:
     reasons = count_values(output / "quarantine", "reason")
-    photos = sum(count_values(output / "listings", "image_sha256").values()) + reasons.get("missing", 0)
+    photos = _photos(output / "listings")
     bad = {name: count for name, count in reasons.items() if name not in _NOT_BAD}
     refuse_share("photos", bad, photos, cfg.max_bad_photo_share)
+    listings = count_rows(output / "listings")
     return Counts(
         read={"listings": listings, "photos": photos},
         written={"listings": listings, "photos": photos - sum(reasons.values())},
         dropped=reasons,
+        detail={**work, "boilerplate_phrases": count_rows(output / BOILERPLATE)},
     )
+
+
+def _photos(listings: Path) -> int:
+    """Return how many listings name a photo: it has a digest, or a reason why it has none."""
+    total = 0
+    for path in sorted(listings.glob("*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(65536, columns=["image_sha256", "image_error"]):
+            total += pc.sum(pc.or_(*(pc.is_valid(column) for column in batch.columns))).as_py() or 0
+    return total

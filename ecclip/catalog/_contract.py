@@ -55,7 +55,7 @@ DUMP_FIELDS = (
     Field("catalog_id", "text", False, "the shop's own group of listings of one product"),
     Field("age_restricted", "flag", False, "for adults only; unknown where empty"),
     Field("image", "bytes", False, "the photo itself (Parquet only)"),
-    Field("image_uri", "text", False, "the photo's path, relative to the dump folder"),
+    Field("image_uri", "text", False, "the photo's path, relative to the dump folder, or its address"),
     Field("updated_at", "time", False, "last change"),
     Field("deleted", "flag", False, "the listing is gone"),
 )

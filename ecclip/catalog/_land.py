@@ -1,38 +1,37 @@
-"""Land a dump: its listing files byte for byte, its photos packed into few files."""
+"""Land a dump: its listing files byte for byte, its photos packed into few files, those of the night before linked."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import NamedTuple
 
 import fsspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import Field
 
+from ecclip.catalog._fetch import fetch_photos
+from ecclip.catalog._fetched import FetchConfig, Known
 from ecclip.catalog._files import listing_files, read_rows, verify_readable
-from ecclip.core import ContractError, Counts, StageConfig, stage
+from ecclip.catalog._landed import LandedPhotos, known_photos
+from ecclip.core import ContractError, Counts, stage
 
 _COPY_BYTES = 1 << 20
-_SCHEMA = pa.schema([("image_uri", pa.string()), ("image", pa.binary()), ("error", pa.string())])
 
 
-class LandConfig(StageConfig):
+class LandConfig(FetchConfig):
     """Parameters of landing."""
 
-    max_image_bytes: int = Field(20_000_000, ge=1, description="a larger photo is not fetched: reason too_large")
-    threads: int = Field(2, ge=1, description="photos fetched at once")
-    chunk_photos: int = Field(256, ge=1, description="photos in memory at once, and rows of a Parquet row group")
+    chunk_photos: int = Field(256, ge=1, description="rows of a Parquet row group of photos")
     photos_per_part: int = Field(8192, ge=1, description="photos in one Parquet file")
 
 
 @stage
-def land(cfg: LandConfig, dump: Path, output: Path) -> Counts:
-    """Copy the listing files and pack the photos that they name: image_uri, image (bytes) or error (reason).
+def land(cfg: LandConfig, dump: Path, previous: Path, output: Path) -> Counts:
+    """Copy the listing files, pack their photos into ``images/`` and say where each is: ``photos.parquet``.
+
+    ``previous`` is what the night before landed. A photo that has not changed since (by its content in a dump, by its
+    validator elsewhere) is neither fetched nor copied again: the part that holds it is linked.
 
     Raises:
         ContractError: the dump is not finished (neither ``_SUCCESS`` nor ``manifest.json``), has no listing files,
@@ -50,11 +49,12 @@ def land(cfg: LandConfig, dump: Path, output: Path) -> Counts:
         verify_readable(path)
         _copy(path, output / "listings" / path.name)
     uris = sorted({uri for path in files for uri in _uris(path)})
-    errors = _pack(cfg, dump, uris, output / "images") if uris else {}
+    found = asyncio.run(_pack(cfg, dump, previous, uris, output)) if uris else _Landed({}, 0)
     return Counts(
         read={"files": len(files), "photos": len(uris)},
-        written={"files": len(files), "photos": len(uris) - sum(errors.values())},
-        dropped=dict(sorted(errors.items())),
+        written={"files": len(files), "photos": len(uris) - sum(found.errors.values())},
+        dropped=dict(sorted(found.errors.items())),
+        detail={"photos_kept": found.kept},
     )
 
 
@@ -72,38 +72,21 @@ def _uris(path: Path) -> Iterator[str]:
             yield uri
 
 
-def _pack(cfg: LandConfig, dump: Path, uris: list[str], folder: Path) -> dict[str, int]:
-    folder.mkdir(parents=True)
-    errors: dict[str, int] = {}
-    root = dump.resolve()
-    with ThreadPoolExecutor(cfg.threads) as pool:
-        for number, start in enumerate(range(0, len(uris), cfg.photos_per_part)):
-            part = iter(uris[start : start + cfg.photos_per_part])
-            with pq.ParquetWriter(folder / f"part-{number:05d}.parquet", _SCHEMA, compression="none") as writer:
-                while chunk := list(islice(part, cfg.chunk_photos)):
-                    rows = list(pool.map(lambda uri: _fetch(cfg, root, uri), chunk))
-                    writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=_SCHEMA))
-                    for row in rows:
-                        if row["error"]:
-                            errors[row["error"]] = errors.get(row["error"], 0) + 1
-    return errors
+class _Landed(NamedTuple):
+    errors: dict[str, int]
+    kept: int
 
 
-def _fetch(cfg: LandConfig, root: Path, uri: str) -> dict[str, Any]:
-    image, error = None, _refusal(root, uri)
-    if error is None:
-        try:
-            with fsspec.open(str(root / uri), "rb") as file:
-                image = file.read(cfg.max_image_bytes + 1)
-        except (OSError, ValueError):
-            error = "missing"
-        if image is not None and len(image) > cfg.max_image_bytes:
-            image, error = None, "too_large"
-    return {"image_uri": uri, "image": image, "error": error}
+async def _pack(cfg: LandConfig, dump: Path, previous: Path, uris: list[str], folder: Path) -> _Landed:
+    kept = 0
+    wanted = ((uri, _within(cfg, known)) for uri, known in known_photos(previous, uris))
+    writer = LandedPhotos(folder, previous, photos_per_part=cfg.photos_per_part, chunk_photos=cfg.chunk_photos)
+    with writer as landed:
+        async for photo in fetch_photos(cfg, dump, wanted):
+            landed.add(photo)
+            kept += photo.known is not None
+    return _Landed(dict(landed.errors), kept)
 
 
-def _refusal(root: Path, uri: str) -> str | None:
-    # a dump may not make this machine read what is not in it: no other scheme, no way up, no link out
-    if urlsplit(uri).scheme or "\0" in uri:
-        return "outside_dump"
-    return None if (root / uri).resolve().is_relative_to(root) else "outside_dump"
+def _within(cfg: LandConfig, known: Known | None) -> Known | None:
+    return known if known is not None and known.bytes <= cfg.max_image_bytes else None

@@ -24,13 +24,22 @@ def write_parts(
     write_as_is(frame.repartition(parts, order[0]).sortWithinPartitions(*order), folder, prefix=prefix)
 
 
-def write_as_is(frame: DataFrame, folder: Path, *, prefix: str = "part", row_group: int | None = None) -> None:
+def write_as_is(
+    frame: DataFrame,
+    folder: Path,
+    *,
+    prefix: str = "part",
+    row_group: int | None = None,
+    row_group_bytes: int | None = None,
+) -> None:
     """Write each partition of ``frame`` as one file in the order that it has; names follow the partition number."""
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / "_spark"
     writer = frame.write.mode("overwrite")
     if row_group is not None:
         writer = writer.option("parquet.block.row.count.limit", str(row_group))
+    if row_group_bytes is not None:
+        writer = writer.option("parquet.block.size", str(row_group_bytes))
     writer.parquet(str(scratch))
     # Spark names a file part-<partition>-<uuid>...: the uuid and the checksum files go
     for number, path in enumerate(sorted(scratch.glob("part-*.parquet"), key=lambda path: path.name[:10])):

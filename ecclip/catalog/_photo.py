@@ -25,8 +25,8 @@ class Photo(NamedTuple):
 def clean_photo(data: bytes | None, *, side: int, quality: int, max_pixels: int) -> Photo:
     """Decode ``data`` and encode it again as an RGB JPEG whose shorter side is at most ``side`` pixels.
 
-    sha256 is that of ``data``, phash (16 hex digits, 64 bits) that of the picture. Errors: missing, empty,
-    not_an_image, truncated, too_large (more than ``max_pixels``, seen before decoding), animated.
+    sha256 is that of ``data``, phash (16 hex digits, 64 bits) that of the picture. Errors: missing, empty, animated,
+    not_an_image, truncated, too_large (more than ``max_pixels``, seen before decoding, or than memory allows).
     """
     if data is None:
         return Photo(None, None, None, "missing")
@@ -64,12 +64,16 @@ def _decode(data: bytes, side: int, max_pixels: int) -> Image.Image:
         opened.load()
         picture = _to_rgb(ImageOps.exif_transpose(opened))
     except Exception as error:
-        raise _Refused("truncated") from error
+        raise _Refused("too_large" if _lacks_memory(error) else "truncated") from error
     scale = side / min(picture.size)
     if scale >= 1:
         return picture
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "out of memory" in str(error)
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

@@ -10,10 +10,11 @@ from pydantic import Field
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from ecclip.catalog._clean import CLEAN_COLUMNS
+from ecclip.catalog._clean import CLEAN_COLUMNS, CLEAN_FOLDERS
 from ecclip.catalog._contract import QUARANTINE_COLUMNS
 from ecclip.catalog._history import read_history, write_history
 from ecclip.catalog._parts import count_rows, count_values, write_parts
+from ecclip.catalog._recipe import RECIPES
 from ecclip.catalog._release import ReleaseConfig, release
 from ecclip.catalog._shards import write_shards
 from ecclip.catalog._spark import spark_session
@@ -45,10 +46,11 @@ def publish(
 ) -> Counts:
     """Write the snapshot: ``listings/``, ``groups/`` (evidence), ``quarantine/``, ``statistics.json``, ``shards/``.
 
-    The split is a pure function of the group id, so a group never crosses splits. Listings whose
-    photo and title do not belong together by ``pairs`` (``listing_id``, ``agreement``) have ``mismatch`` set and are in
-    no shard. ``verdict.json`` and ``data_docs/`` say why the night was let pass, ``history.json`` holds
-    the facts of the last good nights, this one included.
+    The split is a pure function of the group id, so a group never crosses splits. Listings whose photo and title do
+    not belong together by ``pairs`` (``listing_id``, ``agreement``) have ``mismatch`` set and are in no shard.
+    ``verdict.json`` and ``data_docs/`` say why the night was let pass, ``history.json`` holds the facts of the last
+    good nights, this one included. What cleaning found goes with it, for people and for the next night:
+    ``boilerplate/``, ``placeholders/``, ``texts/`` and ``recipes.json``.
 
     Raises:
         GateError: the night differs too much from the last good nights; nothing is published. Verdict and data docs
@@ -64,6 +66,9 @@ def publish(
     listings = _marked(spark, listings.withColumn("split", split_column("group_id")), wrong)
     write_parts(listings.select(*SNAPSHOT_COLUMNS), output / "listings", cfg.parts)
     shutil.copytree(grouped / "edges", output / "groups")
+    for name in CLEAN_FOLDERS:
+        shutil.copytree(cleaned / name, output / name)
+    shutil.copyfile(cleaned / RECIPES, output / RECIPES)
     rejected = [spark.read.parquet(str(folder / "quarantine")) for folder in (ingested, cleaned)]
     write_parts(rejected[0].unionByName(rejected[1]), output / "quarantine", 1, sort=list(QUARANTINE_COLUMNS))
     published = spark.read.parquet(str(output / "listings"))

@@ -19,8 +19,9 @@ import pathlib, sys
 from ecclip import catalog
 at = pathlib.Path(sys.argv[1])
 steps = {
-    "land": ["dump"], "ingest": ["land"], "check": ["ingest", "none"], "clean": ["land", "ingest", "check"],
-    "group": ["clean", "none"], "publish": ["ingest", "check", "clean", "group", "none", "none"],
+    "land": ["dump", "none"], "ingest": ["land"], "check": ["ingest", "none"],
+    "clean": ["land", "ingest", "check", "none"], "group": ["clean", "none"],
+    "publish": ["ingest", "check", "clean", "group", "none", "none"],
 }
 for name, inputs in steps.items():
     getattr(catalog, name)(getattr(catalog, name.title() + "Config")(), *[at / step for step in inputs], at / name)

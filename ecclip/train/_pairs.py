@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ecclip.atomic import sha256_file
 from ecclip.train._errors import PairsError
 
 PAIRS = "pairs.arrow"
@@ -90,13 +91,13 @@ def _lay_out(shards: Path, path: Path) -> None:
     index_path = shards / "index.json"
     try:
         index = json.loads(index_path.read_text(encoding="utf-8"))
-        entries = [(str(entry["file"]), int(entry["rows"])) for entry in index["shards"]]
+        entries = [(str(entry["file"]), int(entry["rows"]), entry.get("sha256")) for entry in index["shards"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PairsError("the index of the shards cannot be read", value=index_path) from error
     writer = None
     try:
-        for name, rows in entries:
-            for batch in _read_shard(shards / name, rows):
+        for name, rows, digest in entries:
+            for batch in _read_shard(shards / name, rows, digest):
                 if writer is None:
                     writer = pa.ipc.new_file(str(path), batch.schema)
                 writer.write_batch(batch)
@@ -109,9 +110,11 @@ def _lay_out(shards: Path, path: Path) -> None:
             writer.close()
 
 
-def _read_shard(path: Path, rows: int) -> Iterator[pa.RecordBatch]:
+def _read_shard(path: Path, rows: int, digest: str | None) -> Iterator[pa.RecordBatch]:
     seen = 0
     try:
+        if digest is not None and sha256_file(path) != digest:
+            raise PairsError("a shard is not what the index says", value=path, limit=digest)
         with pq.ParquetFile(path) as file:
             for number in range(file.num_row_groups):
                 for batch in file.read_row_group(number, columns=COLUMNS).combine_chunks().to_batches():

@@ -25,7 +25,7 @@ from ecclip import catalog
 name, output, *inputs = sys.argv[1:]
 getattr(catalog, name)(getattr(catalog, name.title() + "Config")(), *map(pathlib.Path, inputs), pathlib.Path(output))
 """
-INPUTS = {"ingest": ["land"], "clean": ["land", "ingest", "none"]}
+INPUTS = {"ingest": ["land"], "clean": ["land", "ingest", "none", "none"]}
 
 
 @pytest.fixture(scope="module")

@@ -5,14 +5,19 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from chain import run_chain
 from dumps import picture, write_dump
+from hostile_photos import hostile, register
 from PIL import Image
 
+from ecclip.catalog._clean_photos import CLEANED_PHOTO, PhotoConfig, photo_cleaner
+from ecclip.catalog._spark import spark_session
 from ecclip.core import ContractError
 
 pytestmark = pytest.mark.fault(3)
@@ -87,3 +92,19 @@ def test_too_many_bad_photos_stop_the_run_with_the_counts(dump: Path, tmp_path: 
     with pytest.raises(ContractError, match=r"too many photos were rejected: .*not_an_image 2"):
         run_chain(tmp_path, dump, until="clean", gate=False, clean={"max_bad_photo_share": 0.5})
     assert not (tmp_path / "clean").exists()
+
+
+def test_a_decoder_that_crashes_or_hangs_in_a_worker_costs_its_photo_and_not_the_job() -> None:
+    photos = {"good": picture(1), "crash": hostile("crash"), "loop": hostile("loop"), "last": picture(2)}
+    clean = photo_cleaner(PhotoConfig.model_validate({"decode_s": 0.5}))
+
+    def clean_hostile(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        register()
+        yield from clean(batches)
+
+    frame = spark_session(2).createDataFrame(list(photos.items()), "image_sha256 string, image binary").coalesce(1)
+    rows = frame.mapInArrow(clean_hostile, CLEANED_PHOTO).collect()
+    assert [(row["image_sha256"], row["image_error"]) for row in rows] == [
+        ("good", None), ("crash", "decoder_crashed"), ("loop", "decoder_timeout"), ("last", None)
+    ]  # fmt: skip
+    assert all((row["image"] is None) == (row["image_error"] is not None) for row in rows)

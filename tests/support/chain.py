@@ -8,10 +8,10 @@ from typing import Any
 from ecclip import catalog
 
 INPUTS = {
-    "land": ["dump"],
+    "land": ["dump", "previous_land"],
     "ingest": ["land"],
     "check": ["ingest", "previous"],
-    "clean": ["land", "ingest", "check"],
+    "clean": ["land", "ingest", "check", "previous"],
     "group": ["clean", "previous"],
     "publish": ["ingest", "check", "clean", "group", "pairs", "previous"],
 }
@@ -24,6 +24,7 @@ def run_chain(
     until: str = "publish",
     previous: Path | None = None,
     pairs: Path | None = None,
+    previous_land: Path | None = None,
     gate: bool = True,
     **configs: dict[str, Any],
 ) -> Path:
@@ -35,7 +36,12 @@ def run_chain(
     empty = work / "none"
     empty.mkdir(exist_ok=True)
     (empty / "EMPTY").touch()
-    places = {"dump": dump, "previous": previous or empty, "pairs": pairs or empty}
+    places = {
+        "dump": dump,
+        "previous": previous or empty,
+        "previous_land": previous_land or empty,
+        "pairs": pairs or empty,
+    }
     places |= {name: work / name for name in INPUTS}
     if not gate:
         places["check"] = empty

@@ -14,6 +14,11 @@ from ecclip.core import ContractError, digest_of
 CFG = LandConfig.model_validate({"max_image_bytes": 50_000})
 
 
+@pytest.fixture(autouse=True)
+def no_night_before(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+
+
 def row(number: int, uri: str | None) -> dict[str, str]:
     found = {"listing_id": f"l{number}", "title": "Mug"}
     return {**found, "image_uri": uri} if uri else found
@@ -22,14 +27,14 @@ def row(number: int, uri: str | None) -> dict[str, str]:
 def test_listing_files_are_the_same_bytes_and_photos_are_packed_by_address(tmp_path: Path) -> None:
     photos = {f"images/{number}.jpg": picture(number) for number in range(5)}
     dump = write_dump(tmp_path / "dump", [row(number, uri) for number, uri in enumerate(photos)], photos, files=2)
-    report = land(CFG, dump, tmp_path / "land")
+    report = land(CFG, dump, tmp_path / "none", tmp_path / "land")
     for path in dump.glob("listings*"):
         assert (tmp_path / "land" / "listings" / path.name).read_bytes() == path.read_bytes()
     packed = pq.read_table(tmp_path / "land" / "images").to_pylist()
     assert {entry["image_uri"]: entry["image"] for entry in packed} == photos
     assert [entry["image_uri"] for entry in packed] == sorted(photos)
     assert report.written == {"files": 2, "photos": 5}
-    assert land(CFG, dump, tmp_path / "land").outcome == "unchanged"
+    assert land(CFG, dump, tmp_path / "none", tmp_path / "land").outcome == "unchanged"
 
 
 def test_what_is_not_in_the_dump_is_never_read(tmp_path: Path) -> None:
@@ -48,17 +53,18 @@ def test_what_is_not_in_the_dump_is_never_read(tmp_path: Path) -> None:
         {"images/big.jpg": b"x" * 50_001},
     )
     (dump / "images" / "link").symlink_to(tmp_path / "secret")
-    report = land(CFG, dump, tmp_path / "land")
-    packed = pq.read_table(tmp_path / "land" / "images").to_pylist()
-    assert all(entry["image"] is None for entry in packed)
-    assert report.dropped == {"missing": 1, "outside_dump": 5, "too_large": 1}
+    report = land(CFG, dump, tmp_path / "none", tmp_path / "land")
+    places = pq.read_table(tmp_path / "land" / "photos.parquet").to_pylist()
+    assert all(place["part"] is None for place in places)
+    assert list((tmp_path / "land" / "images").iterdir()) == []
+    assert report.dropped == {"missing": 1, "outside_dump": 4, "private_address": 1, "too_large": 1}
 
 
 def test_an_unfinished_dump_is_refused(tmp_path: Path) -> None:
     dump = write_dump(tmp_path / "dump", [row(0, None)])
     (dump / "_SUCCESS").unlink()
     with pytest.raises(ContractError, match="not finished"):
-        land(CFG, dump, tmp_path / "land")
+        land(CFG, dump, tmp_path / "none", tmp_path / "land")
     assert not (tmp_path / "land").exists()
 
 
@@ -70,7 +76,7 @@ def test_a_cut_off_listing_file_stops_the_run_and_is_named(tmp_path: Path, share
     data = cut.read_bytes()
     cut.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(ContractError, match=r"listings-0001\.jsonl\.gz"):
-        land(CFG, dump, tmp_path / "land")
+        land(CFG, dump, tmp_path / "none", tmp_path / "land")
 
 
 @pytest.mark.fault(2)
@@ -89,5 +95,5 @@ def test_a_damaged_parquet_file_stops_the_run_and_is_named(tmp_path: Path, damag
         data[-6] ^= 0xFF
         path.write_bytes(data)
     with pytest.raises(ContractError, match=r"listings\.parquet"):
-        land(CFG, dump, tmp_path / "land")
+        land(CFG, dump, tmp_path / "none", tmp_path / "land")
     assert digest_of(dump)

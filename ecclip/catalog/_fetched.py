@@ -1,0 +1,64 @@
+"""What fetching a photo needs and gives: limits, what the night before knows of it, and what came of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+from pydantic import Field
+
+from ecclip.core import StageConfig, sha256_bytes
+
+
+class FetchConfig(StageConfig):
+    """Where photos may come from, and what each may cost."""
+
+    allowed_schemes: list[str] = Field(
+        ["http", "https"], description="schemes that an image_uri may have; others (s3, gs, file ...) go through fsspec"
+    )
+    allow_private_networks: bool = Field(
+        False, description="whether a photo may come from a private, loopback or link-local address"
+    )
+    max_image_bytes: int = Field(20_000_000, ge=1, description="a larger photo is not fetched: reason too_large")
+    threads: int = Field(2, ge=1, description="photos read at once from the dump and through fsspec")
+    connections: int = Field(16, ge=1, description="photos fetched at once over HTTP")
+    timeout_s: float = Field(30.0, gt=0, description="longest time of one attempt over HTTP, seconds")
+    attempts: int = Field(4, ge=1, description="attempts over HTTP where a server fails or is silent")
+    backoff_s: float = Field(0.5, ge=0, description="pause after the first failed attempt, doubled each time, seconds")
+    max_redirects: int = Field(5, ge=0, description="redirects followed for one photo")
+
+
+class Known(NamedTuple):
+    """A photo that the night before landed: where its bytes lie, and what tells whether it has changed."""
+
+    sha256: str
+    bytes: int
+    validator: str | None
+    part: str
+
+
+class Fetched(NamedTuple):
+    """One photo: its bytes, or ``known`` where the night before has the same, or the reason why there is none."""
+
+    uri: str
+    image: bytes | None
+    sha256: str | None
+    validator: str | None
+    known: Known | None
+    error: str | None
+
+    @classmethod
+    def refused(cls, uri: str, reason: str) -> Self:
+        """Return a photo that could not be had."""
+        return cls(uri, None, None, None, None, reason)
+
+    @classmethod
+    def same(cls, uri: str, known: Known) -> Self:
+        """Return a photo whose validator says that it is what the night before has."""
+        return cls(uri, None, known.sha256, known.validator, known, None)
+
+    @classmethod
+    def read(cls, uri: str, image: bytes, validator: str | None, known: Known | None) -> Self:
+        """Return a photo that was read; where its content is what the night before has, that is kept."""
+        digest = sha256_bytes(image)
+        same = known if known is not None and known.sha256 == digest else None
+        return cls(uri, image, digest, validator, same, None)

@@ -1,0 +1,74 @@
+"""Photos that show no product: found by how many sellers use them in how many categories, by no list of pictures."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from ecclip.core import StageConfig
+
+_BANDS = 4  # of 16 bits: hashes that differ in fewer bits than there are bands have a band in common
+
+
+class PlaceholderConfig(StageConfig):
+    """When a photo is a placeholder or a logo."""
+
+    placeholder_listings: int = Field(8, ge=2, description="a photo is a placeholder from this many listings on")
+    placeholder_sellers: int = Field(
+        4, ge=1, description="... of this many sellers; each that is missing is made up by one more category"
+    )
+    placeholder_categories: int = Field(3, ge=1, description="... in at least this many categories")
+    placeholder_distance: int = Field(
+        2, ge=0, lt=_BANDS, description="largest Hamming distance of photo hashes (64 bits) that count as one picture"
+    )
+
+
+def placeholders(cfg: PlaceholderConfig, used: DataFrame) -> DataFrame:
+    """Return ``image_phash`` of the pictures that show no product; ``used`` has image_phash, seller_id and category.
+
+    Sellers encode the same picture anew, which turns a bit or two of its hash: the uses of near hashes are counted
+    together, around those hashes that by themselves are in two categories. A shop of few sellers, or the logo of one
+    seller, has too few sellers; so many more categories must then say that it is no product.
+    """
+    uses = used.where(F.col("image_phash").isNotNull()).select(
+        "image_phash",
+        F.coalesce("seller_id", F.lit("")).alias("seller"),
+        F.concat_ws("/", "category").alias("place"),
+    )
+    uses = uses.groupBy("image_phash", "seller", "place").agg(F.count("*").alias("listings"))
+    hashes = uses.groupBy("image_phash").agg(
+        F.sum("listings").alias("listings"), F.countDistinct("place").alias("places")
+    )
+    seeds = hashes.where((F.col("places") > 1) & (F.col("listings") > 1)).select(F.col("image_phash").alias("seed"))
+    near = _near(hashes.select("image_phash"), seeds, cfg.placeholder_distance).localCheckpoint()
+    counted = (
+        near.join(uses, "image_phash")
+        .groupBy("seed")
+        .agg(
+            F.sum("listings").alias("listings"),
+            F.countDistinct("seller").alias("sellers"),
+            F.countDistinct("place").alias("places"),
+        )
+    )
+    missing = F.greatest(F.lit(cfg.placeholder_sellers) - F.col("sellers"), F.lit(0))
+    enough = (F.col("listings") >= cfg.placeholder_listings) & (
+        F.col("places") >= F.lit(cfg.placeholder_categories) + missing
+    )
+    return near.join(counted.where(enough), "seed").select("image_phash").distinct()
+
+
+def _near(hashes: DataFrame, seeds: DataFrame, distance: int) -> DataFrame:
+    """Return ``seed, image_phash`` of all hashes within ``distance`` bits of a seed."""
+    left = hashes.select("image_phash", F.explode(F.array(*_bands("image_phash"))).alias("band"))
+    right = seeds.select("seed", F.explode(F.array(*_bands("seed"))).alias("band"))
+    apart = F.bit_count(_bits("image_phash").bitwiseXOR(_bits("seed")))
+    return left.join(right, "band").where(apart <= distance).select("seed", "image_phash").distinct()
+
+
+def _bands(name: str) -> list[Column]:
+    return [F.concat(F.lit(f"{band}:"), F.substring(name, 4 * band + 1, 4)) for band in range(_BANDS)]
+
+
+def _bits(name: str) -> Column:
+    return F.conv(name, 16, -10).cast("bigint")

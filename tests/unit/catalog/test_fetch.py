@@ -1,0 +1,212 @@
+"""Photos by address: fetched at once and in order, again where a server stumbles, and from nowhere that is refused."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow.parquet as pq
+import pytest
+from dumps import picture, write_dump
+from photo_server import PhotoServer, photo_server
+
+from ecclip.catalog import LandConfig, _addresses, land
+from ecclip.catalog._addresses import is_public
+from ecclip.core import Report
+
+LOCAL = {"allow_private_networks": True, "backoff_s": 0.01, "max_image_bytes": 200_000}
+PHOTO = picture(1)
+
+
+@pytest.fixture
+def server() -> Iterator[PhotoServer]:
+    with photo_server() as served:
+        yield served
+
+
+def land_uris(folder: Path, uris: list[str], night: str = "1", previous: str = "none", **options: Any) -> Report:
+    (folder / "none").mkdir(exist_ok=True)
+    rows = [{"listing_id": f"l{n}", "title": "Mug", "image_uri": uri} for n, uri in enumerate(uris)]
+    dump = write_dump(folder / f"dump-{night}", rows)
+    cfg = LandConfig.model_validate({**LOCAL, **options})
+    return land(cfg, dump, folder / previous, folder / night)
+
+
+def reasons(folder: Path) -> dict[str, str | None]:
+    return {row["image_uri"]: row["error"] for row in pq.read_table(folder / "photos.parquet").to_pylist()}
+
+
+def photos(folder: Path) -> dict[str, bytes]:
+    found = {}
+    for path in (folder / "images").iterdir():
+        for row in pq.read_table(path).to_pylist():
+            found[path.name, row["image_uri"]] = row["image"]
+    places = pq.read_table(folder / "photos.parquet").to_pylist()
+    return {row["image_uri"]: found[row["part"], row["image_uri"]] for row in places if row["part"]}
+
+
+def test_photos_of_servers_and_of_the_dump_are_landed_side_by_side(tmp_path: Path, server: PhotoServer) -> None:
+    server.photos = {f"{n}.jpg": picture(n) for n in range(5)}
+    uris = [server.address(name) for name in server.photos]
+    report = land_uris(tmp_path, [*uris, server.address("none.jpg")])
+    assert photos(tmp_path / "1") == {server.address(name): image for name, image in server.photos.items()}
+    assert report.dropped == {"missing": 1}
+
+
+def test_many_are_fetched_at_once_but_no_more_than_allowed(tmp_path: Path, server: PhotoServer) -> None:
+    server.photos = {f"slow/{n}.jpg": PHOTO for n in range(24)}
+    started = time.monotonic()
+    report = land_uris(tmp_path, [server.address(name) for name in server.photos], connections=6)
+    assert report.written["photos"] == 24
+    assert 2 <= server.most_flying <= 6
+    assert time.monotonic() - started < 24 * 0.1
+
+
+def test_a_server_that_stumbles_is_asked_again_and_one_that_is_down_is_given_up(
+    tmp_path: Path, server: PhotoServer
+) -> None:
+    server.photos = {"flaky/a.jpg": PHOTO, "cut/b.jpg": PHOTO}
+    uris = {name: server.address(name) for name in ("flaky/a.jpg", "cut/b.jpg", "broken/c.jpg")}
+    land_uris(tmp_path, list(uris.values()), attempts=3)
+    assert reasons(tmp_path / "1") == {
+        uris["flaky/a.jpg"]: None, uris["cut/b.jpg"]: None, uris["broken/c.jpg"]: "fetch_failed"
+    }  # fmt: skip
+    assert server.asked == {"flaky/a.jpg": 3, "cut/b.jpg": 2, "broken/c.jpg": 3}
+    assert photos(tmp_path / "1")[uris["cut/b.jpg"]] == PHOTO
+
+
+def test_a_silent_server_costs_its_timeout_and_a_closed_port_nothing(tmp_path: Path, server: PhotoServer) -> None:
+    server.photos = {"silent/a.jpg": PHOTO}
+    uris = [server.address("silent/a.jpg"), "http://127.0.0.1:1/b.jpg"]
+    started = time.monotonic()
+    land_uris(tmp_path, uris, attempts=2, timeout_s=0.2)
+    assert reasons(tmp_path / "1") == dict(zip(uris, ["fetch_timeout", "fetch_failed"], strict=True))
+    assert time.monotonic() - started < 1.4
+
+
+def test_a_body_without_end_is_left_at_the_limit(tmp_path: Path, server: PhotoServer) -> None:
+    report = land_uris(tmp_path, [server.address("endless/a.jpg")])
+    assert report.dropped == {"too_large": 1}
+    assert server.sent["endless/a.jpg"] < 50 * LOCAL["max_image_bytes"]
+
+
+@pytest.mark.parametrize("behaviour", ["tagged", "ignorant", "dated"])
+def test_what_has_not_changed_is_not_fetched_again(tmp_path: Path, server: PhotoServer, behaviour: str) -> None:
+    names = [f"{behaviour}/{n}.jpg" for n in range(3)]
+    server.photos = {name: picture(n) for n, name in enumerate(names)}
+    uris = [server.address(name) for name in names]
+    land_uris(tmp_path, uris)
+    first = server.sent.copy()
+    if behaviour != "dated":
+        server.photos[names[1]] = picture(9)
+    report = land_uris(tmp_path, uris, night="2", previous="1")
+    changed = [] if behaviour == "dated" else [names[1]]
+    assert report.detail["photos_kept"] == 3 - len(changed)
+    if behaviour != "ignorant":  # that one sends the body before it is told that nobody wants it
+        assert {name for name in names if server.sent[name] > first[name]} == set(changed)
+    assert photos(tmp_path / "2") == {server.address(name): image for name, image in server.photos.items()}
+
+
+def test_private_addresses_are_refused_by_the_address_that_is_connected_to(
+    tmp_path: Path, server: PhotoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.photos = {"a.jpg": PHOTO}
+    port = server.server_port
+    uris = [
+        f"http://{host}:{port}/a.jpg"
+        for host in ("127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433")
+    ]
+    report = land_uris(tmp_path, uris, allow_private_networks=False, attempts=1)
+    assert set(reasons(tmp_path / "1").values()) <= {"private_address", "fetch_failed"}
+    assert report.dropped["private_address"] >= 4
+    assert not server.asked
+
+    # the first server counts as public here, and sends on to one that does not
+    monkeypatch.setattr(_addresses, "is_public", lambda host: host == "127.0.0.1")
+    server.elsewhere = f"http://127.0.0.2:{port}/a.jpg"
+    land_uris(
+        tmp_path, [server.address("away/a.jpg"), server.address("a.jpg")], night="2", allow_private_networks=False
+    )
+    assert reasons(tmp_path / "2") == {server.address("a.jpg"): None, server.address("away/a.jpg"): "private_address"}
+    assert server.asked == {"a.jpg": 1, "away/a.jpg": 1}
+
+
+def test_redirects_are_followed_but_not_for_ever(tmp_path: Path, server: PhotoServer) -> None:
+    server.photos = {"a.jpg": PHOTO}
+    server.elsewhere = server.address("a.jpg")
+    assert land_uris(tmp_path, [server.address("away/a.jpg")]).written["photos"] == 1
+    server.elsewhere = server.address("away/a.jpg")
+    assert land_uris(tmp_path, [server.address("away/a.jpg")], night="2").dropped == {"fetch_failed": 1}
+    server.elsewhere = f"file://{tmp_path}/dump-1/_SUCCESS"
+    assert land_uris(tmp_path, [server.address("away/a.jpg")], night="3").dropped == {"fetch_failed": 1}
+
+
+@pytest.mark.parametrize(
+    ("host", "public"),
+    [
+        ("93.184.216.34", True), ("2606:4700::1111", True), ("10.0.0.1", False), ("172.20.1.1", False),
+        ("192.168.1.1", False), ("127.9.9.9", False), ("169.254.169.254", False), ("100.64.0.1", False),
+        ("0.0.0.0", False), ("224.0.0.1", False), ("255.255.255.255", False), ("::1", False), ("fe80::1", False),
+        ("fc00::1", False), ("::ffff:10.0.0.1", False), ("2002:7f00:1::", False), ("64:ff9b::a00:1", False),
+        ("64:ff9b::5db8:d822", True),
+    ],
+)  # fmt: skip
+def test_addresses_that_are_not_of_the_public_internet(host: str, public: bool) -> None:
+    assert is_public(host) == public
+
+
+def test_other_schemes_are_read_where_they_are_allowed_and_once_while_unchanged(tmp_path: Path) -> None:
+    store = fsspec.filesystem("memory")
+    uri = "memory://bucket/a.jpg"
+    store.pipe_file(uri, PHOTO)
+    assert land_uris(tmp_path, [uri]).dropped == {"outside_dump": 1}
+    allowed = ["memory", "no"]
+    report = land_uris(tmp_path, [uri, "no://such/scheme.jpg"], night="2", allowed_schemes=allowed)
+    assert report.dropped == {"fetch_failed": 1}
+    # other bytes under the same key: what comes back shows that nobody has read them
+    store.store["/bucket/a.jpg"].getbuffer()[:] = PHOTO[::-1]
+    land_uris(tmp_path, [uri], night="3", previous="2", allowed_schemes=allowed)
+    assert photos(tmp_path / "3") == {uri: PHOTO}
+    store.pipe_file(uri, PHOTO[::-1])
+    land_uris(tmp_path, [uri], night="4", previous="3", allowed_schemes=allowed)
+    assert photos(tmp_path / "4") == {uri: PHOTO[::-1]}
+
+
+def test_the_same_photo_of_a_dump_is_linked_and_only_what_is_new_is_written(tmp_path: Path) -> None:
+    images = {f"images/{n}.jpg": picture(n) for n in range(12)}
+    rows = [{"listing_id": uri, "title": "Mug", "image_uri": uri} for uri in images]
+    cfg = LandConfig.model_validate({"photos_per_part": 5})
+    (tmp_path / "none").mkdir()
+    land(cfg, write_dump(tmp_path / "dump1", rows, images), tmp_path / "none", tmp_path / "1")
+    later = {**images, "images/3.jpg": picture(99), "images/new.jpg": picture(100)}
+    del later["images/7.jpg"]
+    rows = [{"listing_id": uri, "title": "Mug", "image_uri": uri} for uri in later]
+    report = land(cfg, write_dump(tmp_path / "dump2", rows, later), tmp_path / "1", tmp_path / "2")
+    assert report.detail["photos_kept"] == 10
+    assert photos(tmp_path / "2") == later
+    first, second = ({path.name: path.stat().st_ino for path in (tmp_path / n / "images").iterdir()} for n in "12")
+    assert first.items() <= second.items()
+    assert (
+        sum(pq.read_metadata(tmp_path / "2" / "images" / name).num_rows for name in second.keys() - first.keys()) == 2
+    )
+
+
+def test_parts_that_have_become_small_are_written_anew_together(tmp_path: Path) -> None:
+    images: dict[str, bytes] = {}
+    previous = tmp_path / "none"
+    previous.mkdir()
+    counts = []
+    for night in range(20):
+        images[f"images/{night:02d}.jpg"] = picture(night)
+        rows = [{"listing_id": uri, "title": "Mug", "image_uri": uri} for uri in images]
+        dump = write_dump(tmp_path / f"dump{night}", rows, images)
+        land(LandConfig.model_validate({"photos_per_part": 8}), dump, previous, tmp_path / str(night))
+        previous = tmp_path / str(night)
+        counts.append(len(list((previous / "images").iterdir())))
+    assert counts[:17] == list(range(1, 18))
+    assert max(counts) <= 18
+    assert counts[-1] <= 6
+    assert photos(previous) == images

@@ -1,0 +1,65 @@
+"""Risky work in a child: results in order, and what kills the child costs that one item its result."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import psutil
+import pytest
+from dumps import picture
+from hostile_photos import hostile, register
+
+from ecclip.catalog import _guard
+from ecclip.catalog._guard import CRASHED, TIMEOUT, Died, Limits, run_each
+from ecclip.catalog._photo import Photo, clean_photo
+
+LIMITS = Limits(seconds=0.5, memory_bytes=1 << 29)
+
+
+def cleaned(photos: list[bytes], limits: Limits = LIMITS) -> list[Photo | Died]:
+    def work(number: int) -> Photo:
+        return clean_photo(photos[number], side=64, quality=90, max_pixels=1_000_000)
+
+    return list(run_each(len(photos), work, limits))
+
+
+def test_results_come_in_order_and_are_those_of_a_plain_call() -> None:
+    photos = [picture(number, (300, 300)) for number in range(40)]
+    plain = [clean_photo(photo, side=64, quality=90, max_pixels=1_000_000) for photo in photos]
+    assert cleaned(photos) == plain
+    assert cleaned([]) == []
+
+
+@pytest.mark.fault(3)
+def test_a_decoder_that_dies_hangs_or_swallows_memory_costs_its_own_photo() -> None:
+    register()
+    good = picture(1)
+    photos = [good, hostile("crash"), good, hostile("loop"), hostile("abort"), hostile("grow"), good]
+    before = psutil.Process().memory_info().rss
+    found = cleaned(photos)
+    reasons = [photo.reason if isinstance(photo, Died) else photo.error for photo in found]
+    assert reasons == [None, CRASHED, None, TIMEOUT, CRASHED, "too_large", None]
+    assert found[0] == found[2] == found[6]
+    assert psutil.Process().memory_info().rss - before < 100 << 20
+    assert psutil.Process().children() == []
+
+
+@pytest.mark.fault(3)
+def test_a_decoder_that_waits_for_ever_is_ended_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    register()
+    monkeypatch.setattr(_guard, "_PATIENCE", 2)
+    started = time.monotonic()
+    assert cleaned([hostile("wait"), picture(1)])[0] == Died(TIMEOUT)
+    assert time.monotonic() - started < 10
+    assert psutil.Process().children() == []
+
+
+def test_who_stops_listening_leaves_no_process_behind() -> None:
+    def work(number: int) -> bytes:
+        return os.urandom(1 << 20)
+
+    results = run_each(1000, work, LIMITS)
+    next(results)
+    results.close()
+    assert psutil.Process().children() == []
