@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from ecclip.catalog._contract import DUMP_FIELDS
-from ecclip.catalog._expectations import Rule, Table
+from ecclip.catalog._expectations import Rule, Table, judge
 from ecclip.catalog._facts import measured, night_facts
 from ecclip.catalog._history import NightFacts, read_history, write_facts
 from ecclip.catalog._shift import RELEASED, Shift, ShiftConfig, shifts
@@ -51,7 +51,8 @@ def check(cfg: CheckConfig, ingested: Path, previous: Path, output: Path) -> Cou
         tonight = tonight.model_copy(update={"accepted": accept(cfg, tonight, found)})
         write_facts(output, tonight)
         tables = [Table("listings", rows, _declared(cfg, tonight, history)), _metrics(cfg, tonight, found)]
-        judged = pronounce(tables, found, tonight, output, "the night's listings were")
+        outcomes = judge(tables, output / "data_docs")
+        judged = pronounce(tables, outcomes, found, tonight, output, "the night's listings were")
     finally:
         rows.unpersist()
     return Counts(

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from pydantic import Field
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -48,7 +50,7 @@ def publish(
 
     The split is a pure function of the group id, so a group never crosses splits. Listings whose photo and title do
     not belong together by ``pairs`` (``listing_id``, ``agreement``) have ``mismatch`` set and are in no shard.
-    ``verdict.json`` and ``data_docs/`` say why the night was let pass, ``history.json`` holds the facts of the last
+    ``verdict.json`` says why the night was let pass, ``history.json`` holds the facts of the last
     good nights, this one included. What cleaning found goes with it, for people and for the next night:
     ``boilerplate/``, ``placeholders/``, ``texts/`` and ``recipes.json``.
 
@@ -77,7 +79,7 @@ def publish(
     facts["quarantined"] = count_values(output / "quarantine", "reason")
     write_atomic(output / "statistics.json", canonical_json(facts))
     write_history(output, [*history, tonight], cfg.history_nights)
-    return _counts(output, shards, facts["groups"], wrong.num_rows)
+    return _counts(output, shards, facts["groups"])
 
 
 def _marked(spark: SparkSession, listings: DataFrame, wrong: pa.Table) -> DataFrame:
@@ -89,9 +91,10 @@ def _marked(spark: SparkSession, listings: DataFrame, wrong: pa.Table) -> DataFr
     return joined.withColumn("mismatch", F.coalesce("mismatch", F.lit(False)))
 
 
-def _counts(output: Path, shards: int, groups: int, mismatched: int) -> Counts:
+def _counts(output: Path, shards: int, groups: int) -> Counts:
     listings = count_rows(output / "listings")
     trained = count_rows(output / "shards")
+    mismatched = pc.sum(pq.read_table(output / "listings", columns=["mismatch"])["mismatch"]).as_py()
     return Counts(
         read={"listings": listings},
         written={"listings": listings, "groups": groups, "shards": shards, "shard_rows": trained},

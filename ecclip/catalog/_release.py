@@ -14,7 +14,7 @@ from ecclip.catalog._expectations import Rule
 from ecclip.catalog._history import NightFacts, read_facts
 from ecclip.catalog._mismatch import MismatchConfig, mismatched, read_pairs
 from ecclip.catalog._shift import RELEASED, ShiftConfig, shifts
-from ecclip.catalog._verdict import accept, pronounce, shift_table
+from ecclip.catalog._verdict import accept, look, pronounce, shift_table
 
 
 class ReleaseConfig(ShiftConfig, MismatchConfig):
@@ -34,7 +34,7 @@ def release(
 ) -> tuple[NightFacts, pa.Table]:
     """Judge a night by its photos, groups and mismatches; return its facts and the mismatched listings.
 
-    ``verdict.json`` and ``data_docs/`` are written to ``output``.
+    ``verdict.json`` is written to ``output``.
 
     Raises:
         GateError: a rule fails. Verdict and data docs are then in ``<output>.refused/``.
@@ -55,7 +55,8 @@ def release(
     if scored.num_rows:
         rules.append(Rule.within("mismatch_share", None, cfg.max_mismatch_share))
         more |= {"mismatch_share": own["mismatch"]}
-    pronounce([shift_table(found, accepted, more, rules)], found, tonight, output, "the snapshot was")
+    table = shift_table(found, accepted, more, rules)
+    pronounce([table], look(table, output / "data_docs"), found, tonight, output, "the snapshot was")
     return tonight, wrong
 
 

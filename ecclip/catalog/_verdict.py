@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecclip.catalog._expectations import Rule, Table, judge
+from ecclip.catalog._expectations import Outcome, Rule, Table, compare, judge
 from ecclip.catalog._history import NightFacts
 from ecclip.catalog._shift import Shift, ShiftConfig, accepted_names
 from ecclip.core import GateError, canonical_json, get_logger, replace_folder, write_atomic
@@ -32,13 +32,25 @@ def accept(cfg: ShiftConfig, tonight: NightFacts, found: Sequence[Shift]) -> lis
     return accepted
 
 
-def pronounce(tables: Sequence[Table], found: Sequence[Shift], tonight: NightFacts, output: Path, what: str) -> int:
-    """Judge the tables, write ``verdict.json`` and ``data_docs/`` into ``output``; return the number of rules.
+def look(table: Table, docs: Path) -> list[Outcome]:
+    """Judge one row of metrics; the page is made for a refused night only, for it costs seconds."""
+    outcomes = compare(table)
+    return outcomes if all(outcome.passed for outcome in outcomes) else judge([table], docs)
+
+
+def pronounce(
+    tables: Sequence[Table],
+    outcomes: Sequence[Outcome],
+    found: Sequence[Shift],
+    tonight: NightFacts,
+    output: Path,
+    what: str,
+) -> int:
+    """Write ``verdict.json`` beside the data docs in ``output``; return the number of rules.
 
     Raises:
-        GateError: a rule fails. Everything written is then in ``<output>.refused/`` instead.
+        GateError: a rule failed. Everything written is then in ``<output>.refused/`` instead.
     """
-    outcomes = judge(tables, output / "data_docs")
     rules = {rule.name: rule for table in tables for rule in table.rules}
     failed = [outcome.name for outcome in outcomes if not outcome.passed]
     metrics = {outcome.name: outcome.value for outcome in outcomes}

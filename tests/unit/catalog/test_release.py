@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ecclip.catalog._expectations import Rule, Table, compare, judge
 from ecclip.catalog._history import NightFacts, write_facts
 from ecclip.catalog._mismatch import mismatched, read_pairs
 from ecclip.catalog._release import ReleaseConfig, release
@@ -87,6 +89,17 @@ def test_a_poison_is_refused_by_its_metric(tmp_path: Path, name: str) -> None:
     )
     facts, _ = release(accepted, **given, history=HISTORY, output=tmp_path / "out")
     assert name in facts.accepted
+
+
+def test_the_quick_comparison_is_the_judgement_of_great_expectations(tmp_path: Path) -> None:
+    values = {"inside": 0.5, "below": -1.0, "above": 2.0, "at_low": 0.0, "at_high": 1.0, "no_low": -9.0, "no_high": 9.0}
+    limits: dict[str, tuple[float | None, float | None]] = dict.fromkeys(values, (0.0, 1.0))
+    limits |= {"no_low": (None, 1.0), "no_high": (0.0, None)}
+    rules = [Rule.within(name, low, high) for name, (low, high) in limits.items()]
+    table = Table("metrics", pd.DataFrame([values]), rules)
+    outcomes = compare(table)
+    assert outcomes == judge([table], tmp_path / "docs")
+    assert {outcome.name for outcome in outcomes if not outcome.passed} == {"below", "above"}
 
 
 def test_a_night_without_scores_has_no_mismatch(tmp_path: Path) -> None:
