@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import hostile_photos
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +16,7 @@ from chain import run_chain
 from dumps import picture, write_dump
 from hostile_photos import hostile, register
 from PIL import Image
+from pyspark import cloudpickle
 
 from ecclip.catalog._clean_photos import CLEANED_PHOTO, PhotoConfig, photo_cleaner
 from ecclip.catalog._spark import spark_session
@@ -95,6 +97,7 @@ def test_too_many_bad_photos_stop_the_run_with_the_counts(dump: Path, tmp_path: 
 
 
 def test_a_decoder_that_crashes_or_hangs_in_a_worker_costs_its_photo_and_not_the_job() -> None:
+    cloudpickle.register_pickle_by_value(hostile_photos)  # the worker does not find the tests' modules
     photos = {"good": picture(1), "crash": hostile("crash"), "loop": hostile("loop"), "last": picture(2)}
     clean = photo_cleaner(PhotoConfig.model_validate({"decode_s": 0.5}))
 
