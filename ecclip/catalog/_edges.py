@@ -118,9 +118,10 @@ def _distance() -> Column:
 
 
 def _price_ratio() -> Column:
+    # greatest and least leave null out: a price beside none must not be compared with itself
+    known = (F.col("left_price") > 0) & (F.col("right_price") > 0)
     higher, lower = F.greatest("left_price", "right_price"), F.least("left_price", "right_price")
-    comparable = (F.col("left_currency") == F.col("right_currency")) & (lower > 0)
-    return F.when(comparable, higher / lower)
+    return F.when(known & (F.col("left_currency") == F.col("right_currency")), higher / lower)
 
 
 def _contradicted(cfg: EvidenceConfig) -> Column:

@@ -44,7 +44,7 @@ def group(cfg: GroupConfig, cleaned: Path, previous: Path, output: Path) -> Coun
     ``group_ids``); else it gets a new one made from its smallest listing_id.
     """
     total = count_rows(cleaned / "listings")
-    spark = spark_session(max(cfg.parts, -(-total // _ROWS_PER_PARTITION)), cleaned)
+    spark = spark_session(max(cfg.parts, -(-total // _ROWS_PER_PARTITION)), cleaned, rows=total)
     rows = spark.read.parquet(str(cleaned / "listings")).drop("image")
     same = unchanged(cfg, rows, previous)
     night = learn_night(comparable(rows), total, cfg.sample_listings)

@@ -122,7 +122,9 @@ class Twin:
         return None
 
     def _agree(self, a: Row, b: Row, one: Description, two: Description, distance: int | None) -> bool:
-        sides = {f"{side}_{key}": row[key] for side, row in (("left", a), ("right", b)) for key in ("price", "currency")}
+        sides = {
+            f"{side}_{key}": row[key] for side, row in (("left", a), ("right", b)) for key in ("price", "currency")
+        }
         return agree(
             self.cfg, self.night, {**sides, "left_told": one.told, "right_told": two.told, "distance": distance}
         )
