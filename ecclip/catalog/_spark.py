@@ -68,12 +68,13 @@ def _options(scratch: Path, large: bool) -> dict[str, str]:
     log4j = Path(__file__).with_name("log4j2.properties")
     archive, pending = classes_file(), os.environ.get(WRITE_CLASSES)
     sharing = f"-XX:ArchiveClassesAtExit={pending}" if pending else f"-XX:SharedArchiveFile={archive}"
+    pace = _RUN_LONG if large else _START_FAST
     quiet = f"-Xlog:disable -Xlog:all=error:stderr -Dlog4j2.configurationFile={log4j}"
     return {
         "spark.driver.memory": settings().spark_driver_memory,
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.driver.extraJavaOptions": f"{_RUN_LONG if large else _START_FAST} {_CODE_CACHE} -Xshare:auto {sharing} {quiet}",
+        "spark.driver.extraJavaOptions": f"{pace} {_CODE_CACHE} -Xshare:auto {sharing} {quiet}",
         "spark.local.dir": str(scratch),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
