@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyspark import StorageLevel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -20,7 +21,7 @@ def components(edges: DataFrame) -> DataFrame:
     before = None
     for _ in range(_MAX_ROUNDS):
         # without a checkpoint the plan of a round would hold the plans of all rounds before
-        stars = _small_star(_large_star(stars)).localCheckpoint()
+        stars = _small_star(_large_star(stars)).localCheckpoint(storageLevel=StorageLevel.DISK_ONLY)
         # a star forest comes back as it is; until then every round changes an edge
         state = stars.agg(F.count("*"), F.sum(F.xxhash64("left", "right").cast("decimal(38,0)"))).first()
         if state == before:

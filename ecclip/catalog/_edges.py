@@ -2,142 +2,115 @@
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 
-from pydantic import Field
-from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from ecclip.core import StageConfig
+from ecclip.catalog._agreeing import agreeing
+from ecclip.catalog._describe import SCALE, WEIGHT_BITS
+from ecclip.catalog._evidence import CATALOG_ID, KINDS, NEAR_TITLE, SAME_FACTS, EvidenceConfig, weight
+from ecclip.catalog._night import Night
 
-_RARE_TOKENS = 4
-
-
-class EvidenceConfig(StageConfig):
-    """When two listings count as one product; every rule needs that no fact speaks against it."""
-
-    code_listings: int = Field(20, ge=2, description="a model code of more titles than this is a size or a slogan")
-    code_title: float = Field(0.2, ge=0, le=1, description="least title similarity beside a shared model code")
-    same_photo_title: float = Field(0.2, ge=0, le=1, description="least title similarity beside an equal photo hash")
-    near_photo_distance: int = Field(
-        8, ge=0, le=32, description="largest Hamming distance of near photo hashes (64 bits)"
-    )
-    near_photo_title: float = Field(0.4, ge=0, le=1, description="least title similarity beside a near photo")
-    near_photo_price: float = Field(1.2, ge=1, description="largest price ratio beside a near photo")
-    title_alone: float = Field(0.8, ge=0, le=1, description="least title similarity without other evidence")
-    category_title: float = Field(0.5, ge=0, le=1, description="least title similarity across two categories")
-    price_ratio: float = Field(2.0, ge=1, description="a larger price ratio (in one currency) speaks against")
-    bucket_cap: int = Field(200, ge=2, description="larger buckets of candidates are left out and counted")
+# words of a title depend on each other ("verde", "valle"): alone they must say twice what independent facts must
+_TWICE = 2
+_SIDE = ("words", "total", "numbers", "named", "facts", "told", "category", "price", "currency", "phash")
 
 
-def exact_edges(listings: DataFrame) -> DataFrame:
+def exact_edges(cfg: EvidenceConfig, described: DataFrame) -> DataFrame:
     """Return edges between listings of one ``catalog_id``, or with the same photo file and the same title.
 
-    Each group is a star around its smallest listing_id, so there are fewer edges than listings.
+    Each group is a star around its smallest listing_id, so there are fewer edges than listings. A catalog_id of more
+    than ``catalog_listings`` listings names no product.
     """
-    titled = listings.where(F.col("plain") != "")
-    same = _star(titled, ["photo", "plain"], "same_photo_and_title")
-    return _star(listings, ["catalog_id"], "catalog_id").union(same)
+    same = _star(described.where(F.col("plain") != ""), ["photo", "plain"], "same_photo_and_title")
+    shop = _star(described, ["catalog_id"], CATALOG_ID).where(F.col("size") <= cfg.catalog_listings)
+    return shop.unionByName(same).drop("size")
 
 
-def near_edges(cfg: EvidenceConfig, listings: DataFrame, oversized: Observation) -> DataFrame:
-    """Return edges of near-duplicates; ``oversized`` counts the buckets of candidates larger than ``bucket_cap``.
+def crowded_catalog_ids(cfg: EvidenceConfig, described: DataFrame) -> int:
+    """Return how many values of catalog_id more than ``catalog_listings`` listings have."""
+    sizes = described.where(F.col("catalog_id").isNotNull()).groupBy("catalog_id").agg(F.count("*").alias("size"))
+    return sizes.where(F.col("size") > cfg.catalog_listings).count()
 
-    Candidates share a model code, 16 bits of the photo hash, 8 bits of it with brand and category, or two of their
-    rarest title tokens. A pair becomes an edge by the first rule of :class:`EvidenceConfig` that holds.
+
+def near_edges(cfg: EvidenceConfig, pairs: DataFrame, described: DataFrame, night: Night) -> DataFrame:
+    """Return the edges among candidate ``pairs`` (left, right, coded): the first rule that holds is the evidence.
+
+    Titles and facts are compared in Spark; only pairs of which a listing names no model, and that nothing else ties,
+    go to Python to find how likely their facts agree by chance.
     """
-    keys = reduce(DataFrame.union, [_code_keys(listings), _photo_keys(listings), _title_keys(listings)])
-    buckets = keys.groupBy("bucket").agg(F.sort_array(F.collect_set("listing_id")).alias("ids"))
-    large = F.size("ids") > cfg.bucket_cap
-    buckets = buckets.observe(oversized, F.count(F.when(large, F.lit(1))).alias("buckets"))
-    kept = buckets.where((F.size("ids") > 1) & ~large).select("ids", F.posexplode("ids").alias("place", "left"))
-    right = F.explode(F.slice("ids", F.col("place") + 2, F.size("ids"))).alias("right")
-    return _judged(cfg, kept.select("left", right).distinct(), listings)
+    compared = pairs.join(_side(described, "left"), "left").join(_side(described, "right"), "right")
+    compared = compared.where(~_contradicted(cfg))
+    compared = compared.withColumn("shared", _shared()).withColumn("distance", _distance())
+    compared = compared.withColumn("similarity", _similarity()).where(~_elsewhere() | _at_least(cfg.category_title))
+    judged = compared.withColumn("evidence", _evidence(cfg, night.listings))
+    sure = judged.where(F.col("evidence").isNotNull())
+    open_ = judged.where(F.col("evidence").isNull() & ~_both_name())
+    found = agreeing(cfg, open_, night).withColumn("evidence", F.lit(SAME_FACTS))
+    columns = ["left", "right", "evidence", "similarity"]
+    return sure.select(*columns).unionByName(found.select(*columns)).select("left", "right", "evidence", _weight())
 
 
 def _star(listings: DataFrame, keys: list[str], evidence: str) -> DataFrame:
     known = listings.where(reduce(lambda one, two: one & two, [F.col(key).isNotNull() for key in keys]))
-    ids = known.groupBy(*keys).agg(F.sort_array(F.collect_set("listing_id")).alias("ids")).where(F.size("ids") > 1)
-    right = F.explode(F.slice("ids", F.lit(2), F.size("ids"))).alias("right")
-    pairs = ids.select(F.element_at("ids", 1).alias("left"), right)
-    return pairs.select("left", "right", F.lit(evidence).alias("evidence"), F.lit(1.0).alias("weight"))
+    same = Window.partitionBy(*keys)
+    centre, size = F.min("listing_id").over(same), F.count("*").over(same)
+    pairs = known.select(centre.alias("left"), F.col("listing_id").alias("right"), size.alias("size"))
+    facts = [F.lit(evidence).alias("evidence"), F.lit(weight(evidence, 1.0)).alias("weight")]
+    return pairs.where(F.col("left") != F.col("right")).select("left", "right", *facts, "size")
 
 
-def _code_keys(listings: DataFrame) -> DataFrame:
-    codes = listings.select("listing_id", F.explode("codes").alias("code"))
-    return codes.select("listing_id", F.xxhash64(F.lit("code"), "code").alias("bucket"))
+def _side(described: DataFrame, side: str) -> DataFrame:
+    return described.select(F.col("listing_id").alias(side), *[F.col(name).alias(f"{side}_{name}") for name in _SIDE])
 
 
-def _photo_keys(listings: DataFrame) -> DataFrame:
-    wide = [F.xxhash64(F.lit("16"), F.lit(band), _bits(band * 16, 16)) for band in range(4)]
-    placed = F.col("category").isNotNull() & F.col("brand").isNotNull()
-    narrow = [F.xxhash64(F.lit("8"), F.lit(band), _bits(band * 8, 8), "category", "brand") for band in range(8)]
-    photos = listings.where(F.col("phash").isNotNull())
-    keys = F.concat(F.array(*wide), F.when(placed, F.array(*narrow)).otherwise(F.array()))
-    return photos.select("listing_id", F.explode(keys).alias("bucket"))
-
-
-def _bits(start: int, count: int) -> Column:
-    return F.shiftrightunsigned("phash", start).bitwiseAND(F.lit((1 << count) - 1))
-
-
-def _title_keys(listings: DataFrame) -> DataFrame:
-    shared = F.filter("words", lambda word: word["seen"] > 1)
-    ranked = F.array_sort(
-        F.transform(shared, lambda word: F.struct(word["seen"].alias("seen"), word["text"].alias("text")))
-    )
-    rarest = F.array_sort(F.transform(F.slice(ranked, 1, _RARE_TOKENS), lambda word: word["text"]))
-    rare = listings.select("listing_id", rarest.alias("rare"))
-    places = [(one, two) for one in range(_RARE_TOKENS) for two in range(one + 1, _RARE_TOKENS)]
-    keys = [
-        F.when(F.size("rare") > two, F.xxhash64(F.lit("title"), F.get("rare", one), F.get("rare", two)))
-        for one, two in places
-    ]
-    return _known(rare.select("listing_id", F.explode(F.array(*keys)).alias("bucket")))
-
-
-def _known(keys: DataFrame) -> DataFrame:
-    return keys.where(F.col("bucket").isNotNull())
-
-
-def _judged(cfg: EvidenceConfig, pairs: DataFrame, listings: DataFrame) -> DataFrame:
-    compared = pairs.join(_side(listings, "left"), "left").join(_side(listings, "right"), "right")
-    compared = compared.where(~_contradicted(cfg)).withColumns({"similarity": _similarity(), "distance": _distance()})
-    compared = compared.where(~_elsewhere() | (F.col("similarity") >= cfg.category_title))
+def _evidence(cfg: EvidenceConfig, listings: int) -> Column:
     similar, distance = F.col("similarity"), F.coalesce("distance", F.lit(64))
-    code = F.arrays_overlap("left_codes", "right_codes") & F.arrays_overlap("left_numbers", "right_numbers")
     price = F.coalesce((_price_ratio() <= cfg.near_photo_price), F.lit(False))
     near = (distance <= cfg.near_photo_distance) & (similar >= cfg.near_photo_title) & price
-    # "juice" and "juice river 330" may be one product or two: a title that names no model proves nothing alone
-    one_names = (F.size("left_numbers") > 0) != (F.size("right_numbers") > 0)
-    evidence = (
-        F.when(code & (similar >= cfg.code_title), F.lit("same_code"))
+    # "juice" and "juice river 330" may be one product or two: a title that names no model proves nothing alone, and
+    # equal titles of common words prove as little
+    alike = (F.size("left_numbers") > 0) == (F.size("right_numbers") > 0)
+    telling = F.col("shared") >= _TWICE * SCALE * math.log(max(listings, 1) / cfg.chance)
+    return (
+        F.when(F.col("coded") & (similar >= cfg.code_title), F.lit("same_code"))
         .when((distance == 0) & (similar >= cfg.same_photo_title), F.lit("same_photo"))
         .when(near, F.lit("near_photo_and_title"))
-        .when((similar >= cfg.title_alone) & ~one_names, F.lit("near_title"))
+        .when((similar >= cfg.title_alone) & alike & (_both_name() | telling), F.lit(NEAR_TITLE))
     )
-    edges = compared.select("left", "right", evidence.alias("evidence"), F.round(similar, 6).alias("weight"))
-    return edges.where(F.col("evidence").isNotNull())
+
+
+def _both_name() -> Column:
+    return (F.size("left_numbers") > 0) & (F.size("right_numbers") > 0)
 
 
 def _elsewhere() -> Column:
     return F.coalesce(F.col("left_category") != F.col("right_category"), F.lit(False))
 
 
-def _side(listings: DataFrame, side: str) -> DataFrame:
-    names = ["words", "tokens", "codes", "numbers", "brand", "category", "attributes", "price", "currency", "phash"]
-    return listings.select(F.col("listing_id").alias(side), *[F.col(name).alias(f"{side}_{name}") for name in names])
+def _at_least(similarity: float) -> Column:
+    return F.col("similarity") >= similarity
+
+
+def _shared() -> Column:
+    mask = (1 << WEIGHT_BITS) - 1
+    both = F.array_intersect("left_words", "right_words")
+    return F.aggregate(both, F.lit(0).cast("bigint"), lambda total, word: total + word.bitwiseAND(F.lit(mask)))
 
 
 def _similarity() -> Column:
-    """Return the weighted Jaccard similarity of the two titles' tokens."""
-    shared = _sum(F.filter("left_words", lambda word: F.array_contains("right_tokens", word["text"])))
-    either = _sum(F.col("left_words")) + _sum(F.col("right_words")) - shared
-    return F.when(either > 0, shared / either).otherwise(F.lit(0.0))
+    """Return the weighted Jaccard similarity of the two titles' words."""
+    either = F.col("left_total") + F.col("right_total") - F.col("shared")
+    return F.when(either > 0, F.col("shared") / either).otherwise(F.lit(0.0))
 
 
-def _sum(words: Column) -> Column:
-    return F.coalesce(F.aggregate(words, F.lit(0.0), lambda total, word: total + word["weight"]), F.lit(0.0))
+def _weight() -> Column:
+    places = F.create_map(
+        *[part for kind in KINDS for part in (F.lit(kind), F.lit(len(KINDS) - 1 - KINDS.index(kind)))]
+    )
+    return F.round((places[F.col("evidence")] + F.col("similarity")) / len(KINDS), 6).alias("weight")
 
 
 def _distance() -> Column:
@@ -145,19 +118,21 @@ def _distance() -> Column:
 
 
 def _price_ratio() -> Column:
+    # greatest and least leave null out: a price beside none must not be compared with itself
+    known = (F.col("left_price") > 0) & (F.col("right_price") > 0)
     higher, lower = F.greatest("left_price", "right_price"), F.least("left_price", "right_price")
-    comparable = (F.col("left_currency") == F.col("right_currency")) & (lower > 0)
-    return F.when(comparable, higher / lower)
+    return F.when(known & (F.col("left_currency") == F.col("right_currency")), higher / lower)
 
 
 def _contradicted(cfg: EvidenceConfig) -> Column:
     """Return whether a fact says that the two are different products: brand, an attribute, the price, a number."""
-    brand = F.col("left_brand") != F.col("right_brand")
-    names = F.map_keys("left_attributes")
-    differs = F.exists(names, lambda name: F.col("left_attributes")[name] != F.col("right_attributes")[name])
-    price = _price_ratio() > cfg.price_ratio
-    both = (F.size("left_numbers") > 0) & (F.size("right_numbers") > 0)
-    number = both & ~F.arrays_overlap("left_numbers", "right_numbers")
-    return reduce(
-        lambda one, two: one | two, [F.coalesce(fact, F.lit(False)) for fact in (brand, differs, price, number)]
+    # both state a fact of one name, and not the same one
+    differs = F.size(F.array_intersect("left_named", "right_named")) > F.size(
+        F.array_intersect("left_facts", "right_facts")
     )
+    price = F.coalesce(_price_ratio() > cfg.price_ratio, F.lit(False))
+    # "orbit 513, 750 ml" and "nova 204, 750 ml": neither one's model is among the other's numbers
+    model = F.array_contains("right_numbers", F.get("left_numbers", 0)) | F.array_contains(
+        "left_numbers", F.get("right_numbers", 0)
+    )
+    return (_both_name() & ~model) | price | differs

@@ -1,76 +1,94 @@
-"""What listings are compared by: title tokens weighted by how rare they are in this dump, photo hash, plain facts."""
+"""Describe every listing of a night in Spark: count words over all, learn from a sample, describe each alone."""
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame, Window
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-_CODE = "code"
-_TOKEN = "token"
-_RARE_WEIGHT = 4.0  # less than 2 % of the titles have it
+from ecclip.catalog._describe import Describer, Description
+from ecclip.catalog._night import Night, learn
+
+# what grouping looks at: a listing whose other columns change is not compared anew
+COMPARED = (
+    "title",
+    "brand",
+    "category",
+    "attributes",
+    "price",
+    "currency",
+    "catalog_id",
+    "image_sha256",
+    "image_phash",
+    "image_error",
+)
+_LISTS = ", ".join(
+    f"{name} array<{'string' if name == 'told' else 'bigint'}>" for name in Description._fields if name != "total"
+)
+_KEPT = ("listing_id", "plain", "catalog_id", "brand", "category", "price", "currency", "photo", "phash")
+_SCHEMA = (
+    "listing_id string, plain string, catalog_id string, brand string, category string, price double, "
+    f"currency string, photo string, phash bigint, total bigint, {_LISTS}"
+)
+_KINDS = {"price": pa.float64(), "phash": pa.int64(), "total": pa.int64(), "told": pa.list_(pa.string())}
 
 
-def features(listings: DataFrame, total: int, code_listings: int) -> DataFrame:
-    """Return a row for each of ``total`` listings: plain title, weighted tokens, codes, photo digest and hash, facts.
-
-    A token's weight is ln(listings / listings that have it): promotion words weigh little because many titles have
-    them, model names much; no list of words and no language is needed. Tokens of one listing alone (mostly slips)
-    tell nothing about pairs and weigh little too.
-
-    A model code is a word followed by one with a digit ("orbit 513") that 2 to ``code_listings`` titles have;
-    ``numbers`` are the rare tokens with a digit, for what contradicts.
-    """
-    plain = F.trim(F.regexp_replace(F.lower("title"), r"[^\p{L}\p{N}]+", " "))
+def comparable(listings: DataFrame) -> DataFrame:
+    """Return what listings are compared by as plain columns: text in lower case, the photo only where it is good."""
     usable = F.col("image_error").isNull()
-    facts = listings.withColumn("plain", plain).select(
+    return listings.select(
         "listing_id",
-        "plain",
+        F.trim(F.regexp_replace(F.lower("title"), r"[^\p{L}\p{N}]+", " ")).alias("plain"),
         "catalog_id",
         F.lower("brand").alias("brand"),
         F.when(F.size("category") > 0, F.concat_ws("/", "category")).alias("category"),
-        F.transform_values("attributes", lambda _, value: F.lower(value)).alias("attributes"),
-        "price",
+        "attributes",
+        F.col("price").cast("double").alias("price"),
         "currency",
         F.when(usable, F.col("image_sha256")).alias("photo"),
         F.when(usable, F.conv("image_phash", 16, -10).cast("bigint")).alias("phash"),
-        F.split("plain", " ").alias("tokens"),
     )
-    weighted = _weighted(facts.select("listing_id", "tokens"), total)
-    found = weighted.groupBy("listing_id").agg(
-        # sorted: the order in which Spark collects a group is not the same twice, and sums of doubles depend on it
-        F.sort_array(F.collect_list(F.when(F.col("kind") == _TOKEN, F.struct("text", "weight", "seen")))).alias(
-            "words"
-        ),
-        F.sort_array(F.collect_list(F.when(_is_code(code_listings), F.col("text")))).alias("codes"),
-        F.sort_array(F.collect_list(F.when(_is_number(), F.col("text")))).alias("numbers"),
-    )
-    return facts.withColumn("tokens", F.array_distinct("tokens")).join(found, "listing_id", "left")
 
 
-def _weighted(titles: DataFrame, total: int) -> DataFrame:
-    """Return ``listing_id, kind, text, seen, weight`` of every token and every code of a title."""
-    after = F.slice("tokens", F.lit(2), F.size("tokens"))
-    pairs = F.zip_with(
-        "tokens",
-        after,
-        lambda word, number: F.when(word.rlike(r"^\p{L}+$") & number.rlike(r"\p{N}"), F.concat_ws(" ", word, number)),
-    )
-    words = F.transform(
-        F.array_distinct("tokens"), lambda text: F.struct(F.lit(_TOKEN).alias("kind"), text.alias("text"))
-    )
-    codes = F.transform(F.array_distinct(pairs), lambda text: F.struct(F.lit(_CODE).alias("kind"), text.alias("text")))
-    texts = titles.select("listing_id", F.explode(F.concat(words, codes)).alias("word"))
-    texts = texts.select("listing_id", "word.kind", "word.text").where(F.coalesce("text", F.lit("")) != "")
-    texts = texts.withColumn("seen", F.count("*").over(Window.partitionBy("kind", "text")))
-    shared = F.log(F.lit(float(total)) / F.col("seen"))
-    return texts.withColumn("weight", F.when(F.col("seen") == 1, F.log(F.lit(2.0))).otherwise(shared))
+def digest() -> Column:
+    """Return a hash of the columns of a listing that grouping looks at."""
+    plain = [F.array_sort(F.map_entries(name)) if name == "attributes" else F.col(name) for name in COMPARED]
+    # null columns are skipped by the hash: which ones they are belongs to it
+    empty = [F.col(name).isNull() for name in COMPARED]
+    return F.xxhash64(*plain, *empty)
 
 
-def _is_code(code_listings: int) -> Column:
-    return (F.col("kind") == _CODE) & F.col("seen").between(2, code_listings)
+def learn_night(rows: DataFrame, total: int, sample_listings: int) -> Night:
+    """Return what ``total`` listings say together: words are counted over all, facts over an even sample by hash."""
+    words = rows.select(F.explode(F.array_distinct(F.split("plain", " "))).alias("word"))
+    counted = words.groupBy("word").agg(F.count("*").alias("seen")).where(F.col("seen") > 1).toArrow()
+    seen = dict(zip(counted["word"].to_pylist(), counted["seen"].to_pylist(), strict=True))
+    every = -(-total // sample_listings) or 1
+    chosen = rows.where(F.pmod(F.xxhash64("listing_id"), F.lit(every)) == 0)
+    sample = chosen.select("plain", "brand", "category", "attributes").toArrow()
+    return learn(total, seen, sample.to_pylist())
 
 
-def _is_number() -> Column:
-    # numbers of many titles are slogans or sizes ("50%", "2024"), numbers of few are models
-    rare = (F.col("seen") == 1) | (F.col("weight") > _RARE_WEIGHT)
-    return (F.col("kind") == _TOKEN) & F.col("text").rlike(r"\p{N}") & rare
+def describe(spark: SparkSession, rows: DataFrame, night: Night) -> DataFrame:
+    """Return a row for each listing: what it is compared by (see :class:`Description`) and its plain columns."""
+    shared = spark.sparkContext.broadcast(night)
+
+    def described(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        describer = Describer(shared.value)
+        for batch in batches:
+            yield _described(batch, describer)
+
+    described_rows: Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]] = described
+    return rows.mapInArrow(described_rows, _SCHEMA)
+
+
+def _described(batch: pa.RecordBatch, describer: Describer) -> pa.RecordBatch:
+    found = [describer.describe(row) for row in batch.to_pylist()]
+    columns = {name: batch.column(name) for name in _KEPT}
+    order = ["total", *(name for name in Description._fields if name != "total")]
+    for name in order:
+        kind = _KINDS.get(name, pa.list_(pa.int64()))
+        columns[name] = pa.array([getattr(one, name) for one in found], kind)
+    return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))

@@ -2,58 +2,105 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from pydantic import Field
-from pyspark.sql import Column, DataFrame, Observation, SparkSession, Window
+from pyspark import StorageLevel
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 
+from ecclip.catalog._ambiguous import mark_ambiguous
+from ecclip.catalog._candidates import candidates
 from ecclip.catalog._components import components
-from ecclip.catalog._edges import EvidenceConfig, exact_edges, near_edges
-from ecclip.catalog._features import features
+from ecclip.catalog._cut import split
+from ecclip.catalog._edges import crowded_catalog_ids, exact_edges, near_edges
+from ecclip.catalog._evidence import CUT, EvidenceConfig
+from ecclip.catalog._features import comparable, describe, learn_night
+from ecclip.catalog._group_ids import group_ids
+from ecclip.catalog._night import Night
 from ecclip.catalog._parts import count_rows, count_values, write_parts
+from ecclip.catalog._since import known_edges, unchanged, write_rules
 from ecclip.catalog._spark import spark_session
 from ecclip.core import Counts, stage
 
-_ATTEMPTS = 8
+_ROWS_PER_PARTITION = 50_000
 
 
 class GroupConfig(EvidenceConfig):
     """Parameters of grouping."""
 
-    parts: int = Field(2, ge=1, description="output files and shuffle partitions")
+    parts: int = Field(2, ge=1, description="output files, and least number of shuffle partitions")
 
 
 @stage
 def group(cfg: GroupConfig, cleaned: Path, previous: Path, output: Path) -> Counts:
-    """Write ``groups/`` (listing_id, group_id: one row a listing) and ``edges-*.parquet`` (the evidence).
+    """Write ``groups/`` (listing_id, group_id: one row a listing) and ``edges/`` (the evidence, with marks).
 
-    Groups are the connected components of the edges. A group takes over the smallest group id that its members had in
-    the previous snapshot and that no other group has a better claim to (the smallest listing of the old group);
-    else it gets a new one made from its smallest listing_id.
+    Groups are the connected components of the edges that are not marked: ``ambiguous`` (see ``mark_ambiguous``) and
+    ``cut`` (see ``split_component``) stay as evidence and join nothing. A pair is judged on the night that one of its
+    listings is new or changed, by the words and bucket sizes of that night; the edge keeps that evidence until one of
+    its listings changes or goes, or the rules do. A group takes over the id of a group of the previous snapshot (see
+    ``group_ids``); else it gets a new one made from its smallest listing_id.
     """
-    spark = spark_session(cfg.parts, cleaned)
+    total = count_rows(cleaned / "listings")
+    spark = spark_session(max(cfg.parts, -(-total // _ROWS_PER_PARTITION)), cleaned, rows=total)
     rows = spark.read.parquet(str(cleaned / "listings")).drop("image")
-    listings = features(rows, count_rows(cleaned / "listings"), cfg.code_listings).persist()
-    listings.count()  # once it is in memory Spark knows how small it is and sends it to the pairs
-    oversized = Observation()
-    near = near_edges(cfg, listings, oversized)
-    edges = output / "edges"
-    write_parts(exact_edges(listings).unionByName(near), edges, 1, sort=["left", "right", "evidence"], prefix="edges")
-    found = components(spark.read.parquet(str(edges)))
-    placed = listings.select("listing_id").join(found.withColumnRenamed("node", "listing_id"), "listing_id", "left")
+    same = unchanged(cfg, rows, previous)
+    night = learn_night(comparable(rows), total, cfg.sample_listings)
+    describe(spark, comparable(rows), night).write.parquet(str(output / "_described"))
+    described = spark.read.parquet(str(output / "_described"))
+    dropped = _judge(cfg, described, night, same, previous, output / "_edges")
+    edges = mark_ambiguous(spark.read.parquet(str(output / "_edges")), described)
+    labels, edges = _components(cfg, edges.localCheckpoint(storageLevel=StorageLevel.DISK_ONLY))
+    write_parts(edges, output / "edges", 1, sort=["left", "right", "evidence"], prefix="edges")
+    write_rules(cfg, output / "edges")
+    placed = described.select("listing_id").join(labels.withColumnRenamed("node", "listing_id"), "listing_id", "left")
     placed = placed.withColumn("component", F.coalesce("component", "listing_id")).localCheckpoint()
-    ids = _group_ids(placed, _previous_groups(spark, previous))
+    ids = group_ids(placed, _previous_groups(spark, previous))
     write_parts(placed.join(ids, "component").select("listing_id", "group_id"), output / "groups", cfg.parts)
-    dropped = int(oversized.get["buckets"])
-    listings.unpersist()
-    counts = count_values(output / "groups", "group_id")
-    return Counts(
-        read={"listings": count_rows(output / "groups")},
-        written={"groups": len(counts), "edges": count_rows(edges)},
-        dropped={"oversized_buckets": dropped} if dropped else {},
-        detail={"evidence": count_values(edges, "evidence"), "largest_group": max(counts.values(), default=0)},
-    )
+    for scratch in ("_described", "_edges"):
+        shutil.rmtree(output / scratch)
+    return _counts(output, dropped)
+
+
+def _judge(
+    cfg: EvidenceConfig, described: DataFrame, night: Night, same: DataFrame | None, previous: Path, scratch: Path
+) -> dict[str, int]:
+    """Write all edges of the night without marks; return what was left out by reason, and how much was compared."""
+    spark = described.sparkSession
+    if same is None:
+        flagged = described.withColumn("fresh", F.lit(True))
+    else:
+        same = same.localCheckpoint(storageLevel=StorageLevel.DISK_ONLY)
+        flagged = described.join(same.withColumn("same", F.lit(True)), "listing_id", "left")
+        flagged = flagged.withColumn("fresh", F.col("same").isNull()).drop("same")
+    oversized = Observation()
+    edges = exact_edges(cfg, described)
+    edges = edges.unionByName(near_edges(cfg, candidates(cfg, flagged, oversized), described, night))
+    if same is not None:
+        edges = edges.unionByName(known_edges(spark, same, previous))
+    edges.write.parquet(str(scratch))
+    left_out = {
+        "oversized_buckets": int(oversized.get["buckets"]),
+        "oversized_catalog_ids": crowded_catalog_ids(cfg, described),
+    }
+    return {reason: count for reason, count in left_out.items() if count}
+
+
+def _components(cfg: EvidenceConfig, edges: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """Return ``node, component`` and the edges, marked ``cut`` where a component above the cap was split."""
+    used = edges.where(F.col("mark").isNull())
+    labels = components(used)
+    parts = split(used, labels, cfg.group_cap)
+    if parts is None:
+        return labels, edges
+    labels = labels.join(parts, "node", "left").select("node", F.coalesce("split", "component").alias("component"))
+    for side in ("left", "right"):
+        edges = edges.join(parts.toDF(side, f"{side}_part"), side, "left")
+    apart = F.col("mark").isNull() & (F.col("left_part") != F.col("right_part"))
+    mark = F.when(apart, F.lit(CUT)).otherwise(F.col("mark")).alias("mark")
+    return labels, edges.select("left", "right", "evidence", "weight", mark)
 
 
 def _previous_groups(spark: SparkSession, previous: Path) -> DataFrame | None:
@@ -62,28 +109,16 @@ def _previous_groups(spark: SparkSession, previous: Path) -> DataFrame | None:
     return spark.read.parquet(str(previous / "listings")).select("listing_id", "group_id")
 
 
-def _group_ids(placed: DataFrame, before: DataFrame | None) -> DataFrame:
-    """Return ``component, group_id``: the id that a component keeps, or a new one."""
-    if before is None:
-        return placed.select("component", _new_id(0).alias("group_id")).distinct()
-    claims = placed.join(before, "listing_id").groupBy("component", "group_id").agg(F.min("listing_id").alias("holder"))
-    strongest = Window.partitionBy("group_id").orderBy("holder")
-    won = claims.withColumn("place", F.row_number().over(strongest)).where(F.col("place") == 1)
-    kept = won.groupBy("component").agg(F.min("group_id").alias("kept"))
-    fresh = placed.select("component").distinct().join(kept, "component", "left")
-    free = _free_ids(fresh.where(F.col("kept").isNull()), before)
-    return fresh.join(free, "component", "left").select("component", F.coalesce("kept", "free").alias("group_id"))
-
-
-def _free_ids(fresh: DataFrame, before: DataFrame) -> DataFrame:
-    # an id that is in use is not given anew: the listing it was made of may have left the group that carries it
-    names = F.array(*[_new_id(attempt) for attempt in range(_ATTEMPTS)])
-    offered = fresh.select("component", F.posexplode(names).alias("attempt", "free"))
-    taken = before.select(F.col("group_id").alias("free"))
-    first = F.min_by("free", "attempt").alias("free")
-    return offered.join(taken, "free", "left_anti").groupBy("component").agg(first)
-
-
-def _new_id(attempt: int) -> Column:
-    seed = F.col("component") if attempt == 0 else F.concat(F.col("component"), F.lit(f"#{attempt}"))
-    return F.concat(F.lit("g"), F.substring(F.sha2(seed, 256), 1, 16))
+def _counts(output: Path, dropped: dict[str, int]) -> Counts:
+    sizes = count_values(output / "groups", "group_id")
+    detail = {
+        "evidence": count_values(output / "edges", "evidence"),
+        "not_used": count_values(output / "edges", "mark"),
+        "largest_group": max(sizes.values(), default=0),
+    }
+    return Counts(
+        read={"listings": count_rows(output / "groups")},
+        written={"groups": len(sizes), "edges": count_rows(output / "edges")},
+        dropped=dropped,
+        detail=detail,
+    )

@@ -5,14 +5,11 @@ from __future__ import annotations
 import itertools
 import random
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from cleaned import group_night, listing
 from pyspark.sql import SparkSession
 
-from ecclip.catalog import GroupConfig, group
 from ecclip.catalog._components import components
 from ecclip.catalog._spark import spark_session
 
@@ -54,37 +51,11 @@ def test_no_edges_make_no_components(spark: SparkSession) -> None:
     assert components(spark.createDataFrame([], "left string, right string")).collect() == []
 
 
-def cleaned(folder: Path, groups: dict[str, str]) -> Path:
-    """Write the least that grouping reads: listings whose catalog_id is their group."""
-    rows: list[dict[str, Any]] = [
-        {"listing_id": listing, "title": f"Thing {listing}", "catalog_id": name} for listing, name in groups.items()
-    ]
-    schema = pa.schema(
-        [(name, pa.string()) for name in ("listing_id", "title", "catalog_id", "brand", "currency")]
-        + [(name, pa.string()) for name in ("image_sha256", "image_phash", "image_error")]
-        + [
-            ("price", pa.float64()),
-            ("category", pa.list_(pa.string())),
-            ("attributes", pa.map_(pa.string(), pa.string())),
-        ]
-        + [("image", pa.binary())]
-    )
-    (folder / "listings").mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), folder / "listings" / "part-00000.parquet")
-    return folder
-
-
 def night(folder: Path, groups: dict[str, str], previous: Path | None = None) -> dict[str, str]:
-    """Group one night and leave it in the form of a previous snapshot; return listing -> group id."""
-    (folder / "none").mkdir(parents=True)
-    (folder / "none" / "EMPTY").touch()
-    out = folder / "group"
-    group(GroupConfig.model_validate({}), cleaned(folder / "clean", groups), previous or folder / "none", out)
-    table = pq.read_table(out / "groups")
-    (folder / "snapshot" / "listings").mkdir(parents=True)
-    pq.write_table(table, folder / "snapshot" / "listings" / "part-00000.parquet")
-    (folder / "snapshot" / "manifest.json").write_text("{}")
-    return {row["listing_id"]: row["group_id"] for row in table.to_pylist()}
+    """Group a night whose listings have their group as catalog_id; return listing -> group id."""
+    return group_night(
+        folder, [listing(name, f"Thing {name}", catalog_id=one) for name, one in groups.items()], previous
+    )
 
 
 def test_group_ids_stay_when_listings_come_go_merge_and_part(tmp_path: Path) -> None:
