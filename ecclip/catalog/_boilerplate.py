@@ -62,13 +62,15 @@ class BoilerplateConfig(StageConfig):
 
 def edge_phrases(title: str, longest: int) -> Column:
     """Return the phrases at both edges of the column ``title``; the same as ``edges_of`` in Python."""
-    words = _words(F.col(title))
-    left = [F.concat(F.lit(LEFT), F.concat_ws(" ", F.slice(words, 1, n))) for n in range(1, longest + 1)]
-    right = [F.concat(F.lit(RIGHT), F.concat_ws(" ", F.slice(words, -n, n))) for n in range(1, longest + 1)]
-    count = F.least(F.size(words) - 1, F.lit(longest))
-    return F.when(
-        count > 0, F.concat(F.slice(F.array(*left), F.lit(1), count), F.slice(F.array(*right), F.lit(1), count))
-    )
+
+    def edges(words: Column) -> Column:
+        lengths = F.slice(F.sequence(F.lit(1), F.greatest(F.size(words) - 1, F.lit(1))), 1, longest)
+        left = F.transform(lengths, lambda n: F.concat(F.lit(LEFT), F.concat_ws(" ", F.slice(words, F.lit(1), n))))
+        right = F.transform(lengths, lambda n: F.concat(F.lit(RIGHT), F.concat_ws(" ", F.slice(words, -n, n))))
+        return F.when(F.size(words) > 1, F.concat(left, right)).otherwise(F.array().cast("array<string>"))
+
+    # in a list of one, so that the words are made once and not for each place that asks for them
+    return F.flatten(F.transform(F.array(_words(F.col(title))), edges))
 
 
 class _Found(NamedTuple):
