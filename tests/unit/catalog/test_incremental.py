@@ -29,7 +29,7 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     photos[rows[3]["image_uri"]] = b"<html>"
     for number in range(5, 15):
         photos[rows[number]["image_uri"]] = picture(1000 + number)
-    run_chain(work / "1", write_dump(work / "dump1", rows, photos), gate=False)
+    run_chain(work / "1", write_dump(work / "dump1", rows, photos))
     rows, photos = _next(rows, photos)
     dump = write_dump(work / "dump2", rows, photos)
     before = {"previous": work / "1" / "publish", "previous_land": work / "1" / "land"}
