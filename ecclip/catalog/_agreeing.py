@@ -15,7 +15,7 @@ from ecclip.catalog._night import BRAND, Fact, Night
 _NEAR_PRICE, _NEAR_PRICE_SAYS = 1.3, 1.2
 # how much likelier a distance of photo hashes is for one product than for two of one category, as ln: a product
 # photographed anew is about as far from itself as from others, so that only near ones say much
-_PHOTO_SAYS = ((3, 4.0), (7, 2.3), (15, 0.8), (31, 0.0), (64, -1.0))
+_PHOTO_SAYS = ((3, 4.0), (7, 2.0), (15, 0.8), (31, 0.0), (64, -1.0))
 
 
 def agreeing(cfg: EvidenceConfig, pairs: DataFrame, night: Night) -> DataFrame:

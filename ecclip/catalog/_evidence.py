@@ -37,7 +37,7 @@ class EvidenceConfig(StageConfig):
     category_title: float = Field(0.5, ge=0, le=1, description="least title similarity across two categories")
     price_ratio: float = Field(2.0, ge=1, description="a larger price ratio (in one currency) speaks against")
     chance: float = Field(
-        0.1,
+        0.2,
         gt=0,
         description="largest expected number of listings that agree by chance in what two listings without a model "
         "code, or one with and one without, agree in",

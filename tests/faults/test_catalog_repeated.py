@@ -30,6 +30,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
             row | {"title": f"{row['title']} {night}"} if at % 9 == number else row for at, row in enumerate(rows)
         ]
         write_dump(tmp_path / "work" / "dumps" / night, changed[number:], photos)
+        pairs = tmp_path / "work" / "nights" / night / "pairs"  # no champion yet: no photo is compared with its title
+        pairs.mkdir(parents=True)
+        (pairs / "EMPTY").touch()
     monkeypatch.setenv("ECCLIP_WORKSPACE", str(tmp_path))
     settings.cache_clear()
     yield tmp_path

@@ -70,7 +70,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A workspace whose snapshot is recorded and pushed to a remote."""
     folder = make_dvc_workspace(tmp_path / "workspace", monkeypatch, [NIGHT])
     write_snapshot(folder / "work" / "snapshots" / NIGHT, listings=60)
-    for name in ("ingest", "check", "clean", "group"):
+    for name in ("ingest", "check", "clean", "group", "pairs"):
         before = folder / "work" / "nights" / NIGHT / name
         before.mkdir(parents=True)
         (before / "rows").write_text(name)

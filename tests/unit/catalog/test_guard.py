@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -24,9 +25,11 @@ def cleaned(photos: list[bytes], limits: Limits = LIMITS) -> list[Photo | Died]:
     return list(run_each(len(photos), work, limits))
 
 
-def new_children() -> list[psutil.Process]:
-    """Return the processes that these tests left behind; others of this process, such as Spark's, stay."""
-    return [child for child in psutil.Process().children() if "java" not in child.name()]
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    before = {child.pid for child in psutil.Process().children()}  # Spark's, of other tests
+    yield
+    assert [child for child in psutil.Process().children() if child.pid not in before] == []
 
 
 def test_results_come_in_order_and_are_those_of_a_plain_call() -> None:
@@ -47,7 +50,6 @@ def test_a_decoder_that_dies_hangs_or_swallows_memory_costs_its_own_photo() -> N
     assert reasons == [None, CRASHED, None, TIMEOUT, CRASHED, "too_large", None]
     assert found[0] == found[2] == found[6]
     assert psutil.Process().memory_info().rss - before < 100 << 20
-    assert new_children() == []
 
 
 @pytest.mark.fault(3)
@@ -57,7 +59,6 @@ def test_a_decoder_that_waits_for_ever_is_ended_by_the_clock(monkeypatch: pytest
     started = time.monotonic()
     assert cleaned([hostile("wait"), picture(1)])[0] == Died(TIMEOUT)
     assert time.monotonic() - started < 10
-    assert new_children() == []
 
 
 def test_who_stops_listening_leaves_no_process_behind() -> None:
@@ -67,4 +68,3 @@ def test_who_stops_listening_leaves_no_process_behind() -> None:
     results = run_each(1000, work, LIMITS)
     next(results)
     results.close()
-    assert new_children() == []
