@@ -16,7 +16,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 NIGHT = "2026-11-01"
-CATALOG = ["land", "ingest", "check", "clean", "group", "publish"]
+CATALOG = ["land", "ingest", "check", "clean", "group", "reference", "score_pairs", "publish"]
 MODEL = ["start", "train", "embed", "evaluate", "export"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.fault(1), pytest.mark.timeout(1500)]
