@@ -18,7 +18,7 @@ class MismatchConfig(StageConfig):
     """When a photo and a title do not belong together."""
 
     least_agreement: float = Field(
-        0.0,
+        1.0,
         description="standard deviations by which the own title must be nearer to a photo than other listings' titles,"
         " and the own photo to the title; below it the listing is no training pair",
     )
