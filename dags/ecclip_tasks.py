@@ -59,7 +59,7 @@ def night_of_run(context: Mapping[str, Any]) -> str:
         if nights[:-1]:
             get_logger().warning("older nights are overtaken", taken=nights[-1], overtaken=nights[:-1])
         return nights[-1]
-    by_hand = str(context["dag_run"].run_type) == "manual"
+    by_hand = context["dag_run"].run_type == "manual"  # an enum of texts: its str() is not its value
     start = context.get("logical_date") if by_hand else context.get("data_interval_start")
     if start is None:
         raise ConfigError("the run says no night", next_step='trigger it with conf {"night": "2026-11-01"}')

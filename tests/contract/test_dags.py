@@ -210,8 +210,10 @@ class TestNightOfARun:
         assert tasks_module.night_of_run(context) == "2026-11-01"
 
     def test_a_run_by_hand_means_its_logical_date(self, tasks_module: Any) -> None:
+        from airflow.sdk.api.datamodels._generated import DagRunType
+
         context = self.context(
-            run_type="manual",
+            run_type=DagRunType.MANUAL,
             logical_date=datetime(2026, 11, 2, tzinfo=UTC),
             data_interval_start=datetime(2026, 11, 1, tzinfo=UTC),
         )
