@@ -51,7 +51,7 @@ HISTORY = [good(number) for number in range(4)]
 
 
 def together(wrong: int = 4) -> np.ndarray:
-    agreement = np.random.default_rng(0).normal(4.0, 0.8, LISTINGS)
+    agreement = np.random.default_rng(0).normal(4.0, 0.5, LISTINGS)
     agreement[:wrong] = -0.5
     return agreement
 
