@@ -134,8 +134,7 @@ class TrainerConfig:
         fused_attention: scaled_dot_product_attention in the text tower instead of plain matrix products.
         gradient_checkpointing: keep the inputs of the layers only and compute the rest again in the backward pass.
         start_share: share of the weights that the towers' networks had at the start in those that they end with
-            (Wortsman et al. 2022, "Robust fine-tuning", section 3: interpolation keeps what the start knew; half and
-            half lost nothing of it on held-out photos where 0 and 0.3 lost two points of some product types).
+            (Wortsman et al. 2022, "Robust fine-tuning", section 3: interpolation keeps what the start knew).
         checkpoint_every: steps between checkpoints.
         keep_checkpoints: good checkpoints that are kept.
         max_skipped: steps in a row that may be skipped because they are not finite.
