@@ -12,7 +12,7 @@ from ecclip.catalog._features import digest
 from ecclip.core import canonical_json, sha256_bytes, sha256_file, write_atomic
 
 RULES = "_rules.json"  # Spark leaves names with an underscore out when it reads the folder
-_SOURCES = ("candidates", "describe", "edges", "evidence", "facts", "features", "minhash", "night")
+_SOURCES = ("agreeing", "candidates", "describe", "edges", "evidence", "features", "minhash", "night")
 _EXACT = (CATALOG_ID, "same_photo_and_title")
 
 
