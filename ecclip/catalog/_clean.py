@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from ecclip.catalog._boilerplate import BOILERPLATE_SCHEMA, BoilerplateConfig, boilerplate
 from ecclip.catalog._clean_photos import (
     CLEANED_PHOTO,
+    PHOTO_SAYS,
     PLACEHOLDERS,
     PhotoConfig,
     holds_nothing_else,
@@ -24,7 +25,7 @@ from ecclip.catalog._clean_photos import (
     photo_cleaner,
 )
 from ecclip.catalog._clean_texts import TEXT_COLUMNS, TEXTS, clean_texts, known_texts, without_boilerplate
-from ecclip.catalog._parts import count_rows, count_values, write_as_is, write_parts
+from ecclip.catalog._parts import count_given, count_rows, count_values, write_as_is, write_parts
 from ecclip.catalog._placeholders import PlaceholderConfig, placeholders
 from ecclip.catalog._quarantine import refuse_share
 from ecclip.catalog._recipe import same_recipe, write_recipes
@@ -201,7 +202,7 @@ def _new_texts(rows: Path) -> int:
 
 def _counts(cfg: CleanConfig, output: Path, work: dict[str, int]) -> Counts:
     reasons = count_values(output / "quarantine", "reason")
-    photos = _photos(output / "listings")
+    photos = count_given(output / "listings", PHOTO_SAYS)
     bad = {name: count for name, count in reasons.items() if name not in _NOT_BAD}
     refuse_share("photos", bad, photos, cfg.max_bad_photo_share)
     listings = count_rows(output / "listings")
@@ -211,12 +212,3 @@ def _counts(cfg: CleanConfig, output: Path, work: dict[str, int]) -> Counts:
         dropped=reasons,
         detail={**work, "boilerplate_phrases": count_rows(output / BOILERPLATE)},
     )
-
-
-def _photos(listings: Path) -> int:
-    """Return how many listings name a photo: it has a digest, or a reason why it has none."""
-    total = 0
-    for path in sorted(listings.glob("*.parquet")):
-        for batch in pq.ParquetFile(path).iter_batches(65536, columns=["image_sha256", "image_error"]):
-            total += pc.sum(pc.or_(*(pc.is_valid(column) for column in batch.columns))).as_py() or 0
-    return total

@@ -17,6 +17,8 @@ from ecclip.catalog._photo import Photo, clean_photo
 from ecclip.core import StageConfig
 
 PLACEHOLDERS = "placeholders"
+# a listing names a photo where it has a digest of it, or a reason why it has none
+PHOTO_SAYS = ["image_sha256", "image_error"]
 CLEANED_PHOTO = "image_sha256 string, image binary, image_phash string, image_error string"
 _SCHEMA = pa.schema(
     [

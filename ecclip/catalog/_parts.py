@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from functools import reduce
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
@@ -60,3 +62,13 @@ def count_values(folder: Path, column: str) -> dict[str, int]:
         for batch in pq.ParquetFile(path).iter_batches(65536, columns=[column]):
             counts.update(value for value in batch.column(0).to_pylist() if value is not None)
     return dict(sorted(counts.items()))
+
+
+def count_given(folder: Path, columns: list[str]) -> int:
+    """Return how many rows of a folder's Parquet files have a value in any of some columns."""
+    total = 0
+    for path in sorted(folder.glob("*.parquet")):
+        for batch in pq.ParquetFile(path).iter_batches(65536, columns=columns):
+            given = reduce(pc.or_, [pc.is_valid(column) for column in batch.columns])
+            total += pc.sum(given).as_py() or 0
+    return total

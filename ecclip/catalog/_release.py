@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import Field
 
+from ecclip.catalog._clean_photos import PHOTO_SAYS
 from ecclip.catalog._expectations import Rule
 from ecclip.catalog._history import NightFacts, read_facts
 from ecclip.catalog._mismatch import MismatchConfig, mismatched, read_pairs
+from ecclip.catalog._parts import count_given, count_rows, count_values
 from ecclip.catalog._shift import RELEASED, ShiftConfig, shifts
 from ecclip.catalog._verdict import accept, look, pronounce, shift_table
 
@@ -62,17 +62,10 @@ def release(
 
 def _shares(cleaned: Path, grouped: Path) -> tuple[int, dict[str, float]]:
     """Return the number of listings, and shares of bad photos by reason and of grouped listings."""
-    photos = _columns(cleaned / "listings", ["image_sha256", "image_error"])
-    shown = pc.sum(pc.or_(pc.is_valid(photos["image_sha256"]), pc.is_valid(photos["image_error"]))).as_py() or 0
-    reasons = pc.value_counts(photos["image_error"].combine_chunks().drop_null()).to_pylist()
-    shares = {f"bad_photo/{entry['values']}": entry["counts"] / max(shown, 1) for entry in reasons}
-    groups = _columns(grouped / "groups", ["group_id"])["group_id"]
-    sizes = pc.value_counts(groups.combine_chunks()).field("counts")
-    total = max(len(groups), 1)
-    shares["grouped/duplicates"] = 1 - len(sizes) / total if len(groups) else 0.0
-    shares["grouped/largest"] = (pc.max(sizes).as_py() or 0) / total
-    return photos.num_rows, shares
-
-
-def _columns(folder: Path, names: list[str]) -> pa.Table:
-    return pa.concat_tables([pq.read_table(path, columns=names) for path in sorted(folder.glob("*.parquet"))])
+    shown = count_given(cleaned / "listings", PHOTO_SAYS)
+    reasons = count_values(cleaned / "listings", "image_error")
+    shares = {f"bad_photo/{reason}": count / max(shown, 1) for reason, count in reasons.items()}
+    sizes, listings = count_values(grouped / "groups", "group_id"), count_rows(grouped / "groups")
+    shares["grouped/duplicates"] = 1 - len(sizes) / listings if listings else 0.0
+    shares["grouped/largest"] = max(sizes.values(), default=0) / max(listings, 1)
+    return count_rows(cleaned / "listings"), shares
