@@ -1,15 +1,24 @@
-"""From a messy dump to a clean, grouped, published snapshot."""
+"""From a messy dump to a clean, grouped, published snapshot.
 
-from ecclip.catalog._check import CheckConfig, check
-from ecclip.catalog._clean import CLEAN_COLUMNS, CleanConfig, clean
-from ecclip.catalog._contract import contract_table
-from ecclip.catalog._group import GroupConfig, group
-from ecclip.catalog._ingest import IngestConfig, ingest
-from ecclip.catalog._land import LandConfig, land
-from ecclip.catalog._mapping import map_dump
-from ecclip.catalog._publish import PublishConfig, publish
-from ecclip.catalog._spark_classes import prepare_spark
-from ecclip.catalog._trace import trace_listing
+A name is imported when it is first asked for: a stage, and each Python worker of Spark, loads what it uses and no more.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ecclip.catalog._check import CheckConfig, check
+    from ecclip.catalog._clean import CLEAN_COLUMNS, CleanConfig, clean
+    from ecclip.catalog._contract import contract_table
+    from ecclip.catalog._group import GroupConfig, group
+    from ecclip.catalog._ingest import IngestConfig, ingest
+    from ecclip.catalog._land import LandConfig, land
+    from ecclip.catalog._mapping import map_dump
+    from ecclip.catalog._publish import PublishConfig, publish
+    from ecclip.catalog._spark_classes import prepare_spark
+    from ecclip.catalog._trace import trace_listing
 
 __all__ = [
     "CLEAN_COLUMNS",
@@ -30,3 +39,23 @@ __all__ = [
     "publish",
     "trace_listing",
 ]
+
+_MODULES = {
+    "_check": ("CheckConfig", "check"),
+    "_clean": ("CLEAN_COLUMNS", "CleanConfig", "clean"),
+    "_contract": ("contract_table",),
+    "_group": ("GroupConfig", "group"),
+    "_ingest": ("IngestConfig", "ingest"),
+    "_land": ("LandConfig", "land"),
+    "_mapping": ("map_dump",),
+    "_publish": ("PublishConfig", "publish"),
+    "_spark_classes": ("prepare_spark",),
+    "_trace": ("trace_listing",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -42,6 +42,7 @@ def spark_session(shuffle_partitions: int, *inputs: Path, rows: int = 0) -> Spar
     session = SparkSession.getActiveSession() or _start(large)
     session.conf.set("spark.sql.shuffle.partitions", str(shuffle_partitions))
     session.conf.set("spark.sql.codegen.wholeStage", str(large).lower())
+    session.conf.set("spark.sql.codegen.factoryMode", "FALLBACK" if large else "NO_CODEGEN")
     return session
 
 
