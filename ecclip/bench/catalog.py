@@ -102,7 +102,12 @@ def _start(task: Callable[..., Answer], folder: Path, *arguments: object) -> Ans
 
 def _rates(result: Result, sizes: Sizes, folder: Path) -> None:
     photos = in_workspace(image_stage_rates, folder / "photos", folder / "photos" / "work", sizes.photos)
-    for system, rate in (("ecclip, Spark local[2]", photos.stage), ("two plain Python processes", photos.twin)):
+    ways = {
+        "ecclip, Spark local[2]": photos.stage,
+        "mapInArrow without a guard": photos.arrow,
+        "two plain Python processes": photos.twin,
+    }
+    for system, rate in ways.items():
         result.add(f"photos verified, resized, hashed, written, {photos.photos:,} of 256 px", system, "1/s", [rate])
     result.head(image_stage_ratio=photos.ratio)
     rows = in_workspace(ingest_rates, folder / "rows", folder / "rows" / "work", sizes.rows)

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from ecclip.catalog._guard import Died, Limits, run_each
 from ecclip.catalog._landed import IMAGES, INDEX
-from ecclip.catalog._photo import Photo, clean_photo
+from ecclip.catalog._photo import Photo, clean_photo, load_libraries
 from ecclip.core import StageConfig
 
 PLACEHOLDERS = "placeholders"
@@ -113,6 +113,7 @@ def photo_cleaner(cfg: PhotoConfig) -> Callable[[Iterator[pa.RecordBatch]], Iter
     limits = Limits(cfg.decode_s, cfg.decode_bytes)
 
     def clean_photos(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        load_libraries()
         for batch in batches:
             digests, images = batch.column("image_sha256").to_pylist(), batch.column("image")
 

@@ -6,11 +6,13 @@ what it died of is known. A child serves many items: the price is one fork a bat
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import resource
 import select
 import signal
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -20,6 +22,7 @@ import psutil
 CRASHED, TIMEOUT = "decoder_crashed", "decoder_timeout"
 _BLOCK = 1 << 20
 _HEAD = 8
+_REST_S = 0.01  # to wake for each result would take the processor from the child that makes them
 _PATIENCE = 20  # a child that waits instead of working is given this many times its limit by the clock
 
 
@@ -51,6 +54,7 @@ class Died(NamedTuple):
 
 def _from_child(items: range, work: Callable[[int], Any], limits: Limits, status: list[int]) -> Iterator[Any]:
     reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _BLOCK)
     child = os.fork()
     if child == 0:
         _serve(items, work, limits, reader, writer)
@@ -113,3 +117,4 @@ def _frames(pipe: int, patience_s: float) -> Iterator[bytes]:
                 break
             yield bytes(waiting[_HEAD:end])
             del waiting[:end]
+        time.sleep(_REST_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from functools import cache
 from typing import NamedTuple
 
 import imagehash
@@ -42,6 +43,15 @@ def clean_photo(data: bytes | None, *, side: int, quality: int, max_pixels: int)
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=quality)
     return Photo(buffer.getvalue(), digest, str(imagehash.phash(picture)), None)
+
+
+@cache
+def load_libraries() -> None:
+    """Let Pillow and imagehash import what they import at first use: a process that forks would pay in each child."""
+    Image.init()
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(buffer, "JPEG")
+    clean_photo(buffer.getvalue(), side=8, quality=90, max_pixels=256)
 
 
 class _Refused(Exception):
