@@ -59,8 +59,8 @@ _FEW_CHANGES = {"nights": 2, "new_share": 0.003, "changed_share": 0.005, "delete
 SIZES = {
     "full": Sizes(
         listings=(10_000, 100_000, _MILLION),
-        night=_sample(listings=5000, image_size=800, **_FEW_CHANGES),
-        markets=tuple(_sample(listings=1000, nights=1, seed=seed) for seed in (7, 11, 13)),
+        night=_sample(listings=10_000, image_size=800, **_FEW_CHANGES),
+        markets=tuple(_sample(listings=1000, nights=1, seed=seed) for seed in (7, 11, 13, 17, 19)),
         photos=4000,
         rows=200_000,
     ),
@@ -77,7 +77,7 @@ SIZES = {
 def run(size: str, command: str, data: Path | None) -> Result:
     """Run the whole benchmark and return its figures; ``data`` holds public sets with photos, or is left out."""
     sizes = SIZES[size]
-    result = new_result(command, size=size, spark="local[2]")
+    result = new_result(command, size=size, spark=f"{settings().spark_master}, heap {settings().spark_driver_memory}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _rates(result, sizes, folder)

@@ -71,9 +71,10 @@ def _evidence(cfg: EvidenceConfig, listings: int) -> Column:
     price = F.coalesce((_price_ratio() <= cfg.near_photo_price), F.lit(False))
     near = (distance <= cfg.near_photo_distance) & (similar >= cfg.near_photo_title) & price
     # "juice" and "juice river 330" may be one product or two: a title that names no model proves nothing alone, and
-    # equal titles of common words prove as little
+    # equal titles of common words prove as little where prices differ or cannot be compared
     alike = (F.size("left_numbers") > 0) == (F.size("right_numbers") > 0)
-    telling = F.col("shared") >= _TWICE * SCALE * math.log(max(listings, 1) / cfg.chance)
+    priced = F.col("left_price").isNotNull() & F.col("right_price").isNotNull()
+    telling = (F.col("shared") >= _TWICE * SCALE * math.log(max(listings, 1) / cfg.chance)) & (price | ~priced)
     return (
         F.when(F.col("coded") & (similar >= cfg.code_title), F.lit("same_code"))
         .when((distance == 0) & (similar >= cfg.same_photo_title), F.lit("same_photo"))

@@ -32,7 +32,9 @@ class EvidenceConfig(StageConfig):
         8, ge=0, le=32, description="largest Hamming distance of near photo hashes (64 bits)"
     )
     near_photo_title: float = Field(0.4, ge=0, le=1, description="least title similarity beside a near photo")
-    near_photo_price: float = Field(1.2, ge=1, description="largest price ratio beside a near photo")
+    near_photo_price: float = Field(
+        1.2, ge=1, description="largest price ratio beside a near photo, and beside a near title that names no model"
+    )
     title_alone: float = Field(0.8, ge=0, le=1, description="least title similarity without other evidence")
     category_title: float = Field(0.5, ge=0, le=1, description="least title similarity across two categories")
     price_ratio: float = Field(2.0, ge=1, description="a larger price ratio (in one currency) speaks against")
@@ -42,7 +44,7 @@ class EvidenceConfig(StageConfig):
         description="largest expected number of listings that agree by chance in what two listings without a model "
         "code, or one with and one without, agree in",
     )
-    facts_price: float = Field(1.6, ge=1, description="largest price ratio where facts are the evidence")
+    facts_price: float = Field(1.2, ge=1, description="largest price ratio where facts are the evidence")
     bucket_cap: int = Field(50, ge=2, description="larger buckets of candidates are left out and counted")
     catalog_listings: int = Field(
         1000, ge=2, description="a catalog_id of more listings names no product: left out and counted"

@@ -114,7 +114,9 @@ class Twin:
         near = distance is not None and distance <= cfg.near_photo_distance and similarity >= cfg.near_photo_title
         if near and ratio is not None and ratio <= cfg.near_photo_price:
             return "near_photo_and_title", similarity
-        told = shared >= 2 * SCALE * math.log(len(self.rows) / cfg.chance)
+        unpriced = a["price"] is None or b["price"] is None
+        cheap = unpriced or (ratio is not None and ratio <= cfg.near_photo_price)
+        told = cheap and shared >= 2 * SCALE * math.log(len(self.rows) / cfg.chance)
         if similarity >= cfg.title_alone and bool(one.numbers) == bool(two.numbers) and (one.numbers or told):
             return "near_title", similarity
         if not (one.numbers and two.numbers) and self._agree(a, b, one, two, distance):
