@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +32,7 @@ _DETAIL = 16  # the finest grain of the pictures, pixels: what a product photo o
 
 
 class ImageStageRates(NamedTuple):
-    """Photos per second, best of the rounds; every way decodes, hashes, encodes and writes all of them.
+    """Photos per second, the median of the rounds; every way decodes, hashes, encodes and writes all of them.
 
     ``stage`` is the image stage, ``arrow`` the same function in mapInArrow with no process that a photo may kill,
     ``twin`` the same function in two Python processes without Spark.
@@ -48,7 +49,7 @@ class ImageStageRates(NamedTuple):
         return self.stage / self.arrow
 
 
-def image_stage_rates(folder: Path, photos: int = 4000, side: int = 256, rounds: int = 3) -> ImageStageRates:
+def image_stage_rates(folder: Path, photos: int = 4000, side: int = 256, rounds: int = 7) -> ImageStageRates:
     """Decode, hash, encode and write ``photos`` JPEGs of ``side`` pixels below ``folder``, in turn by each way.
 
     All read the same two Parquet files and write two; the Spark session and all processes are started before the clock.
@@ -58,6 +59,7 @@ def image_stage_rates(folder: Path, photos: int = 4000, side: int = 256, rounds:
     ways: dict[str, list[float]] = {"stage": [], "arrow": [], "twin": []}
     with multiprocessing.get_context("spawn").Pool(_PROCESSES) as pool:
         pool.map(abs, range(_PROCESSES))
+        work: dict[str, Callable[[Path, Path], None]]
         work = {"stage": _stage, "arrow": _arrow, "twin": partial(_twin, pool)}
         _stage(source, folder / "warm")
         for number in range(rounds):
@@ -66,7 +68,7 @@ def image_stage_rates(folder: Path, photos: int = 4000, side: int = 256, rounds:
                 ways[name].append(photos / _seconds(partial(way, source, target)))
                 if count_rows(target) != photos:
                     raise ValueError(f"{name} wrote {count_rows(target)} photos of {photos}")
-    return ImageStageRates(photos, *map(max, ways.values()))
+    return ImageStageRates(photos, *map(median, ways.values()))
 
 
 def _seconds(work: Callable[[], object]) -> float:
