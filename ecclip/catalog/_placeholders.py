@@ -14,7 +14,7 @@ _BANDS = 4  # of 16 bits: hashes that differ in fewer bits than there are bands 
 class PlaceholderConfig(StageConfig):
     """When a photo is a placeholder or a logo."""
 
-    placeholder_listings: int = Field(8, ge=2, description="a photo is a placeholder from this many listings on")
+    placeholder_listings: int = Field(5, ge=2, description="a photo is a placeholder from this many listings on")
     placeholder_sellers: int = Field(
         4, ge=1, description="... of this many sellers; each that is missing is made up by one more category"
     )
