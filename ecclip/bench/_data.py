@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
+from ecclip.bench._shards import write_rows
 from ecclip.model import Preprocessor
 from ecclip.train import Batch
 
@@ -30,10 +28,7 @@ def write_shards(folder: Path, pairs: int, *, photos: int, seed: int = 0) -> Non
     chance = np.random.default_rng(seed)
     drawn = [photo(chance) for _ in range(photos)]
     rows = [_listing(number, chance) | {"image": drawn[number % photos]} for number in range(pairs)]
-    folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), folder / "train-00000.parquet", row_group_size=256)
-    index = {"shards": [{"file": "train-00000.parquet", "rows": pairs}], "rows": pairs, "columns": _SCHEMA.names}
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    write_rows(rows, folder)
 
 
 def random_batch(size: int, preprocessor: Preprocessor, seed: int = 0) -> Batch:
@@ -62,20 +57,6 @@ def photo(chance: np.random.Generator, side: int = _SIDE) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(np.clip(soft + grain, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=_QUALITY)
     return buffer.getvalue()
-
-
-_SCHEMA = pa.schema(
-    [
-        ("listing_id", pa.string()),
-        ("group_id", pa.string()),
-        ("category_key", pa.string()),
-        ("title", pa.string()),
-        ("description", pa.string()),
-        ("brand", pa.string()),
-        ("attributes", pa.map_(pa.string(), pa.string())),
-        ("image", pa.binary()),
-    ]
-)
 
 
 def _listing(number: int, chance: np.random.Generator) -> dict[str, object]:

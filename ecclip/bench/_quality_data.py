@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ecclip.bench._shards import write_rows
+
 SETS = ("myntra_fashion", "hm_articles", "flipkart1050")
-_SHARD_SCHEMA = pa.schema(
-    [
-        ("listing_id", pa.string()),
-        ("group_id", pa.string()),
-        ("category_key", pa.string()),
-        ("title", pa.string()),
-        ("brand", pa.string()),
-        ("attributes", pa.map_(pa.string(), pa.string())),
-        ("image", pa.binary()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -71,10 +60,7 @@ def write_shards(products: Iterable[Product], folder: Path) -> None:
         }
         for one in products
     ]
-    folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=_SHARD_SCHEMA), folder / "train-00000.parquet", row_group_size=256)
-    index = {"shards": [{"file": "train-00000.parquet", "rows": len(rows)}], "rows": len(rows)}
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    write_rows(rows, folder)
 
 
 def _read(folder: Path, reader: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[Product]:
