@@ -66,7 +66,8 @@ SIZES = {
     ),
     "quick": Sizes(
         listings=(200, 800),
-        night=_sample(listings=60, image_size=96, **_FEW_CHANGES),
+        # a share so small would change nothing here, and a dump that is sent again is refused
+        night=_sample(listings=60, image_size=96, nights=2, new_share=0.1, changed_share=0.1, deleted_share=0.05),
         markets=(_sample(listings=100, nights=1, image_size=96),),
         photos=64,
         rows=400,
