@@ -15,12 +15,14 @@ import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import psutil
 
 CRASHED, TIMEOUT = "decoder_crashed", "decoder_timeout"
 _BLOCK = 1 << 20
+_PIPE_BYTES = 1 << 18  # what a child makes in one rest; Linux limits the pages of all pipes of a user
 _HEAD = 8
 _REST_S = 0.01  # to wake for each result would take the processor from the child that makes them
 _PATIENCE = 20  # a child that waits instead of working is given this many times its limit by the clock
@@ -54,7 +56,8 @@ class Died(NamedTuple):
 
 def _from_child(items: range, work: Callable[[int], Any], limits: Limits, status: list[int]) -> Iterator[Any]:
     reader, writer = os.pipe()
-    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _BLOCK)
+    with suppress(PermissionError):  # a user of very many pipes keeps small ones: slower, not wrong
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     child = os.fork()
     if child == 0:
         _serve(items, work, limits, reader, writer)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
 from ecclip.catalog._footer import sort_encodings
+
+_ROWS_AT_ONCE = 65536
 
 
 def write_parts(
@@ -58,17 +62,20 @@ def count_rows(folder: Path, pattern: str = "*.parquet") -> int:
 def count_values(folder: Path, column: str) -> dict[str, int]:
     """Return how often each value of a text column occurs in a folder's Parquet files, by name; null is left out."""
     counts: Counter[str] = Counter()
-    for path in sorted(folder.glob("*.parquet")):
-        for batch in pq.ParquetFile(path).iter_batches(65536, columns=[column]):
-            counts.update(value for value in batch.column(0).to_pylist() if value is not None)
+    for batch in _batches(folder, [column]):
+        counts.update(value for value in batch.column(0).to_pylist() if value is not None)
     return dict(sorted(counts.items()))
 
 
 def count_given(folder: Path, columns: list[str]) -> int:
     """Return how many rows of a folder's Parquet files have a value in any of some columns."""
     total = 0
-    for path in sorted(folder.glob("*.parquet")):
-        for batch in pq.ParquetFile(path).iter_batches(65536, columns=columns):
-            given = reduce(pc.or_, [pc.is_valid(column) for column in batch.columns])
-            total += pc.sum(given).as_py() or 0
+    for batch in _batches(folder, columns):
+        given = reduce(pc.or_, [pc.is_valid(column) for column in batch.columns])
+        total += pc.sum(given).as_py() or 0
     return total
+
+
+def _batches(folder: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    for path in sorted(folder.glob("*.parquet")):
+        yield from pq.ParquetFile(path).iter_batches(_ROWS_AT_ONCE, columns=columns)
