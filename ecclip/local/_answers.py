@@ -99,11 +99,17 @@ def _cells(question: Question, answer: Answer) -> list[str]:
     title = question.title or "(photo alone)"
     if answer.error:
         return [_short(question.photo), title, f"error: {answer.error}", "", ""]
-    path, score = (answer.categories or [()])[0], (answer.category_scores or [0.0])[0]
-    attributes = ", ".join(f"{name} {said['value']} {said['score']:.2f}" for name, said in answer.attributes.items())
-    decision = answer.decisions.get("category", "?")
-    category = f"{title}\n→ {' > '.join(path)}  {score:.2f} ({decision})"
-    return [_short(question.photo), category, attributes or "-", f"{answer.age_restricted:.2f}", answer.lineage]
+    said = "unknown"
+    if answer.categories:
+        decision = answer.decisions.get("category", "?")
+        said = f"{' > '.join(answer.categories[0])}  {answer.category_scores[0]:.2f} ({decision})"
+    attributes = ", ".join(_attribute(name, **found) for name, found in answer.attributes.items())
+    age = "unknown" if answer.age_restricted is None else f"{answer.age_restricted:.2f}"
+    return [_short(question.photo), f"{title}\n→ {said}", attributes or "-", age, answer.lineage]
+
+
+def _attribute(name: str, value: str | None, score: float | None) -> str:
+    return f"{name} unknown" if score is None else f"{name} {value} {score:.2f}"
 
 
 def _short(uri: str, limit: int = 18) -> str:

@@ -124,14 +124,22 @@ def differences(golden: Golden, found: Answer, tolerance: float, score_tolerance
 
 
 def _score_difference(found: Answer, expected: Answer) -> float:
-    pairs = [(found.age_restricted, expected.age_restricted)]
+    pairs: list[tuple[float | None, float | None]] = [(found.age_restricted, expected.age_restricted)]
     pairs += zip(found.category_scores[:1], expected.category_scores[:1], strict=False)
     pairs += [
         (found.attributes[name]["score"], expected.attributes[name]["score"])
         for name in expected.attributes
         if name in found.attributes
     ]
-    return max(abs(left - right) for left, right in pairs)
+    return max(_apart(left, right) for left, right in pairs)
+
+
+def _apart(left: float | None, right: float | None) -> float:
+    """Return the difference of two scores; unknown is equal to unknown and to nothing else."""
+    if left is None or right is None:
+        return 0.0 if left is right else float("inf")
+    difference = abs(left - right)
+    return float("inf") if np.isnan(difference) else difference
 
 
 def _is_clear(twin: InProcess, product: Product) -> bool:

@@ -68,13 +68,18 @@ def _answer(row: dict[str, np.ndarray]) -> Answer:
     error, lineage = row["ERROR"][0].decode(), row["LINEAGE"][0].decode()
     if error:
         return Answer(lineage=lineage, error=error)
-    paths = [tuple(json.loads(path)) for path in row["CATEGORY"] if path]
+    paths: list[tuple[str, ...]] = [tuple(json.loads(path)) for path in row["CATEGORY"] if path]
     return Answer(
         categories=paths,
         category_scores=[float(score) for score in row["CATEGORY_SCORE"][: len(paths)]],
         attributes=json.loads(row["ATTRIBUTES"][0]),
-        age_restricted=float(row["AGE_RESTRICTED_SCORE"][0]),
+        age_restricted=_known(row["AGE_RESTRICTED_SCORE"][0]),
         decisions=json.loads(row["DECISION"][0]),
         embedding=np.array(row["EMBEDDING"], np.float32),
         lineage=lineage,
     )
+
+
+def _known(score: float) -> float | None:
+    """Return a score; not a number stands for an answer that nobody could give."""
+    return None if np.isnan(score) else float(score)

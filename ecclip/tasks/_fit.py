@@ -14,6 +14,8 @@ from ecclip.tasks._rows import Rows
 from ecclip.tasks._targets import UNKNOWN, Target
 from ecclip.tasks.decision import NEVER_AUTO, confidence, probabilities
 
+ONE_LABEL = "all train listings have the same label"
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -42,9 +44,23 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
             temperatures[target.name][modality] = head.temperature
             if reason:
                 untrained[f"{target.name}/{modality}"] = reason
-    heads = Heads(dim, weight.astype(np.float32), bias.astype(np.float32), tasks, {})
+    heads = Heads(dim, weight.astype(np.float32), bias.astype(np.float32), tasks, {}, _untaught(targets, untrained))
     heads.thresholds.update(_thresholds(heads, rows, targets, untrained, cfg))
     return Trained(heads, temperatures, untrained)
+
+
+def _untaught(targets: list[Target], untrained: dict[str, str]) -> dict[str, list[str]]:
+    """Return where a head has no answer: no label at all, or a flag of which only one side was ever seen."""
+    found = {
+        target.name: [
+            modality
+            for modality in MODALITIES
+            if (reason := untrained.get(f"{target.name}/{modality}"))
+            and (reason != ONE_LABEL or target.kind == "sigmoid")
+        ]
+        for target in targets
+    }
+    return {name: modalities for name, modalities in found.items() if modalities}
 
 
 def _layout(targets: list[Target]) -> tuple[HeadTask, ...]:
@@ -79,7 +95,7 @@ def _why_untrainable(y: np.ndarray, target: Target) -> str:
     if not len(y):
         return "no labels" if (target.y < 0).all() else "no labelled train listing of this modality"
     if len(np.unique(y)) == 1:
-        return "all train listings have the same label"
+        return ONE_LABEL
     return ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Heads:
 
     ``weight`` is float32 [3, 2d, C] and ``bias`` float32 [3, C] in the order image, text, both; d is ``dim``.
     ``thresholds`` maps task -> modality -> the score from which on an answer is decided without a person.
+    ``untaught`` maps task -> the modalities in which no label taught the head: it has no answer there.
     """
 
     dim: int
@@ -39,6 +40,7 @@ class Heads:
     bias: np.ndarray
     tasks: tuple[HeadTask, ...]
     thresholds: dict[str, dict[str, float]]
+    untaught: dict[str, list[str]] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """Return the content of heads.json, which is what ``Decider`` takes."""
@@ -47,6 +49,7 @@ class Heads:
             "modalities": list(MODALITIES),
             "tasks": [vars(task) for task in self.tasks],
             "thresholds": self.thresholds,
+            "untaught": self.untaught,
         }
 
     def logits(self, image: np.ndarray | None, text: np.ndarray | None, modality: str) -> np.ndarray:
@@ -88,7 +91,14 @@ def load_heads(folder: Path) -> Heads:
         described = json.loads((folder / "heads.json").read_bytes())
         tensors = load_file(folder / "heads.safetensors")
         tasks = tuple(HeadTask(**task) for task in described["tasks"])
-        heads = Heads(described["dim"], tensors["weight"], tensors["bias"], tasks, described["thresholds"])
+        heads = Heads(
+            described["dim"],
+            tensors["weight"],
+            tensors["bias"],
+            tasks,
+            described["thresholds"],
+            described.get("untaught", {}),  # heads of before: every one answers
+        )
     except Exception as error:  # safetensors has its own error class for each kind of damage
         raise IntegrityError("the heads cannot be read", value=folder, next_step="run evaluate again") from error
     columns = max((task.stop for task in tasks), default=0)

@@ -13,9 +13,11 @@ import numpy as np
 
 CATEGORY = "category"
 AGE_RESTRICTED = "age_restricted"
+ATTRIBUTES = "attributes"
 ATTRIBUTE_PREFIX = "attribute:"
 AUTO = "auto"
 REVIEW = "review"
+UNKNOWN = "unknown"  # nobody ever said what is true: there is no answer, which is not the answer no
 NEVER_AUTO = 2.0  # above every score: what a task without a usable threshold gets
 
 
@@ -30,12 +32,15 @@ class Answer:
     ``categories`` holds at most k paths root -> leaf, best first, with ``category_scores`` (probabilities) beside it.
     ``attributes`` holds ``{name: {"value": str, "score": float}}`` of the attributes that are present.
     ``age_restricted`` is the probability of the flag. ``decisions`` says ``auto`` or ``review`` for every task.
+
+    A task that no label taught has the decision ``unknown``: no categories, an attribute whose value and score are
+    None, a flag of None.
     """
 
     categories: list[tuple[str, ...]] = field(default_factory=list)
     category_scores: list[float] = field(default_factory=list)
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    age_restricted: float = 0.0
+    age_restricted: float | None = None
     decisions: dict[str, str] = field(default_factory=dict)
 
 
@@ -48,6 +53,7 @@ class Decider:
         self._tasks = list(heads["tasks"])
         self._thresholds = dict(heads["thresholds"])
         self._modalities = list(heads["modalities"])
+        self._untaught = {(task, one) for task, found in heads.get("untaught", {}).items() for one in found}
         self._top_k = top_k
         self.columns = max((int(task["stop"]) for task in self._tasks), default=0)
 
@@ -62,26 +68,43 @@ class Decider:
             raise DecisionError(f"unknown modality {modality!r}; one of {self._modalities}")
         if row.shape != (self.columns,) or not np.isfinite(row).all():
             raise DecisionError(f"expected {self.columns} finite logits, got shape {row.shape}")
-        answer = Answer()
-        age_restricted = 0.0
+        found: dict[str, Any] = {"categories": [], "category_scores": [], "attributes": {}}
+        decisions = self._without_head()
         for task in self._tasks:
-            name = str(task["name"])
-            scores = probabilities(row[int(task["start"]) : int(task["stop"])], str(task["kind"]))
-            if name == AGE_RESTRICTED:
-                age_restricted = _plain(scores[0])
-            elif name == CATEGORY:
-                for index in best(scores, self._top_k):
-                    answer.categories.append(tuple(task["labels"][index]))
-                    answer.category_scores.append(_plain(scores[index]))
-            else:
-                index = int(np.argmax(scores))
-                value = task["labels"][index]
-                if value is not None:
-                    attribute = name.removeprefix(ATTRIBUTE_PREFIX)
-                    answer.attributes[attribute] = {"value": value, "score": _plain(scores[index])}
+            name, kind = str(task["name"]), str(task["kind"])
+            if (name, modality) in self._untaught:
+                decisions[name] = UNKNOWN
+                if name.startswith(ATTRIBUTE_PREFIX):
+                    found["attributes"][name.removeprefix(ATTRIBUTE_PREFIX)] = {"value": None, "score": None}
+                continue
+            scores = probabilities(row[int(task["start"]) : int(task["stop"])], kind)
+            self._say(task, scores, found)
             threshold = float(self._thresholds.get(name, {}).get(modality, NEVER_AUTO))
-            answer.decisions[name] = AUTO if confidence(scores, str(task["kind"])) >= threshold else REVIEW
-        return Answer(answer.categories, answer.category_scores, answer.attributes, age_restricted, answer.decisions)
+            decisions[name] = AUTO if confidence(scores, kind) >= threshold else REVIEW
+        return Answer(**found, decisions=decisions)
+
+    def _without_head(self) -> dict[str, str]:
+        """Return the decision on the tasks for which there is no head at all, as nothing could teach one."""
+        names = [str(task["name"]) for task in self._tasks]
+        missing = {name for name in (CATEGORY, AGE_RESTRICTED) if name not in names}
+        if not any(name.startswith(ATTRIBUTE_PREFIX) for name in names):
+            missing.add(ATTRIBUTES)
+        return dict.fromkeys(sorted(missing), UNKNOWN)
+
+    def _say(self, task: Mapping[str, Any], scores: np.ndarray, found: dict[str, Any]) -> None:
+        """Put the answer of one head, ``scores`` [C], into ``found``."""
+        name, labels = str(task["name"]), task["labels"]
+        if name == AGE_RESTRICTED:
+            found["age_restricted"] = _plain(scores[0])
+        elif name == CATEGORY:
+            top = best(scores, self._top_k)
+            found["categories"] = [tuple(labels[index]) for index in top]
+            found["category_scores"] = [_plain(scores[index]) for index in top]
+        else:
+            index = int(np.argmax(scores))
+            if labels[index] is not None:
+                attribute = {"value": labels[index], "score": _plain(scores[index])}
+                found["attributes"][name.removeprefix(ATTRIBUTE_PREFIX)] = attribute
 
 
 def probabilities(logits: np.ndarray, kind: str) -> np.ndarray:

@@ -23,6 +23,7 @@ from tritonclient.utils import InferenceServerException
 from ecclip.serving import Answer, AsyncProductClient, ClientOptions, Product, ProductClient, Rejected, Unavailable
 from ecclip.serving._golden import FILE, differences, read_golden
 from ecclip.serving._inprocess import InProcess
+from ecclip.serving._messages import encode
 from ecclip.serving._types import IMAGE_BYTES, MAX_BATCH, TITLE_BYTES
 
 TOLERANCE = 1e-4  # of an embedding, server against torch in this process
@@ -69,6 +70,28 @@ def test_golden_listings_are_answered_as_in_process(client: ProductClient) -> No
             assert answer.category_scores == sorted(answer.category_scores, reverse=True)
     assert wrong == []
     assert largest < TOLERANCE
+
+
+def test_what_no_label_taught_is_not_a_number_on_the_wire_and_none_for_the_client(
+    address: str, client: ProductClient, photo: bytes
+) -> None:
+    by_photo, by_title, by_both = client.ask(
+        [Product(image=photo), Product(title="red mug"), Product(image=photo, title="red mug")]
+    )
+    assert (by_photo.categories, by_photo.category_scores, by_photo.error) == ([], [], "")
+    assert by_photo.attributes == {"color": {"value": None, "score": None}}
+    unknown = {"category": "unknown", "attribute:color": "unknown"}
+    assert {name: by_photo.decisions[name] for name in unknown} == unknown
+    assert isinstance(by_photo.age_restricted, float)
+    assert (by_title.age_restricted, by_title.decisions["age_restricted"]) == (None, "unknown")
+    assert by_title.categories
+    assert "unknown" not in by_both.decisions.values()
+    inputs, outputs = encode([Product(image=photo), Product(title="red mug")])
+    with triton.InferenceServerClient(address) as raw:
+        result = raw.infer("product", inputs, outputs=outputs)
+    scores, age = result.as_numpy("CATEGORY_SCORE"), result.as_numpy("AGE_RESTRICTED_SCORE")
+    assert np.isnan(scores).all(axis=1).tolist() == [True, False]
+    assert np.isnan(age[:, 0]).tolist() == [False, True]
 
 
 def test_the_async_client_answers_as_the_sync_client(address: str, client: ProductClient, photo: bytes) -> None:

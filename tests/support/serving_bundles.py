@@ -17,6 +17,8 @@ from ecclip.core._files import list_files
 from ecclip.serving import ExportConfig, export
 
 DIM = 32
+# of a photo alone nobody ever said category or colour, of a title alone nobody whether it is restricted
+UNTAUGHT = {"category": ["image"], "attribute:color": ["image"], "age_restricted": ["text"]}
 
 
 def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(COLOURS)) -> dict[str, Path]:
@@ -55,7 +57,7 @@ def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(C
     weight = chance.normal(size=(3, 2 * DIM, start), scale=4.0).astype(np.float32)
     bias = chance.normal(size=(3, start)).astype(np.float32)
     thresholds = {task.name: dict.fromkeys(("image", "text", "both"), 0.6) for task in tasks}
-    Heads(DIM, weight, bias, tuple(tasks), thresholds).save(folder / "evaluate" / "heads")
+    Heads(DIM, weight, bias, tuple(tasks), thresholds, UNTAUGHT).save(folder / "evaluate" / "heads")
     report = {"schema": "ecclip.report/1", "metrics": {"category/both/top1": 0.5}, "slices": {}, "rows": {}}
     write_atomic(folder / "evaluate" / "report.json", canonical_json(report))
     write_atomic(folder / "evaluate" / "report.html", "<html><title>report</title></html>\n")

@@ -164,9 +164,12 @@ class TritonPythonModel:
         for row, item in enumerate(items):
             if item.error:
                 continue
-            for rank, (path, score) in enumerate(zip(item.answer.categories, item.answer.category_scores, strict=True)):
+            answer = item.answer
+            for rank, (path, score) in enumerate(zip(answer.categories, answer.category_scores, strict=True)):
                 categories[row, rank], scores[row, rank] = _json(list(path)), score
-            age[row, 0] = item.answer.age_restricted
+            if not answer.categories:
+                scores[row] = np.nan
+            age[row, 0] = np.nan if answer.age_restricted is None else answer.age_restricted
             attributes[row], decisions[row] = _json(item.answer.attributes), _json(item.answer.decisions)
             embeddings[row] = _together(item)
         tensors = {

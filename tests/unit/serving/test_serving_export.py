@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,18 @@ def test_golden_listings_cover_every_kind_and_hold_in_process() -> None:
         assert differences(one, twin.ask(one.product), 1e-6, 1e-6) == ([], pytest.approx(0.0, abs=1e-6))
     broken = next(one for one in golden if one.kind == "broken")
     assert broken.answer.error
+
+
+def test_unknown_equals_unknown_and_nothing_else() -> None:
+    golden = next(one for one in read_golden(tiny_bundle(0) / FILE) if one.kind == "title")
+    assert (golden.answer.age_restricted, golden.answer.decisions["age_restricted"]) == (None, "unknown")
+    assert differences(golden, golden.answer, 1e-6, 1e-6)[0] == []
+    for score in (0.0, 1.0, float("nan")):
+        wrong, _ = differences(golden, replace(golden.answer, age_restricted=score), 1e-6, 1e-6)
+        assert len(wrong) == 1
+    photo = next(one for one in read_golden(tiny_bundle(0) / FILE) if one.kind == "image")
+    assert photo.answer.attributes["color"] == {"value": None, "score": None}
+    assert differences(photo, photo.answer, 1e-6, 1e-6)[0] == []
 
 
 def test_the_bundle_says_what_it_is_and_where_it_comes_from() -> None:

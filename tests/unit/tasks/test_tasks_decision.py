@@ -108,6 +108,19 @@ def test_heads_without_a_category_answer_with_no_category() -> None:
     heads = {**HEADS, "tasks": [{**HEADS["tasks"][2], "start": 0, "stop": 1}]}
     answer = Decider(heads).answer(np.array([-30.0]), "both")
     assert (answer.categories, answer.category_scores, answer.age_restricted) == ([], [], 0.0)
+    assert answer.decisions == {"category": "unknown", "attributes": "unknown", "age_restricted": "review"}
+
+
+def test_what_no_label_taught_is_unknown_in_that_modality_alone() -> None:
+    untaught = {"category": ["image"], "attribute:color": ["image", "both"], "age_restricted": ["image"]}
+    decider = Decider({**HEADS, "untaught": untaught})
+    row = np.full(8, 9.0)
+    answer = decider.answer(row, "image")
+    assert set(answer.decisions.values()) == {"unknown"}
+    assert (answer.categories, answer.category_scores, answer.age_restricted) == ([], [], None)
+    assert answer.attributes == {"color": {"value": None, "score": None}}
+    assert decider.answer(row, "both").decisions["attribute:color"] == "unknown"
+    assert decider.answer(row, "text") == Decider(HEADS).answer(row, "text")
 
 
 def test_the_file_gives_the_same_answer_alone_in_the_serving_environment(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_markup_in_a_title_is_only_text(make_snapshot: MakeSnapshot, tmp_path: P
     assert "<script" not in page
 
 
-def test_no_age_labels_mean_a_constant_no_and_an_honest_gap(make_snapshot: MakeSnapshot, tmp_path: Path) -> None:
+def test_no_age_labels_mean_no_answer_and_an_honest_gap(make_snapshot: MakeSnapshot, tmp_path: Path) -> None:
     folder = make_snapshot(300, lambda row: row.update(age_restricted=None))
     evaluate(FEW_ROUNDS, folder, tmp_path / "embedded", tmp_path / "evaluate")
     report, heads = report_of(tmp_path / "evaluate"), load_heads(tmp_path / "evaluate/heads")
@@ -135,7 +135,18 @@ def test_no_age_labels_mean_a_constant_no_and_an_honest_gap(make_snapshot: MakeS
     assert not any(name.startswith("age_restricted") for name in report["metrics"])
     embeddings = load_embeddings(tmp_path / "embedded")
     answer = Decider(heads.describe()).answer(heads.logits(None, embeddings.text, "text")[0], "text")
-    assert (answer.age_restricted, answer.decisions["age_restricted"]) == (0.0, "review")
+    assert (answer.age_restricted, answer.decisions["age_restricted"]) == (None, "unknown")
+    assert answer.decisions["category"] in ("auto", "review")
+
+
+@pytest.mark.parametrize("flag", [False, True])
+def test_a_flag_of_which_one_side_was_seen_is_unknown(make_snapshot: MakeSnapshot, tmp_path: Path, flag: bool) -> None:
+    folder = make_snapshot(200, lambda row: row.update(age_restricted=flag))
+    evaluate(FEW_ROUNDS, folder, tmp_path / "embedded", tmp_path / "evaluate")
+    heads = load_heads(tmp_path / "evaluate/heads")
+    for modality in ("image", "text", "both"):
+        answer = Decider(heads.describe()).answer(heads.bias[0], modality)
+        assert (answer.age_restricted, answer.decisions["age_restricted"]) == (None, "unknown")
 
 
 def test_a_snapshot_without_any_label_still_gives_heads_and_a_page(make_snapshot: MakeSnapshot, tmp_path: Path) -> None:
@@ -148,6 +159,9 @@ def test_a_snapshot_without_any_label_still_gives_heads_and_a_page(make_snapshot
     assert [task.name for task in heads.tasks] == ["age_restricted"]
     assert report["missing"]["category"] == "no category path has enough train listings"
     assert {"attributes/both", "matching/both", "clustering/both"} <= set(report["missing"])
+    answer = Decider(heads.describe()).answer(heads.bias[1], "text")
+    assert answer.decisions == dict.fromkeys(("category", "attributes", "age_restricted"), "unknown")
+    assert (answer.categories, answer.category_scores, answer.attributes, answer.age_restricted) == ([], [], {}, None)
     assert "Nothing could be measured" in (tmp_path / "evaluate/report.html").read_text()
 
 
@@ -162,6 +176,12 @@ def test_a_snapshot_without_photos_is_judged_by_titles(make_snapshot: MakeSnapsh
     assert {"category/image", "category/both", "matching/image", "clustering/both"} <= set(report["missing"])
     thresholds = load_heads(tmp_path / "evaluate/heads").thresholds["category"]
     assert thresholds["image"] == thresholds["both"] == 2.0
+    heads = load_heads(tmp_path / "evaluate/heads")
+    by_photo, by_title = (Decider(heads.describe()).answer(heads.bias[0], name) for name in ("both", "text"))
+    assert (by_photo.categories, by_photo.decisions["category"]) == ([], "unknown")
+    assert by_photo.attributes["color"] == {"value": None, "score": None}
+    assert len(by_title.categories) == 5
+    assert "unknown" not in by_title.decisions.values()
 
 
 @pytest.mark.parametrize("listings", [1, 2, 12, 60])
