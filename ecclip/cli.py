@@ -22,7 +22,8 @@ nights_app = typer.Typer(no_args_is_help=True, help="The nights of this workspac
 registry_app = typer.Typer(no_args_is_help=True, help="Versions, aliases and lineage.")
 output = Console(soft_wrap=True)
 
-Night = Annotated[str, typer.Option(help="The night, an ISO date: 2026-11-01")]
+Night = Annotated[str, typer.Option(parser=parse_night, help="The night, an ISO date: 2026-11-01")]
+NightArgument = Annotated[str, typer.Argument(parser=parse_night, help="The night, an ISO date: 2026-11-01")]
 
 
 def _show(value: Any) -> None:
@@ -55,9 +56,9 @@ app.add_typer(bench_app, name="bench")
 
 
 @nights_app.command("add")
-def nights_add(night: Annotated[str, typer.Argument(help="The night, an ISO date")]) -> None:
+def nights_add(night: NightArgument) -> None:
     """Enter a night, so that dvc.yaml has its stages; landing a dump does it too."""
-    pipeline.add_night(parse_night(night))
+    pipeline.add_night(night)
 
 
 @nights_app.command("list")
@@ -67,7 +68,7 @@ def nights_list() -> None:
 
 
 @nights_app.command("restore")
-def nights_restore(night: Annotated[str, typer.Argument(help="The night, an ISO date")]) -> None:
+def nights_restore(night: NightArgument) -> None:
     """Bring the snapshot of a night back from DVC's cache or remote, and prove every file of it."""
     from ecclip.registry import restore_snapshot
 
@@ -105,7 +106,9 @@ def map_command(
 @_ROOMS["catalog"].command("trace")
 def catalog_trace(
     listing_id: Annotated[str, typer.Argument(help="Of the dump")],
-    night: Annotated[str | None, typer.Option(help="Only this night; default: all, the newest first")] = None,
+    night: Annotated[
+        str | None, typer.Option(parser=parse_night, help="Only this night; default: all, the newest first")
+    ] = None,
 ) -> None:
     """Print what came in of a listing, what was done, its group and why, its snapshots and their models."""
     from ecclip.lineage import trace_everywhere
@@ -166,7 +169,7 @@ def registry_deliver(night: Night) -> None:
     """Send what the trainings of a night measured and MLflow has not got yet; the registration does it too."""
     from ecclip.registry import deliver_all
 
-    _show({"runs": deliver_all(settings().work / "nights" / parse_night(night) / "train")})
+    _show({"runs": deliver_all(settings().work / "nights" / night / "train")})
 
 
 @registry_app.command("follow", hidden=True)

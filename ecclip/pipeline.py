@@ -29,6 +29,7 @@ from ecclip.core import (
 )
 
 NO_NIGHT = "none"
+_NIGHT_FOLDER = "-".join("[0-9]" * digits for digits in (4, 2, 2))  # a copy set aside is no night
 
 
 @dataclass(frozen=True)
@@ -202,13 +203,14 @@ def previous_of(night: str) -> str | None:
 
 def add_night(night: str) -> None:
     """Enter a night in nights.yaml with its predecessor; a night that is there keeps what it has."""
+    parse_night(night)
     known = nights()
     prepare_workspace()
     if any(entry["night"] == night for entry in known):
         return
     published = [
         path.parent.name
-        for path in (settings().work / "snapshots").glob("[0-9]*/manifest.json")  # a refused night has none
+        for path in (settings().work / "snapshots").glob(f"{_NIGHT_FOLDER}/manifest.json")  # a refused night has none
         if path.parent.name < night
     ]
     entries = [*known, {"night": night, "previous": max(published, default=NO_NIGHT)}]

@@ -2,7 +2,15 @@
 
 from ecclip.atomic import canonical_json, fsync_path, replace_folder, sha256_bytes, sha256_file, write_atomic
 from ecclip.core._clock import night_of, now, parse_night
-from ecclip.core._errors import ConfigError, ContractError, EcclipError, GateError, IntegrityError, ServiceError
+from ecclip.core._errors import (
+    ConfigError,
+    ContractError,
+    EcclipError,
+    GateError,
+    IntegrityError,
+    NotReadyError,
+    ServiceError,
+)
 from ecclip.core._files import Manifest, digest_of, read_manifest, verify_folder
 from ecclip.core._log import bind, configure_logging, get_logger, track
 from ecclip.core._settings import Settings, settings
@@ -16,6 +24,7 @@ __all__ = [
     "GateError",
     "IntegrityError",
     "Manifest",
+    "NotReadyError",
     "Report",
     "ServiceError",
     "Settings",

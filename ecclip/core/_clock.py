@@ -22,8 +22,15 @@ def night_of(interval_start: datetime) -> str:
 
 
 def parse_night(night: str) -> str:
-    """Return ``night`` if it is an ISO date, else raise ConfigError."""
+    """Return ``night`` if it is written YYYY-MM-DD; a night has one spelling, since folders are named after it.
+
+    Raises:
+        ConfigError: it is no date, or one in another ISO spelling (20261101, 2026-W44-7); it names the right one.
+    """
     try:
-        return date.fromisoformat(night).isoformat()
-    except ValueError as error:
-        raise ConfigError("a night is an ISO date", value=night, limit="YYYY-MM-DD") from error
+        spelled = date.fromisoformat(night).isoformat()
+    except (TypeError, ValueError) as error:
+        raise ConfigError("a night is an ISO date", value=repr(night), limit="YYYY-MM-DD") from error
+    if spelled != night:
+        raise ConfigError("a night is an ISO date", value=night, limit="YYYY-MM-DD", next_step=f"write {spelled}")
+    return spelled

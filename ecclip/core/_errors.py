@@ -4,6 +4,7 @@ EcclipError
 ├── ConfigError      a setting or a parameter is wrong: fix it and run again
 ├── ContractError    data does not keep its contract: a dump, a snapshot, a bundle
 │   └── IntegrityError   a file is missing, half written or not what its manifest says
+├── NotReadyError    what is waited for is not there yet: later it may be
 ├── GateError        a gate refused: the data or the model may not go on
 └── ServiceError     a process or a server did not do its part
 """
@@ -36,6 +37,10 @@ class ContractError(EcclipError):
 
 class IntegrityError(ContractError):
     """A file is missing, half written, or not what its manifest says."""
+
+
+class NotReadyError(EcclipError):
+    """What is waited for is not there yet; the same call may succeed later."""
 
 
 class GateError(EcclipError):

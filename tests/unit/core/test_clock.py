@@ -29,6 +29,17 @@ def test_the_clock_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert now().isoformat() == "2026-11-01T00:00:00+00:00"
 
 
-def test_what_is_no_date_is_refused_with_its_value() -> None:
-    with pytest.raises(ConfigError, match="yesterday"):
-        parse_night("yesterday")
+@pytest.mark.parametrize(
+    "night", ["yesterday", "", "2026-11-31", "2026-11-01T00:00", "2026-11-01\n", " 2026-11-01", None]
+)
+def test_what_is_no_date_is_refused_with_its_value(night: str) -> None:
+    with pytest.raises(ConfigError, match=r"ISO date.*YYYY-MM-DD") as refused:
+        parse_night(night)
+    assert repr(night) in str(refused.value)
+
+
+@pytest.mark.parametrize("night", ["20261101", "2026-W44-7", "2026W447"])
+def test_another_spelling_of_a_date_is_refused_with_the_right_one(night: str) -> None:
+    with pytest.raises(ConfigError, match="write 2026-11-01"):
+        parse_night(night)
+    assert parse_night("2026-11-01") == "2026-11-01"
