@@ -1,8 +1,16 @@
-"""Put the shared helpers of tests/support on the import path."""
+"""Before any test: the shared helpers of tests/support on the import path, and no clock but pytest-timeout's."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
+from hypothesis import settings as hypothesis_settings
+
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+# a busy machine is no fault: limits of waiting are for what hangs; the children of the tests inherit this
+os.environ.setdefault("ECCLIP_PATIENCE", "20")
+os.environ.setdefault("ECCLIP_TRACKING_NICENESS", "0")  # beside busy neighbours a nice process gets nothing at all
+hypothesis_settings.register_profile("any machine", deadline=None, derandomize=True)
+hypothesis_settings.load_profile("any machine")

@@ -13,7 +13,7 @@ from ecclip.core._errors import (
 )
 from ecclip.core._files import Manifest, digest_of, read_manifest, verify_folder
 from ecclip.core._log import bind, configure_logging, get_logger, track
-from ecclip.core._settings import Settings, settings
+from ecclip.core._settings import Settings, patient, settings
 from ecclip.core._stage import Counts, Report, StageConfig, source_rooms, stage
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "night_of",
     "now",
     "parse_night",
+    "patient",
     "read_manifest",
     "replace_folder",
     "settings",

@@ -25,7 +25,13 @@ class Settings(BaseSettings):
     )
     run_id: str = Field("manual", description="who called: the Airflow run id, or manual")
     mlflow_tracking_uri: str | None = Field(None, description="MLflow server; default: the workspace's SQLite store")
+    patience: float = Field(
+        1.0,
+        gt=0,
+        description="factor on the limits of waiting for processes and servers of this machine, if it is slow",
+    )
     tracking: bool = Field(True, description="send the metrics of a training to MLflow while it runs")
+    tracking_niceness: int = Field(19, ge=0, le=19, description="niceness of the process that sends them")
     spark_master: str = Field("local[2]", description="where Spark runs")
     spark_driver_memory: str = Field("3g", description="memory of the Spark driver")
     torch_threads: int = Field(2, ge=1, description="threads of training and embedding; part of what makes bytes equal")
@@ -53,6 +59,11 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         """MLflow's address: the configured server, else the workspace's own SQLite store."""
         return self.mlflow_tracking_uri or f"sqlite:///{self.work / 'mlflow' / 'mlflow.db'}"
+
+
+def patient(seconds: float) -> float:
+    """Return a limit of waiting as this machine wants it (``ECCLIP_PATIENCE``)."""
+    return seconds * settings().patience
 
 
 @lru_cache(maxsize=1)

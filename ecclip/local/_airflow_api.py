@@ -9,7 +9,7 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
-from ecclip.core import ServiceError
+from ecclip.core import ServiceError, patient
 
 _TIMEOUT_S = 30.0
 _WARM_UP_LIMIT_S = 240.0
@@ -33,7 +33,7 @@ class AirflowApi:
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of ``/api/v2/<path>``; asked again for a while where a busy server does not answer."""
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline = time.monotonic() + patient(_PATIENCE_S)
         while True:
             try:
                 return self._call("GET", path, None, query)
@@ -60,7 +60,7 @@ class AirflowApi:
     def health(self) -> dict[str, str]:
         """Return the state of each component, or nothing where the server does not answer."""
         try:
-            with _OPENER.open(f"{self.base}/api/v2/monitor/health", timeout=_TIMEOUT_S) as reply:
+            with _OPENER.open(f"{self.base}/api/v2/monitor/health", timeout=patient(_TIMEOUT_S)) as reply:
                 return {name: str(state.get("status")) for name, state in json.load(reply).items()}
         except (OSError, ValueError):
             return {}
@@ -70,7 +70,7 @@ class AirflowApi:
 
         Seconds on an idle machine, a minute on a busy one: longer than a task waits.
         """
-        with _OPENER.open(f"{self.base}/execution/health", timeout=_WARM_UP_LIMIT_S) as reply:
+        with _OPENER.open(f"{self.base}/execution/health", timeout=patient(_WARM_UP_LIMIT_S)) as reply:
             reply.read()
 
     def add_pools(self, pools: dict[str, int]) -> None:
@@ -104,7 +104,7 @@ class AirflowApi:
         headers = {"Content-Type": "application/json", **headers}
         request = urllib.request.Request(self.base + url, data, headers, method=method)
         try:
-            with _OPENER.open(request, timeout=_TIMEOUT_S) as reply:
+            with _OPENER.open(request, timeout=patient(_TIMEOUT_S)) as reply:
                 text = reply.read()
         except urllib.error.HTTPError as error:
             detail = error.read().decode(errors="replace")[:500]

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ecclip.core import ServiceError, now
+from ecclip.core import ServiceError, now, patient
 from ecclip.local._airflow import airflow_home
 from ecclip.local._airflow_api import AirflowApi
 
@@ -130,7 +130,7 @@ def _facts(api: AirflowApi, instance: dict[str, Any]) -> dict[str, Any]:
 
 def _next_run(api: AirflowApi, dag_id: str, run_id: str, following: str) -> str:
     """Return the run of ``following`` that the assets of a finished run have started."""
-    deadline = time.monotonic() + _NEXT_RUN_LIMIT_S
+    deadline = time.monotonic() + patient(_NEXT_RUN_LIMIT_S)
     while time.monotonic() < deadline:
         for found_dag, found_run in api.runs_caused_by(dag_id, run_id):
             if found_dag == following:
@@ -139,7 +139,7 @@ def _next_run(api: AirflowApi, dag_id: str, run_id: str, following: str) -> str:
     raise ServiceError(
         f"{following} was not started by the asset of {dag_id}",
         value=run_id,
-        limit=f"{_NEXT_RUN_LIMIT_S:g} s",
+        limit=f"{patient(_NEXT_RUN_LIMIT_S):g} s",
         next_step=f"is {following} paused? see {api.base}/dags/{following}",
     )
 

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from ecclip.core import ServiceError, canonical_json, settings, write_atomic
+from ecclip.core import ServiceError, canonical_json, patient, settings, write_atomic
 
+_KILLED_S = 10.0  # for the system to end what was killed
 _LAST_LINES = 15
 _CHILDREN: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -87,7 +88,7 @@ def stop_service(name: str, *, grace_s: float = 5.0) -> bool:
     for process in members:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(members, timeout=grace_s)
+    psutil.wait_procs(members, timeout=patient(_KILLED_S))
     _reap(service.pid)
     record_path(name).unlink(missing_ok=True)
     return bool(members)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from ecclip.core import ServiceError, get_logger, settings
+from ecclip.core import ServiceError, get_logger, patient, settings
 from ecclip.local import _airflow, _mlflow
 from ecclip.local._airflow_api import AirflowApi
 from ecclip.local._processes import (
@@ -148,14 +148,17 @@ def _mlflow_is_ours() -> bool:
 
 
 def _wait(what: str, parts: list[Service], ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _START_LIMIT_S
+    deadline = time.monotonic() + patient(_START_LIMIT_S)
     while not ready():
         for part in parts:
             require_alive(part)
         if time.monotonic() > deadline:
             log = log_path(parts[0].name)
             raise ServiceError(
-                f"{what} did not come up", value=last_lines(log), limit=f"{_START_LIMIT_S:g} s", next_step=f"see {log}"
+                f"{what} did not come up",
+                value=last_lines(log),
+                limit=f"{patient(_START_LIMIT_S):g} s",
+                next_step=f"see {log}",
             )
         time.sleep(0.5)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecclip.atomic import fsync_path
-from ecclip.core import ContractError, canonical_json, get_logger, settings, write_atomic
+from ecclip.core import ContractError, canonical_json, get_logger, patient, settings, write_atomic
 from ecclip.registry._locks import locked
 from ecclip.registry._names import metric_name, parameters
 from ecclip.registry._store import answering, client, experiment_id, log_batches
@@ -152,7 +152,7 @@ def deliver(folder: Path) -> str:
     Raises:
         ServiceError: MLflow does not answer, or another process is sending for too long.
     """
-    with locked(folder / "deliver.lock", "the delivery of metrics", _LOCK_WAIT_S):
+    with locked(folder / "deliver.lock", "the delivery of metrics", patient(_LOCK_WAIT_S)):
         delivery = Delivery(folder)
         while delivery.send():
             pass

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from ecclip.core import ServiceError, get_logger
+from ecclip.core import ServiceError, get_logger, patient, settings
 from ecclip.registry._delivery import SPOOLS, Delivery
 from ecclip.registry._locks import locked
 from ecclip.spool import Spool
@@ -33,7 +33,7 @@ def follow(folder: Path, parent: int) -> bool:
     Raises:
         ServiceError: another process is sending from this folder for too long.
     """
-    os.nice(19)  # in what the training leaves of the machine
+    os.nice(settings().tracking_niceness)  # in what the training leaves of the machine
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     with locked(folder / "deliver.lock", "the delivery of metrics"):
@@ -46,7 +46,7 @@ def _send_until_the_end(delivery: Delivery, parent: int) -> bool:
     while True:
         lives = os.getppid() == parent
         if not lives and deadline is None:
-            deadline = time.monotonic() + _AFTER_ITS_END_S
+            deadline = time.monotonic() + patient(_AFTER_ITS_END_S)
         try:
             if delivery.send():
                 failures = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ecclip.core import IntegrityError, ServiceError, get_logger
+from ecclip.core import IntegrityError, ServiceError, get_logger, patient
 from ecclip.serving._client import ClientOptions, ProductClient
 from ecclip.serving._client_errors import ClientError, Overloaded
 from ecclip.serving._control import Control
@@ -78,7 +78,7 @@ def load_entry(control: Control, repository: Repository, model: str, version: in
 
 def answers(control: Control, model: str, version: int | None) -> bool:
     """Whether a model answers a synthetic question without an error; readiness alone proves little."""
-    options = ClientOptions(model=model, version=str(version or ""), timeout_s=10.0, retries=1)
+    options = ClientOptions(model=model, version=str(version or ""), timeout_s=patient(10.0), retries=1)
     try:
         with ProductClient(control.address, options) as client:
             return not client.ask([_PROBE])[0].error

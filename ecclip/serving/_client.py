@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -13,6 +13,7 @@ import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
+from ecclip.core import patient
 from ecclip.serving._client_errors import RETRIED, ClientError, from_triton
 from ecclip.serving._messages import batches, check_sizes, decode, encode
 from ecclip.serving._types import MAX_BATCH, MESSAGE_BYTES, Answer, Product
@@ -38,7 +39,7 @@ class ClientOptions:
 
     model: str = "product"
     version: str = ""
-    timeout_s: float = 10.0
+    timeout_s: float = field(default_factory=lambda: patient(10.0))
     retries: int = 3
     backoff_s: float = 0.1
     max_batch: int = MAX_BATCH

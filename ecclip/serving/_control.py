@@ -8,9 +8,9 @@ from types import TracebackType
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from ecclip.core import ServiceError
+from ecclip.core import ServiceError, patient
 
-_LOAD_TIMEOUT_S = 120.0
+_LOAD_TIMEOUT_S, _UNLOAD_TIMEOUT_S = 120.0, 30.0
 
 
 class Control:
@@ -32,20 +32,20 @@ class Control:
     def is_live(self) -> bool:
         """Whether the server answers at all."""
         try:
-            return bool(self._client.is_server_live(client_timeout=2.0))
+            return bool(self._client.is_server_live(client_timeout=patient(2.0)))
         except InferenceServerException:
             return False
 
     def is_ready(self, model: str, version: int) -> bool:
         """Whether the server says that a version is ready (a killed stub still is: ask it something)."""
         try:
-            return bool(self._client.is_model_ready(model, str(version), client_timeout=5.0))
+            return bool(self._client.is_model_ready(model, str(version), client_timeout=patient(5.0)))
         except InferenceServerException:
             return False
 
     def loaded(self, model: str) -> list[int]:
         """Return the versions of a model that are ready."""
-        index = self._client.get_model_repository_index(client_timeout=10.0)
+        index = self._client.get_model_repository_index(client_timeout=patient(10.0))
         return sorted(int(one.version) for one in index.models if one.name == model and one.state == "READY")
 
     def load(self, model: str, versions: list[int]) -> None:
@@ -55,15 +55,16 @@ class Control:
             ServiceError: a version did not load; what was loaded before still serves.
         """
         try:
-            self._client.load_model(model, client_timeout=_LOAD_TIMEOUT_S)
+            self._client.load_model(model, client_timeout=patient(_LOAD_TIMEOUT_S))
         except InferenceServerException as error:
             raise ServiceError("a model did not load", value=f"{model} {versions}: {error.message()}") from error
         missing = [version for version in versions if not self.is_ready(model, version)]
         if missing:
             raise ServiceError("a model version did not become ready", value=f"{model} {missing}")
 
-    def unload(self, model: str, timeout_s: float = 30.0) -> None:
+    def unload(self, model: str) -> None:
         """Unload every version of a model and wait until it is gone; the models that it calls stay."""
+        timeout_s = patient(_UNLOAD_TIMEOUT_S)
         try:
             self._client.unload_model(model, unload_dependents=False, client_timeout=timeout_s)
         except InferenceServerException as error:

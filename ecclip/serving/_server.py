@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ecclip.core import ConfigError, ServiceError, get_logger, settings
+from ecclip.core import ConfigError, ServiceError, get_logger, patient, settings
 from ecclip.serving import _process
 from ecclip.serving._activation import answers, settle
 from ecclip.serving._control import Control
@@ -25,6 +25,7 @@ from ecclip.serving._repository import Repository
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 25.0
+_DRAIN_TIMEOUT_S = 5.0
 _EXIT_TIMEOUT_S = 20
 
 
@@ -124,11 +125,11 @@ class EmbeddedServer:
             return
         if drain and process.is_running():
             self._drain(process)
-        _process.end(process, _STOP_TIMEOUT_S if drain else 5.0)
+        _process.end(process, patient(_STOP_TIMEOUT_S if drain else 5.0))
 
-    def _drain(self, process: Process, timeout_s: float = 5.0) -> None:
+    def _drain(self, process: Process) -> None:
         """Wait until no question is pending: a question in flight when the server is told to stop would fail."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + patient(_DRAIN_TIMEOUT_S)
         while time.monotonic() < deadline and _pending(process.metrics_address):
             time.sleep(0.1)
 
@@ -171,7 +172,7 @@ class EmbeddedServer:
         return process
 
     def _wait_live(self, process: Process) -> None:
-        deadline = time.monotonic() + _START_TIMEOUT_S
+        deadline = time.monotonic() + patient(_START_TIMEOUT_S)
         with Control(process.address) as control:
             while not control.is_live():
                 if not process.is_running():
@@ -180,7 +181,7 @@ class EmbeddedServer:
                     )
                 if time.monotonic() > deadline:
                     raise ServiceError(
-                        "the Triton server does not come up", value=_tail(self.log), limit=_START_TIMEOUT_S
+                        "the Triton server does not come up", value=_tail(self.log), limit=patient(_START_TIMEOUT_S)
                     )
                 time.sleep(0.1)
 
@@ -241,7 +242,7 @@ def _interpreter(python: Path) -> tuple[str, str, str]:
         "print(json.dumps(['%d.%d' % sys.version_info[:2], sysconfig.get_config_var('LIBDIR'), numpy.__version__]))"
     )
     try:
-        done = subprocess.run([str(python), "-c", ask], capture_output=True, text=True, check=True, timeout=60)
+        done = subprocess.run([str(python), "-c", ask], capture_output=True, text=True, check=True, timeout=patient(60))
     except (OSError, subprocess.SubprocessError) as error:
         detail = getattr(error, "stderr", None) or str(error)
         raise ConfigError(
@@ -252,7 +253,10 @@ def _interpreter(python: Path) -> tuple[str, str, str]:
 
 
 def _pending(metrics_address: str) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{metrics_address}/metrics", timeout=2) as page:
+    with (
+        contextlib.suppress(OSError),
+        urllib.request.urlopen(f"http://{metrics_address}/metrics", timeout=patient(2)) as page,
+    ):
         for line in page.read().decode().splitlines():
             if line.startswith("nv_inference_pending_request_count{") and float(line.rsplit(" ", 1)[1]) > 0:
                 return True

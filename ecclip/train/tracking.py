@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ecclip.core import canonical_json, get_logger, write_atomic
+from ecclip.core import canonical_json, get_logger, patient, write_atomic
 from ecclip.spool import Spool
 from ecclip.train._errors import Preempted
 from ecclip.train._look import PAIRS, contact_sheet, texts_seen
@@ -80,7 +80,7 @@ def _finish(deliverer: subprocess.Popen[bytes] | None, folder: Path) -> None:
     if deliverer is None:
         return
     try:
-        deliverer.wait(_LAST_WAIT_S)
+        deliverer.wait(patient(_LAST_WAIT_S))
     except subprocess.TimeoutExpired:
         deliverer.kill()
         deliverer.wait()

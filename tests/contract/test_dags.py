@@ -21,11 +21,11 @@ HEAVY = ["torch", "pyspark", "pandas", "transformers", "timm", "mlflow", "dvc", 
 
 # a process of its own: Airflow reads its home when it is imported, and this proves what an import loads
 _DESCRIBE = """
-import importlib, json, sys, time
+import importlib, json, sys
 from airflow.sdk import Asset
 import airflow.sdk.definitions.decorators  # what Airflow itself loads at its first DAG is not the DAGs' doing
 from airflow.providers.standard.decorators.python import python_task
-before, started = set(sys.modules), time.monotonic()
+before = set(sys.modules)
 found = {"dags": {}}
 for name in %(names)r:
     module = importlib.import_module(name)
@@ -46,7 +46,6 @@ for name in %(names)r:
             } for task in dag.tasks
         },
     }
-found["seconds"] = time.monotonic() - started
 found["loaded"] = sorted(set(sys.modules) - before)
 print("DESCRIPTION" + json.dumps(found))
 """

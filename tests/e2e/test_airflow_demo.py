@@ -36,7 +36,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(5400)
 def test_the_demo_answers_and_its_second_run_changes_nothing(
     workspace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

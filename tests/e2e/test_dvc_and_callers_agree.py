@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NIGHT = "2026-11-01"
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400)]
 
 
 def _run(workspace: Path, *command: str) -> str:

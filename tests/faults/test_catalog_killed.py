@@ -6,14 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from chain import run_chain
 from dumps import market, write_dump
+from waiting import wait_ended, wait_until
 
 from ecclip import catalog
 from ecclip.core import digest_of
@@ -45,14 +44,16 @@ def test_a_killed_driver_leaves_nothing_and_the_rerun_is_byte_identical(
     environment = {**os.environ, "ECCLIP_WORKSPACE": str(tmp_path)}
     command = [sys.executable, "-c", RUN, name, str(output), *map(str, inputs)]
     with subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL) as driver:
-        _wait(lambda: any(tmp_path.glob(f".{name}.tmp-*/**/_temporary")), driver)
+        wait_until(
+            lambda: any(tmp_path.glob(f".{name}.tmp-*/**/_temporary")) or driver.poll() is not None, "the first write"
+        )
+        assert driver.returncode is None, "the stage ended before it was killed"
         children = psutil.Process(driver.pid).children(recursive=True)
         os.kill(driver.pid, signal.SIGKILL)
     assert driver.returncode == -signal.SIGKILL
     assert not output.exists()
     assert any(tmp_path.glob(f".{name}.tmp-*"))
-    _, alive = psutil.wait_procs(children, timeout=60)
-    assert alive == [], "the JVM or a worker outlived its driver"
+    wait_ended(children, "the JVM and its workers after their driver's")
 
     stage = getattr(catalog, name)
     report = stage(getattr(catalog, f"{name.title()}Config").model_validate({}), *inputs, output)
@@ -61,11 +62,3 @@ def test_a_killed_driver_leaves_nothing_and_the_rerun_is_byte_identical(
     assert (output / "manifest.json").read_bytes() == (undisturbed / name / "manifest.json").read_bytes()
     left = [path.name for path in tmp_path.rglob("*") if "tmp" in path.name or "_temporary" in path.name]
     assert left == []
-
-
-def _wait(happened: Callable[[], bool], driver: subprocess.Popen[bytes], limit_s: float = 180) -> None:
-    end = time.monotonic() + limit_s
-    while not happened():
-        assert driver.poll() is None, "the stage ended before it was killed"
-        assert time.monotonic() < end, "the stage did not start to write"
-        time.sleep(0.01)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from waiting import lives, wait_until
 
 from ecclip.core import EcclipError, settings
 from ecclip.local import _services as services
@@ -85,25 +85,19 @@ def test_a_night_survives_the_kill_of_airflow_in_the_middle_of_a_task(workspace:
     follower = threading.Thread(target=_run_until_it_breaks, daemon=True)
     follower.start()
     calls = workspace / "work" / "calls"
-    deadline = time.monotonic() + 120
-    while not calls.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(calls.exists, "the first task")
     scheduler = read_service("airflow-scheduler")
     assert scheduler is not None
-    task = [child.pid for child in psutil.Process(scheduler.pid).children(recursive=True)]
+    task = psutil.Process(scheduler.pid).children(recursive=True)
     os.kill(scheduler.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 30
-    while services.status()["airflow"]["state"] == "running":
-        assert time.monotonic() < deadline, "a killed scheduler is not called running"
-        time.sleep(0.1)
+    wait_until(lambda: services.status()["airflow"]["state"] != "running", "a word about the killed scheduler")
 
     # its orphans still hold the task: the next start ends them before it begins
     (workspace / "work" / "hold").unlink()
     started = services.start_services((services.AIRFLOW,))
-    follower.join(timeout=30)
+    follower.join()
     assert started.started == (services.AIRFLOW,)
-    assert [pid for pid in task if _lives(pid)] == []
+    assert [process for process in task if lives(process)] == []
     closed = close_interrupted(airflow_api())
     assert [line.split()[0] for line in closed] == ["nightly_catalog"]
 
@@ -113,10 +107,3 @@ def test_a_night_survives_the_kill_of_airflow_in_the_middle_of_a_task(workspace:
     lines = calls.read_text().splitlines()
     assert {line.split()[0] for line in lines} == {NIGHT}, "the night travels along the assets"
     assert len({line.split()[1] for line in lines[1:]}) == len(CHAIN), "each task knows the run that called it"
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -19,6 +19,7 @@ from PIL import Image
 from serving_bundles import tiny_bundle
 from serving_server import SERVING_PYTHON, live_server
 from tritonclient.utils import InferenceServerException
+from waiting import HANG_S
 
 from ecclip.serving import Answer, AsyncProductClient, ClientOptions, Product, ProductClient, Rejected, Unavailable
 from ecclip.serving._golden import FILE, differences, read_golden
@@ -150,11 +151,11 @@ def test_messages_of_another_shape_type_or_size_leave_the_server_alive(address: 
             for tensor in tensors:
                 tensor.set_data_from_numpy(data)
             with pytest.raises(InferenceServerException):
-                raw.infer("product", tensors, client_timeout=20)
+                raw.infer("product", tensors, client_timeout=HANG_S)
         tensor = triton.InferInput("TITLE", [1, 1], "BYTES")
         tensor.set_data_from_numpy(np.array([[b"a"]], dtype=np.object_))
         with pytest.raises(InferenceServerException):
-            raw.infer("product", [tensor], client_timeout=20)
+            raw.infer("product", [tensor], client_timeout=HANG_S)
     assert client.ask([Product(title="still here")])[0].error == ""
 
 
@@ -172,7 +173,7 @@ def test_too_large_an_image_or_title_is_an_error_of_that_listing(address: str, c
         tensor.set_data_from_numpy(np.array([[value] for value in column], dtype=np.object_))
         tensors.append(tensor)
     raw = triton.InferenceServerClient(address)
-    errors = raw.infer("product", tensors, client_timeout=30).as_numpy("ERROR")[:, 0]
+    errors = raw.infer("product", tensors, client_timeout=HANG_S).as_numpy("ERROR")[:, 0]
     raw.close()
     assert [b"limit" in error for error in errors] == [True, True, False]
     assert errors[2] == b""

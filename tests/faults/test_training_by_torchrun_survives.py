@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +11,12 @@ import psutil
 import pytest
 from snapshots import write_snapshot
 from tiny_training import TOWERS
-from training_faults import stage_process, start_child
+from training_faults import exit_code, stage_process, start_child
+from waiting import lives, wait_ended, wait_until
 
 from ecclip.train import PREEMPTED_EXIT_CODE
 
-PROCESSES = {"ECCLIP_TRAIN_PROCESSES": "2", "ECCLIP_TRAIN_TIMEOUT_S": "20"}
+PROCESSES = {"ECCLIP_TRAIN_PROCESSES": "2", "ECCLIP_TRAIN_TIMEOUT_S": "300"}
 CONFIG = {
     "towers": TOWERS,
     "trainer": {
@@ -39,7 +38,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert _finish(_start(snapshot, folder)) == 0
+    assert exit_code(_start(snapshot, folder)) == 0
     assert not (folder / "train.checkpoints").exists()
     return _published(folder)
 
@@ -51,25 +50,9 @@ def _start(snapshot: Path, folder: Path) -> Any:
     return start_child(stage_process, snapshot, start, folder / "train", CONFIG, None, PROCESSES)
 
 
-def _finish(process: Any) -> int:
-    process.join(timeout=90)
-    assert process.exitcode is not None, "the stage hangs"
-    return int(process.exitcode)
-
-
 def _published(folder: Path) -> dict[str, bytes]:
     files = [path for path in (folder / "train").rglob("*") if path.is_file()]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-def _wait_for(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not come")
 
 
 def _checkpoints(folder: Path) -> list[str]:
@@ -90,13 +73,13 @@ def test_a_killed_worker_ends_the_stage_with_an_error_and_the_next_call_publishe
     snapshot: Path, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
     stage = _start(snapshot, tmp_path)
-    _wait_for(lambda: _checkpoints(tmp_path))
+    wait_until(lambda: _checkpoints(tmp_path), "a checkpoint")
     family = _family(stage)
     _workers(stage)[1].kill()
-    assert _finish(stage) == 1
+    assert exit_code(stage) == 1
     assert not (tmp_path / "train").exists()
-    assert [process for process in family if process.is_running() and process.status() != "zombie"] == []
-    assert _finish(_start(snapshot, tmp_path)) == 0
+    assert [process for process in family if lives(process)] == []
+    assert exit_code(_start(snapshot, tmp_path)) == 0
     assert _published(tmp_path) == undisturbed
 
 
@@ -104,21 +87,21 @@ def test_a_killed_worker_ends_the_stage_with_an_error_and_the_next_call_publishe
 @pytest.mark.fault(35)
 def test_a_killed_stage_takes_its_workers_with_it(snapshot: Path, tmp_path: Path) -> None:
     stage = _start(snapshot, tmp_path)
-    _wait_for(lambda: _checkpoints(tmp_path))
+    wait_until(lambda: _checkpoints(tmp_path), "a checkpoint")
     family = _family(stage)
     assert len(family) == 3, "torchrun and two workers"
     stage.kill()
-    assert _finish(stage) == -signal.SIGKILL
-    _wait_for(lambda: not any(process.is_running() and process.status() != "zombie" for process in family))
+    assert exit_code(stage) == -signal.SIGKILL
+    wait_ended(family, "torchrun and its workers")
     assert not (tmp_path / "train").exists()
 
 
 @pytest.mark.fault(12)
 def test_sigterm_to_the_stage_checkpoints_and_exits_as_preempted(snapshot: Path, tmp_path: Path) -> None:
     stage = _start(snapshot, tmp_path)
-    _wait_for(lambda: _checkpoints(tmp_path))
+    wait_until(lambda: _checkpoints(tmp_path), "a checkpoint")
     stage.terminate()
-    assert _finish(stage) == PREEMPTED_EXIT_CODE
+    assert exit_code(stage) == PREEMPTED_EXIT_CODE
     outcomes = [json.loads(path.read_text()) for path in tmp_path.glob("train.checkpoints/*/job/outcome-*.json")]
     assert [outcome["kind"] for outcome in outcomes] == ["preempted"] * 2
     newest = _checkpoints(tmp_path)[-1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +105,7 @@ def test_a_full_disk_is_a_clean_error_and_training_goes_on_when_there_is_room(
 def test_sigterm_writes_a_checkpoint_even_when_it_comes_twice(
     snapshot: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
-    started = time.monotonic()
     assert run_child(training_process, snapshot, tmp_path, "terminate 5", 2) == PREEMPTED_EXIT_CODE == 143
-    assert time.monotonic() - started < 60
     assert (tmp_path / "steps" / "step-00000006" / "manifest.json").is_file()
     assert run_child(training_process, snapshot, tmp_path, "", 0) == 0
     assert "training resumes {'step': 6" in (tmp_path / "log.txt").read_text()

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import multiprocessing
 import random
+import shutil
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from snapshots import write_snapshot
-from training_faults import one_of_several, run_children
+from training_faults import exit_code, one_of_several, run_children
 
 from ecclip.train import PREEMPTED_EXIT_CODE
 
 KILLED = -signal.SIGKILL
-TIMEOUT_S = 8.0
+TIMEOUT_S = 120.0  # of no matter where nobody hangs: whoever loses a peer hears of it at once
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,7 @@ def _run(snapshot: Path, folder: Path, faults: tuple[str, ...] = ("", ""), **cha
     """Train in as many processes as there are faults and return their exit codes."""
     folder.mkdir(exist_ok=True)
     (folder / "meeting").unlink(missing_ok=True)
+    shutil.rmtree(folder / "meeting.here", ignore_errors=True)
     size = len(faults)
     own = [(snapshot, folder, fault, rank, size, TIMEOUT_S, changes) for rank, fault in enumerate(faults)]
     return run_children(one_of_several, *own)
@@ -60,9 +61,7 @@ def test_all_processes_end_with_the_same_weights(undisturbed: Path) -> None:
 def test_a_killed_process_ends_the_others_and_a_restart_resumes(
     snapshot: Path, undisturbed: Path, tmp_path: Path, victim: int
 ) -> None:
-    started = time.monotonic()
     codes = _run(snapshot, tmp_path, ("step 5", "") if victim == 0 else ("", "step 5"))
-    assert time.monotonic() - started < TIMEOUT_S + 10
     assert codes[victim] == KILLED
     assert codes[1 - victim] > 0
     assert [path.name for path in (tmp_path / "steps").glob("step-*")] == ["step-00000004"]
@@ -75,14 +74,13 @@ def test_a_killed_process_ends_the_others_and_a_restart_resumes(
 def test_a_process_that_hangs_is_not_waited_for_longer_than_the_timeout(snapshot: Path, tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver")
     waiting, hanging = (
-        context.Process(target=one_of_several, args=(snapshot, tmp_path, fault, rank, 2, 3.0, {}))
+        context.Process(target=one_of_several, args=(snapshot, tmp_path, fault, rank, 2, 10.0, {}))
         for rank, fault in enumerate(("", "stop 2"))
     )
     try:
         waiting.start()
         hanging.start()
-        waiting.join(timeout=40)
-        assert waiting.exitcode not in (None, 0)
+        assert exit_code(waiting) > 0
         assert hanging.is_alive()
     finally:
         for process in (waiting, hanging):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from registries import _empty_store
+from waiting import HANG_S, wait_until
 
 Mode = Literal["open", "slow", "errors"]
 _DELAY_S = 5.0
@@ -133,7 +134,8 @@ def mlflow_server(folder: Path) -> Iterator[Server]:
         process = subprocess.Popen(command, env=env, stdout=log, stderr=log, start_new_session=True)
     server = Server(process, port, way)
     try:
-        _wait_for(server, folder / "server.log")
+        wait_until(lambda: _answers(server) or process.poll() is not None, "MLflow")
+        assert process.returncode is None, (folder / "server.log").read_text()[-2000:]
         way.set("open")
         yield server
     finally:
@@ -143,12 +145,9 @@ def mlflow_server(folder: Path) -> Iterator[Server]:
         process.wait()
 
 
-def _wait_for(server: Server, log: Path, seconds: float = 180.0) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with _OPENER.open(f"{server.direct}/health", timeout=5):
-                return
-        except OSError:
-            assert time.monotonic() < deadline, log.read_text()[-2000:]
-            time.sleep(0.2)
+def _answers(server: Server) -> bool:
+    try:
+        with _OPENER.open(f"{server.direct}/health", timeout=HANG_S):
+            return True
+    except OSError:
+        return False

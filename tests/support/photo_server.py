@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from waiting import wait_until
 
 
 class PhotoServer(ThreadingHTTPServer):
@@ -23,6 +24,8 @@ class PhotoServer(ThreadingHTTPServer):
         self.sent: Counter[str] = Counter()  # bytes of bodies
         self.elsewhere = ""
         self.flying = self.most_flying = 0
+        self.crowd = 0  # how many slow questions the first answer to one waits for
+        self.over = threading.Event()
         self.guard = threading.Lock()
 
     def address(self, path: str) -> str:
@@ -42,6 +45,7 @@ def photo_server() -> Iterator[PhotoServer]:
         try:
             yield server
         finally:
+            server.over.set()
             server.shutdown()
             thread.join()
 
@@ -69,9 +73,9 @@ class _Handler(BaseHTTPRequestHandler):
         behaviour = path.split("/")[0]
         times = self.server.asked[path]
         if behaviour == "silent":
-            time.sleep(1.5)
+            self.server.over.wait()
         if behaviour == "slow":
-            time.sleep(0.1)
+            wait_until(lambda: self.server.most_flying >= self.server.crowd or self.server.over.is_set(), "a crowd")
         if behaviour == "broken" or (behaviour == "flaky" and times < 3):
             self._send(500, b"")
         elif behaviour == "cut" and times < 2:

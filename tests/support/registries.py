@@ -64,7 +64,7 @@ class Children:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._process.communicate(timeout=30)
+        self._process.communicate()
         assert self._process.returncode == 0
 
     def run(self, jobs: list[dict[str, Any]], *, at_once: bool) -> list[dict[str, Any]]:

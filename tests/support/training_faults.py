@@ -8,7 +8,6 @@ import os
 import resource
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +18,7 @@ import torch
 from safetensors.torch import save
 from tiny_training import TRAINER, random_batch, tiny_towers, tiny_trainer
 from torch import nn
+from waiting import HANG_S, wait_until
 
 from ecclip.atomic import sha256_bytes
 from ecclip.model import Towers
@@ -36,7 +36,12 @@ DISK_FULL_EXIT_CODE = 28
 def run_child(target: Callable[..., None], *arguments: Any) -> int:
     """Run a function in a process of its own and return its exit code, minus the signal that ended it."""
     process = start_child(target, *arguments)
-    process.join(timeout=120)
+    return exit_code(process)
+
+
+def exit_code(process: multiprocessing.process.BaseProcess) -> int:
+    """Wait for the end of a child and return its exit code."""
+    process.join(timeout=HANG_S)
     assert process.exitcode is not None, "the child hangs"
     return int(process.exitcode)
 
@@ -54,7 +59,7 @@ def run_children(target: Callable[..., None], *arguments: tuple[Any, ...]) -> li
     for process in processes:
         process.start()
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=HANG_S)
     alive = [process for process in processes if process.exitcode is None]
     for process in alive:
         process.kill()
@@ -69,10 +74,19 @@ def one_of_several(
     """Train as one of several gloo processes that meet in ``folder``; only the first one's result is of the run."""
     torch.set_num_threads(1)
     cfg = replace(TRAINER, **changes)
+    _meet(folder, rank, size)
     with join_processes(
         torch.device("cpu"), timeout_s, init_method=f"file://{folder / 'meeting'}", rank=rank, size=size
     ) as world:
         _train(snapshot, folder / f"rank-{rank}", fault, cfg, world, folder / "steps")
+
+
+def _meet(folder: Path, rank: int, size: int) -> None:
+    """Wait until all are there: how long a busy machine takes to start them is not what their timeout is for."""
+    here = folder / "meeting.here"
+    here.mkdir(exist_ok=True)
+    (here / str(rank)).touch()
+    wait_until(lambda: len(list(here.iterdir())) == size, "the other training processes")
 
 
 def training_process(snapshot: Path, folder: Path, fault: str, workers: int) -> None:
@@ -105,18 +119,19 @@ def stage_process(
     config: dict[str, Any],
     kill_at: int | None,
     environment: dict[str, str] | None = None,
-    step_s: float = 0.0,
+    hold_at: tuple[int, ...] = (),
 ) -> None:
     """Run the stage train, untracked unless the environment says so, and kill the process in the given step.
 
-    ``step_s`` is slept in every step: beside it the noise of a busy machine is small.
+    Before each step of ``hold_at`` it waits for the file ``go-<step>`` beside its output. What it starts and whom it
+    connects to is written into ``outside.txt`` there.
     """
+    _write_outside(output.parent / "outside.txt")
     os.environ.update({"ECCLIP_TORCH_THREADS": "1", "ECCLIP_TRACKING": "false", **(environment or {})})
     from ecclip.train.stages import TrainConfig, train
 
-    if step_s:
-        _slow_down(step_s)
-
+    if hold_at:
+        _hold(output.parent, hold_at)
     if kill_at is not None:
         _kill_in_step(Trainer, kill_at)
     train(cfg=TrainConfig.model_validate(config), snapshot=snapshot, start=start, output=output)
@@ -208,14 +223,27 @@ def _plant(trainer: Trainer, fault: str) -> None:
         _terminate_in_step(trainer, int(number))
 
 
-def _slow_down(seconds: float) -> None:
+def _write_outside(path: Path) -> None:
+    """Have the interpreter tell of every process that this one starts and every server that it connects to."""
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in ("socket.connect", "subprocess.Popen"):
+            with path.open("a") as file:
+                file.write(f"{event} {arguments[1]}\n")
+
+    sys.addaudithook(hook)
+
+
+def _hold(folder: Path, steps: tuple[int, ...]) -> None:
     step = Trainer._step
 
-    def slower(*arguments: Any) -> None:
-        time.sleep(seconds)
+    def held(*arguments: Any) -> None:
+        number = arguments[-3].step  # progress, batch and lanes come last
+        if number in steps:
+            wait_until((folder / f"go-{number}").exists, f"the word to take step {number}")
         step(*arguments)
 
-    Trainer._step = slower  # type: ignore[method-assign]
+    Trainer._step = held  # type: ignore[method-assign]
 
 
 def _kill_in_step(trainer: Any, number: int) -> None:

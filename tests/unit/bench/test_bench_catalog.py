@@ -46,7 +46,7 @@ def test_a_planted_fault_is_found_where_the_night_says_so(tmp_path: Path) -> Non
 def test_the_benchmark_runs_to_its_end(tmp_path: Path) -> None:
     out = tmp_path / "catalog.json"
     command = [sys.executable, "-m", "ecclip.bench.catalog", "--quick", "--out", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     headline = json.loads(out.read_text())["headline"]
     assert {

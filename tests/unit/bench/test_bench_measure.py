@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
+import pytest
 
+from ecclip.bench import _measure
 from ecclip.bench._measure import peak_bytes, reset_peak, resident_bytes, taking_turns
 
 MIB = 2**20
@@ -19,9 +19,11 @@ def test_every_step_is_called_in_every_repetition_and_the_order_turns_round() ->
     assert {name: len(values) for name, values in seconds.items()} == {"first": 3, "second": 3}
 
 
-def test_the_slower_step_has_the_larger_seconds() -> None:
-    seconds = taking_turns({"slow": lambda: time.sleep(0.03), "fast": lambda: None}, 2, warm_up=0)
-    assert min(seconds["slow"]) > 0.03 > max(seconds["fast"])
+def test_the_seconds_of_a_step_are_those_that_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(_measure.time, "perf_counter", lambda: clock[0])
+    steps = {"slow": lambda: clock.append(clock.pop() + 3.0), "fast": lambda: clock.append(clock.pop() + 0.25)}
+    assert taking_turns(steps, 2, warm_up=0) == {"slow": [3.0, 3.0], "fast": [0.25, 0.25]}
 
 
 def test_a_peak_is_seen_after_the_memory_is_given_back_and_can_be_forgotten() -> None:

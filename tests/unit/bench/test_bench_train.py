@@ -36,7 +36,7 @@ def _run(module: str, *arguments: str, peers: Path | None = None) -> subprocess.
     paths = [str(ROOT), *([str(peers)] if peers else [])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, timeout=280)
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def _peers() -> Path | None:

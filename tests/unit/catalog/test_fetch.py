@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from dumps import picture, write_dump
 from photo_server import PhotoServer, photo_server
+from waiting import wait_until
 
 from ecclip.catalog import LandConfig, _addresses, land
 from ecclip.catalog._addresses import is_public
@@ -58,11 +58,10 @@ def test_photos_of_servers_and_of_the_dump_are_landed_side_by_side(tmp_path: Pat
 
 def test_many_are_fetched_at_once_but_no_more_than_allowed(tmp_path: Path, server: PhotoServer) -> None:
     server.photos = {f"slow/{n}.jpg": PHOTO for n in range(24)}
-    started = time.monotonic()
+    server.crowd = 6
     report = land_uris(tmp_path, [server.address(name) for name in server.photos], connections=6)
     assert report.written["photos"] == 24
-    assert 2 <= server.most_flying <= 6
-    assert time.monotonic() - started < 24 * 0.1
+    assert server.most_flying == 6
 
 
 def test_a_server_that_stumbles_is_asked_again_and_one_that_is_down_is_given_up(
@@ -81,10 +80,9 @@ def test_a_server_that_stumbles_is_asked_again_and_one_that_is_down_is_given_up(
 def test_a_silent_server_costs_its_timeout_and_a_closed_port_nothing(tmp_path: Path, server: PhotoServer) -> None:
     server.photos = {"silent/a.jpg": PHOTO}
     uris = [server.address("silent/a.jpg"), "http://127.0.0.1:1/b.jpg"]
-    started = time.monotonic()
-    land_uris(tmp_path, uris, attempts=2, timeout_s=0.2)
+    land_uris(tmp_path, uris, attempts=2, timeout_s=1.0)
     assert reasons(tmp_path / "1") == dict(zip(uris, ["fetch_timeout", "fetch_failed"], strict=True))
-    assert time.monotonic() - started < 1.4
+    wait_until(lambda: server.asked == {"silent/a.jpg": 2}, "two questions")
 
 
 def test_a_body_without_end_is_left_at_the_limit(tmp_path: Path, server: PhotoServer) -> None:

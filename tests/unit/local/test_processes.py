@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
 import pytest
+from waiting import lives, wait_ended, wait_until
 
 from ecclip.core import ServiceError, canonical_json, settings, write_atomic
 from ecclip.local import _processes as processes
@@ -30,16 +30,8 @@ def start(code: str) -> processes.Service:
     return processes.start_service("sleeper", [sys.executable, "-c", code], dict(os.environ), None)
 
 
-def lives(pid: int) -> bool:
-    """A killed orphan may stay as a zombie until the machine's first process collects it."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def test_a_service_is_found_again_and_stopped() -> None:
-    service = start("import time; time.sleep(60)")
+    service = start("import time; time.sleep(3600)")
     assert processes.read_service("sleeper") == service
     assert processes.stop_service("sleeper")
     assert not psutil.pid_exists(service.pid)
@@ -48,7 +40,7 @@ def test_a_service_is_found_again_and_stopped() -> None:
 
 
 def test_it_runs_in_a_session_of_its_own() -> None:
-    service = start("import time; time.sleep(60)")
+    service = start("import time; time.sleep(3600)")
     assert os.getsid(service.pid) == service.pid != os.getsid(0)
 
 
@@ -57,27 +49,25 @@ def test_children_that_lost_their_parent_are_stopped_too(workspace: Path) -> Non
     code = f"""
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
-sleep = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"]
+sleep = [sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(3600)"]
 child = subprocess.Popen(sleep)
 middle = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:], stdout=-3).pid)"
 orphan = subprocess.run([sys.executable, "-c", middle, *sleep], stdout=subprocess.PIPE, text=True).stdout.strip()
 open({str(workspace / "pids")!r} + ".tmp", "w").write(f"{{child.pid}} {{orphan}}")
 os.rename({str(workspace / "pids")!r} + ".tmp", {str(workspace / "pids")!r})
-time.sleep(60)
+time.sleep(3600)
 """
     service = start(code)
-    deadline = time.monotonic() + 30
-    while not (workspace / "pids").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until((workspace / "pids").exists, "the orphan")
     pids = [service.pid, *map(int, (workspace / "pids").read_text().split())]
-    assert [pid for pid in pids if lives(pid)] == pids
+    family = [psutil.Process(pid) for pid in pids]
+    assert [one for one in family if lives(one)] == family
     processes.stop_service("sleeper", grace_s=0.5)
-    assert [pid for pid in pids if lives(pid)] == []
+    assert [one for one in family if lives(one)] == []
 
 
 def test_a_foreign_process_with_the_recorded_pid_is_left_alone() -> None:
-    service = start("import time; time.sleep(60)")
+    service = start("import time; time.sleep(3600)")
     path = processes.record_path("sleeper")
     write_atomic(path, canonical_json(asdict(replace(service, started=service.started - 1000))))
     assert processes.read_service("sleeper") is None
@@ -94,7 +84,7 @@ def test_half_a_record_is_no_service() -> None:
 
 def test_a_service_that_dies_at_its_start_says_why() -> None:
     service = start("raise SystemExit('no such colour')")
-    psutil.wait_procs([psutil.Process(service.pid)], timeout=30)
+    wait_ended([psutil.Process(service.pid)], "the service")
     with pytest.raises(ServiceError, match="no such colour"):
         processes.require_alive(service)
 

@@ -77,7 +77,7 @@ def test_towers_load_where_no_package_folder_and_no_hub_is_found(tmp_path: Path)
         "load_towers(Path(sys.argv[1])); load_preprocessor(Path(sys.argv[1]))\n"
         "assert not {'pydantic', 'structlog', 'airflow', 'pyspark', 'mlflow'} & set(sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
 
 
 @pytest.mark.parametrize("module", ["ecclip.model", "ecclip.train", "ecclip.train.stages"])
@@ -93,7 +93,7 @@ def test_waiting_threads_sleep_because_the_policy_is_set_before_torch_is_importe
     )
     environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
     done = subprocess.run(
-        [sys.executable, "-c", code, module], check=True, timeout=120, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", code, module], check=True, env=environment, capture_output=True, text=True
     )
     assert done.stdout.strip() == "PASSIVE"
 

@@ -143,7 +143,6 @@ def test_the_file_gives_the_same_answer_alone_in_the_serving_environment(tmp_pat
         capture_output=True,
         text=True,
         check=True,
-        env={"PATH": os.environ["PATH"]},
     )
     version, answer = json.loads(asked.stdout)
     assert version.startswith("1.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -101,7 +102,7 @@ def test_twice_gives_equal_bytes_in_another_process_with_other_threads(
         "evaluate(EvaluateConfig(bootstrap_rounds=40), *map(Path, sys.argv[1:]))"
     )
     arguments = [str(snapshot), str(embedded), str(tmp_path / "evaluate")]
-    environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TZ": "Asia/Seoul", "PATH": "/usr/bin:/bin"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TZ": "Asia/Seoul"}
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, env=environment)
     one, other = verify_folder(evaluated), verify_folder(tmp_path / "evaluate")
     assert one.files == other.files
