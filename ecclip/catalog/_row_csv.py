@@ -1,0 +1,181 @@
+"""Records of CSV and of tab-separated text: each judged by the header, one that does not fit costs itself only."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+from ecclip.catalog._row import (
+    MALFORMED,
+    RECORD_BYTES,
+    SHOWN_CHARACTERS,
+    TOO_FEW,
+    TOO_LARGE,
+    TOO_MANY,
+    UNDECODABLE,
+    Row,
+    refused,
+)
+from ecclip.catalog._row_lines import Line
+from ecclip.core import ContractError
+
+# a record of fewer columns than this may hold lines that look like records by chance
+_TELLING_COLUMNS = 4
+
+
+def csv_records(
+    lines: Iterator[Line],
+    delimiter: str,
+    quote: str,
+    escape: str,
+    *,
+    header: list[str] | None = None,
+    trust_quotes: bool = False,
+    limit: int = RECORD_BYTES,
+) -> Iterator[Row]:
+    """Yield the records below the header (None: the first record is it).
+
+    Where a quote is opened and not closed as it should be, the first line alone is refused and the lines after it are
+    read again. ``trust_quotes``: the quote was declared, so that lines in quotes are never taken for records.
+
+    Raises:
+        ContractError: two columns have one name.
+    """
+    reader = _Records(lines, delimiter, quote, escape, limit)
+    for cells, taken in reader:
+        if header is None:
+            if cells is None:
+                first = taken[0]
+                raise ContractError("the header cannot be read", value=first.text[:200], limit=first.detail)
+            header = [name.strip() for name in cells]
+            refuse_repeated(header)
+        elif cells is None or _looks_like_records(taken, delimiter, len(header), quote, trust_quotes):
+            yield reader.refuse_first()
+        elif cells:
+            yield _row(header, cells, taken)
+
+
+def refuse_repeated(names: list[str]) -> None:
+    """Raise ContractError when two columns have one name; columns without a name are never read."""
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1 and name)
+    if repeated:
+        raise ContractError(
+            f"two columns have one name: {', '.join(repeated)}",
+            value=", ".join(names),
+            next_step="rename or remove one of them, nobody can say which is meant",
+        )
+
+
+class _Feed:
+    """An iterator that may go on after its end: lines are read again."""
+
+    def __init__(self, following: Callable[[], str]) -> None:
+        self._following = following
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        return self._following()
+
+
+class _Records:
+    """Records and the lines that each took; lines of a record that was refused are read again."""
+
+    def __init__(self, lines: Iterator[Line], delimiter: str, quote: str, escape: str, limit: int) -> None:
+        self._lines, self._limit = lines, limit
+        self._again: deque[Line] = deque()
+        self._taken: list[Line] = []
+        self._size = 0
+        self._problem: str | None = None
+        self._escape = escape if quote else ""
+        self._quote, self._delimiter = quote, delimiter
+        csv.field_size_limit(RECORD_BYTES)  # the default refuses descriptions of more than 128 KiB
+        options: dict[str, Any] = {"delimiter": delimiter, "strict": bool(quote)}
+        options |= {"quotechar": quote} if quote else {"quoting": csv.QUOTE_NONE, "quotechar": None}
+        options |= {"escapechar": escape} if self._escape else {}
+        self._reader = csv.reader(_Feed(self._next), **options)
+
+    def __iter__(self) -> Iterator[tuple[list[str] | None, list[Line]]]:
+        while True:
+            self._taken, self._size, self._problem = [], 0, None
+            cells: list[str] | None
+            try:
+                cells = next(self._reader)
+            except StopIteration:
+                if not self._taken:
+                    return
+                cells = None
+            except csv.Error as error:
+                self._problem, cells = str(error), None
+            if any(line.problem for line in self._taken):
+                cells = None
+            yield cells, self._taken
+
+    def _next(self) -> str:
+        line = self._again.popleft() if self._again else next(self._lines)
+        self._taken.append(line)
+        self._size += len(line.text)
+        if line.problem == TOO_LARGE:
+            raise csv.Error("a line of it is too long")
+        if self._size > self._limit:
+            raise csv.Error("a quote is not closed within the largest record")
+        return _spelled(line.text, self._quote, self._escape, self._delimiter, len(self._taken) > 1)
+
+    def refuse_first(self) -> Row:
+        """Return the first line of the record as refused; the others are read again, those that are one record not."""
+        first = self._taken[0]
+        bad = next((line for line in self._taken if line.problem == UNDECODABLE), None)
+        whole = self._problem is None and bad is not None
+        rest = [] if whole else self._taken[1:]
+        self._again.extendleft(reversed(rest))
+        if whole and bad is not None:
+            return refused(UNDECODABLE, "".join(line.text for line in self._taken), first.number, bad.detail)
+        if first.problem:
+            return refused(first.problem, first.text, first.number, first.detail)
+        detail = self._problem or f"{self._quote} does not enclose cells here"
+        return refused(MALFORMED, first.text, first.number, f"{detail} (the setting is quote)")
+
+
+def _looks_like_records(taken: list[Line], delimiter: str, width: int, quote: str, trust: bool) -> bool:
+    """Return whether each line of a record is one by itself: the quote at its start is a plain character then."""
+    if len(taken) == 1 or trust or not quote or width < _TELLING_COLUMNS:
+        return False
+    return all(line.text.count(delimiter) == width - 1 for line in taken)
+
+
+def _row(header: list[str], cells: list[str], taken: list[Line]) -> Row:
+    first = taken[0]
+    if len(cells) < len(header):
+        text = "".join(line.text for line in taken)
+        return refused(TOO_FEW, text, first.number, f"{len(cells)} cells, the header has {len(header)}")
+    if any(cells[len(header) :]):
+        text = "".join(line.text for line in taken)
+        return refused(TOO_MANY, text, first.number, f"{len(cells)} cells, the header has {len(header)}")
+    named = {name: cell for name, cell in zip(header, cells, strict=False) if name}
+    return Row(named, None, "".join(line.text for line in taken)[:SHOWN_CHARACTERS], first.number)
+
+
+def _spelled(text: str, quote: str, escape: str, delimiter: str, inside: bool) -> str:
+    """Return a line in which the escape stands only where it escapes a quote or itself within quotes.
+
+    That is how Spark and Hadoop write: elsewhere a backslash is a character, which Python's reader does not know.
+    """
+    if not escape or escape not in text:
+        return text
+    pieces: list[str] = []
+    at, opened = 0, inside
+    while at < len(text):
+        sign, following = text[at], text[at + 1 : at + 2]
+        if sign == escape:
+            known = opened and following in (quote, escape) and following != ""
+            pieces.append(sign + following if known else escape * 2)
+            at += 2 if known else 1
+            continue
+        if sign == quote and (opened or at == 0 or text[at - 1] == delimiter):
+            opened = not opened
+        pieces.append(sign)
+        at += 1
+    return "".join(pieces)
