@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
-from rich.console import Console
+from rich.text import Text
 
 from ecclip import pipeline
 from ecclip.bench.commands import bench_app
-from ecclip.core import EcclipError, configure_logging, parse_night, settings
+from ecclip.core import EcclipError, Terminal, configure_logging, parse_night, settings, shown
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 release_app = typer.Typer(no_args_is_help=True, help="Register, judge, bless and promote the bundle of a night.")
 nights_app = typer.Typer(no_args_is_help=True, help="The nights of this workspace.")
 registry_app = typer.Typer(no_args_is_help=True, help="Versions, aliases and lineage.")
-output = Console(soft_wrap=True)
+output = Terminal(soft_wrap=True)
 
 Night = Annotated[str, typer.Option(parser=parse_night, help="The night, an ISO date: 2026-11-01")]
 NightArgument = Annotated[str, typer.Argument(parser=parse_night, help="The night, an ISO date: 2026-11-01")]
 
 
 def _show(value: Any) -> None:
-    output.print_json(json.dumps(value.model_dump() if isinstance(value, BaseModel) else value, default=str))
+    output.print_value(value.model_dump() if isinstance(value, BaseModel) else value)
 
 
 @app.command()
@@ -252,8 +253,15 @@ def ask(
 def main() -> None:
     """Run the command line; an error raised on purpose is one line and exit status 1."""
     configure_logging()
+    sys.excepthook = _print_traceback
     try:
         app()
     except EcclipError as error:
-        Console(stderr=True).print(f"[red]{type(error).__name__}[/red]: {error}", soft_wrap=True, highlight=False)
+        text = Text.assemble((type(error).__name__, "red"), f": {shown(error, lines=True)}")
+        Terminal(stderr=True).print(text, soft_wrap=True)
         sys.exit(1)
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print what nobody foresaw as Python does; its text may come from a dump."""
+    sys.stderr.write(shown("".join(traceback.format_exception(kind, error, trace)), lines=True))

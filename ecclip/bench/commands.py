@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ecclip.atomic import write_atomic
 from ecclip.bench._result import Result, read_result
 from ecclip.bench._tables import fill_tables, number, spread
-from ecclip.core import ConfigError, ServiceError, settings
+from ecclip.core import ConfigError, ServiceError, Terminal, settings
 
 bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks: a peer in the same run, results/<name>.json, a table.")
 _PEERS = Path("env") / "bench"  # below work/, made by `make bench-env`
@@ -87,10 +86,10 @@ def show(result: Result) -> None:
     table = Table("what", "system", "median", "low to high", "unit", "n", title=f"{result.command}, {result.date}")
     for row in result.rows:
         table.add_row(row.what, row.system, number(row.value), spread(row), row.unit, str(row.n))
-    console = Console()
+    console = Terminal()
     console.print(table)
     for name, value in result.headline.items():
-        console.print(f"{name} = {number(value)}", highlight=False)
+        console.print(f"{name} = {number(value)}")
 
 
 def _with_peer(module: str) -> dict[str, str]:

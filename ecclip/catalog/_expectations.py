@@ -6,7 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _MOMENT = re.compile(r"20[0-9]{6}T[0-9]{6}\.[0-9]{6}Z|20[0-9]{2}-[01][0-9]-[0-3][0-9][T ][0-9:.+]{8,}")
+_UNPLAIN = re.compile(r"[^\w .,:;()/+@=-]")
 _NO_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -95,10 +96,31 @@ def judge(tables: Sequence[Table], docs: Path) -> list[Outcome]:
     context = gx.get_context(mode="ephemeral", project_config=project)
     context.add_data_docs_site("docs", _site(docs))
     moment = run_identifier.RunIdentifier(run_name="night", run_time=_NO_MOMENT)
-    outcomes = [outcome for table in tables for outcome in _validate(gx, context, table, moment)]
+    outcomes = [outcome for table in tables for outcome in _validate(gx, context, _plain_table(table), moment)]
     context.build_data_docs()
     _make_repeatable(docs)
-    return outcomes
+    names = [rule.name for table in tables for rule in table.rules]
+    return [replace(outcome, name=name) for name, outcome in zip(names, outcomes, strict=True)]
+
+
+def plain(name: str) -> str:
+    """Return a name that may come from a dump (a currency, a category, an attribute) as the data docs can show it.
+
+    They put names into HTML and into templates as they are: letters and digits of any script stay, whatever could be
+    markup or a placeholder becomes ``%`` and its number. Different names stay different.
+    """
+    return _UNPLAIN.sub(lambda match: f"%{ord(match[0]):02X}", name)
+
+
+def _plain_table(table: Table) -> Table:
+    rules = [
+        replace(rule, name=plain(rule.name), arguments=rule.arguments | {"column": plain(rule.arguments["column"])})
+        if "column" in rule.arguments
+        else rule
+        for rule in table.rules
+    ]
+    frame = table.frame if isinstance(table.frame, DataFrame) else table.frame.rename(columns=plain)
+    return replace(table, frame=frame, rules=rules)
 
 
 def compare(table: Table) -> list[Outcome]:

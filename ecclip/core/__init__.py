@@ -14,6 +14,7 @@ from ecclip.core._errors import (
 from ecclip.core._files import Manifest, digest_of, read_manifest, verify_folder
 from ecclip.core._log import bind, configure_logging, get_logger, track
 from ecclip.core._settings import Settings, patient, settings
+from ecclip.core._shown import Terminal, shown, shown_json, shown_markdown
 from ecclip.core._stage import Counts, Report, StageConfig, source_rooms, stage
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "ServiceError",
     "Settings",
     "StageConfig",
+    "Terminal",
     "bind",
     "canonical_json",
     "configure_logging",
@@ -44,6 +46,9 @@ __all__ = [
     "settings",
     "sha256_bytes",
     "sha256_file",
+    "shown",
+    "shown_json",
+    "shown_markdown",
     "source_rooms",
     "stage",
     "track",

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import structlog
-from rich.console import Console
 from rich.progress import track as rich_track
+
+from ecclip.core._shown import Terminal, shown_in_log
 
 T = TypeVar("T")
 _PROGRESS_EVERY_S = 5.0
@@ -20,7 +21,10 @@ _PROGRESS_EVERY_S = 5.0
 def configure_logging(**context: str) -> None:
     """Send logs to stderr (JSON lines, or coloured text on a terminal) with ``context`` in every line."""
     terminal = sys.stderr.isatty()
-    renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    # JSON escapes by itself what a terminal would obey
+    last: list[Any] = (
+        [shown_in_log, structlog.dev.ConsoleRenderer()] if terminal else [structlog.processors.JSONRenderer()]
+    )
     level = logging.getLevelNamesMapping()[os.environ.get("ECCLIP_LOG_LEVEL", "INFO").upper()]
     structlog.configure(
         processors=[
@@ -28,7 +32,7 @@ def configure_logging(**context: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            renderer,
+            *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
@@ -48,7 +52,7 @@ def get_logger() -> Any:
 
 def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
     """Yield ``items``; show a progress bar on a terminal, else log a line every few seconds."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     if console.is_terminal:
         yield from rich_track(items, description=what, total=total, console=console, transient=True)
         return

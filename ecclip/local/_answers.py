@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from ecclip.core import ServiceError, settings
+from ecclip.core import ServiceError, settings, shown
 from ecclip.serving import Answer, Product, ProductClient
 
 _COLUMNS = ["listing_id", "title_original", "category", "age_restricted", "image_uri", "image_error", "split"]
@@ -43,7 +44,7 @@ def show_answers(console: Console, address: str, night: str, count: int = 8) -> 
     table.add_column("age-\nrestricted", justify="right")
     table.add_column("lineage id", no_wrap=True)
     for question, answer in zip(questions, answers, strict=True):
-        table.add_row(*_cells(question, answer))
+        table.add_row(*map(Text, _cells(question, answer)))
     console.print(table)
     failed = [answer.error for answer in answers if answer.error]
     if failed:
@@ -96,23 +97,23 @@ def _photo(night: str, row: dict[str, Any], snapshot: Path) -> bytes | None:
 
 
 def _cells(question: Question, answer: Answer) -> list[str]:
-    title = question.title or "(photo alone)"
+    title = shown(question.title or "(photo alone)")
     if answer.error:
-        return [_short(question.photo), title, f"error: {answer.error}", "", ""]
+        return [_short(question.photo), title, f"error: {shown(answer.error)}", "", ""]
     said = "unknown"
     if answer.categories:
         decision = answer.decisions.get("category", "?")
-        said = f"{' > '.join(answer.categories[0])}  {answer.category_scores[0]:.2f} ({decision})"
+        said = f"{shown(' > '.join(answer.categories[0]))}  {answer.category_scores[0]:.2f} ({decision})"
     attributes = ", ".join(_attribute(name, **found) for name, found in answer.attributes.items())
     age = "unknown" if answer.age_restricted is None else f"{answer.age_restricted:.2f}"
     return [_short(question.photo), f"{title}\n→ {said}", attributes or "-", age, answer.lineage]
 
 
 def _attribute(name: str, value: str | None, score: float | None) -> str:
-    return f"{name} unknown" if score is None else f"{name} {value} {score:.2f}"
+    return shown(f"{name} unknown" if score is None else f"{name} {value} {score:.2f}")
 
 
 def _short(uri: str, limit: int = 18) -> str:
     """Return a file's name that fits a column; the rest of its path says nothing to a reader."""
-    name = uri.rsplit("/", 1)[-1]
+    name = shown(uri.rsplit("/", 1)[-1])
     return name if len(name) <= limit else f"{name[: limit - 9]}…{name[-8:]}"

@@ -11,7 +11,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from ecclip.core import ConfigError, ServiceError, settings
+from ecclip.core import ConfigError, ServiceError, Terminal, settings
 from ecclip.local._airflow_api import AirflowApi
 from ecclip.local._follow import NightView, TaskView, close_interrupted, follow_night, trigger_night
 from ecclip.local._nights import own_night, sample_nights
@@ -47,7 +47,7 @@ def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -
             print_summary(console, views)
             _answers(console, todo[-1])
     _next_steps(console, todo[-1], views)
-    console.print(f"done in {time.monotonic() - began:.0f} s", highlight=False)
+    console.print(f"done in {time.monotonic() - began:.0f} s")
     return views
 
 
@@ -58,13 +58,13 @@ def _prepare_spark(console: Console) -> None:
     try:
         prepare_spark()
     except ServiceError as error:
-        console.print(f"Spark will start slowly: {error}", style="yellow", highlight=False)
+        console.print(f"Spark will start slowly: {error}", style="yellow")
 
 
 def _console() -> Console:
     """Return where the demo prints: as wide as the terminal; a file gets room for the tables."""
-    console = Console()
-    return console if console.is_terminal else Console(width=120)
+    console = Terminal()
+    return console if console.is_terminal else Terminal(width=120)
 
 
 @contextmanager
@@ -73,14 +73,14 @@ def _services(console: Console) -> Iterator[None]:
     try:
         for name, address in running.addresses.items():
             known = "started" if name in running.started else "was running"
-            console.print(f"{name}: {address} ({known})", highlight=False)
+            console.print(f"{name}: {address} ({known})")
         if AIRFLOW in running.started:
             for run in close_interrupted(airflow_api()):
-                console.print(f"closed a run that was interrupted: {run}", highlight=False)
+                console.print(f"closed a run that was interrupted: {run}")
         yield
     finally:
         if running.started:
-            console.print(f"stopping {', '.join(running.started)}", highlight=False)
+            console.print(f"stopping {', '.join(running.started)}")
             stop_services(running.started)
 
 
@@ -134,7 +134,7 @@ def _next_steps(console: Console, night: str, views: list[NightView]) -> None:
     ]
     console.rule("look further", align="left")
     for what, where in lines:
-        console.print(f"{what:<28} {where}", highlight=False, soft_wrap=True)
+        console.print(f"{what:<28} {where}", soft_wrap=True)
 
 
 @contextmanager

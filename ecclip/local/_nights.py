@@ -24,7 +24,7 @@ def sample_config(nights: int | None = None, listings: int | None = None, seed: 
 
 def sample_nights(console: Console, nights: int) -> list[str]:
     """Make the sample dump, as far as it is not there, and return its nights."""
-    console.print(f"sample dump: {nights} nights below {settings().work / 'dumps'}", highlight=False)
+    console.print(f"sample dump: {nights} nights below {settings().work / 'dumps'}")
     return [path.name for path in generate(sample_config(nights=nights), settings().work)]
 
 
@@ -39,7 +39,7 @@ def own_night(console: Console, dump: str, mapping: str) -> list[str]:
     declared = Path(mapping).resolve() if Path(mapping).is_file() else Path(mapping)
     _enter_workspace(re.sub(r"[^A-Za-z0-9_-]+", "_", declared.stem))
     night = now().date().isoformat()
-    console.print(f"{source} -> {settings().work / 'dumps' / night}", highlight=False, soft_wrap=True)
+    console.print(f"{source} -> {settings().work / 'dumps' / night}", soft_wrap=True)
     map_dump(declared, source, settings().work / "dumps" / night, night)
     return [night]
 

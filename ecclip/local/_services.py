@@ -7,10 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from ecclip.core import ServiceError, get_logger, patient, settings
+from ecclip.core import ServiceError, Terminal, get_logger, patient, settings
 from ecclip.local import _airflow, _mlflow
 from ecclip.local._airflow_api import AirflowApi
 from ecclip.local._processes import (
@@ -56,13 +56,12 @@ def up(services: tuple[str, ...] = SERVICES) -> dict[str, str]:
         table.add_column(column, overflow="fold")
     for name, address in running.addresses.items():
         table.add_row(name, address, "started" if name in running.started else "was running", _log_of(name))
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     console.print(table)
     if AIRFLOW in running.addresses:
-        console.print(
-            f"Airflow login: [bold]{_airflow.USER}[/bold] / [bold]{_airflow.password()}[/bold]", highlight=False
-        )
-    console.print("stop them with: make down", highlight=False)
+        login = ("Airflow login: ", (_airflow.USER, "bold"), " / ", (_airflow.password(), "bold"))
+        console.print(Text.assemble(*login))
+    console.print("stop them with: make down")
     return running.addresses
 
 
@@ -82,7 +81,7 @@ def down(services: tuple[str, ...] = SERVICES) -> list[str]:
     """Stop exactly the processes that ``up`` started, children included; return the names of what was running."""
     with services_lock():
         stopped = _stop(services)
-    Console(stderr=True).print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+    Terminal(stderr=True).print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
     return stopped
 
 
@@ -166,7 +165,7 @@ def _wait(what: str, parts: list[Service], ready: Callable[[], bool]) -> None:
 def _run_all(starters: dict[str, Callable[[], str]]) -> None:
     pool = ThreadPoolExecutor(max_workers=max(1, len(starters)))
     try:
-        with Console(stderr=True).status(f"starting {', '.join(starters)} ..."):
+        with Terminal(stderr=True).status(f"starting {', '.join(starters)} ..."):
             for future in [pool.submit(start) for start in starters.values()]:
                 future.result()
     except BaseException:

@@ -8,6 +8,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from ecclip.core import shown
 from ecclip.local._follow import NightView, TaskView
 
 _COLOURS = {"success": "green", "failed": "red", "running": "cyan", "up_for_retry": "yellow", "queued": "dim"}
@@ -38,7 +39,7 @@ class NightDisplay:
         if not self._console.is_terminal and task.state not in ("queued", "running", "scheduled"):
             name = f"{task.dag}.{task.task}"
             self._console.print(
-                f"{view.night}  {name:<34} {task.state:<12} {task.seconds:6.1f} s  {task.outcome}", highlight=False
+                Text(f"{view.night}  {name:<34} {task.state:<12} {task.seconds:6.1f} s  {shown(task.outcome)}")
             )
 
     def _render(self) -> RenderableType:
@@ -54,7 +55,8 @@ class NightDisplay:
             state = Text(task.state or "-", style=_COLOURS.get(task.state, ""))
             if task.attempt > 1:
                 state.append(f" (attempt {task.attempt})", style="yellow")
-            table.add_row(task.dag if task.dag != last else "", task.task, state, f"{task.seconds:.1f}", task.outcome)
+            outcome = Text(shown(task.outcome))
+            table.add_row(task.dag if task.dag != last else "", task.task, state, f"{task.seconds:.1f}", outcome)
             last = task.dag
         return table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ecclip.core import canonical_json, write_atomic
+from ecclip.core import canonical_json, shown_markdown, write_atomic
 from ecclip.registry._bundle import BundleFacts
 from ecclip.registry._versions import lineage_of
 
@@ -23,8 +23,9 @@ _OUTPUTS = (
 
 def describe(facts: BundleFacts, stored: Path) -> str:
     """Return the Markdown description of a version: what it was made from and how well it does."""
-    labels = "".join(f"| {name} | {count} |\n" for name, count in sorted(facts.labels.items()))
-    metrics = "".join(f"| {name} | {facts.metrics[name]:.4f} |\n" for name in sorted(facts.metrics) if "/both/" in name)
+    labels = "".join(f"| {shown_markdown(name)} | {count} |\n" for name, count in sorted(facts.labels.items()))
+    both = {name: value for name, value in sorted(facts.metrics.items()) if "/both/" in name}
+    metrics = "".join(f"| {shown_markdown(name)} | {value:.4f} |\n" for name, value in both.items())
     return (
         f"Bundle of the night **{facts.night}**, lineage id `{lineage_of(facts.digest)}`: "
         f"towers, heads, labels, thresholds, preprocessing and ONNX graphs that are deployed as one.\n\n"

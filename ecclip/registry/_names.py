@@ -6,12 +6,24 @@ import json
 import re
 from typing import Any
 
+from ecclip.core import sha256_bytes
+
+_LONGEST_NAME = 250
 _LONGEST_VALUE = 6000
 
 
 def metric_name(name: str) -> str:
-    """Return a name as MLflow takes it (letters, digits, ``_ - . : /``, spaces): recall@10 is recall_at_10."""
-    return re.sub(r"[^/\w.\- :]", "_", name.replace("@", "_at_"))
+    """Return a name as MLflow takes it: recall@10 is recall_at_10.
+
+    That is letters, digits, ``_ - . : /`` and spaces, no part that a path would resolve (an attribute may be called
+    ``..``), and a bounded length: a longer name ends with a digest of the whole.
+    """
+    plain = re.sub(r"[^/\w.\- :]", "_", name.replace("@", "_at_"))
+    plain = "/".join("_" if part in ("", ".", "..") else part for part in plain.split("/"))
+    if len(plain) <= _LONGEST_NAME:
+        return plain
+    digest = sha256_bytes(name.encode())[:16]
+    return f"{plain[: _LONGEST_NAME - len(digest) - 1]}_{digest}"
 
 
 def training_metric_name(name: str) -> str:

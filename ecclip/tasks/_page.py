@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ecclip.core import write_atomic
+from ecclip.core import shown, write_atomic
 from ecclip.tasks._class_report import Judged, reliability_of
 from ecclip.tasks._config import EvaluateConfig
 from ecclip.tasks._examples import answer_examples, confusions, product_examples, thumbnails
@@ -75,6 +75,7 @@ def write_page(
     environment = Environment(
         loader=PackageLoader("ecclip.tasks"),
         autoescape=True,
+        finalize=lambda value: shown(value) if type(value) is str else value,  # text of the page itself is Markup
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -5,22 +5,29 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+import itertools
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from hostile_texts import HOSTILE_TEXTS, STEERING
 from PIL import Image
+from rich.console import Console
 from serving_bundles import tiny_bundle
 from serving_server import SERVING_PYTHON, live_server
+from snapshots import change_listings, write_snapshot
 from tritonclient.utils import InferenceServerException
 from waiting import HANG_S
 
+from ecclip.core import Terminal, settings
+from ecclip.local._answers import show_answers
 from ecclip.serving import Answer, AsyncProductClient, ClientOptions, Product, ProductClient, Rejected, Unavailable
 from ecclip.serving._golden import FILE, differences, read_golden
 from ecclip.serving._inprocess import InProcess
@@ -71,6 +78,40 @@ def test_golden_listings_are_answered_as_in_process(client: ProductClient) -> No
             assert answer.category_scores == sorted(answer.category_scores, reverse=True)
     assert wrong == []
     assert largest < TOLERANCE
+
+
+@pytest.mark.parametrize("kind", [Console, Terminal])
+def test_the_table_of_the_demo_shows_titles_and_file_names_whole(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Console]
+) -> None:
+    snapshot = write_snapshot(tmp_path / "work" / "snapshots" / "2026-01-01", listings=60)
+    texts = itertools.cycle(HOSTILE_TEXTS[:-1])  # Parquet holds no half pair
+
+    def change(row: dict[str, Any]) -> None:
+        row.update(title_original=next(texts), image_uri=f"[b]{row['listing_id'][1:]}", split="test")
+
+    change_listings(snapshot, change)
+    monkeypatch.setenv("ECCLIP_WORKSPACE", str(tmp_path))
+    settings.cache_clear()
+    try:
+        console = kind(width=240)
+        console.file = io.StringIO()
+        show_answers(console, address, "2026-01-01", count=30)
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    printed = console.file.getvalue()
+    assert STEERING.search(printed) is None
+    for text in (
+        "[/무료배송] 가방",
+        "[free gift] red mug",
+        "[bold red]sale[/bold red] :tea:",
+        r"\x1b]0;owned\x07",
+        "<script>",
+    ):
+        assert text in printed
+    assert "[b]000" in printed
+    assert "unknown" in printed
 
 
 def test_what_no_label_taught_is_not_a_number_on_the_wire_and_none_for_the_client(

@@ -7,6 +7,7 @@ import io
 import json
 import random
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,16 @@ def write_snapshot(folder: Path, listings: int = 120, seed: int = 0) -> Path:
     )
     write_atomic(folder / "manifest.json", canonical_json(manifest.model_dump()))
     return folder
+
+
+def change_listings(snapshot: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Rewrite the fixture's listings after ``change`` has worked on every row."""
+    path = snapshot / "listings" / "part-00000.parquet"
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    for row in rows:
+        change(row)
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
 
 
 def split_of(group_id: str) -> str:

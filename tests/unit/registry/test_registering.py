@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 from bundles import write_bundle
+from hostile_texts import HOSTILE_TEXTS, STEERING
+from markdown_it import MarkdownIt
 from registries import MLFLOW_WARNINGS
 
 from ecclip import registry
@@ -132,3 +134,14 @@ def test_lineage_leads_back_and_data_leads_forward(tmp_path: Path) -> None:
     assert [entry["version"] for entry in registry.trace("2026-11-02")["versions"]] == [other.version]
     with pytest.raises(ContractError, match="linked"):
         registry.trace("0123456789abcdef")
+
+
+def test_names_of_a_dump_are_text_in_the_description_of_a_version(tmp_path: Path) -> None:
+    names = [*HOSTILE_TEXTS[:-1], "..", "../../etc", "/", "long " * 80]  # JSON files hold no half pair
+    metrics = {f"attribute:{text}/both/accuracy": 0.5 for text in names}
+    registered = registry.register(write_bundle(tmp_path / "bundle", NIGHT, metrics), NIGHT)
+    description = client().get_model_version("ecclip", registered.version).description
+    page = MarkdownIt("commonmark", {"html": True}).enable("table").render(description)
+    assert not any(mark in page for mark in ("<script", "<img", "<a ", "<h1"))
+    assert page.count("<td>0.5000</td>") == len(metrics)
+    assert STEERING.search(description) is None

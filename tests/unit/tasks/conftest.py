@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from snapshots import write_snapshot
+from snapshots import change_listings, write_snapshot
 
 from ecclip.embeddings import Embeddings
 from ecclip.embeddings import write_embeddings as write
@@ -43,16 +42,6 @@ def write_embeddings(snapshot: Path, folder: Path, noise: float = 0.5, dim: int 
     )
     write(embeddings, folder)
     return folder
-
-
-def change_listings(snapshot: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Rewrite the fixture's listings after ``change`` has worked on every row."""
-    path = snapshot / "listings" / "part-00000.parquet"
-    table = pq.read_table(path)
-    rows = table.to_pylist()
-    for row in rows:
-        change(row)
-    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
 
 
 @pytest.fixture(scope="session")

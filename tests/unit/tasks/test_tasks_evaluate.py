@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from hostile_texts import STEERING
 
 from ecclip.core import ContractError, verify_folder
 from ecclip.embeddings import load_embeddings
@@ -119,13 +120,19 @@ def test_the_page_is_whole_by_itself_and_shows_photos(evaluated: Path) -> None:
 
 def test_markup_in_a_title_is_only_text(make_snapshot: MakeSnapshot, tmp_path: Path) -> None:
     def change(row: dict[str, Any]) -> None:
-        row["title"] = "<script>alert(1)</script>"
+        row["title"] = "<script>alert(1)</script> [free gift] \x1b]0;owned\x07 \u202e" + row["title"]
+        row["category"] = [f"{level}<img src=x onerror=alert(2)>" for level in row["category"]]
+        row["attributes"] = [(f"<b>{name}", f"{value}\u202e<i>") for name, value in row["attributes"] or ()]
 
-    folder = make_snapshot(200, change)
+    folder = make_snapshot(400, change)
     evaluate(FEW_ROUNDS, folder, tmp_path / "embedded", tmp_path / "evaluate")
     page = (tmp_path / "evaluate/report.html").read_text()
     assert "&lt;script&gt;alert" in page
+    assert not any(mark in page for mark in ("<img src=x", "<b>color", "<i>,"))
     assert "<script" not in page
+    assert "[free gift]" in page
+    assert STEERING.search(page) is None
+    assert r"\x1b]0;owned\x07" in page
 
 
 def test_no_age_labels_mean_no_answer_and_an_honest_gap(make_snapshot: MakeSnapshot, tmp_path: Path) -> None:
