@@ -58,7 +58,7 @@ class Terminal(Console):
     def __init__(self, *, stderr: bool = False, soft_wrap: bool = False, width: int | None = None) -> None:
         super().__init__(stderr=stderr, soft_wrap=soft_wrap, width=width, markup=False, emoji=False, highlight=False)
 
-    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+    def render_str(self, text: str, **options: Any) -> Text:
         """Every plain text that is printed, alone or in a table, comes through here."""
         return super().render_str(shown(text, lines=True), **options)
 

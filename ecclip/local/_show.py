@@ -50,8 +50,8 @@ class NightDisplay:
             table.add_column(column, justify="right" if column == "seconds" else "left")
         tasks, last = list(self._view.tasks.values()), ""
         # a live table that is taller than the window would hide the very task that runs
-        shown = tasks if self._whole else tasks[-max(4, self._console.height - 7) :]
-        for task in shown:
+        seen = tasks if self._whole else tasks[-max(4, self._console.height - 7) :]
+        for task in seen:
             state = Text(task.state or "-", style=_COLOURS.get(task.state, ""))
             if task.attempt > 1:
                 state.append(f" (attempt {task.attempt})", style="yellow")
