@@ -1,5 +1,4 @@
 # The contributor's interface. Everything is made below work/, which git ignores.
-PYTHON ?= python3.11
 BIN := work/env/main/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -7,13 +6,13 @@ export ECCLIP_WORKSPACE := $(CURDIR)
 # compiled modules are kept, whatever the shell says: without them every process compiles its libraries again
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-fault lint types bench-env up down status setup lock clean
+.PHONY: help demo test test-slow test-fault lint types bench-env up down status setup lock check-locks clean
 
 help:  ## this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 
-setup:  ## make or refresh both environments from the hashed lock files
-	@PYTHON="$(PYTHON)" scripts/setup
+setup:  ## make or refresh the environments from the hashed lock files; PYTHON=, SERVING_PYTHON= to choose
+	@scripts/setup
 
 demo: setup  ## three nights from dump to answers; DUMP=<folder> MAPPING=<file> for your own
 	@$(BIN)/ecclip demo $(if $(DUMP),--dump "$(DUMP)") $(if $(MAPPING),--mapping "$(MAPPING)")
@@ -47,6 +46,9 @@ bench-env: setup  ## add the peer of `ecclip bench train` (open_clip) to its own
 
 lock:  ## compile the lock files again (names, versions, sha256; no addresses)
 	@scripts/lock
+
+check-locks: setup  ## are the lock files what pyproject.toml asks for, and do they fit each Python?
+	@scripts/lock --check
 
 clean:  ## remove everything that was made, environments included
 	@if [ -x $(BIN)/ecclip ]; then $(BIN)/ecclip down; fi

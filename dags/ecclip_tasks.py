@@ -6,8 +6,10 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import yaml
 from airflow.sdk import Asset, CronDataIntervalTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -27,10 +29,30 @@ DEFAULTS: dict[str, Any] = {
     "retry_delay": timedelta(seconds=float(os.environ.get("ECCLIP_RETRY_DELAY_S", "60"))),
     "execution_timeout": timedelta(hours=2),
 }
+
+
+def executor_config(template: Path | None) -> dict[str, Any]:
+    """Return what an executor is told of a task that needs a GPU: Kubernetes the pod, Local and Celery nothing.
+
+    Raises:
+        ConfigError: there is no such file, no pod in it, or no Kubernetes provider that could read it.
+    """
+    if template is None:
+        return {}
+    try:
+        from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
+    except ImportError as error:
+        step = "pip install apache-airflow-providers-cncf-kubernetes (requirements/production.txt)"
+        raise ConfigError("a pod template needs the Kubernetes provider", value=template, next_step=step) from error
+    if not template.is_file() or (yaml.safe_load(template.read_text()) or {}).get("kind") != "Pod":
+        raise ConfigError("ECCLIP_GPU_POD_TEMPLATE names no file of a pod", value=template, limit="kind: Pod")
+    return {"pod_override": PodGenerator.deserialize_model_file(str(template))}
+
+
 GPU: dict[str, Any] = {
     "queue": settings().gpu_queue,
     "pool": settings().gpu_pool,
-    "executor_config": settings().gpu_executor_config,
+    "executor_config": executor_config(settings().gpu_pod_template),
     "execution_timeout": timedelta(hours=12),
 }
 _NO_RETRY = (GateError, ContractError, ConfigError)

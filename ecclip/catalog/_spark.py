@@ -1,10 +1,15 @@
-"""The one Spark session of a process: quiet, on loopback, nothing left behind, started as fast as a JVM can."""
+"""The one Spark session of a process: quiet, nothing left behind, started as fast as a JVM can.
+
+On a local master it talks on loopback alone. On a cluster the driver's address is the machine's, or what
+``ECCLIP_SPARK_CONF`` says; its Python workers need the same Python with ecclip in it, and see the same work folder.
+"""
 
 from __future__ import annotations
 
 import atexit
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +19,7 @@ from typing import Any
 import psutil
 from pyspark.sql import SparkSession
 
+from ecclip.catalog._java import use_java
 from ecclip.catalog._spark_classes import WRITE_CLASSES, classes_file
 from ecclip.core import ServiceError, get_logger, settings
 
@@ -26,6 +32,21 @@ _RUN_LONG = "-XX:+UseParallelGC -XX:-UsePerfData"
 _EXIT_S = 60.0
 _LARGE_BYTES = 256 << 20
 _LARGE_ROWS = 50_000
+_LOOPBACK = "127.0.0.1"
+_DEFAULTS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.catalogImplementation": "in-memory",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.adaptive.enabled": "false",  # the number of output files must not follow from sizes
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.columnarReaderBatchSize": "512",  # photos are in these batches
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "512",
+    "spark.sql.execution.pythonUDF.arrow.enabled": "true",
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    "spark.hadoop.parquet.summary.metadata.level": "none",
+}
 
 
 def spark_session(shuffle_partitions: int, *inputs: Path, rows: int = 0) -> SparkSession:
@@ -35,34 +56,47 @@ def spark_session(shuffle_partitions: int, *inputs: Path, rows: int = 0) -> Spar
     data compiling a plan costs more than running it.
 
     Raises:
-        ServiceError: no Java, or the JVM did not start.
+        ServiceError: the JVM did not start, or the master does not answer.
     """
     size = sum(path.stat().st_size for folder in inputs for path in folder.rglob("*") if path.is_file())
     large = size > _LARGE_BYTES or rows > _LARGE_ROWS
     session = SparkSession.getActiveSession() or _start(large)
-    session.conf.set("spark.sql.shuffle.partitions", str(shuffle_partitions))
-    session.conf.set("spark.sql.codegen.wholeStage", str(large).lower())
-    session.conf.set("spark.sql.codegen.factoryMode", "FALLBACK" if large else "NO_CODEGEN")
+    of_the_stage = {
+        "spark.sql.shuffle.partitions": str(shuffle_partitions),
+        "spark.sql.codegen.wholeStage": str(large).lower(),
+        "spark.sql.codegen.factoryMode": "FALLBACK" if large else "NO_CODEGEN",
+    }
+    for name, value in of_the_stage.items():
+        if name not in settings().spark_conf:
+            session.conf.set(name, value)
     return session
 
 
 def _start(large: bool) -> SparkSession:
-    if shutil.which("java") is None and not os.environ.get("JAVA_HOME"):
-        raise ServiceError("Spark needs Java 17", next_step="apt-get install openjdk-17-jre-headless")
-    scratch = _scratch()
-    os.environ["SPARK_LOCAL_IP"] = "127.0.0.1"
+    java, scratch = use_java(), _scratch()
     os.environ.setdefault("SPARK_LAUNCHER_OPTS", _START_FAST)
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    if _is_local():
+        os.environ["SPARK_LOCAL_IP"] = _LOOPBACK
+        os.environ["PYSPARK_PYTHON"] = sys.executable
+    else:
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.master(settings().spark_master).appName("ecclip")
     for name, value in _options(scratch, large).items():
         builder = builder.config(name, value)
     try:
         session = builder.getOrCreate()
     except Exception as error:
-        raise ServiceError("the Spark session did not start", value=error, next_step="java -version") from error
+        raise ServiceError(
+            "the Spark session did not start", value=error, limit=settings().spark_master, next_step=f"{java} -version"
+        ) from error
     logging.getLogger("py4j").setLevel(logging.WARNING)  # it reports each closed connection, also while Python ends
     atexit.register(_stop, session, scratch)
     return session
+
+
+def _is_local() -> bool:
+    return re.fullmatch(r"local(-cluster)?(\[.*\])?", settings().spark_master) is not None
 
 
 def _options(scratch: Path, large: bool) -> dict[str, str]:
@@ -71,25 +105,17 @@ def _options(scratch: Path, large: bool) -> dict[str, str]:
     sharing = f"-XX:ArchiveClassesAtExit={pending}" if pending else f"-XX:SharedArchiveFile={archive}"
     pace = _RUN_LONG if large else _START_FAST
     quiet = f"-Xlog:disable -Xlog:all=error:stderr -Dlog4j2.configurationFile={log4j}"
+    java_options = f"{pace} {_CODE_CACHE} -Xshare:auto {sharing} {quiet}"
+    given = settings().spark_conf
+    addresses = {"spark.driver.bindAddress": _LOOPBACK, "spark.driver.host": _LOOPBACK} if _is_local() else {}
     return {
+        **_DEFAULTS,
+        **addresses,
         "spark.driver.memory": settings().spark_driver_memory,
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.extraJavaOptions": f"{pace} {_CODE_CACHE} -Xshare:auto {sharing} {quiet}",
         "spark.local.dir": str(scratch),
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
-        "spark.sql.catalogImplementation": "in-memory",
-        "spark.sql.session.timeZone": "UTC",
-        "spark.sql.adaptive.enabled": "false",  # the number of output files must not follow from sizes
-        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-        "spark.sql.parquet.columnarReaderBatchSize": "512",  # photos are in these batches
-        "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.sql.execution.arrow.maxRecordsPerBatch": "512",
-        "spark.sql.execution.pythonUDF.arrow.enabled": "true",
-        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
-        "spark.hadoop.parquet.summary.metadata.level": "none",
+        **given,
+        "spark.driver.extraJavaOptions": f"{java_options} {given.get('spark.driver.extraJavaOptions', '')}".strip(),
     }
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from ecclip.catalog._java import describe_java, use_java
 from ecclip.core import ServiceError, canonical_json, sha256_bytes, write_atomic
 
 WRITE_CLASSES = "ECCLIP_SPARK_WRITE_CLASSES"
@@ -30,8 +30,7 @@ for name, inputs in steps.items():
 
 def classes_file() -> Path:
     """Return where the classes of this environment's Spark lie; a JVM goes on without when there is no such file."""
-    java = os.environ.get("JAVA_HOME") or str(shutil.which("java"))
-    key = sha256_bytes(f"{version('pyspark')} {java}".encode())[:12]
+    key = sha256_bytes(f"{version('pyspark')} {describe_java(use_java())}".encode())[:12]
     return Path(sys.prefix) / "var" / "ecclip" / f"spark-classes-{key}.jsa"
 
 
@@ -51,7 +50,8 @@ def prepare_spark() -> Path:
         workspace = Path(folder)
         _write_dump(workspace)
         pending = workspace / "classes.jsa"
-        environment = {**os.environ, WRITE_CLASSES: str(pending), "ECCLIP_WORKSPACE": folder}
+        own = {WRITE_CLASSES: str(pending), "ECCLIP_WORKSPACE": folder, "ECCLIP_SPARK_MASTER": "local[2]"}
+        environment = {**os.environ, **own, "ECCLIP_SPARK_CONF": ""}
         command = [sys.executable, "-c", _WARM_UP, folder]
         run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
         if run.returncode or not pending.is_file():

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import json
+import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def spark_options(text: str) -> dict[str, str]:
+    """Return options of Spark from JSON, or from ``spark.name=value`` separated by blanks or commas.
+
+    A value may hold blanks and commas itself: the next option begins where the next ``spark.name=`` does.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text.lstrip().startswith("{"):
+        given: dict[str, Any] = json.loads(text)
+        return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
+    options = re.split(r"[\s,]+(?=spark\.[\w.-]+=)", text.strip(" \t\n,"))
+    wrong = [option for option in options if not re.match(r"spark\.[\w.-]+=", option)] if text.strip() else []
+    if wrong:
+        raise ValueError(f"an option of Spark is spark.<name>=<value>, not {wrong[0]!r}")
+    return dict(option.split("=", 1) for option in options if option)
 
 
 class Settings(BaseSettings):
@@ -33,6 +53,9 @@ class Settings(BaseSettings):
     tracking: bool = Field(True, description="send the metrics of a training to MLflow while it runs")
     tracking_niceness: int = Field(19, ge=0, le=19, description="niceness of the process that sends them")
     spark_master: str = Field("local[2]", description="where Spark runs")
+    spark_conf: Annotated[dict[str, str], NoDecode] = Field(
+        {}, description="any other options of Spark: JSON, or spark.name=value separated by blanks or commas"
+    )
     spark_driver_memory: str = Field("3g", description="memory of the Spark driver")
     torch_threads: int = Field(2, ge=1, description="threads of training and embedding; part of what makes bytes equal")
     device: str = Field("cpu", description="torch device of training and embedding")
@@ -48,7 +71,14 @@ class Settings(BaseSettings):
     serving_python: Path | None = Field(None, description="interpreter of the python backend (numpy<2)")
     gpu_queue: str = Field("default", description="Airflow queue of training and embedding")
     gpu_pool: str = Field("default_pool", description="Airflow pool of training and embedding")
-    gpu_executor_config: dict[str, Any] = Field({}, description="executor configuration of training and embedding")
+    gpu_pod_template: Path | None = Field(
+        None, description="file of the pod that training and embedding run in (KubernetesExecutor; others need none)"
+    )
+
+    @field_validator("spark_conf", mode="before")
+    @classmethod
+    def _options_of_spark(cls, given: Any) -> Any:
+        return spark_options(given) if isinstance(given, str) else given
 
     @property
     def work(self) -> Path:
