@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ecclip.catalog import GroupConfig, group
+from ecclip.product_input import FORMATS
 
 _TEXTS = ("listing_id", "title", "catalog_id", "brand", "currency", "image_sha256", "image_phash", "image_error")
 _SCHEMA = pa.schema(
@@ -91,7 +92,7 @@ def _photos(folder: Path, key: str, product: str) -> tuple[dict[str, str], list[
 def _hashed(file: Path) -> Iterator[dict[str, Any]]:
     for batch in pq.ParquetFile(file).iter_batches(256, columns=["id", "image"]):
         for row in batch.to_pylist():
-            photo = imagehash.phash(Image.open(io.BytesIO(row["image"])).convert("RGB"))
+            photo = imagehash.phash(Image.open(io.BytesIO(row["image"]), formats=FORMATS).convert("RGB"))
             digest = hashlib.sha256(row["image"]).hexdigest()
             # equal prices: near photos are evidence only beside a near price
             fields = {"listing_id": str(row["id"]), "title": "", "price": 1.0, "currency": "EUR"}

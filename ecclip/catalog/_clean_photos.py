@@ -15,6 +15,7 @@ from ecclip.catalog._guard import Died, Limits, run_each
 from ecclip.catalog._landed import IMAGES, INDEX
 from ecclip.catalog._photo import Photo, clean_photo, load_libraries
 from ecclip.core import StageConfig
+from ecclip.product_input import MAX_PIXELS
 
 PLACEHOLDERS = "placeholders"
 # a listing names a photo where it has a digest of it, or a reason why it has none
@@ -28,7 +29,14 @@ _SCHEMA = pa.schema(
         ("image_error", pa.string()),
     ]
 )
-_LASTING = ("empty", "not_an_image", "truncated", "animated", "too_large")  # what a photo's bytes alone decide
+_LASTING = (
+    "empty",
+    "not_an_image",
+    "truncated",
+    "animated",
+    "too_large",
+    "too_small",
+)  # what a photo's bytes alone decide
 
 
 class PhotoConfig(StageConfig):
@@ -38,7 +46,9 @@ class PhotoConfig(StageConfig):
         256, ge=16, description="shorter side of a photo in pixels; smaller photos stay as they are"
     )
     jpeg_quality: int = Field(90, ge=1, le=100, description="quality of the encoded photos")
-    max_pixels: int = Field(80_000_000, ge=1, description="a photo of more pixels is refused: reason too_large")
+    max_pixels: int = Field(
+        MAX_PIXELS, ge=1, description="a photo of more pixels is refused: reason too_large; the server's limit too"
+    )
     decode_s: float = Field(20.0, gt=0, description="CPU seconds that one photo may take: reason decoder_timeout")
     decode_bytes: int = Field(2 << 30, ge=1 << 26, description="memory that decoding may take: reason too_large")
 

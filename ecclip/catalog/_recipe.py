@@ -12,10 +12,15 @@ import numpy as np
 import PIL
 from PIL import features
 
+import ecclip.product_input.preprocessing
 from ecclip.core import StageConfig, canonical_json, sha256_bytes, sha256_file, write_atomic
 
 RECIPES = "recipes.json"
-_CODE = {"photo": ["_photo.py"], "text": ["_text.py", "_units.py"]}
+_HERE = Path(__file__).parent
+_CODE = {
+    "photo": [_HERE / "_photo.py", Path(ecclip.product_input.preprocessing.__file__)],
+    "text": [_HERE / "_text.py", _HERE / "_units.py"],
+}
 _PHOTO_PARAMETERS = {"image_side", "jpeg_quality", "max_pixels"}
 
 
@@ -31,6 +36,7 @@ def recipes(cfg: StageConfig) -> dict[str, str]:
             PIL.__version__,
             features.version("jpg"),
             features.version("webp"),
+            features.version("avif"),
             imagehash.__version__,
             np.__version__,
         ],
@@ -52,4 +58,4 @@ def same_recipe(kind: str, cfg: StageConfig, snapshot: Path) -> bool:
 
 
 def _digests(kind: str) -> list[str]:
-    return [sha256_file(Path(__file__).with_name(name)) for name in _CODE[kind]]
+    return [sha256_file(path) for path in _CODE[kind]]

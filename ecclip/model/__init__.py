@@ -1,4 +1,4 @@
-"""Two towers from a configuration, on disk and back, and the one definition of preprocessing.
+"""Two towers from a configuration, on disk and back, with the preprocessing that belongs to them.
 
 Imports with torch, timm, transformers, tokenizers, safetensors, numpy and Pillow alone.
 """
@@ -12,7 +12,7 @@ from ecclip.model._store import load_preprocessor, load_towers, save_towers
 from ecclip.model._text import TextEncoder, text_lengths
 from ecclip.model._towers import MAX_LOGIT_SCALE, Towers, build_towers
 from ecclip.model._vision import ImageEncoder
-from ecclip.model.preprocessing import PreprocessingError, Preprocessor
+from ecclip.product_input import PreprocessingError, Preprocessor
 
 __all__ = [
     "MAX_LOGIT_SCALE",

@@ -16,7 +16,7 @@ from ecclip.model._errors import ModelError
 from ecclip.model._text import portable_config, text_encoder_from_config
 from ecclip.model._towers import Towers
 from ecclip.model._vision import build_image_encoder
-from ecclip.model.preprocessing import Preprocessor
+from ecclip.product_input import Preprocessor
 
 SCHEMA = "ecclip.towers/1"
 DESCRIPTION, WEIGHTS, TOKENIZER = "towers.json", "towers.safetensors", "tokenizer.json"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ecclip.model._config import TowersConfig
 from ecclip.model._text import TextEncoder, build_text_encoder, tokenizer_text
 from ecclip.model._vision import ImageEncoder, build_image_encoder
-from ecclip.model.preprocessing import Preprocessor
+from ecclip.product_input import Preprocessor
 
 MAX_LOGIT_SCALE = math.log(100.0)  # of CLIP (Radford et al. 2021, section 2.5)
 _INITIAL_LOGIT_SCALE = math.log(1.0 / 0.07)

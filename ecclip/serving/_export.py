@@ -93,7 +93,7 @@ def git_commit() -> str:
 
 def _copy_code(folder: Path) -> None:
     """Copy the files that define preprocessing and decision, so that a bundle is answered as it was evaluated."""
-    from ecclip.model import preprocessing
+    from ecclip.product_input import preprocessing
     from ecclip.tasks import decision
 
     folder.mkdir()

@@ -15,7 +15,7 @@ MAX_BATCH = 32
 
 @dataclass(frozen=True)
 class Product:
-    """One listing to be understood: ``image`` is JPEG, PNG or WebP bytes; at least one of both is given."""
+    """One listing to be understood: a photo (a file in one of ``ecclip.product_input.FORMATS``), a title, or both."""
 
     image: bytes | None = None
     title: str | None = None

@@ -113,7 +113,7 @@ def thumbnails(snapshot: Path, listing_ids: list[str]) -> dict[str, str]:
 
 
 def _thumbnail(data: bytes) -> str:
-    with Image.open(io.BytesIO(data)) as photo:
+    with Image.open(io.BytesIO(data), formats=("JPEG",)) as photo:
         photo.thumbnail((2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))  # twice the size shown: sharp on fine screens
         buffer = io.BytesIO()
         photo.convert("RGB").save(buffer, "JPEG", quality=72, optimize=True)

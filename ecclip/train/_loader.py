@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
-from ecclip.model.preprocessing import Preprocessor, open_image, square
+from ecclip.product_input import Preprocessor, open_image, square
 from ecclip.train._accumulate import Batch
 from ecclip.train._config import AugmentConfig
 from ecclip.train._pairs import Pair, Pairs

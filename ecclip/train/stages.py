@@ -254,7 +254,7 @@ def _history(trainer: Trainer, progress: Progress, kind: str) -> dict[str, Any]:
 
 def _run_key(cfg: TrainConfig, snapshot: Path, start: Path) -> str:
     """Return a name for everything that decides the bits of a training."""
-    rooms = [Path(__file__).parent, Path(__file__).parents[1] / "model"]
+    rooms = [Path(__file__).parent, *(Path(__file__).parents[1] / name for name in ("model", "product_input"))]
     payload = {
         "config": cfg.model_dump(mode="json"),
         "inputs": {"snapshot": digest_of(snapshot), "start": digest_of(start)},

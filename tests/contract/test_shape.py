@@ -12,7 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "ecclip").rglob("*.py")) + sorted((ROOT / "dags").rglob("*.py"))
-ROOMS = ["core", "sample", "catalog", "embeddings", "model", "train", "tasks", "registry", "serving", "local", "bench"]
+ROOMS = [
+    "core", "product_input", "sample", "catalog", "embeddings", "model",
+    "train", "tasks", "registry", "serving", "local", "bench",
+]  # fmt: skip
 
 
 def _functions() -> Iterator[tuple[str, int]]:

@@ -28,6 +28,7 @@ from waiting import HANG_S
 
 from ecclip.core import Terminal, settings
 from ecclip.local._answers import show_answers
+from ecclip.product_input import MAX_PIXELS, MESSAGE_PIXELS
 from ecclip.serving import Answer, AsyncProductClient, ClientOptions, Product, ProductClient, Rejected, Unavailable
 from ecclip.serving._golden import FILE, differences, read_golden
 from ecclip.serving._inprocess import InProcess
@@ -301,3 +302,43 @@ def test_a_client_without_a_server_says_so_after_bounded_attempts() -> None:
     options = ClientOptions(timeout_s=1.0, retries=2, backoff_s=0.01)
     with ProductClient("127.0.0.1:1", options) as client, pytest.raises(Unavailable, match=r"127\.0\.0\.1:1"):
         client.ask([Product(title="anyone?")])
+
+
+def _grey(width: int, height: int, kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (width, height), 90).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.fault(26)
+def test_an_image_of_too_many_pixels_or_too_few_gets_an_error_and_its_neighbours_an_answer(
+    client: ProductClient, twin: InProcess, photo: bytes
+) -> None:
+    large = _grey(4000, MAX_PIXELS // 4000 + 1)
+    assert len(large) < 100_000
+    second = io.BytesIO()
+    Image.open(io.BytesIO(photo)).save(second, "MPO", save_all=True, append_images=[Image.new("RGB", (64, 64))])
+    good = Product(image=photo)
+    bad = {"pixels": large, "less than": _grey(1, 1, "GIF"), "frames": _frames()}
+    answers = client.ask([good, *(Product(image=image) for image in bad.values()), Product(image=second.getvalue())])
+    for message, answer in zip(bad, answers[1:-1], strict=True):
+        assert message in answer.error
+    _same(answers[0], twin.ask(good))
+    assert answers[-1].error == ""
+
+
+@pytest.mark.fault(26)
+def test_a_small_message_of_large_images_is_answered_up_to_its_budget(client: ProductClient, photo: bytes) -> None:
+    large = Product(image=_grey(4000, MAX_PIXELS // 4000))
+    fitting = MESSAGE_PIXELS // MAX_PIXELS
+    answers = client.ask([large] * (fitting + 2) + [Product(title="red mug")])
+    assert [bool(answer.error) for answer in answers] == [False] * fitting + [True] * 2 + [False]
+    assert "fewer listings" in answers[fitting].error
+    assert client.ask([Product(image=photo)])[0].error == ""
+
+
+def _frames() -> bytes:
+    buffer = io.BytesIO()
+    frames = [Image.new("L", (40, 40), level) for level in (10, 200)]
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    return buffer.getvalue()

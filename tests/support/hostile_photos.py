@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import time
+from typing import Any
 
 from PIL import Image, ImageFile
 
@@ -17,8 +18,19 @@ def hostile(what: str) -> bytes:
 
 
 def register() -> None:
-    """Make Pillow of this process and of its children decode hostile photos."""
-    Image.register_open("HOSTILE", _HostileFile, lambda prefix: prefix.startswith(MAGIC))
+    """Make Pillow of this process and of its children decode hostile photos, under the name of BMP."""
+    Image.preinit()
+    opener, accept = Image.OPEN["BMP"]
+
+    def open_either(file: Any, name: Any) -> Any:
+        hostile_one = file.read(len(MAGIC)) == MAGIC
+        file.seek(0)
+        return (_HostileFile if hostile_one else opener)(file, name)
+
+    def accept_either(prefix: bytes) -> Any:
+        return prefix.startswith(MAGIC) or (accept is not None and accept(prefix))
+
+    Image.register_open("BMP", open_either, accept_either)
 
 
 class _HostileFile(ImageFile.ImageFile):

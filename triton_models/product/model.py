@@ -81,23 +81,24 @@ class TritonPythonModel:
     def _items(self, request: Any) -> list[Item]:
         images = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().reshape(-1)
         titles = pb_utils.get_input_tensor_by_name(request, "TITLE").as_numpy().reshape(-1)
-        return [self._item(bytes(image), bytes(title)) for image, title in zip(images, titles, strict=True)]
+        budget = self._preprocessing.PixelBudget()  # of this message: others in the batch have their own
+        return [self._item(bytes(image), bytes(title), budget) for image, title in zip(images, titles, strict=True)]
 
-    def _item(self, image: bytes, title: bytes) -> Item:
+    def _item(self, image: bytes, title: bytes, budget: Any) -> Item:
         try:
-            return Item(image=self._pixels(image), text=self._tokens(title), error=_if_nothing(image, title))
+            return Item(image=self._pixels(image, budget), text=self._tokens(title), error=_if_nothing(image, title))
         except (self._preprocessing.PreprocessingError, ListingError) as error:
             return Item(error=str(error))
         except Exception as error:  # noqa: BLE001 - an unforeseen one belongs to this listing, not to its neighbours
             pb_utils.Logger.log_error(f"preprocessing failed: {type(error).__name__}")
             return Item(error="the listing cannot be preprocessed")
 
-    def _pixels(self, image: bytes) -> np.ndarray | None:
+    def _pixels(self, image: bytes, budget: Any) -> np.ndarray | None:
         if not image:
             return None
         if len(image) > self._image_bytes:
             raise ListingError(f"the image has {len(image)} bytes; limit: {self._image_bytes}")
-        return np.asarray(self._preprocessor.image(image))
+        return np.asarray(self._preprocessor.image(image, budget))
 
     def _tokens(self, title: bytes) -> tuple[np.ndarray, np.ndarray] | None:
         if len(title) > self._title_bytes:

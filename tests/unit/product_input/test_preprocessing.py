@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ecclip.model import PreprocessingError, Preprocessor, preprocessing
 from ecclip.model._sources import package_file
+from ecclip.product_input import PreprocessingError, Preprocessor, preprocessing
 
 
 @pytest.fixture(scope="module")

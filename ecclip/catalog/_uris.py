@@ -1,0 +1,116 @@
+"""One spelling of a photo's address: made here, for landing photos and for finding them again.
+
+Shops write the same address in many ways (blanks around it, backslashes, ``./``, upper case, a fragment). What is
+fetched, what the table of landed photos is keyed by and what a listing is joined by is the text that
+:func:`photo_address` returns; it is the same for its own result.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from typing import NamedTuple
+from urllib.parse import quote, urlsplit, urlunsplit
+
+HTTP = ("http", "https")
+_KEPT = "!$%&'()*+,/:;=?@[]~"  # of path and query; a percent sign stays where it begins an escape
+_PORTS = {"http": 80, "https": 443}
+_SUFFIX = r"\.(?:jpe?g|jfif|png|webp|gif|bmp|avif)"
+_SEVERAL = (
+    re.compile(r"[,;|\s]\s*(?:https?:)?//", re.IGNORECASE),
+    re.compile(rf"{_SUFFIX}(?:\?\S*?)?\s*[,;|]\s*\S.*{_SUFFIX}", re.IGNORECASE | re.DOTALL),
+)
+_HOST = re.compile(r"(?:(?:[\w-]+\.)+[a-z]{2,}|[\w.-]+(?=:\d)|\d{1,3}(?:\.\d{1,3}){3})(?::\d{1,5})?/", re.IGNORECASE)
+_LOOSE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_INVISIBLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
+
+class PhotoAddress(NamedTuple):
+    """The one spelling of an address, and why it cannot be used where its text alone shows that."""
+
+    address: str
+    problem: str | None = None
+
+
+def photo_address(text: str) -> PhotoAddress:
+    """Return the one spelling of an ``image_uri``.
+
+    ``http`` and ``https``: scheme and host in lower case, no default port, no fragment, all else escaped as it is
+    sent; ``//host/...`` is ``https``. A path: forward slashes, without ``.`` and empty steps. Problems: bad_address
+    (control characters, half of a character, no host), several_addresses.
+    """
+    given = _plain(text)
+    if _INVISIBLE.search(given):
+        return PhotoAddress(_INVISIBLE.sub("?", given), "bad_address")
+    slashed = given.replace("\\", "/")
+    if slashed.startswith("//"):
+        slashed = f"https:{slashed}"
+    scheme = scheme_of(slashed)
+    if scheme in HTTP:
+        return _web_address(slashed)
+    if scheme is None:
+        return PhotoAddress(slashed, "bad_address")
+    if scheme and not _several(slashed):
+        return PhotoAddress(given)  # left as it is to the file system that knows it
+    return PhotoAddress(_path(slashed), "several_addresses" if _several(slashed) else None)
+
+
+def scheme_of(address: str) -> str | None:
+    """Return the scheme in lower case, "" for a path and None for what is no address (an unfinished bracket)."""
+    try:
+        return "" if _HOST.match(address) else urlsplit(address).scheme
+    except ValueError:
+        return None
+
+
+def looks_like_host(address: str) -> bool:
+    """Return whether a path begins like the name of a server: ``www.shop.example/1.jpg``, ``127.0.0.1:80/1.jpg``."""
+    return _HOST.match(address) is not None
+
+
+def _plain(text: str) -> str:
+    """Return the address in a text that may be a JSON list of one, with escaped slashes and blanks around it."""
+    given = text.strip()
+    if given.startswith('["') and given.endswith('"]'):
+        try:
+            names = json.loads(given)
+        except ValueError:
+            return given
+        if all(isinstance(name, str) for name in names):
+            given = " | ".join(names).strip()
+    return given.replace("\\/", "/")
+
+
+def _several(given: str) -> bool:
+    return any(pattern.search(given) for pattern in _SEVERAL)
+
+
+def _path(given: str) -> str:
+    return posixpath.normpath(given) if given else given
+
+
+def _web_address(given: str) -> PhotoAddress:
+    try:
+        parts = urlsplit(given)
+        host, port = _host(parts.hostname or ""), parts.port
+    except ValueError:
+        return PhotoAddress(given, "bad_address")
+    if not host:
+        return PhotoAddress(given, "bad_address")
+    scheme = parts.scheme.lower()
+    where = f"[{host}]" if ":" in host else host
+    where += f":{port}" if port is not None and port != _PORTS[scheme] else ""
+    user = parts.netloc.rpartition("@")[0]
+    where = f"{_escaped(user)}@{where}" if user else where
+    address = urlunsplit((scheme, where, _escaped(parts.path) or "/", _escaped(parts.query), ""))
+    return PhotoAddress(address, "several_addresses" if _several(given) else None)
+
+
+def _host(name: str) -> str:
+    """Return the name of a server in ASCII; ValueError where it is none."""
+    return name if name.isascii() else name.encode("idna").decode()
+
+
+def _escaped(part: str) -> str:
+    return quote(_LOOSE_PERCENT.sub("%25", part), safe=_KEPT)
