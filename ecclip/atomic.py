@@ -1,18 +1,30 @@
-"""Write like a database: temporary file, fsync, rename. Standard library only, so that training can use it anywhere."""
+"""Write like a database: temporary file, fsync, rename. Standard library only, so that training can use it anywhere.
+
+What is published under a name is whole at every moment: killed between any two system calls, the old or the new is
+there, for a reader and for the next run.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import fcntl
+import glob
 import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
 _FLUSHES_AT_ONCE = 16  # disks merge flushes: a folder of 1,900 photos takes 0.3 s instead of 8.5 s
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
+_NOT_SUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)  # an old kernel, or a file system without exchange
 
 
 def canonical_json(value: Any) -> str:
@@ -40,13 +52,17 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a whole file so that a reader sees the old content or the new one, never half."""
+def write_atomic(path: Path, data: bytes | str, mode: int = 0o666) -> None:
+    """Write a whole file so that a reader sees the old content or the new one, never half.
+
+    ``mode`` is what the file is created with, less the umask: a secret gives 0o600 and is never readable by others.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.tmp-{threading.get_native_id()}")
     payload = data.encode() if isinstance(data, str) else data
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)  # of a killed process that had the same number, perhaps with another mode
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(payload)
             file.flush()
             os.fsync(file.fileno())
@@ -63,13 +79,85 @@ def files_below(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def replace_folder(temporary: Path, final: Path) -> None:
-    """Put a finished folder in place of ``final``; in between a reader finds nothing rather than half."""
+def flush_folder(folder: Path) -> None:
+    """Flush a folder, every file and every folder below it to disk."""
+    below = (path for path in folder.rglob("*") if not path.is_symlink() and (path.is_file() or path.is_dir()))
     with ThreadPoolExecutor(_FLUSHES_AT_ONCE) as pool:
-        list(pool.map(fsync_path, files_below(temporary)))
-    old = final.with_name(f".{final.name}.old-{os.getpid()}")
-    if final.exists():
-        final.replace(old)
-    temporary.replace(final)
+        list(pool.map(fsync_path, [*below, folder]))
+
+
+def replace_folder(temporary: Path, final: Path) -> None:
+    """Put a finished folder in place of ``final`` and remove what was there.
+
+    The two change places in one step where the file system can do that. Elsewhere the old folder steps aside for a
+    moment in which a reader finds nothing; :func:`settle_folder` brings it back after a kill in that moment.
+    """
+    flush_folder(temporary)
+    if not os.path.lexists(final):
+        temporary.rename(final)
+        fsync_path(final.parent)
+        return
+    if not _exchange(temporary, final):
+        _step_aside(temporary, final)
+    fsync_path(final.parent)  # before the old one goes: the disk must not know of its end alone
+    remove_tree(temporary)
+
+
+def settle_folder(final: Path) -> list[Path]:
+    """Settle what a killed writer of ``final`` left, and return what was found; nobody may be writing there.
+
+    A folder that stepped aside comes back where none took its place; everything else that is left is removed.
+    """
+    name = glob.escape(final.name)
+    aside = sorted(final.parent.glob(f".{name}.old-*"))
+    for path in aside:
+        if os.path.lexists(final):
+            remove_tree(path)
+        else:
+            path.rename(final)
+            fsync_path(final.parent)
+    leftovers = sorted(final.parent.glob(f".{name}.tmp-*"))
+    for path in leftovers:
+        remove_tree(path)
+    return aside + leftovers
+
+
+@contextmanager
+def folder_lock(final: Path) -> Iterator[None]:
+    """Let one writer of ``final`` at a time through; the lock dies with its process."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with final.with_name(f".{final.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file or a folder with everything in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; return False where system or file system cannot do that."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    result = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    number = ctypes.get_errno()
+    if result != 0 and number not in _NOT_SUPPORTED:
+        raise OSError(number, os.strerror(number), str(one), None, str(other))
+    return bool(result == 0)
+
+
+def _step_aside(temporary: Path, final: Path) -> None:
+    aside = final.with_name(f".{final.name}.old-{os.getpid()}")
+    final.rename(aside)
+    try:
+        temporary.rename(final)
+    except OSError:
+        aside.rename(final)
+        raise
     fsync_path(final.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    aside.rename(temporary)  # under this name, half of it is never brought back

@@ -11,7 +11,6 @@ from contextlib import ExitStack, closing
 from itertools import islice
 from pathlib import Path
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
@@ -26,9 +25,11 @@ from ecclip.core import (
     ContractError,
     Counts,
     canonical_json,
+    folder_lock,
     get_logger,
     parse_night,
     replace_folder,
+    settle_folder,
     sha256_bytes,
     write_atomic,
 )
@@ -88,34 +89,26 @@ def map_dump(mapping: Mapping | Path, source: str, output: Path, night: str, lim
     """
     declared = mapping if isinstance(mapping, Mapping) else load_mapping(mapping)
     night = parse_night(night)
-    _refuse_other(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(output)
-    temporary = output.with_name(f".{output.name}.tmp-{os.getpid()}")
-    temporary.mkdir()
-    try:
-        counts = _map(declared, Source(source), temporary, night, limit)
-        marker = {
-            "schema": "ecclip.mapped/1",
-            "night": night,
-            "mapping": _digest(declared),
-            "rows": counts.read["rows"],
-        }
-        write_atomic(temporary / MARKER, canonical_json(marker))
-        write_atomic(temporary / "_SUCCESS", "")
-        replace_folder(temporary, output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with folder_lock(output):
+        settle_folder(output)
+        _refuse_other(output)
+        temporary = output.with_name(f".{output.name}.tmp-{os.getpid()}")
+        temporary.mkdir()
+        try:
+            counts = _map(declared, Source(source), temporary, night, limit)
+            marker = {
+                "schema": "ecclip.mapped/1",
+                "night": night,
+                "mapping": _digest(declared),
+                "rows": counts.read["rows"],
+            }
+            write_atomic(temporary / MARKER, canonical_json(marker))
+            write_atomic(temporary / "_SUCCESS", "")
+            replace_folder(temporary, output)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     get_logger().info("foreign dump mapped", night=night, **counts.written)
     return counts
-
-
-def _sweep(output: Path) -> None:
-    """Remove what killed runs left; a folder of a process that lives is somebody's work."""
-    for leftover in output.parent.glob(f".{output.name}.tmp-*"):
-        process = int(leftover.name.rsplit("-", 1)[1])
-        if process == os.getpid() or not psutil.pid_exists(process):
-            shutil.rmtree(leftover)
 
 
 def _refuse_other(output: Path) -> None:

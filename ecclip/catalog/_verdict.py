@@ -9,7 +9,7 @@ from pathlib import Path
 from ecclip.catalog._expectations import Outcome, Rule, Table, compare, judge
 from ecclip.catalog._history import NightFacts
 from ecclip.catalog._shift import Shift, ShiftConfig, accepted_names
-from ecclip.core import GateError, canonical_json, get_logger, replace_folder, write_atomic
+from ecclip.core import GateError, canonical_json, get_logger, replace_folder, settle_folder, write_atomic
 
 
 def shift_table(found: Sequence[Shift], accepted: Sequence[str], more: dict[str, float], rules: list[Rule]) -> Table:
@@ -65,6 +65,7 @@ def pronounce(
     write_atomic(output / "verdict.json", canonical_json(verdict))
     # the stage publishes nothing when it raises, so what a person has to read is put beside its place
     refused = output.with_name(_final_name(output) + ".refused")
+    settle_folder(refused)
     if not failed:
         shutil.rmtree(refused, ignore_errors=True)
         return len(outcomes)

@@ -1,6 +1,15 @@
 """Settings, the stage contract, atomic files with manifests, errors, clock and logs. Knows no product."""
 
-from ecclip.atomic import canonical_json, fsync_path, replace_folder, sha256_bytes, sha256_file, write_atomic
+from ecclip.atomic import (
+    canonical_json,
+    folder_lock,
+    fsync_path,
+    replace_folder,
+    settle_folder,
+    sha256_bytes,
+    sha256_file,
+    write_atomic,
+)
 from ecclip.core._clock import night_of, now, parse_night
 from ecclip.core._errors import (
     ConfigError,
@@ -35,6 +44,7 @@ __all__ = [
     "canonical_json",
     "configure_logging",
     "digest_of",
+    "folder_lock",
     "fsync_path",
     "get_logger",
     "night_of",
@@ -44,6 +54,7 @@ __all__ = [
     "read_manifest",
     "replace_folder",
     "settings",
+    "settle_folder",
     "sha256_bytes",
     "sha256_file",
     "shown",

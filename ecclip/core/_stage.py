@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import inspect
 import os
 import re
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, ParamSpec
 
 from pydantic import BaseModel, ConfigDict
 
 import ecclip
-from ecclip.atomic import MANIFEST, canonical_json, files_below, replace_folder, sha256_bytes, sha256_file, write_atomic
+from ecclip.atomic import (
+    MANIFEST,
+    canonical_json,
+    files_below,
+    folder_lock,
+    replace_folder,
+    settle_folder,
+    sha256_bytes,
+    sha256_file,
+    write_atomic,
+)
 from ecclip.core._errors import ConfigError
 from ecclip.core._files import Manifest, digest_of, list_files, read_manifest
 from ecclip.core._log import get_logger
@@ -76,10 +83,9 @@ def stage(function: Callable[P, Counts]) -> Callable[P, Report]:
     def run(*args: P.args, **kwargs: P.kwargs) -> Report:
         bound = signature.bind(*args, **kwargs)
         output = Path(bound.arguments["output"])
-        output.parent.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
-        with _lock(output):
-            _sweep(output)
+        with folder_lock(output):
+            _settle(output)
             inputs = {k: digest_of(Path(v)) for k, v in bound.arguments.items() if k not in ("cfg", "output")}
             config = bound.arguments["cfg"].model_dump(mode="json")
             key = _key(name, config, inputs, function)
@@ -149,16 +155,7 @@ def _report(manifest: Manifest, output: Path, outcome: Literal["written", "uncha
     return report
 
 
-def _sweep(output: Path) -> None:
-    """Remove what a killed run left; the lock is held, so nobody is writing there."""
-    for pattern in (f".{output.name}.tmp-*", f".{output.name}.old-*"):
-        for leftover in output.parent.glob(pattern):
-            get_logger().warning("removing what a killed run left", path=str(leftover))
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-
-
-@contextmanager
-def _lock(output: Path) -> Iterator[None]:
-    with output.with_name(f".{output.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def _settle(output: Path) -> None:
+    """Settle what a killed run left; the lock is held, so nobody is writing there."""
+    for leftover in settle_folder(output):
+        get_logger().warning("a killed run left something behind", path=str(leftover))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ecclip.atomic import MANIFEST
-from ecclip.core import IntegrityError, digest_of, read_manifest, replace_folder, settings, verify_folder
+from ecclip.core import IntegrityError, digest_of, read_manifest, replace_folder, settings, settle_folder, verify_folder
 from ecclip.registry._locks import locked
 from ecclip.registry._names import flat_parameters
 
@@ -42,8 +42,7 @@ def keep_bundle(bundle: Path) -> Path:
     store = settings().work / "bundles"
     target = store / digest
     with locked(store / f".{digest}.lock", f"bundle {digest[:16]}"):
-        for leftover in (*store.glob(f".{digest}.tmp-*"), *store.glob(f".{digest}.old-*")):
-            shutil.rmtree(leftover)
+        settle_folder(target)
         if target.is_dir() and _sound(target, digest):
             return target
         temporary = store / f".{digest}.tmp-{os.getpid()}"

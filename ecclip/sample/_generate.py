@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ecclip.core import (
     ConfigError,
     canonical_json,
+    folder_lock,
     fsync_path,
     get_logger,
     replace_folder,
+    settle_folder,
     sha256_bytes,
     sha256_file,
     track,
@@ -90,29 +91,22 @@ def _write_night(
     world: World, listings: list[Listing], night: str, output: Path, previous: Path | None, digest: str
 ) -> None:
     dump, truth = output / "dumps" / night, output / "truth" / night
-    _sweep(dump)
-    temporary = dump.with_name(f".{night}.tmp-{os.getpid()}")
-    (temporary / "images").mkdir(parents=True)
-    try:
-        known = _known(output / "truth" / previous.name) if previous is not None else {}
-        photos = _photos(world, listings, temporary, previous, known, night)
-        lines = lines_of(world, listings, photos, night)
-        _write_lines(lines, temporary)
-        write_atomic(temporary / DIGEST, digest)
-        write_atomic(temporary / "_SUCCESS", "")
-        _write_truth(lines, truth)
-        replace_folder(temporary, dump)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with folder_lock(dump):
+        settle_folder(dump)
+        temporary = dump.with_name(f".{night}.tmp-{os.getpid()}")
+        (temporary / "images").mkdir(parents=True)
+        try:
+            known = _known(output / "truth" / previous.name) if previous is not None else {}
+            photos = _photos(world, listings, temporary, previous, known, night)
+            lines = lines_of(world, listings, photos, night)
+            _write_lines(lines, temporary)
+            write_atomic(temporary / DIGEST, digest)
+            write_atomic(temporary / "_SUCCESS", "")
+            _write_truth(lines, truth)
+            replace_folder(temporary, dump)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     get_logger().info("sample night written", night=night, lines=len(lines), photos=len(photos))
-
-
-def _sweep(dump: Path) -> None:
-    """Remove what killed runs left; a folder of a process that lives is somebody's work."""
-    for leftover in dump.parent.glob(f".{dump.name}.tmp-*"):
-        process = int(leftover.name.rsplit("-", 1)[1])
-        if process == os.getpid() or not psutil.pid_exists(process):
-            shutil.rmtree(leftover)
 
 
 def _photos(

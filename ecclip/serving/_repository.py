@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,12 +18,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 import ecclip
+from ecclip.atomic import remove_tree
 from ecclip.core import (
     ConfigError,
     IntegrityError,
     canonical_json,
     digest_of,
-    fsync_path,
+    replace_folder,
     sha256_bytes,
     sha256_file,
     verify_folder,
@@ -211,8 +211,8 @@ class Repository:
     def _sweep(self) -> None:
         """Remove what a killed writer left half done; the lock is held, so nobody is writing."""
         for folder in (self.folder, self.folder / STATE, *(self.folder / model for model in MODELS)):
-            for leftover in folder.glob(".*.tmp-*"):
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+            for leftover in (*folder.glob(".*.tmp-*"), *folder.glob(".*.old-*")):
+                remove_tree(leftover)  # a version that stepped aside has no record yet: it is staged again
 
     def _record_path(self, version: int) -> Path:
         return self.folder / STATE / f"version-{version}.json"
@@ -266,17 +266,11 @@ class Repository:
 def place_folder(final: Path, content: dict[str, bytes]) -> None:
     """Put a version folder into place by one rename."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    if final.exists():  # without the version's record: a killed attempt, never loaded
-        shutil.rmtree(final)
     temporary = final.with_name(f".{final.name}.tmp-{os.getpid()}")
     temporary.mkdir()
     for name, data in content.items():
-        with (temporary / name).open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(final)
-    fsync_path(final.parent)
+        (temporary / name).write_bytes(data)
+    replace_folder(temporary, final)  # what lies there has no record of the version: a killed attempt, never loaded
 
 
 def _counts(path: Path) -> bool:

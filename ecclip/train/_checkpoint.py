@@ -14,7 +14,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ecclip.atomic import MANIFEST, canonical_json, fsync_path, sha256_bytes, sha256_file, write_atomic
+from ecclip.atomic import (
+    MANIFEST,
+    canonical_json,
+    replace_folder,
+    settle_folder,
+    sha256_bytes,
+    sha256_file,
+    write_atomic,
+)
 from ecclip.train._errors import CheckpointError
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
@@ -40,9 +48,9 @@ class CheckpointStore:
         if not is_owner:
             return
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob(".step-*"):
-            log("removing what a killed run left", path=str(leftover))
-            shutil.rmtree(leftover, ignore_errors=True)
+        for name in {path.name.split(".")[1] for path in folder.glob(".step-*")}:
+            for leftover in settle_folder(folder / name):
+                log("a killed run left something behind", path=str(leftover))
         self._drop_oldest()  # a run killed after its last save had no time for it
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
@@ -62,10 +70,7 @@ class CheckpointStore:
                 write_atomic(temporary / name, data)
             digests = {name: sha256_bytes(data) for name, data in files.items()}
             write_atomic(temporary / MANIFEST, canonical_json({"step": step, "sha256": digests}))
-            if final.exists():
-                shutil.rmtree(final)
-            temporary.replace(final)
-            fsync_path(self.folder)
+            replace_folder(temporary, final)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
             step_to_take = "make room and run the same command again: it continues from the last good checkpoint"

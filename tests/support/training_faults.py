@@ -212,7 +212,8 @@ def _plant(trainer: Trainer, fault: str) -> None:
     elif kind == "write":
         _kill_in_write(int(number))
     elif kind == "rename":
-        _checkpoint.fsync_path = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+        replace = _checkpoint.replace_folder
+        _checkpoint.replace_folder = lambda *paths: (replace(*paths), os.kill(os.getpid(), signal.SIGKILL))  # type: ignore[assignment]
     elif kind == "disk":
         _limit_after_first_checkpoint(trainer)
     elif kind == "memory":

@@ -75,7 +75,7 @@ def test_another_configuration_replaces_the_night(tmp_path: Path) -> None:
     generate(cfg, tmp_path)
     generate(cfg.model_copy(update={"listings": 30}), tmp_path)
     assert 30 <= len(lines(tmp_path, "2026-11-01")) < 40
-    assert not list((tmp_path / "dumps").glob(".*"))
+    assert not list((tmp_path / "dumps").glob(".*.tmp-*"))
 
 
 def test_somebody_elses_dump_is_not_overwritten(tmp_path: Path) -> None:

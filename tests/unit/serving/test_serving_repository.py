@@ -110,9 +110,10 @@ def _die_at(step: int) -> None:
 
         return run
 
-    for name in ("place_folder", "write_atomic", "fsync_path"):
+    for name in ("place_folder", "write_atomic", "replace_folder"):
         setattr(module, name, counted(getattr(module, name)))
     Path.replace = counted(Path.replace)  # type: ignore[method-assign]
+    Path.rename = counted(Path.rename)  # type: ignore[method-assign]
 
 
 def test_commits_count_up_and_name_the_version_before(tmp_path: Path) -> None:
