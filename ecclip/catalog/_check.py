@@ -7,9 +7,10 @@ from pathlib import Path
 from pydantic import Field
 
 from ecclip.catalog._contract import DUMP_FIELDS
-from ecclip.catalog._expectations import Rule, Table, judge
+from ecclip.catalog._expectations import Rule, Table, compare, judge
 from ecclip.catalog._facts import measured, night_facts
 from ecclip.catalog._history import NightFacts, read_history, write_facts
+from ecclip.catalog._label_shift import is_one_of_many
 from ecclip.catalog._shift import RELEASED, Shift, ShiftConfig, shifts
 from ecclip.catalog._spark import spark_session
 from ecclip.catalog._verdict import accept, pronounce, shift_table
@@ -50,8 +51,13 @@ def check(cfg: CheckConfig, ingested: Path, previous: Path, output: Path) -> Cou
         found = [shift for shift in shifts(cfg, tonight, history) if not shift.name.startswith(RELEASED)]
         tonight = tonight.model_copy(update={"accepted": accept(cfg, tonight, found)})
         write_facts(output, tonight)
-        tables = [Table("listings", rows, _declared(cfg, tonight, history)), _metrics(cfg, tonight, found)]
-        outcomes = judge(tables, output / "data_docs")
+        # a page with a line for every label of a catalog would hide what was refused, and cost a second a hundred lines
+        usual = [shift for shift in found if is_one_of_many(shift.name) and not shift.outside]
+        told = [shift for shift in found if shift not in usual]
+        tables = [Table("listings", rows, _declared(cfg, tonight, history)), _metrics(cfg, tonight, told)]
+        labels = shift_table(usual, tonight.accepted, {}, [])
+        outcomes = [*judge(tables, output / "data_docs"), *compare(labels)]
+        tables.append(labels)
         judged = pronounce(tables, outcomes, found, tonight, output, "the night's listings were")
     finally:
         rows.unpersist()

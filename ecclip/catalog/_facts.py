@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from ecclip.catalog._contract import listing_columns
 from ecclip.catalog._history import NightFacts, Prices
+from ecclip.catalog._labels import label_shares
 from ecclip.core import IntegrityError, read_manifest
 
 _PHOTO = ("image", "image_uri")  # a listing names its photo by one of the two
@@ -68,6 +69,7 @@ def night_facts(rows: DataFrame, ingested: Path) -> NightFacts:
         shares=dict(sorted(shares.items())),
         distributions={"category": _categories(rows), "currency": counts},
         prices=prices,
+        labels=label_shares(rows.sparkSession, ingested, max(total, 1)),
     )
 
 

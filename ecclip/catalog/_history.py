@@ -21,11 +21,21 @@ class Prices(BaseModel):
     log10_quantiles: dict[str, float]
 
 
+class LabelShare(BaseModel):
+    """Share of the listings that have a label, and what it would be at least and at most without some one seller."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    share: float
+    low: float
+    high: float
+
+
 class NightFacts(BaseModel):
     """The statistics of one night that the nights after it are compared with.
 
     ``shares`` are 0..1 under ``<kind>/<what>``: missing (null, by field), repeated (title, content), dropped (by
     reason, of the rows read), bad_photo (by reason, of the listings with a photo), grouped, mismatch.
+    ``labels`` are the shares of labels by metric; nights of before they were counted have none.
     ``accepted`` names the shifts that a person let pass: for those the history begins with this night.
     """
 
@@ -35,6 +45,7 @@ class NightFacts(BaseModel):
     shares: dict[str, float]
     distributions: dict[str, dict[str, int]]
     prices: dict[str, Prices]
+    labels: dict[str, LabelShare] = {}
     accepted: list[str] = []
 
 

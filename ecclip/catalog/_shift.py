@@ -18,6 +18,7 @@ from pydantic import Field
 from scipy.spatial.distance import jensenshannon
 
 from ecclip.catalog._history import NightFacts, Prices
+from ecclip.catalog._label_shift import is_judged, label_limits
 from ecclip.core import StageConfig
 
 T = TypeVar("T")
@@ -42,6 +43,13 @@ class ShiftConfig(StageConfig):
     least_distance_deviation: float = Field(
         0.03, gt=0, description="least deviation of a Jensen-Shannon distance (0..1) of categories or currencies"
     )
+    least_label_deviation: float = Field(0.1, gt=0, description="least deviation of ln(share) of a label")
+    least_label_share: float = Field(
+        0.01,
+        ge=0,
+        le=1,
+        description="categories and attributes rarer than this in the last nights are not judged alone",
+    )
     least_price_deviation: float = Field(0.03, gt=0, description="least deviation of log10 prices of one currency")
     accepted: dict[str, list[str]] = Field(
         {},
@@ -60,6 +68,11 @@ class Shift:
     high: float | None
     nights: int
 
+    @property
+    def outside(self) -> bool:
+        """Whether the value is beyond a limit."""
+        return (self.low is not None and self.value < self.low) or (self.high is not None and self.value > self.high)
+
 
 def shifts(cfg: ShiftConfig, tonight: NightFacts, history: Sequence[NightFacts]) -> list[Shift]:
     """Return every metric of tonight that has a history, by name; none on the first night."""
@@ -67,13 +80,14 @@ def shifts(cfg: ShiftConfig, tonight: NightFacts, history: Sequence[NightFacts])
         return []
     found = [*_volume(cfg, tonight, history), *_shares(cfg, tonight, history)]
     found += [*_distances(cfg, tonight, history), *_prices(cfg, tonight, history), *_resent(tonight, history)]
+    found += _labels(cfg, tonight, history)
     return sorted(found, key=lambda shift: shift.name)
 
 
 def accepted_names(cfg: ShiftConfig, fingerprint: str, names: Sequence[str]) -> list[str]:
     """Return those of ``names`` that the configuration accepts for the dump with this fingerprint."""
     patterns = cfg.accepted.get(fingerprint, [])
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+    return [name for name in names if any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def _volume(cfg: ShiftConfig, tonight: NightFacts, history: Sequence[NightFacts]) -> list[Shift]:
@@ -130,6 +144,25 @@ def _prices(cfg: ShiftConfig, tonight: NightFacts, history: Sequence[NightFacts]
         values = list(prices.log10_quantiles.values())
         sampling = (max(values) - min(values)) / math.sqrt(prices.listings)
         found.append(_distance_shift(cfg, name, _price_distance, prices, nights, cfg.least_price_deviation, sampling))
+    return found
+
+
+def _labels(cfg: ShiftConfig, tonight: NightFacts, history: Sequence[NightFacts]) -> list[Shift]:
+    found = []
+    for name in sorted({name for night in history for name in night.labels}):
+        nights = [night for night in _since_accepted(name, history) if night.labels]
+        if not nights or not tonight.labels:
+            continue
+        usual, value, low, high = label_limits(
+            name,
+            tonight,
+            nights,
+            lambda series, sampling: _limits(cfg, series, cfg.least_label_deviation, sampling),
+            lambda series, sampling: _limits(cfg, series, cfg.least_share_deviation, sampling),
+        )
+        if is_judged(name, usual, cfg.least_label_share):
+            edges = [None if edge is None else round(edge, 6) for edge in (low, high)]
+            found.append(Shift(name, round(value, 6), edges[0], edges[1], len(nights)))
     return found
 
 

@@ -7,6 +7,7 @@ import gzip
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,10 @@ POISONS: dict[str, tuple[Callable[[list[Row]], list[Row]], set[str]]] = {
     "prices_x100": (lambda rows: [dearer(row, 100) for row in rows], {"price_shift/KRW", "price_shift/USD"}),
     "one_category_90_percent": (crowded, {"category_shift", "category_largest_share"}),
     "no_brands": (lambda rows: [row | {"brand": None} for row in rows], {"missing/brand"}),
+    "no_age_label_is_true": (
+        lambda rows: [row | {"age_restricted": False} for row in rows],
+        {"label/age_restricted"},
+    ),
     "other_currency": (lambda rows: [row | {"currency": "EUR"} for row in rows], {"currency_shift"}),
 }
 
@@ -215,3 +220,17 @@ def test_a_good_night_clears_the_refusal(tmp_path: Path) -> None:
     run_chain(tmp_path / "work", write_dump(tmp_path / "dump", rows, photos), until="check")
     assert not refused.exists()
     assert json.loads((tmp_path / "work" / "check" / "verdict.json").read_text())["passed"] is True
+
+
+def test_one_sellers_labels_cost_no_night_and_a_label_that_is_gone_may_be_accepted(shop: Shop, tmp_path: Path) -> None:
+    rows = rows_of(shop.dumps[NIGHTS])
+    one = Counter(row["seller_id"] for row in rows).most_common()[-1][0]
+    wrong = {"age_restricted": True, "category": ["<b>all</b>"], "attributes": {"${x} <script>": "[red]\x1b"}}
+    mine = [row | (wrong if row["seller_id"] == one else {}) for row in rows]
+    run_chain(tmp_path / "one", write_dump(tmp_path / "one" / "dump", mine), until="check", previous=shop.last)
+    dump = write_dump(tmp_path / "dump", [row | {"age_restricted": False} for row in rows])
+    error = refusal(shop, tmp_path, dump)
+    assert failed(tmp_path / "check.refused") == {"label/age_restricted"}
+    fingerprint, names = re.findall(r'accepted: \{"(\w+)": (\[.*\])\}', error.next_step)[0]
+    accepted = {fingerprint: json.loads(names.replace("'", '"'))}
+    run_chain(tmp_path, dump, until="check", previous=shop.last, check={"accepted": accepted})

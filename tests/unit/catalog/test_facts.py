@@ -34,6 +34,8 @@ def rows() -> list[dict[str, Any]]:
         row["brand"] = row["brand"] if number % 5 else None
         row["category"] = row["category"] if number % 7 else None
         row["deleted"] = number % 20 == 3
+        row["age_restricted"] = [None, False, True, False][number % 4]
+        row["seller_id"] = f"s{number % 9 if number % 3 else 0}"  # one of them is no one of many
     found[0]["price"], found[1]["price"] = "0", "cheap"
     return found
 
@@ -48,6 +50,30 @@ def night(rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def facts(night: Path) -> NightFacts:
     return NightFacts.model_validate_json((night / "check" / "facts.json").read_text())
+
+
+def test_label_shares_are_their_plain_python_twin(rows: list[dict[str, Any]], facts: NightFacts) -> None:
+    good = [row for row in rows if not row["deleted"] and row["price"] != "cheap"]
+    labels = {row["listing_id"]: _labels_of(row) for row in good}
+    sellers = Counter(row["seller_id"] for row in good)
+    total, small = len(good), {name: count for name, count in sellers.items() if count <= 0.2 * len(good)}
+    assert small
+    assert set(facts.labels) == {"labelled"} | {label for found in labels.values() for label in found}
+    for label, found in facts.labels.items():
+        counts = Counter(row["seller_id"] for row in good if label in labels[row["listing_id"]])
+        most, own = max(((counts[name], rows) for name, rows in small.items() if counts[name]), default=(0, 0))
+        low, high = (counts.total() - most) / (total - own), counts.total() / (total - max(small.values()))
+        assert found.share == pytest.approx(counts.total() / total, abs=1e-6)
+        assert found.low == pytest.approx(min(found.share, low), abs=1e-6)
+        assert found.high == pytest.approx(min(high, 1.0), abs=1e-6)
+
+
+def _labels_of(row: dict[str, Any]) -> set[str]:
+    labels = {f"label/category/{'/'.join(row['category'])}"} if row["category"] else set()
+    for name, value in (row["attributes"] or {}).items():
+        labels |= {f"label/attribute/{name}", f"label/attribute/{name}={value}"}
+    labels |= {"labelled"} if labels or row["age_restricted"] is not None else set()
+    return labels | ({"label/age_restricted"} if row["age_restricted"] else set())
 
 
 def test_facts_are_their_plain_python_twin(rows: list[dict[str, Any]], facts: NightFacts) -> None:
