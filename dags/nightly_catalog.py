@@ -32,10 +32,11 @@ def record_snapshot(night: str) -> dict[str, Any]:
     doc_md=__doc__,
 )
 def nightly_catalog() -> None:
-    """Land, ingest, check, clean; group, and compare photos with titles; publish, version."""
+    """Extract, land, ingest, check, clean; group, and compare photos with titles; publish, version."""
     clean = stage_task("clean", pool="spark")
     publish = stage_task("publish", pool="spark")
-    stage_task("land") >> stage_task("ingest", pool="spark") >> stage_task("check", pool="spark") >> clean
+    extract = stage_task("extract", pool="spark")
+    extract >> stage_task("land") >> stage_task("ingest", pool="spark") >> stage_task("check", pool="spark") >> clean
     clean >> stage_task("group", pool="spark") >> publish
     clean >> stage_task("reference") >> stage_task("score_pairs", **GPU) >> publish
     publish >> night_task("version", record_snapshot, pool="dvc", outlet=SNAPSHOT)

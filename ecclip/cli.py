@@ -58,7 +58,7 @@ app.add_typer(bench_app, name="bench")
 
 @nights_app.command("add")
 def nights_add(night: NightArgument) -> None:
-    """Enter a night, so that dvc.yaml has its stages; landing a dump does it too."""
+    """Enter a night, so that dvc.yaml has its stages; extracting it does it too."""
     pipeline.add_night(night)
 
 

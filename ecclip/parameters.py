@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from ecclip.core import Settings
-from ecclip.pipeline import STEPS, stage_model
+from ecclip.pipeline import STEPS, section_of, stage_model
 
 _HEAD = """# Parameters and settings
 
@@ -25,7 +25,7 @@ def page() -> str:
     for name in [*STEPS, "gate", "deploy", "sample"]:
         rows = list(_rows(stage_model(name)))
         if rows:
-            lines += [f"## {name}\n", "| parameter | default | meaning |", "|---|---|---|", *rows, ""]
+            lines += [f"## {section_of(name)}\n", "| parameter | default | meaning |", "|---|---|---|", *rows, ""]
     settings = [
         f"| `ECCLIP_{name.upper()}` | {_default(field)} | {field.description or ''} |"
         for name, field in Settings.model_fields.items()

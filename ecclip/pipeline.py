@@ -18,11 +18,15 @@ import yaml
 import ecclip
 from ecclip.core import (
     ConfigError,
+    NotReadyError,
     Report,
     StageConfig,
     bind,
     canonical_json,
+    get_logger,
     parse_night,
+    read_manifest,
+    report_of,
     settings,
     source_rooms,
     write_atomic,
@@ -34,11 +38,17 @@ _NIGHT_FOLDER = "-".join("[0-9]" * digits for digits in (4, 2, 2))  # a copy set
 
 @dataclass(frozen=True)
 class Step:
-    """Where a stage's function lives, its input paths by parameter name and its output, relative to work/."""
+    """Where a stage's function lives, its input paths by parameter name and its output, relative to work/.
+
+    ``section`` is its section of params.yaml where that has another name. What an ``external`` stage reads lies outside
+    the workspace: it looks there at every run, and what it copied is not versioned once more.
+    """
 
     function: str
     inputs: dict[str, str]
     output: str
+    section: str = ""
+    external: bool = False
 
     @property
     def room(self) -> str:
@@ -52,9 +62,16 @@ class Step:
 
 
 STEPS: dict[str, Step] = {
+    "extract": Step(
+        "ecclip.catalog:extract",
+        {"inventory": "nights/{night}/inventory.json"},
+        "nights/{night}/dump",
+        section="source",
+        external=True,
+    ),
     "land": Step(
         "ecclip.catalog:land",
-        {"dump": "dumps/{night}", "previous": "nights/{previous}/land"},
+        {"dump": "nights/{night}/dump", "previous": "nights/{previous}/land"},
         "nights/{night}/land",
     ),
     "ingest": Step("ecclip.catalog:ingest", {"landed": "nights/{night}/land"}, "nights/{night}/ingest"),
@@ -153,14 +170,51 @@ def run_stage(name: str, night: str) -> Report:
     bind(night=parse_night(night), stage=name, run=settings().run_id)
     # libraries seed their own hashes and threads from the environment: one value everywhere makes bytes equal
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if name == "land":
+    step, cfg = STEPS[name], stage_config(name)
+    if name in ("extract", "land"):
         add_night(night)
-    step = STEPS[name]
-    function = _function(step)
     inputs = {key: work_path(template, night) for key, template in step.inputs.items()}
-    report = function(cfg=stage_config(name), **inputs, output=work_path(step.output, night))
+    report = _extracted_before(cfg, night) if step.external else None
+    if report is None:
+        report = _function(step)(cfg=cfg, **inputs, output=work_path(step.output, night))
     write_atomic(work_path(f"reports/{{night}}/{name}.json", night), canonical_json(report.model_dump()))
     return typing.cast(Report, report)
+
+
+def why_waiting(night: str) -> str:
+    """Return what is missing before the night can be extracted, or an empty text; a night that has been needs nothing.
+
+    Raises:
+        ConfigError: the section ``source`` is wrong.
+        OSError: the source does not answer.
+    """
+    if read_manifest(work_path(STEPS["extract"].output, night)) is not None:
+        return ""
+    from ecclip.catalog import SourceConfig, locate, why_not_ready
+
+    cfg = typing.cast(SourceConfig, stage_config("extract"))
+    return why_not_ready(locate(cfg, night), cfg.markers)
+
+
+def _extracted_before(cfg: StageConfig, night: str) -> Report | None:
+    """Take the inventory of the source; where it is gone return the report of what the night has got of it."""
+    from ecclip.catalog import SourceConfig, take_inventory
+
+    step = STEPS["extract"]
+    try:
+        take_inventory(typing.cast(SourceConfig, cfg), night, work_path(step.inputs["inventory"], night))
+    except NotReadyError as error:
+        report = report_of(work_path(step.output, night))
+        if report is None:
+            raise
+        get_logger().warning("the night keeps what was extracted of it", reason=str(error))
+        return report
+    return None
+
+
+def section_of(name: str) -> str:
+    """Return the section of params.yaml that a stage, or another part, reads."""
+    return (STEPS[name].section if name in STEPS else "") or name
 
 
 def stage_model(name: str) -> type[StageConfig]:
@@ -174,16 +228,18 @@ def stage_config(name: str, params: Path | None = None) -> StageConfig:
     """Return the validated section of params.yaml that belongs to a stage (missing section: the defaults)."""
     path = params or settings().workspace / "params.yaml"
     sections = yaml.safe_load(path.read_text()) or {}
-    known = [*STEPS, *OTHER_SECTIONS]
+    known = [*map(section_of, STEPS), *OTHER_SECTIONS]
     unknown = sorted(set(sections) - set(known))
     if unknown:
         raise ConfigError(
             "params.yaml has a section that nothing reads", value=", ".join(unknown), limit=", ".join(known)
         )
     try:
-        return stage_model(name).model_validate(sections.get(name) or {})
+        return stage_model(name).model_validate(sections.get(section_of(name)) or {})
     except ValueError as error:
-        raise ConfigError(f"params.yaml, section {name}", value=str(error), next_step=f"edit {path}") from error
+        raise ConfigError(
+            f"params.yaml, section {section_of(name)}", value=str(error), next_step=f"edit {path}"
+        ) from error
 
 
 def nights() -> list[dict[str, str]]:

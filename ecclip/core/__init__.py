@@ -24,7 +24,7 @@ from ecclip.core._files import Manifest, digest_of, read_manifest, verify_folder
 from ecclip.core._log import bind, configure_logging, get_logger, track
 from ecclip.core._settings import Settings, patient, settings
 from ecclip.core._shown import Terminal, shown, shown_json, shown_markdown
-from ecclip.core._stage import Counts, Report, StageConfig, source_rooms, stage
+from ecclip.core._stage import Counts, Report, StageConfig, report_of, source_rooms, stage
 
 __all__ = [
     "ConfigError",
@@ -53,6 +53,7 @@ __all__ = [
     "patient",
     "read_manifest",
     "replace_folder",
+    "report_of",
     "settings",
     "settle_folder",
     "sha256_bytes",

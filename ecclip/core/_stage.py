@@ -106,6 +106,12 @@ def stage(function: Callable[P, Counts]) -> Callable[P, Report]:
     return run
 
 
+def report_of(output: Path) -> Report | None:
+    """Return the report of what lies in a stage's output, as of a run that found nothing to do; None: nothing does."""
+    manifest = read_manifest(output)
+    return None if manifest is None else _report(manifest, output, "unchanged", time.monotonic())
+
+
 def _key(name: str, config: dict[str, Any], inputs: dict[str, str], function: Callable[..., Any]) -> str:
     source = inspect.getsourcefile(function)
     if source is None:

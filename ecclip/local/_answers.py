@@ -87,7 +87,7 @@ def _spread(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
 def _photo(night: str, row: dict[str, Any], snapshot: Path) -> bytes | None:
     """Return the photo as it lies in the dump, else (photos inside Parquet, or far away) the snapshot's copy."""
     if row["image_uri"]:
-        dump = (settings().work / "dumps" / night).resolve()
+        dump = (settings().work / "nights" / night / "dump").resolve()
         path = (dump / row["image_uri"]).resolve()
         if path.is_relative_to(dump) and path.is_file() and row["image_error"] is None:
             return path.read_bytes()

@@ -135,7 +135,7 @@ def test_the_order_of_a_night(described: dict[str, Any]) -> None:
     }
     edges = {name: {*itertools.pairwise(order)} for name, order in orders.items()}
     edges["nightly_catalog"] = {
-        *itertools.pairwise(["land", "ingest", "check", "clean", "group", "publish", "version"]),
+        *itertools.pairwise(["extract", "land", "ingest", "check", "clean", "group", "publish", "version"]),
         *itertools.pairwise(["clean", "reference", "score_pairs", "publish"]),
     }
     for name, expected in edges.items():

@@ -12,7 +12,7 @@ from dvc_workspaces import dvc, make_dvc_workspace
 from snapshots import write_snapshot
 
 from ecclip.core import ConfigError, ServiceError, settings
-from ecclip.pipeline import STEPS, run_stage
+from ecclip.pipeline import STEPS, run_stage, section_of
 from ecclip.registry import dvc_version, record_version
 
 ROOT = Path(__file__).parents[2]
@@ -44,20 +44,22 @@ def test_the_stages_of_dvc_are_those_of_the_pipeline() -> None:
             key: "work/" + template.format(night="${key}", previous="${item.previous}")
             for key, template in {**step.inputs, "output": step.output}.items()
         }
+        inputs = [] if step.external else [paths[key] for key in step.inputs]
         expected[name] = {
             "foreach": "${nights}",
             "do": {
                 "cmd": f"ecclip run {name} --night ${{key}}",
-                "deps": [*(paths[key] for key in step.inputs), *(f"ecclip/{room}" for room in step.sources)],
-                "params": [name],
-                "outs": [{paths["output"]: {"persist": True}}],
-            },
+                "deps": [*inputs, *(f"ecclip/{room}" for room in step.sources)],
+                "params": [section_of(name)],
+                "outs": [{paths["output"]: {"persist": True} | ({"cache": False} if step.external else {})}],
+            }
+            | ({"always_changed": True} if step.external else {}),
         }
     assert described["stages"] == expected
 
 
 def test_every_stage_has_its_section_of_parameters() -> None:
-    assert set(yaml.safe_load((ROOT / "params.yaml").read_text())) >= set(STEPS)
+    assert set(yaml.safe_load((ROOT / "params.yaml").read_text())) >= set(map(section_of, STEPS))
 
 
 def test_dvc_writes_only_below_the_work_folder_and_sends_nothing() -> None:

@@ -16,7 +16,7 @@ from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 NIGHT = "2026-11-01"
-CATALOG = ["land", "ingest", "check", "clean", "group", "reference", "score_pairs", "publish"]
+CATALOG = ["extract", "land", "ingest", "check", "clean", "group", "reference", "score_pairs", "publish"]
 MODEL = ["start", "train", "embed", "evaluate", "export"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.fault(1), pytest.mark.timeout(5400)]

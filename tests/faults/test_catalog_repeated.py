@@ -14,10 +14,10 @@ import pytest
 from dumps import market, write_dump
 
 from ecclip.core import digest_of, settings
-from ecclip.pipeline import nights, run_stage
+from ecclip.pipeline import STEPS, nights, run_stage, work_path
 
 pytestmark = pytest.mark.fault(6)
-STAGES = ["land", "ingest", "check", "clean", "group", "publish"]
+STAGES = ["extract", "land", "ingest", "check", "clean", "group", "publish"]
 FIRST, SECOND, THIRD = "2026-11-01", "2026-11-02", "2026-11-03"
 
 
@@ -44,9 +44,7 @@ def run(night: str) -> list[dict[str, Any]]:
 
 
 def digests(night: str) -> dict[str, str]:
-    work = settings().work
-    folders = {name: work / "nights" / night / name for name in STAGES[:-1]} | {"publish": work / "snapshots" / night}
-    return {name: digest_of(folder) for name, folder in folders.items()}
+    return {name: digest_of(work_path(STEPS[name].output, night)) for name in STAGES}
 
 
 def test_a_backfill_out_of_order_and_replays_end_with_one_output_each(
@@ -79,6 +77,7 @@ def test_a_backfill_out_of_order_and_replays_end_with_one_output_each(
 
 
 def test_two_processes_that_run_one_stage_at_once_write_it_once(workspace: Path) -> None:
+    run_stage("extract", FIRST)
     run_stage("land", FIRST)
     command = [sys.executable, "-m", "ecclip", "run", "ingest", "--night", FIRST]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
