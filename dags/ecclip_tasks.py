@@ -14,6 +14,7 @@ from airflow.sdk import Asset, CronDataIntervalTimetable, Param, get_current_con
 from airflow.sdk.exceptions import AirflowFailException
 
 from ecclip.core import ConfigError, ContractError, GateError, get_logger, night_of, parse_night, settings
+from ecclip.orchestration import Alert, DumpSensor
 
 SNAPSHOT = Asset("snapshot")
 BUNDLE = Asset("bundle")
@@ -28,6 +29,7 @@ DEFAULTS: dict[str, Any] = {
     "retries": 2,
     "retry_delay": timedelta(seconds=float(os.environ.get("ECCLIP_RETRY_DELAY_S", "60"))),
     "execution_timeout": timedelta(hours=2),
+    "on_failure_callback": Alert(night=lambda context: night_of_run(context)),
 }
 
 
@@ -99,10 +101,16 @@ def stage_task(name: str, *, outlet: Asset | None = None, **operator: Any) -> An
     return night_task(name, call, outlet=outlet, **operator)
 
 
+def wait_for_dump() -> DumpSensor:
+    """Return the task that waits for the export of the run's night and holds no worker meanwhile."""
+    return DumpSensor(task_id="wait_for_dump", night=night_of_run, execution_timeout=timedelta(minutes=10))
+
+
 def night_task(name: str, call: Callable[[str], Any], *, outlet: Asset | None = None, **operator: Any) -> Any:
     """Return a task that calls ``call(night)`` and passes on small facts: digest, version, counts.
 
-    A refused gate, a broken contract or a wrong setting fails at once; anything else is tried again.
+    A refused gate, a broken contract or a wrong setting fails at once; anything else is tried again, what is not there
+    yet too.
     """
 
     @task(task_id=name, outlets=[outlet] if outlet else [], multiple_outputs=False, **operator)

@@ -8,7 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import dag
-from ecclip_tasks import DEFAULTS, FIRST_NIGHT, GPU, NIGHT_PARAM, SNAPSHOT, night_task, nightly_schedule, stage_task
+from ecclip_tasks import (
+    DEFAULTS,
+    FIRST_NIGHT,
+    GPU,
+    NIGHT_PARAM,
+    SNAPSHOT,
+    night_task,
+    nightly_schedule,
+    stage_task,
+    wait_for_dump,
+)
 
 
 def record_snapshot(night: str) -> dict[str, Any]:
@@ -32,11 +42,11 @@ def record_snapshot(night: str) -> dict[str, Any]:
     doc_md=__doc__,
 )
 def nightly_catalog() -> None:
-    """Extract, land, ingest, check, clean; group, and compare photos with titles; publish, version."""
+    """Wait, extract, land, ingest, check, clean; group, and compare photos with titles; publish, version."""
     clean = stage_task("clean", pool="spark")
     publish = stage_task("publish", pool="spark")
-    extract = stage_task("extract", pool="spark")
-    extract >> stage_task("land") >> stage_task("ingest", pool="spark") >> stage_task("check", pool="spark") >> clean
+    land = wait_for_dump() >> stage_task("extract", pool="spark") >> stage_task("land")
+    land >> stage_task("ingest", pool="spark") >> stage_task("check", pool="spark") >> clean
     clean >> stage_task("group", pool="spark") >> publish
     clean >> stage_task("reference") >> stage_task("score_pairs", **GPU) >> publish
     publish >> night_task("version", record_snapshot, pool="dvc", outlet=SNAPSHOT)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     triton_address: str | None = Field(None, description="host:port of the gRPC port; default: the embedded server")
     triton_home: Path | None = Field(None, description="folder of the nvidia-pytriton package (embedded server)")
     serving_python: Path | None = Field(None, description="interpreter of the python backend (numpy<2)")
+    alert_url: SecretStr | None = Field(
+        None,
+        description="webhook that is told of a task that failed for good (JSON, `text`); default: the log",
+    )
     gpu_queue: str = Field("default", description="Airflow queue of training and embedding")
     gpu_pool: str = Field("default_pool", description="Airflow pool of training and embedding")
     gpu_pod_template: Path | None = Field(

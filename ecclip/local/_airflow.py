@@ -14,7 +14,7 @@ import ecclip
 from ecclip.core import ServiceError, settings, write_atomic
 from ecclip.local._processes import Service, last_lines, log_path, start_service
 
-COMPONENTS = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor")
+COMPONENTS = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 # two gpu slots: the photos of the next night are compared with their titles while this one trains
 POOLS = {"spark": 1, "gpu": 2, "dvc": 1, "serving": 1}
 USER = "admin"
@@ -63,6 +63,7 @@ def start_airflow(port: int) -> list[Service]:
         "airflow-api-server": ["api-server", "--host", "127.0.0.1", "--port", str(port)],
         "airflow-scheduler": ["scheduler", "--skip-serve-logs"],
         "airflow-dag-processor": ["dag-processor"],
+        "airflow-triggerer": ["triggerer", "--skip-serve-logs"],
     }
     return [
         start_service(

@@ -122,7 +122,7 @@ def _airflow_up() -> str:
 
     def healthy() -> bool:
         health = api.health()
-        return {health.get("scheduler"), health.get("dag_processor")} == {"healthy"}
+        return {health.get(name) for name in ("scheduler", "dag_processor", "triggerer")} == {"healthy"}
 
     _wait("Airflow", parts, healthy)
     api.warm_up()

@@ -11,7 +11,14 @@ from rich.text import Text
 from ecclip.core import shown
 from ecclip.local._follow import NightView, TaskView
 
-_COLOURS = {"success": "green", "failed": "red", "running": "cyan", "up_for_retry": "yellow", "queued": "dim"}
+_COLOURS = {
+    "success": "green",
+    "failed": "red",
+    "running": "cyan",
+    "up_for_retry": "yellow",
+    "queued": "dim",
+    "deferred": "cyan",
+}
 
 
 class NightDisplay:

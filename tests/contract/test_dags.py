@@ -97,7 +97,7 @@ def test_all_dags_import_and_load_nothing_heavy(described: dict[str, Any]) -> No
     loaded = {name.split(".")[0] for name in described["loaded"]}
     assert loaded & set(HEAVY) == set()
     ours = {name.split(".")[1] for name in described["loaded"] if name.startswith("ecclip.")}
-    assert ours == {"atomic", "core"}
+    assert ours == {"atomic", "core", "orchestration"}
 
 
 def test_every_task_has_owner_retries_delay_and_timeout(described: dict[str, Any]) -> None:
@@ -135,7 +135,9 @@ def test_the_order_of_a_night(described: dict[str, Any]) -> None:
     }
     edges = {name: {*itertools.pairwise(order)} for name, order in orders.items()}
     edges["nightly_catalog"] = {
-        *itertools.pairwise(["extract", "land", "ingest", "check", "clean", "group", "publish", "version"]),
+        *itertools.pairwise(
+            ["wait_for_dump", "extract", "land", "ingest", "check", "clean", "group", "publish", "version"]
+        ),
         *itertools.pairwise(["clean", "reference", "score_pairs", "publish"]),
     }
     for name, expected in edges.items():

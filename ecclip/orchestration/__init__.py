@@ -1,0 +1,9 @@
+"""What the DAGs add to Airflow: a sensor that waits for the night's export, and a notifier that says what failed.
+
+Importable by the triggerer, which has no DAGs folder on its path.
+"""
+
+from ecclip.orchestration._alert import Alert
+from ecclip.orchestration._wait import DumpSensor, DumpTrigger
+
+__all__ = ["Alert", "DumpSensor", "DumpTrigger"]

@@ -1,0 +1,117 @@
+"""Wait for the night's export without holding a worker: looks are taken by the triggerer, up to a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+from airflow.sdk import BaseSensorOperator
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from ecclip.core import ConfigError, NotReadyError, now, parse_night, patient, settings
+
+_LOOK_S = 120.0  # a file system that is silent for longer does not hold up the deadline
+_GRACE_S = 600.0  # after the deadline, for a triggerer that was away
+
+NightOf = Callable[[Any], str]
+
+
+class DumpTrigger(BaseTrigger):
+    """Fires when the export of a night is finished, or with the reason at the deadline (ISO 8601, UTC).
+
+    The section ``source`` of params.yaml is read at every look: what is corrected there while a night waits counts.
+    """
+
+    def __init__(self, night: str, deadline: str, poke_s: float) -> None:
+        super().__init__()
+        self.night, self.deadline, self.poke_s = night, deadline, poke_s
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return where the class lies and what makes an equal trigger, which knows the same deadline."""
+        arguments = {"night": self.night, "deadline": self.deadline, "poke_s": self.poke_s}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until the export is there or the deadline is over."""
+        while True:
+            try:
+                reason = await look(self.night)
+            except ConfigError as error:  # waiting mends no setting
+                yield TriggerEvent({"reason": str(error), "next_step": error.next_step})
+                return
+            left = (datetime.fromisoformat(self.deadline) - now()).total_seconds()
+            if not reason or left <= 0:
+                yield TriggerEvent({"reason": reason, "next_step": ""})
+                return
+            self.log.info("night %s waits: %s", self.night, reason)
+            await asyncio.sleep(min(self.poke_s, left))
+
+
+async def look(night: str) -> str:
+    """Return what is missing of the night's export, or an empty text; a source that does not answer is missing too.
+
+    Raises:
+        ConfigError: the section ``source`` of params.yaml is wrong.
+    """
+    from ecclip.pipeline import why_waiting
+
+    try:
+        return await asyncio.wait_for(asyncio.to_thread(why_waiting, night), patient(_LOOK_S))
+    except OSError as error:  # TimeoutError is one
+        return f"the source does not answer: {type(error).__name__} {error}"
+
+
+class DumpSensor(BaseSensorOperator):
+    """Waits for the export of the run's night as ``source`` in params.yaml says; fails for good at the deadline."""
+
+    def __init__(self, *, night: NightOf, **options: Any) -> None:
+        super().__init__(**options)
+        self._night = night
+
+    def execute(self, context: Any) -> dict[str, Any]:
+        """Return at once where the export is there, else hand over to the triggerer."""
+        from ecclip.pipeline import stage_config
+
+        settings.cache_clear()
+        try:
+            night = parse_night(self._night(context))
+            reason = asyncio.run(look(night))
+            source: Any = stage_config("extract")
+        except ConfigError as error:
+            raise AirflowFailException(f"ConfigError: {error}") from error
+        if reason:
+            self.log.info("night %s waits: %s", night, reason)
+            deadline = now() + timedelta(seconds=source.wait_s)
+            trigger = DumpTrigger(night, deadline.isoformat(), source.poke_s)
+            self.defer(trigger=trigger, method_name="resume", timeout=timedelta(seconds=source.wait_s + _GRACE_S))
+        return {"night": night, "waited": False}
+
+    def resume(self, context: Any, event: dict[str, str]) -> dict[str, Any]:
+        """Go on where the export has come, else fail and say what to do."""
+        night = self._night(context)
+        if event["reason"]:
+            self._fail(night, event["reason"], event["next_step"])
+        return {"night": night, "waited": True}
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Take a last look where the triggerer let the deadline go by: it may be down while the export is there."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except AirflowSensorTimeout:
+            reason = asyncio.run(look(self._night(context)))
+            said = f"{reason}; nor did the triggerer look: does it run?" if reason else ""
+            return self.resume(context, {"reason": said, "next_step": ""})
+
+    @staticmethod
+    def _fail(night: str, reason: str, next_step: str) -> NoReturn:
+        error = NotReadyError(
+            f"the export of night {night} did not come in time: {reason}",
+            limit="source.wait_s in params.yaml",
+            next_step=next_step
+            or "have the shop write it, its marker last, then clear this task: the night goes on from here; "
+            "source in params.yaml says where it is looked for",
+        )
+        raise AirflowFailException(f"NotReadyError: {error}") from error
