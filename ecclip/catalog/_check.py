@@ -30,8 +30,6 @@ class CheckConfig(ShiftConfig):
     max_missing_price: float = Field(0.5, ge=0, le=1, description="share of listings without a price")
     max_missing_category: float = Field(0.3, ge=0, le=1, description="share of listings without a category")
     max_missing_photo: float = Field(0.5, ge=0, le=1, description="share of listings that name no photo")
-    max_category_depth: int = Field(8, ge=1, description="levels of a category path")
-    max_title_characters: int = Field(2000, ge=1, description="a longer title is implausible")
     max_category_share: float = Field(0.8, ge=0, le=1, description="share of the largest category")
     parts: int = Field(2, ge=1, description="shuffle partitions")
 
@@ -83,9 +81,7 @@ def _declared(cfg: CheckConfig, tonight: NightFacts, history: list[NightFacts]) 
         if field.required:
             rules.append(Rule.missing(f"{field.name}_missing", _MEASURED.get(field.name, field.name), 0.0))
     rules += [
-        Rule.outside("title_length", "title_characters", 1, cfg.max_title_characters, 0.01),
         Rule.missing("category_missing", "category", cfg.max_missing_category),
-        Rule.outside("category_depth", "category_depth", 1, cfg.max_category_depth, 0.0),
     ]
     # a shop that never exported prices or photos has not lost them
     offered = {name: any(night.shares[f"missing/{name}"] < 1 for night in (tonight, *history)) for name in _OPTIONAL}

@@ -204,7 +204,7 @@ def _counts(cfg: CleanConfig, output: Path, work: dict[str, int]) -> Counts:
     reasons = count_values(output / "quarantine", "reason")
     photos = count_given(output / "listings", PHOTO_SAYS)
     bad = {name: count for name, count in reasons.items() if name not in _NOT_BAD}
-    refuse_share("photos", bad, photos, cfg.max_bad_photo_share)
+    refuse_share("photos", bad, photos, cfg.max_bad_photo_share, output)
     listings = count_rows(output / "listings")
     return Counts(
         read={"listings": listings, "photos": photos},

@@ -31,7 +31,6 @@ def measured(spark: SparkSession, ingested: Path) -> DataFrame:
         "listing_id",
         F.length("title").alias("title_characters"),
         F.when(F.size("category") > 0, F.concat_ws("/", "category")).alias("category"),
-        F.when(F.size("category") > 0, F.size("category")).alias("category_depth"),
         "price",
         F.coalesce("currency", F.lit(_UNKNOWN)).alias("currency"),
         F.when(F.col("image_uri").isNotNull() | F.col("image").isNotNull(), F.lit(1)).alias("photo"),

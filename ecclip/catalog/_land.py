@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import fsspec
 from pydantic import Field
 
 from ecclip.catalog._fetch import fetch_photos
 from ecclip.catalog._fetched import FetchConfig, Known
-from ecclip.catalog._files import listing_files, read_rows, verify_readable
+from ecclip.catalog._files import listing_files, read_rows, verify_readable, write_dialects
 from ecclip.catalog._landed import LandedPhotos, known_photos
+from ecclip.catalog._rows import Dialect
 from ecclip.core import ContractError, Counts, stage
-
-_COPY_BYTES = 1 << 20
 
 
 class LandConfig(FetchConfig):
     """Parameters of landing."""
 
+    encoding: str | None = Field(None, description="of CSV and JSON; none: by the byte order mark, else UTF-8")
+    delimiter: str | None = Field(None, description="between the cells of CSV; none: by the header")
+    quote: str | None = Field(None, description="around cells of CSV, '' for no quoting; none: by what can be read")
+    escape: str | None = Field(None, description="before quotes within quotes, '' for doubled ones; none: as quote")
     chunk_photos: int = Field(256, ge=1, description="rows of a Parquet row group of photos")
     photos_per_part: int = Field(8192, ge=1, description="photos in one Parquet file")
 
@@ -48,7 +51,8 @@ def land(cfg: LandConfig, dump: Path, previous: Path, output: Path) -> Counts:
     for path in files:
         verify_readable(path)
         _copy(path, output / "listings" / path.name)
-    uris = sorted({uri for path in files for uri in _uris(path)})
+    write_dialects(output / "listings", Dialect(cfg.encoding, cfg.delimiter, cfg.quote, cfg.escape))
+    uris = sorted({uri for path in files for uri in _uris(output / "listings" / path.name)})
     found = asyncio.run(_pack(cfg, dump, previous, uris, output)) if uris else _Landed({}, 0)
     return Counts(
         read={"files": len(files), "photos": len(uris)},
@@ -60,16 +64,14 @@ def land(cfg: LandConfig, dump: Path, previous: Path, output: Path) -> Counts:
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with fsspec.open(str(source), "rb") as reader, target.open("wb") as writer:
-        while block := reader.read(_COPY_BYTES):
-            writer.write(block)
+    shutil.copyfile(source, target)  # the name is a name: nothing in it is a pattern
 
 
 def _uris(path: Path) -> Iterator[str]:
     for row in read_rows(path, ["image_uri"]):
         uri = row.get("image_uri")
-        if isinstance(uri, str) and uri:
-            yield uri
+        if isinstance(uri, str) and uri.strip():
+            yield uri.strip()
 
 
 class _Landed(NamedTuple):

@@ -15,6 +15,7 @@ TOO_LARGE = "record_too_large"
 TOO_MANY = "too_many_cells"
 TOO_FEW = "too_few_cells"
 TOO_DEEP = "nested_too_deep"
+ROW_PROBLEMS = (MALFORMED, UNDECODABLE, TOO_LARGE, TOO_MANY, TOO_FEW, TOO_DEEP)
 
 
 class Row(NamedTuple):

@@ -17,6 +17,7 @@ from ecclip.catalog._row import (
     UNDECODABLE,
     Row,
     refused,
+    shown,
 )
 from ecclip.catalog._row_lines import Line
 from ecclip.core import ContractError
@@ -46,15 +47,27 @@ def csv_records(
     reader = _Records(lines, delimiter, quote, escape, limit)
     for cells, taken in reader:
         if header is None:
-            if cells is None:
-                first = taken[0]
-                raise ContractError("the header cannot be read", value=first.text[:200], limit=first.detail)
-            header = [name.strip() for name in cells]
-            refuse_repeated(header)
+            header = _header(cells, taken)
         elif cells is None or _looks_like_records(taken, delimiter, len(header), quote, trust_quotes):
             yield reader.refuse_first()
         elif cells:
             yield _row(header, cells, taken)
+
+
+def csv_names(lines: Iterator[Line], delimiter: str, quote: str, escape: str) -> list[str]:
+    """Return the names of the columns, the first record; of an empty file none."""
+    for cells, taken in _Records(lines, delimiter, quote, escape, RECORD_BYTES):
+        return _header(cells, taken)
+    return []
+
+
+def _header(cells: list[str] | None, taken: list[Line]) -> list[str]:
+    if cells is None:
+        first = taken[0]
+        raise ContractError("the header cannot be read", value=shown(first.text)[:200], limit=first.detail or "text")
+    names = [name.strip() for name in cells]
+    refuse_repeated(names)
+    return names
 
 
 def refuse_repeated(names: list[str]) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ecclip.catalog._row import MAX_NESTING, TOO_DEEP, UNDECODABLE, Row, json_text, refused
+from ecclip.catalog._row import MALFORMED, MAX_NESTING, TOO_DEEP, UNDECODABLE, Row, json_text, refused
 from ecclip.catalog._row_csv import refuse_repeated
 
 _ROWS = 256
@@ -46,7 +46,9 @@ def parquet_records(
 
 
 class _Unreadable(str):
-    """What is shown of a cell that has no value."""
+    """What is shown of a cell that has no value, and why it has none."""
+
+    problem = MALFORMED
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
@@ -62,7 +64,7 @@ def _judged(cells: dict[str, Any], line: int) -> Row:
     for name, cell in cells.items():
         if isinstance(cell, _Unreadable):
             plain = {key: value for key, value in cells.items() if not isinstance(value, bytes)}
-            return refused(UNDECODABLE, json_text(plain), line, f"{name}: {cell}")
+            return refused(cell.problem, json_text(plain), line, f"{name}: {cell}")
         if isinstance(cell, list | dict) and _is_deep(cell):
             return refused(TOO_DEEP, str(line), line, f"{name} is nested more than {MAX_NESTING} levels")
     return Row(cells, None, "", line)
@@ -112,7 +114,9 @@ def _one(read: Callable[[], Any]) -> Any:
     try:
         return read()
     except (ValueError, OverflowError, KeyError, pa.ArrowException) as error:
-        return _Unreadable(str(error)[:200])
+        lost = _Unreadable(str(error)[:200])
+        lost.problem = UNDECODABLE if isinstance(error, UnicodeDecodeError) else MALFORMED
+        return lost
 
 
 def _moment(value: int | None, per_second: int) -> dt.datetime | str | None:

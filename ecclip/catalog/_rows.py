@@ -13,7 +13,7 @@ from typing import IO, cast
 
 from ecclip.catalog._dialect import Dialect, Format, Known, detect, propose_encoding, read_sample
 from ecclip.catalog._row import Row
-from ecclip.catalog._row_csv import csv_records
+from ecclip.catalog._row_csv import csv_names, csv_records
 from ecclip.catalog._row_json import array_records, json_records
 from ecclip.catalog._row_lines import is_wide, text_lines
 from ecclip.catalog._row_parquet import parquet_records
@@ -24,6 +24,7 @@ __all__ = [
     "Known",
     "Row",
     "can_be_split",
+    "column_names",
     "detect",
     "parquet_records",
     "plain_stream",
@@ -70,6 +71,16 @@ def text_records(
     return csv_records(
         lines, dialect.delimiter, dialect.quote, dialect.escape, header=header, trust_quotes=dialect.trust_quotes
     )
+
+
+def column_names(stream: IO[bytes], dialect: Known) -> list[str]:
+    """Return the names of the columns of CSV, its first record.
+
+    Raises:
+        ContractError: two columns have one name, or the record cannot be read.
+    """
+    lines = text_lines(stream, dialect.encoding)
+    return csv_names(lines, dialect.delimiter, dialect.quote, dialect.escape)
 
 
 def can_be_split(kind: Format, dialect: Known) -> bool:

@@ -31,7 +31,7 @@ DRIFTS: dict[str, tuple[Callable[[Row], Row], str]] = {
 }
 ALLOWED: dict[str, Callable[[Row], Row]] = {
     "reordered": lambda row: dict(reversed(row.items())),
-    "new_value": lambda row: {**row, "currency": "XYZ"},
+    "new_value": lambda row: {**row, "currency": "ISK"},
     "new_category_and_attribute": lambda row: {**row, "category": ["new", "leaf"], "attributes": {"new": "value"}},
     "added": lambda row: {**row, "warehouse": {"name": "north"}},
 }
