@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from itertools import islice
+from contextlib import ExitStack
+from itertools import chain, count, islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,9 +17,13 @@ import yaml
 from pydantic import ValidationError
 
 from ecclip.catalog._contract import mapped_schema
+from ecclip.catalog._mapping_listing import listing_of
 from ecclip.catalog._mapping_model import Mapping
-from ecclip.catalog._mapping_read import JoinTable, Source, SourceRow
-from ecclip.catalog._mapping_values import listing_of, unknown_columns
+from ecclip.catalog._mapping_photos import MARKER, Photos
+from ecclip.catalog._mapping_prices import Numbers
+from ecclip.catalog._mapping_read import Source
+from ecclip.catalog._mapping_rows import ForeignRows
+from ecclip.catalog._mapping_tally import Tally
 from ecclip.core import (
     ConfigError,
     ContractError,
@@ -34,9 +38,9 @@ from ecclip.core import (
     write_atomic,
 )
 
-MARKER = "mapped.json"
 ROWS_A_FILE = 5000
-_CHUNK = 250  # rows with their photos that are in memory at once
+_CHUNK = 32  # rows whose photos are read at once
+_GROUP_ROWS, _GROUP_BYTES = 250, 64 << 20  # of a row group, which is in memory as a whole
 _THREADS = 8
 _SHIPPED = Path(__file__).parent / "mappings"
 _SCHEMA = mapped_schema()
@@ -60,7 +64,7 @@ def load_mapping(path: Path) -> Mapping:
     try:
         return Mapping.model_validate(yaml.safe_load(found.read_text(encoding="utf-8")))
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "(top)"
         raise ConfigError(
             f"the mapping is wrong at {where}: {first['msg']}", value=first["input"], next_step=f"edit {found}"
@@ -72,20 +76,22 @@ def load_mapping(path: Path) -> Mapping:
 def map_dump(mapping: Mapping | Path, source: str, output: Path, night: str, limit: int | None = None) -> Counts:
     """Write ``output`` (the dump folder of one night) in the form of Dump v1 from a foreign dump.
 
-    Every source row becomes one row of ``listings-0000.parquet`` and following; a row that cannot be read becomes one
-    without listing_id, so that ingest quarantines and counts it. ``_SUCCESS`` is written last, the folder appears
-    at once and whole. Memory is bounded by some hundred rows with their photos.
+    Every source row becomes one row of ``listings-0000.parquet`` and following, but those that the mapping says are no
+    listings; a row that cannot be used becomes one with its reason and raw text, so that ingest quarantines it. Photos
+    named by a path are copied to the same path below it. ``_SUCCESS`` is written last, the folder appears at once
+    and whole. Memory is bounded by some hundred rows. Rows read = listings + the sum of what was dropped.
 
     Args:
         mapping: The declaration, its file, or the name of a shipped one.
         source: Folder or file of the foreign dump, as a path or an fsspec URL.
         output: The dump folder to write; an older mapped dump there is replaced, anything else is refused.
-        night: ISO date; ``updated_at`` of rows that have none.
+        night: ISO date that the marker names.
         limit: Take only this many rows, from the beginning.
 
     Raises:
-        ConfigError: the mapping is wrong or names a column or a file that the source does not have.
-        ContractError: the source has no rows, or a file of it is damaged.
+        ConfigError: the mapping is wrong, names a column or a file that the source does not have, or leaves open what a
+            number or a currency means.
+        ContractError: the source has no rows, a file of it is damaged, or too much of it cannot be used.
     """
     declared = mapping if isinstance(mapping, Mapping) else load_mapping(mapping)
     night = parse_night(night)
@@ -95,7 +101,7 @@ def map_dump(mapping: Mapping | Path, source: str, output: Path, night: str, lim
         temporary = output.with_name(f".{output.name}.tmp-{os.getpid()}")
         temporary.mkdir()
         try:
-            counts = _map(declared, Source(source), temporary, night, limit)
+            counts = _map(declared, Source(source), temporary, limit)
             marker = {
                 "schema": "ecclip.mapped/1",
                 "night": night,
@@ -107,7 +113,7 @@ def map_dump(mapping: Mapping | Path, source: str, output: Path, night: str, lim
             replace_folder(temporary, output)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    get_logger().info("foreign dump mapped", night=night, **counts.written)
+    get_logger().info("foreign dump mapped", night=night, **counts.written, **counts.dropped)
     return counts
 
 
@@ -124,75 +130,56 @@ def _digest(mapping: Mapping) -> str:
     return sha256_bytes(canonical_json(mapping.model_dump(mode="json")).encode())
 
 
-def _map(mapping: Mapping, source: Source, folder: Path, night: str, limit: int | None) -> Counts:
-    notes: Counter[str] = Counter()
+def _map(mapping: Mapping, source: Source, folder: Path, limit: int | None) -> Counts:
     with ExitStack() as opened:
-        joins = [
-            opened.enter_context(closing(JoinTable(source, join, folder / f".join-{number}")))
-            for number, join in enumerate(mapping.join)
-        ]
-        rows = opened.enter_context(closing(source.rows(mapping.source)))
-        written = _write(mapping, source, islice(_joined(rows, joins, notes), limit), folder, night, notes)
-    if not written:
+        rows = ForeignRows(mapping, source, folder, opened)
+        numbers = Numbers(mapping)
+        rows.settle(numbers)
+        photos = Photos(mapping, source.filesystem, source.root, folder)
+        tally = Tally(mapping, source)
+        listings = (tally.listing(row, listing_of(mapping, numbers, row, rows.notes)) for row in islice(rows, limit))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            _write(_with_photos(listings, photos, tally, pool), folder)
+    if not rows.read:
         raise ContractError("the source has no rows", value=source.url)
-    notes.update({"duplicate_join_keys": sum(join.repeated for join in joins)})
+    tally.refuse_shares()
     return Counts(
-        read={"rows": written},
-        written={"listings": written, "photos": notes.pop("photos", 0)},
-        detail={name: count for name, count in sorted(notes.items()) if count},
+        read={"rows": rows.read, "photos": tally.named_photos},
+        written={"listings": tally.listings, "photos": tally.photos["found"]},
+        dropped=dict(sorted({**tally.refused, **rows.left_out}.items())),
+        detail={name: count for name, count in sorted({**rows.notes, **tally.photo_detail()}.items()) if count},
     )
 
 
-def _joined(rows: Iterable[SourceRow], joins: list[JoinTable], notes: Counter[str]) -> Iterator[SourceRow]:
-    for row in rows:
-        if row is not None:
-            for join in joins:
-                found = join.lookup(row)
-                notes[f"without_{join.name}"] += not found
-                row = {**row, **dict.fromkeys(join.columns), **found}
-        yield row
+def _with_photos(
+    listings: Iterator[dict[str, Any]], photos: Photos, tally: Tally, pool: ThreadPoolExecutor
+) -> Iterator[dict[str, Any]]:
+    while chunk := list(islice(listings, _CHUNK)):
+        for listing, outcome in pool.map(photos.bring, chunk):
+            tally.photo(listing, outcome)
+            yield listing
 
 
-def _write(
-    mapping: Mapping, source: Source, rows: Iterator[SourceRow], folder: Path, night: str, notes: Counter[str]
-) -> int:
-    """Write the listing files chunk by chunk; return the number of rows."""
-    written = part = 0
-    writer: pq.ParquetWriter | None = None
-    try:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            while chunk := list(islice(rows, _CHUNK)):
-                if not written:
-                    _refuse_unknown(mapping, chunk)
-                listings = [listing_of(mapping, row, night, notes) for row in chunk]
-                listings = list(pool.map(lambda listing: source.with_photo(mapping, listing), listings))
-                notes["photos"] += sum(listing["image"] is not None for listing in listings)
-                if writer is None or written // ROWS_A_FILE != part:
-                    part = written // ROWS_A_FILE
-                    writer = _next_writer(writer, folder / f"listings-{part:04d}.parquet")
-                writer.write_batch(pa.RecordBatch.from_pylist(listings, schema=_SCHEMA))
-                written += len(listings)
-    finally:
-        if writer is not None:
-            writer.close()
-    return written
+def _write(listings: Iterator[dict[str, Any]], folder: Path) -> None:
+    """Write the listing files, in row groups of bounded size."""
+    for part in count():
+        first = next(listings, None)
+        if first is None:
+            return
+        path = folder / f"listings-{part:04d}.parquet"
+        with pq.ParquetWriter(path, _SCHEMA, compression="zstd", write_page_checksum=True) as writer:
+            for group in _groups(chain([first], islice(listings, ROWS_A_FILE - 1))):
+                writer.write_batch(pa.RecordBatch.from_pylist(group, schema=_SCHEMA))
 
 
-def _next_writer(writer: pq.ParquetWriter | None, path: Path) -> pq.ParquetWriter:
-    if writer is not None:
-        writer.close()
-    return pq.ParquetWriter(path, _SCHEMA, compression="zstd", write_page_checksum=True)
-
-
-def _refuse_unknown(mapping: Mapping, chunk: list[SourceRow]) -> None:
-    """Say which field asks for a column that no row of the first chunk has."""
-    names = {name for row in chunk if row is not None for name in row}
-    missing = unknown_columns(mapping, names) if names else {}
-    if missing:
-        field, column = next(iter(missing.items()))
-        raise ConfigError(
-            f"the mapping of {field} names a column that the source does not have",
-            value=column,
-            limit=", ".join(sorted(names)),
-            next_step=f"correct {field} in the mapping",
-        )
+def _groups(listings: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    group: list[dict[str, Any]] = []
+    size = 0
+    for listing in listings:
+        group.append(listing)
+        size += len(listing["image"] or b"") + len(listing["description"] or "")
+        if len(group) >= _GROUP_ROWS or size > _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

@@ -1,4 +1,4 @@
-"""From one foreign row to one row of the dump contract."""
+"""One declared value of one foreign row: taken from its columns and turned as the mapping says."""
 
 from __future__ import annotations
 
@@ -6,106 +6,108 @@ import json
 import math
 import re
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from string import Formatter
-from typing import Any
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
-from ecclip.catalog._mapping_model import Attributes, Mapping, Value, Words
+from ecclip.catalog._mapping_model import Attributes, NamedValue, Time, Value
+from ecclip.catalog._mapping_notation import named_parts, pairs_of, parsed, parts_of
 
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "y", "t"}), frozenset({"false", "0", "no", "n", "f"})
-_TOKENS = re.compile(r'("(?:[^"\\]|\\.)*")|(=>)|\bnil\b')
-_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_UNITS = {"epoch": 1, "epoch_ms": 1000}
 
 
-def listing_of(mapping: Mapping, row: dict[str, Any] | None, night: str, notes: Counter[str]) -> dict[str, Any]:
-    """Return a row of the dump; ``notes`` counts what could not be read, by field."""
-    if row is None:
-        notes["unreadable_rows"] += 1
-        row = {}
-    nulls = frozenset(mapping.null_values)
-    fields = mapping.columns
+class BadCellError(ValueError):
+    """A cell costs its row: ``reason`` as in the quarantine, ``detail`` for people."""
 
-    def value(name: str) -> Any:
-        declared = getattr(fields, name)
-        return None if declared is None else value_of(declared, row, nulls, notes, name)
-
-    listing: dict[str, Any] = {
-        name: text_of(value(name))
-        for name in ("listing_id", "seller_id", "title", "description", "brand", "currency", "catalog_id", "updated_at")
-    }
-    photo = value("image")
-    read = fields.image is not None and fields.image.read
-    listing |= {
-        "category": _list_of(value("category")),
-        "attributes": _attributes(mapping.attributes, row, nulls, notes),
-        "price": text_of(value("price")),
-        "image": photo if isinstance(photo, bytes) else None,
-        "image_uri": text_of(photo) if read else text_of(value("image_uri")),
-        "deleted": flag_of(value("deleted")) or False,
-    }
-    listing["updated_at"] = moment_of(listing["updated_at"]) or f"{night}T00:00:00+00:00"
-    listing["age_restricted"] = _age_restricted(mapping, row, listing, nulls, notes)
-    return listing
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
 
 
-def unknown_columns(mapping: Mapping, names: set[str]) -> dict[str, str]:
-    """Return the fields that ask for a column outside ``names``, with that column."""
-    return {
-        field: column
-        for field, value in mapping.values().items()
-        for column in value.source_columns()
-        if column not in names and column.split(".")[0] not in names
-    }
+class RowCells(NamedTuple):
+    """A foreign row, what stands for nothing in it, and where to count what could not be read, by field."""
+
+    cells: dict[str, Any]
+    nulls: frozenset[str]
+    notes: Counter[str]
 
 
-def value_of(value: Value, row: dict[str, Any], nulls: frozenset[str], notes: Counter[str], name: str) -> Any:
+def value_of(value: Value, row: RowCells, name: str) -> Any:
     """Return what a declared value is in a row: None, text, bytes, a list of texts or a parsed structure."""
-    found = _origin(value, row, nulls)
+    found = _origin(value, row, name)
     if found is None or isinstance(found, bytes):
         return found
-    if value.parse and isinstance(found, str):
-        found = parsed(found, value.parse)
-        if found is None:
-            notes[f"unparsed_{name}"] += 1
-            return None
-    if isinstance(found, str) and (value.strip or value.split):
-        found = found.strip(value.strip + " \t\r\n") if value.strip else found
-        if value.split is not None:
-            found = [part.strip() for part in found.split(value.split)]
+    found = _structure(value, found, row, name)
     if isinstance(found, list):
-        found = _shortened(value, [part for part in (_plain(item, nulls) for item in found) if part is not None], row)
-    if value.number:
-        match = _NUMBER.search(text_of(found) or "")
-        return match.group().replace(",", "") if match else found
+        found = _shortened(value, _plain_parts(found, row), row)
+    if value.joined is not None and isinstance(found, list):
+        found = value.joined.join(found) or None
     if value.lower:
         return [part.lower() for part in found] if isinstance(found, list) else (text_of(found) or "").lower()
     return found
 
 
-def _origin(value: Value, row: dict[str, Any], nulls: frozenset[str]) -> Any:
+def _origin(value: Value, row: RowCells, name: str) -> Any:
     if value.constant is not None:
-        # a row that could not be read stays empty, so that it is quarantined for what it is
-        return value.constant if row else None
+        return value.constant
     if value.column is not None:
-        return _plain(_at(row, value.column), nulls)
+        return _plain(_at(row.cells, value.column), row.nulls)
     if value.columns is not None:
-        return [_at(row, name) for name in value.columns]
+        return [value_of(inner, row, name) for inner in value.columns]
+    if value.first_of is not None:
+        return next(
+            (found for inner in value.first_of if (found := value_of(inner, row, name)) not in (None, [])), None
+        )
+    return _from_template(value.template or "", row)
+
+
+def _from_template(template: str, row: RowCells) -> str | None:
     parts = []
-    for literal, name, _, _ in Formatter().parse(value.template or ""):
-        part = text_of(_plain(_at(row, name), nulls)) if name else ""
+    for literal, name, _, _ in Formatter().parse(template):
+        part = text_of(_plain(_at(row.cells, name), row.nulls)) if name else ""
         if part is None:
             return None
         parts.append(literal + part)
     return "".join(parts)
 
 
-def _at(row: dict[str, Any], name: str) -> Any:
-    if name in row or "." not in name:
-        return row.get(name)
+def _structure(value: Value, found: Any, row: RowCells, name: str) -> Any:
+    """Return what stands in a text: a list, a map, or the one of several values that counts."""
+    if isinstance(found, str) and value.parse:
+        found = parsed(found, value.parse)
+        if found is None:
+            row.notes[f"unparsed_{name}"] += 1
+    if isinstance(found, str) and value.pairs:
+        found = named_parts(found, value.pairs)
+        row.notes[f"unparsed_{name}"] += not found
+    if value.each is not None and isinstance(found, list):
+        found = [_at(item, value.each) if isinstance(item, dict) else item for item in found]
+    if isinstance(found, str) and value.strip:
+        found = found.strip(value.strip + " \t\r\n")
+    if isinstance(found, str) and value.between is not None:
+        return _taken(value, parts_of(found, value.between))
+    return parts_of(found, value.split) if isinstance(found, str) and value.split is not None else found
+
+
+def _taken(value: Value, choices: list[str]) -> Any:
+    """Return the one of several values that counts, as a list where it is to be split."""
+    if not choices:
+        return None
+    split = [parts_of(choice, value.split) if value.split else [choice] for choice in choices]
+    # of equally deep ones the first
+    chosen = max(split, key=len) if value.take == "deepest" else split[0 if value.take == "first" else -1]
+    return chosen if value.split else chosen[0]
+
+
+def _at(cells: dict[str, Any], name: str) -> Any:
+    if name in cells or "." not in name:
+        return cells.get(name)
     first, rest = name.split(".", 1)
-    inner = row.get(first)
+    inner = cells.get(first)
     return _at(inner, rest) if isinstance(inner, dict) else None
 
 
@@ -119,18 +121,32 @@ def _plain(value: Any, nulls: frozenset[str]) -> Any:
     return value
 
 
-def _shortened(value: Value, parts: list[Any], row: dict[str, Any]) -> list[str]:
+def is_empty(cells: dict[str, Any], name: str, nulls: frozenset[str]) -> bool:
+    """Return whether a column is missing or holds what stands for nothing."""
+    return _plain(cells.get(name), nulls) in (None, "")
+
+
+def _plain_parts(found: list[Any], row: RowCells) -> list[Any]:
+    flat = [part for item in found for part in (item if isinstance(item, list) else [item])]
+    return [part for part in (_plain(item, row.nulls) for item in flat) if part is not None]
+
+
+def _shortened(value: Value, parts: list[Any], row: RowCells) -> list[str]:
     texts = [text for text in (text_of(part) for part in parts) if text]
-    texts = texts[: len(texts) - value.drop_last] if value.drop_last else texts
+    texts = texts[value.drop_first : len(texts) - value.drop_last]
     if value.drop_last_like:
-        words = (text_of(_at(row, value.drop_last_like)) or "").split()
+        words = (text_of(_at(row.cells, value.drop_last_like)) or "").split()
         while words and len(texts) > 1 and texts[-1].lower().split()[:1] == [words[0].lower()]:
             texts = texts[:-1]
     return texts
 
 
 def text_of(value: Any) -> str | None:
-    """Return a value as the text of the dump contract: whole floats without a fraction, structures as JSON."""
+    """Return a value as the text of the dump contract: whole floats without a fraction, structures as JSON.
+
+    Raises:
+        BadCellError: bytes that are not UTF-8.
+    """
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -140,10 +156,15 @@ def text_of(value: Any) -> str | None:
             return None
         return str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f")
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BadCellError("undecodable_text", f"bytes that are not UTF-8: {value[:40]!r}") from error
+    if isinstance(value, Decimal):
+        return format(value, "f")
     if hasattr(value, "isoformat"):
         return str(value.isoformat())
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list) else str(value)
 
 
 def flag_of(value: Any) -> bool | None:
@@ -152,80 +173,51 @@ def flag_of(value: Any) -> bool | None:
     return True if word in _TRUE else False if word in _FALSE else None
 
 
-def moment_of(text: str | None) -> str | None:
-    """Return a time as ISO 8601 in UTC (a time without a zone is taken as UTC); other text stays as it is."""
+def moment_of(text: str | None, declared: Time | None = None) -> str | None:
+    """Return a time as ISO 8601 in UTC (without a zone it is taken as UTC); ingest judges other text."""
     if text is None:
         return None
-    joined = re.sub(r"\s*(?:UTC|GMT)$", "Z", re.sub(r"\s+(?=[+-]\d\d:?\d\d$)", "", text))
     try:
-        moment = datetime.fromisoformat(joined)
-    except ValueError:
+        moment = _moment(text, declared)
+        zone = ZoneInfo(declared.zone) if declared else UTC
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC).isoformat()
+    except (ValueError, OverflowError):  # no time, or one whose offset leads out of the years 1 to 9999
         return text
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
 
 
-def parsed(text: str, notation: str) -> Any:
-    """Return the list or map that a text holds in JSON or as a Ruby hash, or None when it does not."""
-    if notation == "ruby_hash":
-        text = _TOKENS.sub(lambda match: match.group(1) or (":" if match.group(2) else "null"), text)
-    try:
-        found = json.loads(text, strict=False)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict | list) else None
+def _moment(text: str, declared: Time | None) -> datetime:
+    if declared is not None and declared.format in _EPOCH_UNITS:
+        return _EPOCH + timedelta(seconds=float(text) / _EPOCH_UNITS[declared.format])
+    if declared is not None:
+        return datetime.strptime(text, declared.format)
+    joined = re.sub(r"\s{1,9}(?:UTC|GMT)$", "Z", re.sub(r"\s{1,9}(?=[+-]\d\d:?\d\d$)", "", text))
+    return datetime.fromisoformat(joined)
 
 
-def pairs_of(value: Any) -> list[tuple[str, Any]]:
-    """Return name and value of a map, of a list of ``{key, value}``, or of either one level down."""
-    if isinstance(value, list):
-        return [pair for item in value for pair in pairs_of(item)]
-    if not isinstance(value, dict):
-        return []
-    if "value" in value:
-        name = value.get("key") or value.get("name")
-        return [(str(name), value["value"])] if name else []
-    inner = [item for item in value.values() if isinstance(item, dict | list)]
-    plain = [(str(name), item) for name, item in value.items() if not isinstance(item, dict | list)]
-    return plain + [pair for item in inner for pair in pairs_of(item)]
-
-
-def _list_of(value: Any) -> list[str] | None:
-    if value is None or isinstance(value, list):
-        return value or None
-    return [part.strip() for part in str(value).split(" > ")]
-
-
-def _attributes(
-    declared: Attributes, row: dict[str, Any], nulls: frozenset[str], notes: Counter[str]
-) -> list[tuple[str, str]] | None:
-    found: dict[str, str | None] = {
-        name: text_of(value_of(value, row, nulls, notes, name)) for name, value in declared.columns.items()
-    }
+def attributes_of(declared: Attributes, row: RowCells) -> list[tuple[str, str]] | None:
+    """Return name and value of the attributes of a row, by name; None where there are none."""
+    found = {name: text_of(value_of(value, row, name)) for name, value in declared.columns.items()}
+    given: dict[str, str | None] = {}
+    pairs = [pair for named in declared.named for pair in _named(named, row)]
     if declared.map is not None:
-        given: dict[str, str | None] = {}
-        for name, item in pairs_of(value_of(declared.map, row, nulls, notes, "attributes")):
-            given.setdefault(name.strip().lower(), text_of(_plain(item, nulls)))
-        keep = {name: name for name in given} if declared.keep is None else declared.keep
-        for name, target in keep.items():
-            if found.get(target) is None:
-                found[target] = given.get(name.lower())
-    pairs = [(name, text.lower() if declared.lower else text) for name, text in sorted(found.items()) if text]
-    return pairs or None
+        pairs += pairs_of(value_of(declared.map, row, "attributes"))
+    for name, item in pairs:
+        given.setdefault(" ".join(name.split()).lower(), text_of(_plain(item, row.nulls)))
+    keep = {name: name for name in given} if declared.keep is None else declared.keep
+    for name, target in keep.items():
+        if found.get(target) is None:
+            found[target] = given.get(name.lower())
+    kept = [(name, text.lower() if declared.lower else text) for name, text in sorted(found.items()) if name and text]
+    return kept or None
 
 
-def _age_restricted(
-    mapping: Mapping, row: dict[str, Any], listing: dict[str, Any], nulls: frozenset[str], notes: Counter[str]
-) -> bool | None:
-    declared = mapping.age_restricted
-    if declared is None or not row:
-        return None
-    if isinstance(declared, Words):
-        pattern = _pattern(tuple(declared.words))
-        texts = [listing[name] for name in declared.fields]
-        return any(pattern.search(" > ".join(text) if isinstance(text, list) else text) for text in texts if text)
-    return flag_of(value_of(declared, row, nulls, notes, "age_restricted"))
-
-
-@lru_cache(maxsize=8)
-def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(r"(?<!\w)(?:" + "|".join(re.escape(word) for word in words) + r")(?!\w)", re.IGNORECASE)
+def _named(declared: NamedValue, row: RowCells) -> list[tuple[str, Any]]:
+    found, number = [], 1
+    while (column := declared.name.replace("{n}", str(number))) in row.cells:
+        name = text_of(_plain(row.cells[column], row.nulls))
+        if name:
+            found.append((name, row.cells.get(declared.value.replace("{n}", str(number)))))
+        if column == declared.name:
+            break
+        number += 1
+    return found

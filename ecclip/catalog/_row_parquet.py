@@ -65,12 +65,13 @@ def _judged(cells: dict[str, Any], line: int) -> Row:
         if isinstance(cell, _Unreadable):
             plain = {key: value for key, value in cells.items() if not isinstance(value, bytes)}
             return refused(cell.problem, json_text(plain), line, f"{name}: {cell}")
-        if isinstance(cell, list | dict) and _is_deep(cell):
+        if isinstance(cell, list | dict) and is_deep(cell):
             return refused(TOO_DEEP, str(line), line, f"{name} is nested more than {MAX_NESTING} levels")
     return Row(cells, None, "", line)
 
 
-def _is_deep(value: Any) -> bool:
+def is_deep(value: list[Any] | dict[str, Any]) -> bool:
+    """Return whether lists and objects are nested more than ``MAX_NESTING`` levels, without recursion."""
     level = [value]
     for _ in range(MAX_NESTING):
         level = [

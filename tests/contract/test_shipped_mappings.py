@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from ecclip.catalog._contract import DUMP_FIELDS
+from ecclip.catalog._contract import DUMP_FIELDS, PROBLEM_COLUMNS
 from ecclip.catalog._mapping import load_mapping, map_dump, shipped_mappings
 
 NAMES = sorted(shipped_mappings())
@@ -26,7 +26,7 @@ def data(name: str) -> Path:
 def mapped(name: str, output: Path) -> tuple[list[dict[str, Any]], dict[str, int]]:
     counts = map_dump(Path(name), str(data(name)), output, "2026-11-01")
     rows = [row for path in sorted(output.glob("listings-*.parquet")) for row in pq.read_table(path).to_pylist()]
-    assert len(rows) == counts.read["rows"]
+    assert len(rows) == counts.read["rows"] == counts.written["listings"]
     return rows, counts.written
 
 
@@ -35,11 +35,11 @@ def test_a_shipped_mapping_loads(name: str) -> None:
     assert load_mapping(Path(name)).columns.listing_id.source_columns()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["flipkart1050", "hm_articles", "myntra_fashion"])
 def test_a_mapped_dump_has_the_fields_of_the_contract(name: str, tmp_path: Path) -> None:
     map_dump(Path(name), str(data(name)), tmp_path / "out", "2026-11-01", limit=50)
     schema = pq.read_schema(tmp_path / "out" / "listings-0000.parquet")
-    assert set(schema.names) == {field.name for field in DUMP_FIELDS}
+    assert schema.names == [*(field.name for field in DUMP_FIELDS), *PROBLEM_COLUMNS]
     assert (tmp_path / "out" / "_SUCCESS").is_file()
 
 

@@ -38,7 +38,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
-def test_csv_rows_all_arrive_and_broken_ones_without_an_id(tmp_path: Path) -> None:
+def test_csv_rows_all_arrive_and_broken_ones_with_their_reason_and_text(tmp_path: Path) -> None:
     (tmp_path / "products.csv").write_text(
         'id;name\n1;"Red; ""big"" mug"\n2;too;many\n3\n4;Blue mug\n', encoding="utf-8-sig"
     )
@@ -48,8 +48,11 @@ def test_csv_rows_all_arrive_and_broken_ones_without_an_id(tmp_path: Path) -> No
     rows = listings(tmp_path / "out")
     assert [row["listing_id"] for row in rows] == ["1", None, None, "4"]
     assert rows[0]["title"] == 'Red; "big" mug'
-    assert counts.detail == {"unreadable_rows": 2}
-    assert counts.read == {"rows": 4}
+    assert [row["_problem"] for row in rows] == [None, "too_many_cells", "too_few_cells", None]
+    assert [row["_raw"] for row in rows[1:3]] == ["2;too;many\n", "3\n"]
+    assert rows[1]["_detail"].startswith("products.csv:3: 3 cells")
+    assert counts.dropped == {"too_few_cells": 1, "too_many_cells": 1}
+    assert counts.read["rows"] == counts.written["listings"] + sum(counts.dropped.values()) == 4
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "jsonl.gz"])
@@ -138,7 +141,7 @@ def test_mapping_twice_gives_the_same_bytes_and_one_file_is_a_source_too(tmp_pat
 def test_limit_takes_the_first_rows(tmp_path: Path) -> None:
     parquet(tmp_path / "a.parquet", [{"id": str(number), "name": "x"} for number in range(900)])
     counts = map_dump(mapping("parquet", "a.parquet"), str(tmp_path), tmp_path / "out", NIGHT, limit=300)
-    assert counts.read == {"rows": 300}
+    assert counts.written["listings"] == 300
     assert listings(tmp_path / "out")[-1]["listing_id"] == "299"
 
 
@@ -179,7 +182,9 @@ def test_a_wrong_mapping_names_the_field(tmp_path: Path, text: str, message: str
 
 
 def test_an_unknown_mapping_lists_the_shipped_ones() -> None:
-    with pytest.raises(ConfigError, match="flipkart1050, hm_articles, myntra_fashion"):
+    with pytest.raises(
+        ConfigError, match="bestbuy, flipkart1050, google_merchant, hm_articles, magento, myntra_fashion"
+    ):
         load_mapping(Path("etsy"))
 
 
