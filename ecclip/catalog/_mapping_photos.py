@@ -120,13 +120,18 @@ class Photos:
 
     def _places(self, name: str, below: list[str]) -> Iterator[str]:
         """Yield the paths below the source that a name may mean: as it is, then as Windows and the web write it."""
-        spellings = dict.fromkeys([name, name.replace("\\", "/"), unquote(name), unquote(name.replace("\\", "/"))])
+        slashed = name.replace("\\", "/")
+        spellings = [
+            text for text in dict.fromkeys([name, slashed, unquote(name), unquote(slashed)]) if _is_plain(text)
+        ]
+        if not spellings:
+            raise PhotoRefusedError("bad_name")
         outside = True
         for folder in below or [""]:
             for spelling in spellings:
                 relative = spelling.lstrip("/") if below else spelling
                 path = posixpath.normpath(posixpath.join(folder, relative))
-                if "\0" in path or path.startswith(("/", "../")) or path in ("..", ".") or _SCHEME.match(path):
+                if path.startswith(("/", "../")) or path in ("..", ".") or _SCHEME.match(path):
                     continue
                 outside = False
                 yield path
@@ -147,6 +152,11 @@ class Photos:
             file.close()
             raise PhotoRefusedError("not_a_file")
         return file
+
+
+def _is_plain(text: str) -> bool:
+    """Return whether a manifest can hold the name: no control characters."""
+    return not any(ord(sign) < 32 or ord(sign) == 127 for sign in text)
 
 
 def _refusal(error: Exception) -> PhotoRefusedError:
