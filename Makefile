@@ -2,7 +2,8 @@
 BIN := work/env/main/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
-export ECCLIP_WORKSPACE := $(CURDIR)
+# a shop's own workspace may be named: ECCLIP_WORKSPACE=work/shops/<name> make up
+export ECCLIP_WORKSPACE ?= $(CURDIR)
 # compiled modules are kept, whatever the shell says: without them every process compiles its libraries again
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -14,7 +15,7 @@ help:  ## this text
 setup:  ## make or refresh the environments from the hashed lock files; PYTHON=, SERVING_PYTHON= to choose
 	@scripts/setup
 
-demo: setup  ## three nights from dump to answers; DUMP=<folder> MAPPING=<file> for your own
+demo: setup  ## three nights from dump to answers; DUMP=<folder or URL> MAPPING=<file> for your own
 	@$(BIN)/ecclip demo $(if $(DUMP),--dump "$(DUMP)") $(if $(MAPPING),--mapping "$(MAPPING)")
 
 test: setup  ## the tests without the slow ones

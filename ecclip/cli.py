@@ -186,7 +186,9 @@ def registry_follow(
 
 @app.command()
 def demo(
-    dump: Annotated[str | None, typer.Option(help="Your own dump instead of the sample (with --mapping)")] = None,
+    dump: Annotated[
+        str | None, typer.Option(help="Your own: a night, a folder of nights (ISO dates), or a URL with {night}")
+    ] = None,
     mapping: Annotated[str | None, typer.Option(help="mapping.yaml, or the name of a shipped one")] = None,
 ) -> None:
     """Run the main job: three nights from dump to answers, through Airflow and Triton."""

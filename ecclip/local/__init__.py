@@ -1,7 +1,8 @@
 """The processes of one machine: Airflow, MLflow and Triton as supervised services, and the demo that uses them."""
 
 from ecclip.local._demo import demo
-from ecclip.local._nights import own_night, sample_config, sample_nights
+from ecclip.local._nights import sample_config, sample_nights
+from ecclip.local._own import own_nights
 from ecclip.local._services import airflow_api, down, start_services, status, stop_services, up
 from ecclip.local._triton import serve
 
@@ -9,7 +10,7 @@ __all__ = [
     "airflow_api",
     "demo",
     "down",
-    "own_night",
+    "own_nights",
     "sample_config",
     "sample_nights",
     "serve",

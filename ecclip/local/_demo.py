@@ -14,7 +14,8 @@ from rich.console import Console
 from ecclip.core import ConfigError, ServiceError, Terminal, settings
 from ecclip.local._airflow_api import AirflowApi
 from ecclip.local._follow import NightView, TaskView, close_interrupted, follow_night, trigger_night
-from ecclip.local._nights import own_night, sample_nights
+from ecclip.local._nights import sample_nights
+from ecclip.local._own import own_nights
 from ecclip.local._services import AIRFLOW, TRITON, airflow_api, start_services, stop_services
 from ecclip.local._show import NightDisplay, print_summary
 
@@ -24,23 +25,21 @@ _NEXT_NIGHT_AFTER = ("train_towers", "start")
 
 
 def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -> list[NightView]:
-    """Bring nights from dump to answers: sample nights, or one night of your own dump with its mapping.
+    """Bring nights from dump to answers: sample nights, or nights of your own dump, by a mapping where it needs one.
 
     Uses the services of ``up`` where they run; else starts Airflow and Triton and stops them again, also after an
     error or Ctrl-C. A night that was run before is run again: its unchanged stages say so.
 
     Raises:
-        ConfigError: only one of dump and mapping is given.
+        ConfigError: a mapping is given without a dump, or there is no such dump.
         ServiceError: a service did not come up, or a task failed; the message names its log.
     """
-    if (dump is None) != (mapping is None):
-        raise ConfigError(
-            "a dump of your own needs its mapping, and a mapping its dump", next_step="see docs/mapping.md"
-        )
+    if mapping is not None and dump is None:
+        raise ConfigError("a mapping needs its dump", value=mapping, next_step="give DUMP too: see docs/mapping.md")
     began, console = time.monotonic(), _console()
     with _signals_raise(), ThreadPoolExecutor(1) as pool:
         spark = pool.submit(_prepare_spark, console)  # beside the drawing and the services, which do not fill two cores
-        todo = own_night(console, dump, mapping) if dump and mapping else sample_nights(console, nights)
+        todo = own_nights(console, dump, mapping, nights) if dump else sample_nights(console, nights)
         with _services(console):
             spark.result()
             views = _run_all(console, todo)

@@ -1,15 +1,14 @@
-"""The dumps that a demo runs on: the sample's nights, or one night of a shop's own dump in a workspace of its own."""
+"""The dumps that a demo runs on: the sample's nights, and the workspace that a shop's own have for themselves."""
 
 from __future__ import annotations
 
 import os
-import re
-from pathlib import Path
 from typing import cast
 
 from rich.console import Console
 
-from ecclip.core import now, settings, write_atomic
+from ecclip.catalog import SourceConfig
+from ecclip.core import ConfigError, settings, write_atomic
 from ecclip.pipeline import stage_config
 from ecclip.sample import SampleConfig, generate
 
@@ -23,28 +22,23 @@ def sample_config(nights: int | None = None, listings: int | None = None, seed: 
 
 
 def sample_nights(console: Console, nights: int) -> list[str]:
-    """Make the sample dump, as far as it is not there, and return its nights."""
+    """Make the sample dump, as far as it is not there, and return its nights.
+
+    Raises:
+        ConfigError: the workspace's nights come from elsewhere: they and the sample's would be compared.
+    """
+    source = cast(SourceConfig, stage_config("extract"))
+    if source.where != SourceConfig().where or source.mapping is not None:
+        raise ConfigError(
+            "the sample is no source of this workspace",
+            value=source.where,
+            next_step="give DUMP, or run the sample in a workspace whose params.yaml leaves source as it was",
+        )
     console.print(f"sample dump: {nights} nights below {settings().work / 'dumps'}")
     return [path.name for path in generate(sample_config(nights=nights), settings().work)]
 
 
-def own_night(console: Console, dump: str, mapping: str) -> list[str]:
-    """Bring a shop's own dump into the dump contract as tonight's, in a workspace of its own below work/shops/.
-
-    Another shop's nights are no baseline: in one workspace its drift check and its gate would compare the two.
-    """
-    from ecclip.catalog._mapping import map_dump
-
-    source = dump if "://" in dump else str(Path(dump).resolve())
-    declared = Path(mapping).resolve() if Path(mapping).is_file() else Path(mapping)
-    _enter_workspace(re.sub(r"[^A-Za-z0-9_-]+", "_", declared.stem))
-    night = now().date().isoformat()
-    console.print(f"{source} -> {settings().work / 'dumps' / night}", soft_wrap=True)
-    map_dump(declared, source, settings().work / "dumps" / night, night)
-    return [night]
-
-
-def _enter_workspace(name: str) -> None:
+def enter_workspace(name: str) -> None:
     """Make a workspace with the project's code, DAGs and parameters but its own data, and go on in it."""
     home, tools = settings().workspace.resolve(), settings().work / "env"
     shop = settings().work / "shops" / name

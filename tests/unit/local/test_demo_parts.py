@@ -107,14 +107,14 @@ def test_a_shop_gets_a_workspace_of_its_own(workspace: Path, monkeypatch: pytest
     (workspace / ".dvc").mkdir()
     (workspace / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
     monkeypatch.setenv("ECCLIP_WORKSPACE", os.environ["ECCLIP_WORKSPACE"])
-    _nights._enter_workspace("my_shop")
+    _nights.enter_workspace("my_shop")
     shop = workspace / "work" / "shops" / "my_shop"
     assert settings().workspace == shop
     assert (shop / "params.yaml").read_text() == "sample: {}\n"
     assert "no_scm = true" in (shop / ".dvc" / "config").read_text()
 
 
-def test_a_dump_without_mapping_is_refused_before_anything_starts(workspace: Path) -> None:
-    with pytest.raises(ConfigError, match="mapping"):
-        demo(dump="/somewhere")
+def test_a_mapping_without_its_dump_is_refused_before_anything_starts(workspace: Path) -> None:
+    with pytest.raises(ConfigError, match="DUMP"):
+        demo(mapping="myntra_fashion")
     assert list(workspace.iterdir()) == []
