@@ -8,11 +8,13 @@ import math
 import re
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ecclip.catalog._contract import DUMP_FIELDS, Field, Kind
 from ecclip.catalog._money import currency_code
 from ecclip.catalog._row import has_half_pair, shown
+from ecclip.catalog._text import clean_text
 
 _NAME_CHARACTERS = 200
 _DETAIL_CHARACTERS = 200
@@ -124,26 +126,34 @@ def _path(field: Field, cell: Any, limits: Limits) -> list[str] | None:
         names = _json(cell, list) if cell.startswith("[") else cell.split(">")
     if not isinstance(names, list) or any(isinstance(name, dict | list | bool) for name in names):
         raise BadCell(str(cell))
-    path = [name for name in (_spelled(name).strip() for name in names if name is not None) if name]
+    spelled = [_spelled(name).strip() for name in names if name is not None]
+    if any(len(name) > field.longest or has_half_pair(name) for name in spelled):
+        raise BadCell(" > ".join(spelled))
+    path = [clean for clean in map(clean_name, spelled) if clean]
     if len(path) > limits.category_depth:
         raise BadCell(f"{len(path)} levels, the limit is {limits.category_depth}: {' > '.join(path)}")
-    if any(len(name) > field.longest or has_half_pair(name) for name in path):
-        raise BadCell(" > ".join(path))
     return path or None
 
 
 def _map(field: Field, cell: Any, limits: Limits) -> list[tuple[str, str]]:
-    """Return names with their values; those without a value are none, and count as dropped."""
+    """Return names with their values, clean; what has no value is none, and of two names that read the same the first.
+
+    Both count as unusable.
+    """
     pairs = _json(cell, dict) if isinstance(cell, str) else cell
     if not isinstance(pairs, dict):
         raise BadCell(str(cell))
-    found = [(str(name), _plain(value)) for name, value in pairs.items() if value is not None]
-    if len(found) > limits.attributes:
-        raise BadCell(f"{len(found)} attributes, the limit is {limits.attributes}")
-    for name, value in found:
+    given = [(str(name), _plain(value)) for name, value in pairs.items() if value is not None]
+    if len(given) > limits.attributes:
+        raise BadCell(f"{len(given)} attributes, the limit is {limits.attributes}")
+    found: dict[str, str] = {}
+    for name, value in given:
         if len(name) > _NAME_CHARACTERS or len(value) > field.longest or has_half_pair(name + value):
             raise BadCell(f"{name}: {value}")
-    return found
+        clean, held = clean_name(name), clean_name(value)
+        if clean and held:
+            found.setdefault(clean, held)
+    return list(found.items())
 
 
 def _plain(value: Any) -> str:
@@ -153,6 +163,12 @@ def _plain(value: Any) -> str:
     if isinstance(value, bytes):
         return _decoded(value)
     return json.dumps(value, ensure_ascii=False, default=str, separators=(",", ":"))
+
+
+@lru_cache(1 << 16)
+def clean_name(name: str) -> str | None:
+    """Return a name of a category or an attribute, or the value of one, as clean as a title."""
+    return clean_text(name)
 
 
 def _json(text: str, kind: type) -> Any:

@@ -81,7 +81,7 @@ def _judge(spark: SparkSession, cfg: IngestConfig, files: list[Path]) -> DataFra
 
 
 def _tally(judged: DataFrame) -> tuple[int, dict[str, dict[str, int]]]:
-    """Return the deleted rows, and what became of attributes and categories: published, empty or of other rows."""
+    """Return the deleted rows, and what became of attributes and categories: published, unusable or of other rows."""
     good = F.col("reason").isNull()
     names = [f"{name}{part}" for name in _TALLIED for part in ("_given", "_kept")]
     row = judged.agg(
@@ -93,7 +93,7 @@ def _tally(judged: DataFrame) -> tuple[int, dict[str, dict[str, int]]]:
         name: {
             "read": int(row[f"{name}_given"]),
             "published": int(row[f"good_{name}_kept"]),
-            "empty": int(row[f"good_{name}_given"] - row[f"good_{name}_kept"]),
+            "unusable": int(row[f"good_{name}_given"] - row[f"good_{name}_kept"]),
             "of_other_rows": int(row[f"{name}_given"] - row[f"good_{name}_given"]),
         }
         for name in _TALLIED

@@ -131,8 +131,8 @@ def test_values_are_typed_and_the_rejected_row_can_be_read_again(tmp_path: Path)
     manifest = read_manifest(out)
     assert manifest is not None
     assert manifest.detail["added_columns"] == ["unknown"]
-    assert manifest.detail["attributes"] == {"read": 2, "published": 1, "empty": 1, "of_other_rows": 0}
-    assert manifest.detail["categories"] == {"read": 2, "published": 2, "empty": 0, "of_other_rows": 0}
+    assert manifest.detail["attributes"] == {"read": 2, "published": 1, "unusable": 1, "of_other_rows": 0}
+    assert manifest.detail["categories"] == {"read": 2, "published": 2, "unusable": 0, "of_other_rows": 0}
 
 
 def test_too_many_rejected_rows_stop_the_run_with_the_counts(tmp_path: Path) -> None:
