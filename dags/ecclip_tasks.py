@@ -46,9 +46,17 @@ def executor_config(template: Path | None) -> dict[str, Any]:
     except ImportError as error:
         step = "pip install apache-airflow-providers-cncf-kubernetes (requirements/production.txt)"
         raise ConfigError("a pod template needs the Kubernetes provider", value=template, next_step=step) from error
-    if not template.is_file() or (yaml.safe_load(template.read_text()) or {}).get("kind") != "Pod":
+    if not _is_pod(template):
         raise ConfigError("ECCLIP_GPU_POD_TEMPLATE names no file of a pod", value=template, limit="kind: Pod")
     return {"pod_override": PodGenerator.deserialize_model_file(str(template))}
+
+
+def _is_pod(template: Path) -> bool:
+    try:
+        described = yaml.safe_load(template.read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+    return isinstance(described, dict) and described.get("kind") == "Pod"
 
 
 GPU: dict[str, Any] = {

@@ -19,6 +19,16 @@ DAGS = ROOT / "dags"
 NAMES = ["deploy_bundle", "nightly_catalog", "product_groups", "train_towers"]
 HEAVY = ["torch", "pyspark", "pandas", "transformers", "timm", "mlflow", "dvc", "sklearn", "faiss", "onnxruntime"]
 
+POD = """
+apiVersion: v1
+kind: Pod
+spec:
+  containers:
+    - name: base
+      resources: {limits: {nvidia.com/gpu: "1"}}
+  tolerations: [{key: nvidia.com/gpu, operator: Exists}]
+"""
+
 # a process of its own: Airflow reads its home when it is imported, and this proves what an import loads
 _DESCRIBE = """
 import importlib, json, sys
@@ -41,7 +51,7 @@ for name in %(names)r:
             task.task_id: {
                 "owner": task.owner, "retries": task.retries, "retry_delay": task.retry_delay.total_seconds(),
                 "timeout": task.execution_timeout and task.execution_timeout.total_seconds(), "pool": task.pool,
-                "pool_slots": task.pool_slots, "queue": task.queue, "executor_config": task.executor_config,
+                "pool_slots": task.pool_slots, "queue": task.queue, "executor_config": sorted(task.executor_config),
                 "outlets": [outlet.name for outlet in task.outlets],
             } for task in dag.tasks
         },
@@ -70,12 +80,14 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The DAGs on a machine with other settings."""
+    template = tmp_path_factory.mktemp("kubernetes") / "gpu.yaml"
+    template.write_text(POD)
     return describe(
         tmp_path_factory.mktemp("airflow"),
         ECCLIP_SCHEDULE="none",
         ECCLIP_GPU_POOL="h100",
         ECCLIP_GPU_QUEUE="gpu",
-        ECCLIP_GPU_EXECUTOR_CONFIG='{"pod_override": "one card"}',
+        ECCLIP_GPU_POD_TEMPLATE=str(template),
     )
 
 
@@ -168,7 +180,47 @@ def test_gpu_tasks_go_where_the_settings_say(elsewhere: dict[str, Any]) -> None:
     for name in ("train", "embed"):
         task = elsewhere["dags"]["train_towers"]["tasks"][name]
         assert (task["pool"], task["queue"]) == ("h100", "gpu")
-        assert task["executor_config"] == {"pod_override": "one card"}
+        assert task["executor_config"] == ["pod_override"]
+    assert elsewhere["dags"]["train_towers"]["tasks"]["evaluate"]["executor_config"] == []
+
+
+@pytest.mark.usefixtures("tasks_module")  # Airflow reads its home when it is imported
+class TestExecutors:
+    """What each executor takes, asked of the providers themselves."""
+
+    def test_every_executor_that_the_project_names_can_be_imported(self) -> None:
+        from airflow.executors.local_executor import LocalExecutor
+        from airflow.providers.celery.executors.celery_executor import CeleryExecutor
+        from airflow.providers.cncf.kubernetes.executors.kubernetes_executor import KubernetesExecutor
+
+        assert {one.__name__ for one in (LocalExecutor, CeleryExecutor, KubernetesExecutor)}
+
+    def test_local_and_celery_are_told_nothing_beside_the_queue(self, tasks_module: Any) -> None:
+        assert tasks_module.executor_config(None) == {}
+
+    def test_kubernetes_takes_the_pod_and_keeps_it_in_the_serialised_dag(
+        self, tasks_module: Any, tmp_path: Path
+    ) -> None:
+        from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
+        from airflow.serialization.serialized_objects import BaseSerialization
+
+        (tmp_path / "gpu.yaml").write_text(POD)
+        config = tasks_module.executor_config(tmp_path / "gpu.yaml")
+        assert BaseSerialization.deserialize(BaseSerialization.serialize(config)) == config
+        pod = PodGenerator.from_obj(config)
+        assert pod.spec.containers[0].name == "base"
+        assert pod.spec.containers[0].resources.limits == {"nvidia.com/gpu": "1"}
+        with pytest.raises(TypeError):  # what the provider says to a mapping, which JSON in a setting would be
+            PodGenerator.from_obj({"pod_override": pod.to_dict()})
+
+    @pytest.mark.parametrize("text", [None, "", "kind: Job\n", "- kind: Pod\n", "kind: [Pod\n"])
+    def test_a_file_that_holds_no_pod_is_refused(self, tasks_module: Any, tmp_path: Path, text: str | None) -> None:
+        from ecclip.core import ConfigError
+
+        if text is not None:
+            (tmp_path / "gpu.yaml").write_text(text)
+        with pytest.raises(ConfigError, match="ECCLIP_GPU_POD_TEMPLATE"):
+            tasks_module.executor_config(tmp_path / "gpu.yaml")
 
 
 @pytest.mark.parametrize("path", sorted(DAGS.glob("*.py")), ids=lambda path: path.name)
