@@ -31,19 +31,20 @@ def password() -> str:
 
 
 def airflow_env() -> dict[str, str]:
-    """Return the environment of Airflow's processes: nothing of another Airflow, nothing by way of a proxy."""
+    """Return the environment of Airflow's processes: the caller's without another Airflow, and no proxy to here."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW_", "_AIRFLOW_"))}
     scripts = Path(sys.executable).parent
+    known = (os.environ.get("NO_PROXY"), os.environ.get("no_proxy"), "127.0.0.1,localhost")
+    direct = ",".join(dict.fromkeys(filter(None, known)))
     env.update(
         AIRFLOW_HOME=str(airflow_home()),
         ECCLIP_WORKSPACE=str(settings().workspace.resolve()),
         PATH=f"{scripts}{os.pathsep}{env.get('PATH', '')}",
-        NO_PROXY="127.0.0.1,localhost",
-        no_proxy="127.0.0.1,localhost",
+        NO_PROXY=direct,
+        no_proxy=direct,
         DO_NOT_TRACK="1",
         SCARF_NO_ANALYTICS="true",
         PYTHONUNBUFFERED="1",
-        HF_HUB_OFFLINE="1",
     )
     # nights are started by hand here: an hour strikes with no dump behind it
     for name, value in (("ECCLIP_SCHEDULE", "none"), ("ECCLIP_GPU_POOL", "gpu"), ("ECCLIP_RETRY_DELAY_S", "5")):

@@ -27,6 +27,8 @@ _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 25.0
 _DRAIN_TIMEOUT_S = 5.0
 _EXIT_TIMEOUT_S = 20
+# place, language and time, and what chooses kernels, threads and cards; the rest could lead its Python elsewhere
+_KEPT = ("HOME", "LANG", "LC_", "TMPDIR", "TZ", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_")
 
 
 class EmbeddedServer:
@@ -208,14 +210,17 @@ class EmbeddedServer:
         _, library, _ = _interpreter(self.python)
         path = f"{self.python.parent}:{os.environ.get('PATH', os.defpath)}"
         libraries = ":".join(filter(None, (library, os.environ.get("LD_LIBRARY_PATH"))))
-        kept = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR", "TZ") if name in os.environ}
-        return kept | {
-            "PATH": path,
-            "LD_LIBRARY_PATH": libraries,
-            "PYTHONNOUSERSITE": "1",
-            "TOKENIZERS_PARALLELISM": "false",
-            "OMP_NUM_THREADS": "1",
-        }
+        kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
+        return (
+            {"OMP_NUM_THREADS": "1"}
+            | kept
+            | {
+                "PATH": path,
+                "LD_LIBRARY_PATH": libraries,
+                "PYTHONNOUSERSITE": "1",
+                "TOKENIZERS_PARALLELISM": "false",
+            }
+        )
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -238,8 +243,11 @@ def embedded_address() -> str:
 def _interpreter(python: Path) -> tuple[str, str, str]:
     """Return version (3.11), folder of libpython and numpy version of the serving environment."""
     ask = (
-        "import json, sys, sysconfig, numpy, onnxruntime, tokenizers, PIL;"
-        "print(json.dumps(['%d.%d' % sys.version_info[:2], sysconfig.get_config_var('LIBDIR'), numpy.__version__]))"
+        "import json, pathlib, sys, sysconfig, numpy, onnxruntime, tokenizers, PIL;"
+        "library = sysconfig.get_config_var('INSTSONAME');"
+        "folders = [sysconfig.get_config_var('LIBDIR'), sys.base_prefix + '/lib'];"
+        "found = [folder for folder in folders if (pathlib.Path(folder) / library).is_file()];"
+        "print(json.dumps(['%d.%d' % sys.version_info[:2], (found or folders)[0], numpy.__version__]))"
     )
     try:
         done = subprocess.run([str(python), "-c", ask], capture_output=True, text=True, check=True, timeout=patient(60))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ecclip import pipeline
 from ecclip.core import ConfigError
@@ -36,3 +38,12 @@ def test_every_input_of_a_stage_is_a_parameter_of_its_function(stage: str) -> No
     step = pipeline.STEPS[stage]
     names = list(inspect.signature(pipeline._function(step)).parameters)
     assert names == ["cfg", *step.inputs, "output"]
+
+
+def test_the_parameters_of_training_are_spelt_out_with_their_defaults() -> None:
+    """DVC sets only what it finds: ``dvc exp run -S train.trainer.order.batch_size=32``."""
+    spelt = yaml.safe_load((ROOT / "params.yaml").read_text())["train"]
+    defaults = pipeline.stage_model("train")()
+    assert pipeline.stage_config("train", ROOT / "params.yaml") == defaults
+    assert set(spelt) == set(type(defaults).model_fields)
+    assert spelt["trainer"] == dataclasses.asdict(defaults.trainer)

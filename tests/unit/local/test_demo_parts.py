@@ -58,6 +58,20 @@ def test_settings_of_another_airflow_do_not_leak_in(monkeypatch: pytest.MonkeyPa
     assert "127.0.0.1" in env["NO_PROXY"]
 
 
+@pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "HF_HOME", "HTTPS_PROXY", "OPENBLAS_CORETYPE", "TZ", "LANG"])
+def test_what_the_user_set_reaches_the_tasks(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(name, raising=False)
+    assert name not in _airflow.airflow_env(), "nothing is switched for the user"
+    monkeypatch.setenv(name, "as the user says")
+    assert _airflow.airflow_env()[name] == "as the user says"
+
+
+def test_hosts_that_the_user_reaches_without_a_proxy_stay_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "mlflow.example,127.0.0.1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert _airflow.airflow_env()["no_proxy"].split(",")[:2] == ["mlflow.example", "127.0.0.1"]
+
+
 def test_without_a_terminal_every_finished_task_is_one_line() -> None:
     text, night = io.StringIO(), view()
     with NightDisplay(Console(file=text, width=120)) as display:

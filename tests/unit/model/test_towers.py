@@ -219,3 +219,21 @@ def test_every_preset_names_networks_that_exist(name: str) -> None:
     assert timm.is_model(cfg.vision)
     with torch.device("meta"):
         assert timm.create_model(cfg.vision).num_features > 0
+
+
+_OFFLINE = """
+import sys
+sys.addaudithook(lambda event, arguments: sys.exit(f"the network is used: {event} {arguments}")
+                 if event in ("socket.connect", "socket.getaddrinfo") else None)
+from ecclip.model import TowersConfig, build_towers
+build_towers(TowersConfig())
+print("BUILT")
+"""
+
+
+def test_the_default_towers_use_no_network_where_nothing_forbids_it() -> None:
+    environment = {key: value for key, value in os.environ.items() if "OFFLINE" not in key}
+    done = subprocess.run(
+        [sys.executable, "-c", _OFFLINE], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "BUILT\n", done.stderr
