@@ -67,6 +67,9 @@ class Settings(BaseSettings):
         [], description="arguments of torchrun that name the machines; default: --standalone, this one alone"
     )
     triton_address: str | None = Field(None, description="host:port of the gRPC port; default: the embedded server")
+    triton_control_key: SecretStr | None = Field(
+        None, description="control key of the server at triton_address; the embedded one makes its own"
+    )
     triton_home: Path | None = Field(None, description="folder of the nvidia-pytriton package (embedded server)")
     serving_python: Path | None = Field(None, description="interpreter of the python backend (numpy<2)")
     alert_url: SecretStr | None = Field(

@@ -8,6 +8,7 @@ from ecclip.core import IntegrityError, ServiceError, get_logger, patient
 from ecclip.serving._client import ClientOptions, ProductClient
 from ecclip.serving._client_errors import ClientError, Overloaded
 from ecclip.serving._control import Control
+from ecclip.serving._process import close_regions
 from ecclip.serving._repository import CANDIDATE, ENTRY, GRAPH_MODELS, Repository
 from ecclip.serving._types import Product
 
@@ -95,3 +96,4 @@ def _load(control: Control, repository: Repository, model: str, versions: list[i
     if before == versions:
         return
     control.load(model, versions)
+    close_regions(repository.shared_memory)

@@ -10,14 +10,23 @@ from tritonclient.utils import InferenceServerException
 
 from ecclip.core import ServiceError, patient
 
-_LOAD_TIMEOUT_S, _UNLOAD_TIMEOUT_S = 120.0, 30.0
+_LOAD_TIMEOUT_S, _UNLOAD_TIMEOUT_S, _ANSWER_TIMEOUT_S = 120.0, 30.0, 10.0
+# what may run code of a stranger, read memory or write files; questions, health and statistics stay open to all
+_RESTRICTED = "model-repository,shared-memory,logging,trace"
+_KEY_NAME = "control-key"
+
+
+def restricted_protocol(key: str) -> str:
+    """Return the server's option that asks for ``key`` before models, shared memory, logs or traces are touched."""
+    return f"--grpc-restricted-protocol={_RESTRICTED}:{_KEY_NAME}={key}"
 
 
 class Control:
-    """The model control of one server (explicit mode), over gRPC."""
+    """The model control of one server (explicit mode), over gRPC; ``key`` is what the server was started with."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, key: str | None = None) -> None:
         self.address = address
+        self._headers = {} if key is None else {f"triton-grpc-protocol-{_KEY_NAME}": key}
         self._client = triton.InferenceServerClient(address)
 
     def __enter__(self) -> Control:
@@ -32,20 +41,31 @@ class Control:
     def is_live(self) -> bool:
         """Whether the server answers at all."""
         try:
-            return bool(self._client.is_server_live(client_timeout=patient(2.0)))
+            return bool(self._client.is_server_live(client_timeout=2.0))
         except InferenceServerException:
             return False
 
     def is_ready(self, model: str, version: int) -> bool:
         """Whether the server says that a version is ready (a killed stub still is: ask it something)."""
         try:
-            return bool(self._client.is_model_ready(model, str(version), client_timeout=patient(5.0)))
+            return bool(self._client.is_model_ready(model, str(version), client_timeout=patient(_ANSWER_TIMEOUT_S)))
         except InferenceServerException:
             return False
 
     def loaded(self, model: str) -> list[int]:
-        """Return the versions of a model that are ready."""
-        index = self._client.get_model_repository_index(client_timeout=patient(10.0))
+        """Return the versions of a model that are ready.
+
+        Raises:
+            ServiceError: the server does not say; a wrong key is refused.
+        """
+        try:
+            index = self._client.get_model_repository_index(
+                headers=self._headers, client_timeout=patient(_ANSWER_TIMEOUT_S)
+            )
+        except InferenceServerException as error:
+            raise ServiceError(
+                "the server does not say what it has loaded", value=f"{self.address}: {error.message()}"
+            ) from error
         return sorted(int(one.version) for one in index.models if one.name == model and one.state == "READY")
 
     def load(self, model: str, versions: list[int]) -> None:
@@ -55,7 +75,7 @@ class Control:
             ServiceError: a version did not load; what was loaded before still serves.
         """
         try:
-            self._client.load_model(model, client_timeout=patient(_LOAD_TIMEOUT_S))
+            self._client.load_model(model, headers=self._headers, client_timeout=patient(_LOAD_TIMEOUT_S))
         except InferenceServerException as error:
             raise ServiceError("a model did not load", value=f"{model} {versions}: {error.message()}") from error
         missing = [version for version in versions if not self.is_ready(model, version)]
@@ -66,7 +86,7 @@ class Control:
         """Unload every version of a model and wait until it is gone; the models that it calls stay."""
         timeout_s = patient(_UNLOAD_TIMEOUT_S)
         try:
-            self._client.unload_model(model, unload_dependents=False, client_timeout=timeout_s)
+            self._client.unload_model(model, headers=self._headers, unload_dependents=False, client_timeout=timeout_s)
         except InferenceServerException as error:
             raise ServiceError("a model did not unload", value=f"{model}: {error.message()}") from error
         deadline = time.monotonic() + timeout_s

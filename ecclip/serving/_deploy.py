@@ -45,10 +45,14 @@ class Deployment:
     next one, or the next start of the server, goes on from what was committed.
     """
 
-    def __init__(self, repository: Repository, address: str, cfg: DeployConfig | None = None) -> None:
+    def __init__(
+        self, repository: Repository, address: str, cfg: DeployConfig | None = None, key: str | None = None
+    ) -> None:
+        """``key`` is the control key of a server that runs elsewhere; the embedded one's lies in the repository."""
         self.repository = repository
         self.address = address
         self.cfg = cfg or DeployConfig()
+        self._key = key
 
     def bless(self, version: int) -> Blessing:
         """Load a version beside the live one as ``candidate``, ask it the golden listings, and write down the outcome.
@@ -56,7 +60,7 @@ class Deployment:
         Raises:
             IntegrityError: the version is not staged or not what was staged; nothing is loaded then.
         """
-        with self.repository.lock(), Control(self.address) as control:
+        with self.repository.lock(), self._control() as control:
             staged = self.repository.verify(version)
             settle(control, self.repository)
             try:
@@ -80,7 +84,7 @@ class Deployment:
             GateError: not blessed as it lies there, or its answers differ; the version before serves on.
             IntegrityError: the version is not what was staged; nothing has changed.
         """
-        with self.repository.lock(), Control(self.address) as control:
+        with self.repository.lock(), self._control() as control:
             staged = self.repository.verify(version)
             self._require_blessing(staged)
             try:
@@ -101,7 +105,7 @@ class Deployment:
             GateError: the version was never blessed as it lies there.
             ServiceError: it does not answer; the version before serves on.
         """
-        with self.repository.lock(), Control(self.address) as control:
+        with self.repository.lock(), self._control() as control:
             staged = self.repository.verify(version)
             self._require_blessing(staged)
             try:
@@ -111,6 +115,9 @@ class Deployment:
                 raise
             live = self.repository.commit(version)
             get_logger().warning("rolled back", **live.model_dump())
+
+    def _control(self) -> Control:
+        return Control(self.address, self._key or self.repository.control_key())
 
     def _switch(self, control: Control, version: int) -> None:
         if control.loaded(CANDIDATE):  # a killed examination left it
@@ -181,8 +188,10 @@ def _repository() -> Repository:
 
 
 def _deployment(cfg: DeployConfig | None = None) -> Deployment:
-    address = settings().triton_address or EmbeddedServer().start().address
-    return Deployment(_repository(), address, cfg)
+    elsewhere, key = settings().triton_address, settings().triton_control_key
+    if elsewhere is None:
+        return Deployment(_repository(), EmbeddedServer().start().address, cfg)
+    return Deployment(_repository(), elsewhere, cfg, key.get_secret_value() if key else None)
 
 
 def _latency_ms(client: ProductClient, golden: list[Golden]) -> float:

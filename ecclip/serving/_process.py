@@ -7,13 +7,16 @@ import hashlib
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from ecclip.core import ConfigError, ServiceError, canonical_json, write_atomic
+from ecclip.core import ConfigError, ServiceError, canonical_json, get_logger, write_atomic
+from ecclip.serving import _hidden
 
 _SHARED_MEMORY = Path("/dev/shm")
 _PORT_PATIENCE_S = 5.0
@@ -42,23 +45,29 @@ class Process(BaseModel):
             return False
 
 
-def spawn(command: list[str], environment: dict[str, str], log: Path) -> tuple[int, float]:
-    """Start a command in a session of its own, output appended to ``log``; return pid and start time."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    pid = os.posix_spawn(
-        command[0],
-        command,
-        environment,
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o644),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-        setsid=True,
-        setsigmask=[],
+def spawn(command: list[str], environment: dict[str, str], log: Path, hidden: str) -> tuple[int, float]:
+    """Start a command in a session of its own, output appended to ``log``; return pid and start time.
+
+    The argument :data:`ecclip.serving._hidden.PLACEHOLDER` becomes ``hidden``, which other users cannot read.
+
+    Raises:
+        ServiceError: it cannot be started.
+    """
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-I", _hidden.__file__, str(log), *command],
+        env=environment | {_hidden.VARIABLE: hidden},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    return pid, psutil.Process(pid).create_time()
+    if done.returncode != 0:
+        raise ServiceError("a server cannot be started", value=f"{command[0]}: {done.stderr.strip()[-300:]}")
+    pid, *visible = done.stdout.split()
+    if visible:
+        get_logger().warning("other users of this machine can read the server's control key on its command line")
+    return int(pid), psutil.Process(int(pid)).create_time()
 
 
 def read_process(path: Path) -> Process | None:
@@ -99,6 +108,16 @@ def sweep(process: Process) -> None:
     psutil.wait_procs(orphans, timeout=10.0)
     for region in _SHARED_MEMORY.glob(f"{process.shared_memory}*"):
         region.unlink(missing_ok=True)
+
+
+def close_regions(prefix: str) -> None:
+    """Take the shared memory of a server from other users: its library makes it 0644, whatever the umask says.
+
+    It is made when a model is loaded, so this comes before the first question of the public.
+    """
+    for region in _SHARED_MEMORY.glob(f"{prefix}*"):
+        with contextlib.suppress(FileNotFoundError):
+            region.chmod(0o600)
 
 
 def remains(process: Process) -> list[str]:

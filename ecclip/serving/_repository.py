@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -203,6 +204,22 @@ class Repository:
     def write_blessing(self, version: int, record: dict[str, Any]) -> None:
         """Keep the outcome of an examination."""
         write_atomic(self.folder / STATE / f"blessing-{version}.json", canonical_json(record))
+
+    @property
+    def shared_memory(self) -> str:
+        """The prefix of the shared memory in which the embedded server hands questions to its models."""
+        return f"triton_python_backend_shm_region_{sha256_bytes(str(self.folder.parent.resolve()).encode())[:8]}_"
+
+    def control_key(self) -> str | None:
+        """Return what the server of this repository wants to see before it loads or unloads a model, or None."""
+        path = self.folder / STATE / "control.key"
+        return path.read_text() if path.is_file() else None
+
+    def new_control_key(self) -> str:
+        """Make the key of a server that is about to start; its owner alone can read the file."""
+        key = secrets.token_hex(32)
+        write_atomic(self.folder / STATE / "control.key", key, mode=0o600)
+        return key
 
     def golden_path(self, version: int) -> Path:
         """Return where the golden listings of a version lie."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
-import hashlib
 import json
 import os
 import subprocess
@@ -19,7 +18,8 @@ from pathlib import Path
 from ecclip.core import ConfigError, ServiceError, get_logger, patient, settings
 from ecclip.serving import _process
 from ecclip.serving._activation import answers, settle
-from ecclip.serving._control import Control
+from ecclip.serving._control import Control, restricted_protocol
+from ecclip.serving._hidden import PLACEHOLDER
 from ecclip.serving._process import Process
 from ecclip.serving._repository import Repository
 
@@ -84,7 +84,7 @@ class EmbeddedServer:
             process = self._spawn()
             try:
                 self._wait_live(process)
-                with Control(process.address) as control, self.repository.lock():
+                with self._control(process) as control, self.repository.lock():
                     settle(control, self.repository)
             except BaseException:
                 self._end(drain=False)
@@ -139,15 +139,13 @@ class EmbeddedServer:
         self.repository.folder.mkdir(parents=True, exist_ok=True)
         grpc, metrics = _process.free_ports(str(self.work), 2)
         grpc = _process.given_port("ECCLIP_TRITON_PORT") or grpc
-        name = hashlib.sha256(str(self.work).encode()).hexdigest()[:8]
-        region = f"triton_python_backend_shm_region_{name}_"
         server = self.home / "pytriton" / "tritonserver"
         command = [
             str(server / "bin" / "tritonserver"),
             f"--model-repository={self.repository.folder}",
             f"--backend-directory={self._backends()}",
             f"--cache-directory={server / 'caches'}",
-            f"--backend-config=python,shm-region-prefix-name={region}",
+            f"--backend-config=python,shm-region-prefix-name={self.repository.shared_memory}",
             "--model-control-mode=explicit",
             "--strict-readiness=false",
             "--disable-auto-complete-config",
@@ -161,17 +159,22 @@ class EmbeddedServer:
             "--metrics-address=127.0.0.1",
             f"--metrics-port={metrics}",
             "--log-format=ISO8601",
+            PLACEHOLDER,
         ]
-        pid, started = _process.spawn(command, self._environment(), self.log)
+        hidden = restricted_protocol(self.repository.new_control_key())
+        pid, started = _process.spawn(command, self._environment(), self.log, hidden)
         process = Process(
             pid=pid,
             started=started,
             address=f"127.0.0.1:{grpc}",
             metrics_address=f"127.0.0.1:{metrics}",
-            shared_memory=region,
+            shared_memory=self.repository.shared_memory,
         )
         _process.write_process(self._record, process)
         return process
+
+    def _control(self, process: Process) -> Control:
+        return Control(process.address, self.repository.control_key())
 
     def _wait_live(self, process: Process) -> None:
         deadline = time.monotonic() + patient(_START_TIMEOUT_S)

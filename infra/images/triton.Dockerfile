@@ -7,5 +7,7 @@ FROM nvcr.io/nvidia/tritonserver:25.10-py3
 RUN pip install --no-cache-dir onnxruntime==1.23.2 tokenizers==0.22.1 pillow==12.0.0
 
 EXPOSE 8001 8002
-CMD ["tritonserver", "--model-repository=/models", "--model-control-mode=explicit", "--load-model=product", \
-     "--allow-http=false", "--strict-readiness=false", "--exit-timeout-secs=20"]
+# TRITON_CONTROL_KEY is a secret of the environment: without its key nobody loads a model, maps memory or writes a log.
+CMD ["/bin/sh", "-c", "exec tritonserver --model-repository=/models --model-control-mode=explicit --load-model=product \
+     --allow-http=false --strict-readiness=false --exit-timeout-secs=20 \
+     --grpc-restricted-protocol=model-repository,shared-memory,logging,trace:control-key=${TRITON_CONTROL_KEY:?set it}"]
