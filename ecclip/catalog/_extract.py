@@ -56,11 +56,12 @@ def extract(cfg: SourceConfig, inventory: Path, output: Path) -> Counts:
 
 
 def _mapped(mapping: Mapping, url: str, output: Path, night: str) -> Counts:
-    counts = map_dump(mapping, url, output / "mapped", night)
-    for path in sorted((output / "mapped").iterdir()):
+    work = output / ".mapping"  # no name of a mapped dump begins with a dot
+    counts = map_dump(mapping, url, work / "dump", night)
+    for path in sorted((work / "dump").iterdir()):
         if path.name not in MARKERS:
             path.rename(output / path.name)
-    shutil.rmtree(output / "mapped")
+    shutil.rmtree(work)
     return counts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import Any
@@ -81,8 +82,11 @@ def text_of(facts: dict[str, str]) -> str:
 
 
 def _send(request: urllib.request.Request) -> None:
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
-        pass
+    try:
+        urllib.request.urlopen(request, timeout=_TIMEOUT_S).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
 
 
 def _short(text: str) -> str:
