@@ -94,14 +94,26 @@ def sample(
 @_ROOMS["catalog"].command("map")
 def map_command(
     source: Annotated[str, typer.Argument(help="File or folder of the foreign dump (any fsspec URL)")],
-    mapping: Annotated[str, typer.Option(help="mapping.yaml, or the name of a shipped one: myntra_fashion")],
+    mapping: Annotated[str, typer.Option(help="mapping.yaml, or a shipped one: shopify, woocommerce, magento ...")],
     night: Night,
     limit: Annotated[int | None, typer.Option(help="Only the first rows")] = None,
 ) -> None:
-    """Turn a shop's own dump into the dump contract, below work/dumps/<night>."""
+    """Turn a shop's own export into the dump contract, below work/dumps/<night>.
+
+    It prints what came of each row and photo: rows read = listings + what was dropped, by reason. Rows that cannot be
+    used are in the dump with their reason and text; ingest quarantines them. docs/mapping.md has every key.
+    """
     from ecclip.catalog import map_dump
 
     _show(map_dump(Path(mapping), source, settings().work / "dumps" / night, night, limit))
+
+
+@_ROOMS["catalog"].command("mapping-keys")
+def mapping_keys_command() -> None:
+    """Print every key of a mapping.yaml as the tables of docs/mapping.md."""
+    from ecclip.catalog import mapping_reference
+
+    typer.echo(mapping_reference())
 
 
 @_ROOMS["catalog"].command("trace")

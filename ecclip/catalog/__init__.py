@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ecclip.catalog._inventory import take_inventory
     from ecclip.catalog._land import LandConfig, land
     from ecclip.catalog._mapping import map_dump
+    from ecclip.catalog._mapping_reference import mapping_reference
     from ecclip.catalog._publish import PublishConfig, publish
     from ecclip.catalog._source import SourceConfig, locate, why_not_ready
     from ecclip.catalog._spark_classes import prepare_spark
@@ -41,6 +42,7 @@ __all__ = [
     "land",
     "locate",
     "map_dump",
+    "mapping_reference",
     "prepare_spark",
     "publish",
     "take_inventory",
@@ -58,6 +60,7 @@ _MODULES = {
     "_inventory": ("take_inventory",),
     "_land": ("LandConfig", "land"),
     "_mapping": ("map_dump",),
+    "_mapping_reference": ("mapping_reference",),
     "_publish": ("PublishConfig", "publish"),
     "_source": ("SourceConfig", "locate", "why_not_ready"),
     "_spark_classes": ("prepare_spark",),

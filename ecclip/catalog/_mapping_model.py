@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from string import Formatter
 from typing import Any, Literal
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
@@ -60,9 +61,7 @@ class Pairs(_Declared):
 
     between: Separator = Field(Separator(text=","), description="what stands between two pairs")
     within: str = Field("=", min_length=1, description="what stands between name and value")
-    rest: Literal["keep", "drop"] = Field(
-        "keep", description="a further ``within`` in the value: part of it, or its end"
-    )
+    rest: Literal["keep", "drop"] = Field("keep", description="a further sign within the value: part of it, or its end")
 
 
 class Number(_Declared):
@@ -82,6 +81,13 @@ class Time(_Declared):
 
     format: str = Field(description="as in Python's strptime: %d.%m.%Y %H:%M; or epoch, epoch_ms")
     zone: str = Field("UTC", description="time zone of times without one: Europe/Berlin")
+
+    @field_validator("zone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"there is no time zone {value}")
+        return value
 
 
 class Value(_Declared):
@@ -208,7 +214,8 @@ class Parent(_Declared):
 
     key: Value = Field(description="what names the row's parent; a parent has none, or names itself")
     names: list[Value] = Field(
-        min_length=1, description="what a parent is called by the rows below it; the first row wins"
+        min_length=1,
+        description="what a parent is called by the rows below it; of several the first that has a cell gives it",
     )
     fill: list[str] = Field(min_length=1, description="columns that are the parent's where the row's own are empty")
     own: list[str] = Field(

@@ -64,7 +64,7 @@ class Photos:
                 return listing, "address"
             return {**listing, "image_uri": self._copied(name)}, "found"
         except PhotoRefusedError as refused:
-            below = self._uri is not None and bool(self._uri.below)
+            below = self._uri is not None and self._uri.below and refused.reason != "outside_source"
             return {**listing, "image_uri": name.lstrip("/") if below else name}, refused.reason
 
     def _bytes(self, name: str) -> bytes:

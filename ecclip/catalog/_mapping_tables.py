@@ -33,6 +33,10 @@ class _DiskTable:
         """Keep the cells of a key, return False where the key has some already."""
         return self._database.execute(self._insert, (key, *cells)).rowcount > 0
 
+    def put(self, key: str, *cells: Any) -> None:
+        """Keep the cells of a key in place of those it has."""
+        self._database.execute(self._insert.replace("OR IGNORE", "OR REPLACE"), (key, *cells))
+
     def find(self, key: str | None) -> tuple[Any, ...] | None:
         """Return the cells of a key."""
         found = self._database.execute("SELECT * FROM kept WHERE key = ?", (key,)).fetchone()
@@ -112,9 +116,16 @@ class ParentTable:
         key, names = self._text(self._declared.key, cells), self._names(cells)
         if key is None or key in names:
             filled = {name: cells[name] for name in self._declared.fill if not self._empty(cells, name)}
-            kept = json.dumps({name: cell for name, cell in filled.items() if not isinstance(cell, bytes)}, default=str)
+            plain = {name: cell for name, cell in filled.items() if not isinstance(cell, bytes)}
             for name in names:
-                self._table.add(name, place, kept)
+                self._keep(name, place, plain)
+
+    def _keep(self, name: str, place: int, cells: dict[str, Any]) -> None:
+        found = self._table.find(name)
+        known = {} if found is None else json.loads(found[1])
+        if found is None or cells.keys() - known.keys():  # the first row that has a cell gives it
+            first = place if found is None else found[0]
+            self._table.put(name, first, json.dumps({**cells, **known}, default=str))
 
     def complete(self, place: int, cells: dict[str, Any], notes: Counter[str]) -> dict[str, Any] | None:
         """Return the row with what it takes from its parent; None where nothing in it is its own: a photo.
@@ -128,9 +139,8 @@ class ParentTable:
         if found is None:
             notes["without_parent"] += 1
             return cells
-        if found[0] == place:
-            return cells
-        if self._declared.own and all(self._empty(cells, name) for name in self._declared.own):
+        nothing = self._declared.own and all(self._empty(cells, name) for name in self._declared.own)
+        if nothing and found[0] != place:
             return None
         taken = json.loads(found[1])
         return {**cells, **{name: cell for name, cell in taken.items() if self._empty(cells, name)}}

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ecclip.catalog import contract_table
+from ecclip.catalog import contract_table, mapping_reference
 from ecclip.catalog._contract import DUMP_FIELDS
+from ecclip.catalog._mapping import shipped_mappings
 from ecclip.catalog._mapping_model import Fields, Mapping
 from ecclip.cli import app
 from ecclip.core import StageConfig
@@ -26,6 +27,15 @@ def test_the_page_of_parameters_is_what_the_code_has() -> None:
 
 def test_the_table_of_the_dump_contract_is_what_the_code_has() -> None:
     assert f"\n\n{contract_table()}\n\n" in (ROOT / "docs" / "dump.md").read_text()
+
+
+def test_the_keys_of_a_mapping_are_what_the_code_has() -> None:
+    assert (ROOT / "docs" / "mapping.md").read_text().endswith(f"\n\n{mapping_reference()}\n")
+
+
+def test_every_shipped_mapping_is_named_in_the_docs() -> None:
+    text = (ROOT / "docs" / "mapping.md").read_text()
+    assert [name for name in shipped_mappings() if f"`{name}`" not in text] == []
 
 
 def test_a_mapping_may_name_the_fields_of_the_contract_and_no_others() -> None:
