@@ -12,6 +12,16 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from ecclip.catalog._contract import DUMP_FIELDS
 from ecclip.catalog._money import currency_code
 
+# settings of a value that only some fields know what to do with
+_USES = {
+    "number": {"columns.price"},
+    "currency": {"columns.currency"},
+    "time": {"columns.updated_at"},
+    "read": {"columns.image"},
+    "read_from": {"columns.image"},
+    "below": {"columns.image", "columns.image_uri"},
+}
+
 
 class _Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -156,11 +166,21 @@ class Value(_Declared):
         if len(given) != 1:
             said = ", ".join(given) or "none"
             raise ValueError(f"give exactly one of {', '.join(names)} (given: {said})")
+        if self.take != "first" and self.between is None:
+            raise ValueError("take chooses one of several values: say what stands between them")
         return self
 
     def inner(self) -> list[Value]:
         """Return the values that it is made of."""
         return [*(self.columns or []), *(self.first_of or [])]
+
+    def of_their_own(self) -> list[str]:
+        """Return the settings that it has and that only some fields know what to do with."""
+        return [name for name in _USES if getattr(self, name) not in (None, False, [])]
+
+    def deep_settings(self) -> list[str]:
+        """Return such settings of itself and of the values that it is made of."""
+        return [*self.of_their_own(), *[name for value in self.inner() for name in value.deep_settings()]]
 
     def own_columns(self) -> list[str]:
         """Return the source columns that it names itself."""
@@ -264,6 +284,22 @@ class Mapping(_Declared):
     age_restricted: Value | Words | None = Field(None, description="a value, or words that tell it")
     null_values: list[str] = Field([""], description="texts that stand for nothing")
     limits: Limits = Field(Limits(), description="shares above which nothing is written")
+
+    @model_validator(mode="after")
+    def _settings_have_a_use(self) -> Mapping:
+        """Refuse settings where nothing would come of them."""
+        for name, value in self.values().items():
+            places = {"columns.price", name} if name.startswith("attributes.columns.") else {"columns.price"}
+            allowed = _USES | {"number": places}
+            for setting in value.of_their_own():
+                if name not in allowed[setting]:
+                    raise ValueError(f"{name}: {setting} is only for {', '.join(sorted(allowed[setting]))}")
+            nested = [setting for inner in value.inner() for setting in inner.deep_settings()]
+            if nested:
+                raise ValueError(f"{name}: say {nested[0]} of the whole value, not of a part of it")
+        if self.columns.image is not None and self.columns.image.read and self.field("image_uri") is not None:
+            raise ValueError("columns.image: with read the photo's name stands in image; leave image_uri out")
+        return self
 
     def field(self, name: str) -> Value | None:
         """Return the value of a field of the contract."""

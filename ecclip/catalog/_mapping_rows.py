@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -47,20 +48,23 @@ class ForeignRows:
 
     def _check_columns(self) -> None:
         """Say which field asks for a column that no row at the beginning has."""
-        names: set[str] = set()
+        names = {name for join in self._joins for name in join.columns}
+        values = self._mapping.values().items()
+        missing: list[tuple[str, str]] = []
         with closing(self._plain()) as rows:  # type: ignore[type-var]
-            for _, (row, _) in zip(range(_FIRST_ROWS), rows, strict=False):
+            for row, _ in islice(rows, _FIRST_ROWS):
                 names.update(row.cells or {})
-        names |= {name for join in self._joins for name in join.columns}
-        for field, value in self._mapping.values().items():
-            missing = value.missing(names) if names else []
-            if missing:
-                raise column_missing(
-                    f"the mapping of {field} names a column that the source does not have",
-                    missing[0],
-                    sorted(names),
-                    next_step=f"correct {field} in the mapping, or give the column's other name in source.aliases",
-                )
+                missing = [(field, column) for field, value in values for column in value.missing(names)]
+                if not missing:  # objects of JSON need not all have the same keys
+                    return
+        if missing and len(names) > sum(len(join.columns) for join in self._joins):
+            field, column = missing[0]
+            raise column_missing(
+                f"the mapping of {field} names a column that the source does not have",
+                column,
+                sorted(names),
+                next_step=f"correct {field} in the mapping, or give the column's other name in source.aliases",
+            )
 
     def settle(self, numbers: Numbers) -> None:
         """Read the source once where a sign of a number is open."""

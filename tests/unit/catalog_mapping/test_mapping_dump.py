@@ -172,6 +172,18 @@ def test_a_column_that_is_not_there_is_named_with_its_field(tmp_path: Path) -> N
         ("columns: {listing_id: id, title: t, colour: c}", r"wrong at columns\.colour"),
         ("columns: {listing_id: id, title: {column: a, constant: b}}", r"wrong at columns\.title.*exactly one"),
         ("columns: {listing_id: id, title: {split: x}}", r"wrong at columns\.title.*none"),
+        ("columns: {listing_id: {column: id, number: true}, title: t}", r"columns\.listing_id: number is only for"),
+        (
+            "columns: {listing_id: id, title: t, brand: {column: b, time: {format: epoch}}}",
+            r"columns\.brand: time is only",
+        ),
+        ("columns: {listing_id: id, title: t, price: {first_of: [{column: a, number: true}]}}", "not of a part of it"),
+        ("columns: {listing_id: id, title: {column: t, take: last}}", "what stands between"),
+        ("columns: {listing_id: id, title: t, image: {column: p, read: true}, image_uri: p}", "leave image_uri out"),
+        (
+            "columns: {listing_id: id, title: t, updated_at: {column: c, time: {format: x, zone: Mars}}}",
+            "no time zone Mars",
+        ),
         ("columns: [", "not YAML"),
     ],
 )

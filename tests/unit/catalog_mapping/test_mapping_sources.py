@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -272,3 +274,22 @@ def test_cases(tmp_path: Path, name: str, ids: int | None) -> None:
     counts = map_dump(mapping, str(folder), tmp_path / "out", "2026-11-01")
     assert counts.written["listings"] == ids
     assert counts.read["rows"] == ids + sum(counts.dropped.values())
+
+
+def test_what_map_prints_of_an_export_is_text(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    escape = "\x1b]x;owned\x07\x1b[m[/red][bold]"
+    (tmp_path / "shop" / "a.csv").write_text(f"id,name,price\n1,mug,1.299 {escape}\n2,cup,2.450\n")
+    mapping = tmp_path / "m.yaml"
+    mapping.write_text(
+        "source: {format: csv, files: ['*.csv']}\ncolumns: {listing_id: id, title: name, price: price}\n"
+    )
+    command = [sys.executable, "-c", "from ecclip.cli import main; main()", "catalog", "map", str(tmp_path / "shop")]
+    command += ["--mapping", str(mapping), "--night", "2026-11-01"]
+    environment = {**os.environ, "ECCLIP_WORKSPACE": str(tmp_path), "FORCE_COLOR": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "1.299" in done.stderr
+    assert "[/red][bold]" in done.stderr
+    assert "\x07" not in done.stderr + done.stdout
+    assert "\x1b]" not in done.stderr + done.stdout
