@@ -45,7 +45,7 @@ def extract(cfg: SourceConfig, inventory: Path, output: Path) -> Counts:
     url, mapping = locate(cfg, night), declared_mapping(cfg)
     require_ready(cfg, url, night)
     before = list(entries_of(cfg, url, mapping))
-    counts = _mapped(mapping, url, output, night) if mapping else _copied(cfg, url, before, output)
+    counts = _mapped(cfg, mapping, url, output, night) if mapping else _copied(cfg, url, before, output)
     if list(entries_of(cfg, url, mapping)) != before:
         raise NotReadyError(
             "the export changed while it was read",
@@ -55,9 +55,9 @@ def extract(cfg: SourceConfig, inventory: Path, output: Path) -> Counts:
     return counts
 
 
-def _mapped(mapping: Mapping, url: str, output: Path, night: str) -> Counts:
+def _mapped(cfg: SourceConfig, mapping: Mapping, url: str, output: Path, night: str) -> Counts:
     work = output / ".mapping"  # no name of a mapped dump begins with a dot
-    counts = map_dump(mapping, url, work / "dump", night)
+    counts = map_dump(mapping, url, work / "dump", night, spark_bytes=cfg.spark_bytes)
     for path in sorted((work / "dump").iterdir()):
         if path.name not in MARKERS:
             path.rename(output / path.name)

@@ -41,7 +41,7 @@ from ecclip.core import (
 ROWS_A_FILE = 5000
 _CHUNK = 32  # rows whose photos are read at once
 _GROUP_ROWS, _GROUP_BYTES = 250, 64 << 20  # of a row group, which is in memory as a whole
-_THREADS = 8
+THREADS = 8
 _SHIPPED = Path(__file__).parent / "mappings"
 _SCHEMA = mapped_schema()
 
@@ -73,7 +73,14 @@ def load_mapping(path: Path) -> Mapping:
         raise ConfigError("the mapping is not YAML", value=str(error), next_step=f"edit {found}") from error
 
 
-def map_dump(mapping: Mapping | Path, source: str, output: Path, night: str, limit: int | None = None) -> Counts:
+def map_dump(
+    mapping: Mapping | Path,
+    source: str,
+    output: Path,
+    night: str,
+    limit: int | None = None,
+    spark_bytes: int | None = None,
+) -> Counts:
     """Write ``output`` (the dump folder of one night) in the form of Dump v1 from a foreign dump.
 
     Every source row becomes one row of ``listings-0000.parquet`` and following, but those that the mapping says are no
@@ -87,6 +94,8 @@ def map_dump(mapping: Mapping | Path, source: str, output: Path, night: str, lim
         output: The dump folder to write; an older mapped dump there is replaced, anything else is refused.
         night: ISO date that the marker names.
         limit: Take only this many rows, from the beginning.
+        spark_bytes: An export of several files that are at least as large together is mapped by Spark, to the same
+            bytes, where its mapping looks nothing up in other rows; None: never.
 
     Raises:
         ConfigError: the mapping is wrong, names a column or a file that the source does not have, or leaves open what a
@@ -101,7 +110,7 @@ def map_dump(mapping: Mapping | Path, source: str, output: Path, night: str, lim
         temporary = output.with_name(f".{output.name}.tmp-{os.getpid()}")
         temporary.mkdir()
         try:
-            counts = _map(declared, Source(source), temporary, limit)
+            counts = _map(declared, Source(source), temporary, limit, spark_bytes)
             marker = {
                 "schema": "ecclip.mapped/1",
                 "night": night,
@@ -130,16 +139,23 @@ def _digest(mapping: Mapping) -> str:
     return sha256_bytes(canonical_json(mapping.model_dump(mode="json")).encode())
 
 
-def _map(mapping: Mapping, source: Source, folder: Path, limit: int | None) -> Counts:
+def _map(mapping: Mapping, source: Source, folder: Path, limit: int | None, spark_bytes: int | None) -> Counts:
     with ExitStack() as opened:
         rows = ForeignRows(mapping, source, folder, opened)
         numbers = Numbers(mapping)
         rows.settle(numbers)
-        photos = Photos(mapping, source.filesystem, source.root, folder)
         tally = Tally(mapping, source)
-        listings = (tally.listing(row, listing_of(mapping, numbers, row, rows.notes)) for row in islice(rows, limit))
-        with ThreadPoolExecutor(_THREADS) as pool:
-            _write(_with_photos(listings, photos, tally, pool), folder)
+        if limit is None and _is_for_spark(mapping, source, spark_bytes):
+            from ecclip.catalog._mapping_spark import map_by_spark
+
+            map_by_spark(mapping, numbers, source, folder, rows, tally)
+        else:
+            photos = Photos(mapping, source.filesystem, source.root, folder)
+            listings = (
+                tally.listing(row, listing_of(mapping, numbers, row, rows.notes)) for row in islice(rows, limit)
+            )
+            with ThreadPoolExecutor(THREADS) as pool:
+                _write(with_photos(listings, photos, tally, pool), folder)
     if not rows.read:
         raise ContractError("the source has no rows", value=source.url)
     tally.refuse_shares()
@@ -151,9 +167,18 @@ def _map(mapping: Mapping, source: Source, folder: Path, limit: int | None) -> C
     )
 
 
-def _with_photos(
+def _is_for_spark(mapping: Mapping, source: Source, spark_bytes: int | None) -> bool:
+    if spark_bytes is None:
+        return False
+    from ecclip.catalog._mapping_spark import is_for_spark
+
+    return is_for_spark(mapping, source, spark_bytes)
+
+
+def with_photos(
     listings: Iterator[dict[str, Any]], photos: Photos, tally: Tally, pool: ThreadPoolExecutor
 ) -> Iterator[dict[str, Any]]:
+    """Yield the listings with their photos, in order, and count what became of these."""
     while chunk := list(islice(listings, _CHUNK)):
         for listing, outcome in pool.map(photos.bring, chunk):
             tally.photo(listing, outcome)
@@ -161,15 +186,20 @@ def _with_photos(
 
 
 def _write(listings: Iterator[dict[str, Any]], folder: Path) -> None:
-    """Write the listing files, in row groups of bounded size."""
+    """Write the listing files."""
     for part in count():
         first = next(listings, None)
         if first is None:
             return
-        path = folder / f"listings-{part:04d}.parquet"
-        with pq.ParquetWriter(path, _SCHEMA, compression="zstd", write_page_checksum=True) as writer:
-            for group in _groups(chain([first], islice(listings, ROWS_A_FILE - 1))):
-                writer.write_batch(pa.RecordBatch.from_pylist(group, schema=_SCHEMA))
+        write_part(folder, part, chain([first], islice(listings, ROWS_A_FILE - 1)))
+
+
+def write_part(folder: Path, part: int, listings: Iterator[dict[str, Any]]) -> None:
+    """Write one listing file, in row groups of bounded size."""
+    path = folder / f"listings-{part:04d}.parquet"
+    with pq.ParquetWriter(path, _SCHEMA, compression="zstd", write_page_checksum=True) as writer:
+        for group in _groups(listings):
+            writer.write_batch(pa.RecordBatch.from_pylist(group, schema=_SCHEMA))
 
 
 def _groups(listings: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

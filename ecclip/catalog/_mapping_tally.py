@@ -46,6 +46,20 @@ class Tally:
         if outcome not in ("found", "address") and len(self._missing) < _EXAMPLES:
             self._missing.append(f"{listing['image_uri']} ({outcome})")
 
+    def counts(self) -> dict[str, Any]:
+        """Return what was counted, to be added to another tally."""
+        names = ("listings", "refused", "photos", "_first", "_first_file", "_missing")
+        return {name: getattr(self, name) for name in names}
+
+    def add(self, counts: dict[str, Any]) -> None:
+        """Add what a tally of later rows has counted."""
+        self.listings += counts["listings"]
+        self.refused.update(counts["refused"])
+        self.photos.update(counts["photos"])
+        self._first = counts["_first"] | self._first
+        self._first_file = counts["_first_file"] | self._first_file
+        self._missing = [*self._missing, *counts["_missing"]][:_EXAMPLES]
+
     @property
     def named_photos(self) -> int:
         """How many listings name a photo."""

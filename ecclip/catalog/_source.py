@@ -38,6 +38,12 @@ class SourceConfig(StageConfig):
     )
     wait_s: float = Field(21600.0, ge=0, exclude=True, description="longest wait of the nightly DAG for the export")
     poke_s: float = Field(60.0, gt=0, exclude=True, description="pause between two looks")
+    spark_bytes: int = Field(
+        256 << 20,
+        ge=0,
+        exclude=True,
+        description="a foreign export of several files as large as this is mapped by Spark",
+    )
     threads: int = Field(8, ge=1, exclude=True, description="files copied at once")
     attempts: int = Field(4, ge=1, exclude=True, description="attempts at a file that cannot be read")
     max_unreadable_share: float = Field(
