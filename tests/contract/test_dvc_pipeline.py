@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dumps import market, write_dump
 from dvc_workspaces import dvc, make_dvc_workspace
 from snapshots import write_snapshot
 
@@ -107,6 +108,22 @@ def test_what_dvc_made_has_the_bytes_of_the_stage_and_is_unchanged_for_it(worksp
     assert run_stage("start", NIGHT).outcome == "written"
     assert {path.name: path.read_bytes() for path in output.iterdir()} == made
     assert "up to date" in dvc(workspace, "status", f"start@{NIGHT}").stdout
+
+
+def test_dvc_looks_at_the_source_each_time_and_goes_on_where_it_has_changed(workspace: Path) -> None:
+    rows, photos = market(2)
+    dump = write_dump(workspace / "work" / "dumps" / NIGHT, rows, photos)
+
+    def ran() -> list[str]:
+        done = dvc(workspace, "repro", f"land@{NIGHT}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return [name for name in STEPS if f"Running stage '{name}@{NIGHT}'" in done.stdout]
+
+    assert ran() == ["extract", "land"]
+    assert ran() == ["extract"]
+    (dump / "listings-0001.jsonl").write_text(json.dumps({"listing_id": "new", "title": "lamp"}) + "\n")
+    assert ran() == ["extract", "land"]
+    assert (workspace / "work/nights" / NIGHT / "land/listings/listings-0001.jsonl").is_file()
 
 
 def test_another_night_changes_nothing_of_the_one_that_is_recorded(workspace: Path) -> None:

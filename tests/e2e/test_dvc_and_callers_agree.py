@@ -56,4 +56,10 @@ def test_dvc_repro_and_the_stages_make_equal_bytes(tmp_path: Path) -> None:
     assert len(_manifests(by_dvc)) >= len(stages)
     shared = {name: data for name, data in _manifests(by_dvc).items() if name in _manifests(by_stage)}
     assert shared == _manifests(by_stage)
-    assert "up to date" in _run(by_dvc, "dvc", "repro")
+    said = _run(by_dvc, "dvc", "repro")
+    assert [name for name in STEPS if f"Running stage '{name}@{NIGHT}'" in said] == ["extract"], (
+        "it looks at the source"
+    )
+    assert {name for name in STEPS if f"Stage '{name}@{NIGHT}' didn't change, skipping" in said} == {*STEPS} - {
+        "extract"
+    }
