@@ -70,7 +70,9 @@ def judge_night(night: str) -> dict[str, Any]:
         GateError: the gate refuses; the error carries every reason.
     """
     reference = _registered(night)
-    verdict = registry.judge(cast(GateConfig, stage_config("gate")), reference.version)
+    from ecclip.tasks import check_claims
+
+    verdict = registry.judge(cast(GateConfig, stage_config("gate")), reference.version, prove=check_claims)
     if not verdict.passed:
         raise GateError(
             f"version {reference.version} of night {night} may not become champion",

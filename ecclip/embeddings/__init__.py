@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-__all__ = ["Embeddings", "EmbeddingsError", "load_embeddings", "write_embeddings"]
+from ecclip.core import canonical_json, write_atomic
+
+__all__ = [
+    "Embeddings",
+    "EmbeddingsError",
+    "Origin",
+    "load_embeddings",
+    "read_origin",
+    "write_embeddings",
+    "write_origin",
+]
 
 _PART = "part-00000.parquet"
+_ORIGIN = "lineage.json"
 _ROW_GROUP = 4096
 
 
@@ -26,6 +38,34 @@ class Embeddings:
     listing_ids: list[str]
     image: np.ndarray
     text: np.ndarray
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The digests of what embeddings were made from: the snapshot, the training, and its towers."""
+
+    snapshot: str
+    trained: str
+    towers: str
+
+
+def write_origin(origin: Origin, folder: Path) -> None:
+    """Write beside the embeddings what they were made from."""
+    write_atomic(folder / _ORIGIN, canonical_json(asdict(origin)))
+
+
+def read_origin(folder: Path) -> Origin:
+    """Return what the embeddings of a folder were made from.
+
+    Raises:
+        EmbeddingsError: the folder does not say it; names the folder.
+    """
+    try:
+        return Origin(**json.loads((folder / _ORIGIN).read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise EmbeddingsError(
+            f"embeddings do not say what they were made from; value: {folder}; next: run the stage embed"
+        ) from error
 
 
 def write_embeddings(embeddings: Embeddings, folder: Path) -> None:

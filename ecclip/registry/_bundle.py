@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from ecclip.atomic import MANIFEST
-from ecclip.core import IntegrityError, digest_of, read_manifest, replace_folder, settings, settle_folder, verify_folder
+from ecclip.core import (
+    ContractError,
+    IntegrityError,
+    canonical_json,
+    digest_of,
+    read_manifest,
+    replace_folder,
+    settings,
+    settle_folder,
+    verify_folder,
+)
 from ecclip.registry._locks import locked
 from ecclip.registry._names import flat_parameters
 
@@ -58,25 +68,74 @@ def read_facts(bundle: Path, night: str) -> BundleFacts:
     """Return the facts of a bundle; what an optional part does not tell stays empty.
 
     Raises:
-        IntegrityError: bundle.json or report.json cannot be read.
+        ContractError: the parts of the bundle do not belong together.
+        IntegrityError: bundle.json, report.json or heads.json cannot be read.
     """
-    manifest = read_manifest(bundle)
-    if manifest is None:
-        raise IntegrityError("the bundle has no manifest", value=bundle, next_step=f"ecclip run export --night {night}")
-    description, report = _json(bundle / "bundle.json"), _json(bundle / "report.json")
+    manifest = verify_folder(bundle)
+    description = read_description(bundle)
+    report = _json(bundle / "report.json")
     lineage = description.get("lineage") or {}
     return BundleFacts(
         digest=digest_of(bundle),
         night=night,
         snapshot_digest=manifest.inputs.get("snapshot") or str(lineage.get("snapshot", "")),
         git_commit=str(lineage.get("git_commit") or ""),
-        metrics={name: float(value) for name, value in (report.get("metrics") or {}).items()},
+        metrics=metrics_of(description),
         rows=report.get("rows") or {},
         params=flat_parameters(manifest.stage, manifest.config) | _neighbour_params(bundle, manifest.inputs),
         labels=_label_counts(bundle),
         embedding_dim=_heads(bundle).get("dim"),
         files={name: entry.bytes for name, entry in manifest.files.items()},
     )
+
+
+def read_description(bundle: Path) -> dict[str, Any]:
+    """Return bundle.json after comparing it with the parts beside it: what a bundle says of itself must be one thing.
+
+    Raises:
+        ContractError: heads or report belong to other towers, or the report has other metrics; names both.
+        IntegrityError: a file cannot be read.
+    """
+    description, report, heads = (_json(bundle / name) for name in ("bundle.json", "report.json", "heads/heads.json"))
+    lineage, told = description.get("lineage") or {}, report.get("lineage") or {}
+    towers = digest_of(bundle / "towers")
+    for what, found, expected in (
+        ("the bundle names other towers than it holds", lineage.get("towers"), towers),
+        ("the heads were trained on embeddings of other towers", heads.get("towers"), towers),
+        ("the report is about other towers", told.get("towers"), towers),
+        ("the report is about another snapshot", told.get("snapshot"), lineage.get("snapshot")),
+        ("the report is about other embeddings", told.get("embedded"), lineage.get("embed")),
+    ):
+        if not found or found != expected:
+            raise ContractError(what, value=found or "no digest", limit=expected, next_step="run export of this night")
+    if canonical_json(report.get("metrics")) != canonical_json(description.get("metrics")):
+        raise ContractError("report and bundle have different metrics", value=bundle, next_step="run export again")
+    return description
+
+
+def kept_metrics(digest: str, night: str, *, proven: bool) -> dict[str, float]:
+    """Return the metrics of a bundle of the store after comparing every file with its manifest.
+
+    ``proven`` asks for parts that belong together as well; a champion may be older than that question.
+
+    Raises:
+        ContractError: the parts do not belong together.
+        IntegrityError: the bundle is not in the store, or not what its digest says.
+    """
+    folder = settings().work / "bundles" / digest
+    if not digest or not folder.is_dir() or not _sound(folder, digest):
+        raise IntegrityError(
+            "a bundle of the store is missing or not what its digest says",
+            value=folder,
+            limit=digest,
+            next_step=f"bring it back: ecclip release register --night {night}",
+        )
+    return metrics_of(read_description(folder) if proven else _json(folder / "bundle.json"))
+
+
+def metrics_of(description: dict[str, Any]) -> dict[str, float]:
+    """Return the metrics that a bundle says of itself, by their names in the report."""
+    return {name: float(value) for name, value in (description.get("metrics") or {}).items()}
 
 
 def _sound(folder: Path, digest: str) -> bool:

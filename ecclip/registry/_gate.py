@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, model_validator
 
-from ecclip.core import EcclipError, StageConfig, canonical_json, settings, write_atomic
-from ecclip.registry._register import metric_name
-from ecclip.registry._store import answering, client
+from ecclip.core import ContractError, EcclipError, StageConfig, canonical_json, settings, write_atomic
+from ecclip.registry._bundle import kept_metrics
 from ecclip.registry._versions import ModelRef, champion, model_version, tag_version
 
 
@@ -54,17 +55,20 @@ class Verdict:
     compared: tuple[dict[str, Any], ...] = ()
 
 
-def judge(cfg: GateConfig, version: str) -> Verdict:
+def judge(cfg: GateConfig, version: str, prove: Callable[[Path], object] | None = None) -> Verdict:
     """Compare a version with @champion; keep the verdict as tags and in ``work/nights/<night>/verdict.json``.
 
-    Fails closed: no gated metric, a metric that is missing or not a number, no floor for a first champion, or a
-    registry that does not answer give a verdict that is not passed, with the reason.
+    The metrics are those inside the bundles of the store, proven by digest, never those that a registry or a report
+    beside them tells. ``prove`` is given the challenger's bundle and raises if it claims what its parts do not do.
+
+    Fails closed: parts that do not belong together, no gated metric, a metric that is missing or not a number, no floor
+    for a first champion, or a registry that does not answer give a verdict that is not passed, with the reason.
     """
     try:
         challenger = model_version(version)
         verdict = _settled(challenger)
         if verdict is None:
-            verdict = _compare(cfg, challenger, champion())
+            verdict = _verdict(cfg, challenger, champion(), prove)
             _keep(verdict, challenger)
     except EcclipError as error:
         return Verdict(version=str(version), passed=False, reasons=(str(error),), champion=None)
@@ -82,9 +86,22 @@ def _settled(challenger: ModelRef) -> Verdict | None:
     return None
 
 
-def _compare(cfg: GateConfig, challenger: ModelRef, reigning: ModelRef | None) -> Verdict:
-    new = _metrics(challenger)
-    old = None if reigning is None else _metrics(reigning)
+def _verdict(
+    cfg: GateConfig, challenger: ModelRef, reigning: ModelRef | None, prove: Callable[[Path], object] | None
+) -> Verdict:
+    """Return the verdict; a bundle that cannot be believed is refused for that reason, and the refusal is kept."""
+    try:
+        new = kept_metrics(challenger.digest, challenger.night, proven=True)
+        if prove is not None:
+            prove(settings().work / "bundles" / challenger.digest)
+    except ContractError as error:
+        against = None if reigning is None else reigning.version
+        return Verdict(version=challenger.version, passed=False, reasons=(str(error),), champion=against)
+    return _compare(cfg, challenger, new, reigning)
+
+
+def _compare(cfg: GateConfig, challenger: ModelRef, new: dict[str, float], reigning: ModelRef | None) -> Verdict:
+    old = None if reigning is None else kept_metrics(reigning.digest, reigning.night, proven=False)
     compared = tuple(_row(name, gate, new, old) for name, gate in sorted(cfg.metrics.items()))
     reasons = [f"{row['metric']}: {row['reason']}" for row in compared if row["reason"]]
     if not compared:
@@ -99,8 +116,8 @@ def _compare(cfg: GateConfig, challenger: ModelRef, reigning: ModelRef | None) -
 
 
 def _row(name: str, gate: MetricGate, new: dict[str, float], old: dict[str, float] | None) -> dict[str, Any]:
-    value = new.get(metric_name(name))
-    before = None if old is None else old.get(metric_name(name))
+    value = new.get(name)
+    before = None if old is None else old.get(name)
     reason = _reason(gate, value, before, first=old is None)
     return {
         "metric": name,
@@ -131,13 +148,7 @@ def _reason(gate: MetricGate, value: float | None, before: float | None, *, firs
 
 
 def _finite(value: float | None) -> float | None:
-    # MLflow's SQL store keeps an infinite value as the largest float
-    return value if value is not None and abs(value) < sys.float_info.max else None
-
-
-def _metrics(reference: ModelRef) -> dict[str, float]:
-    with answering():
-        return dict(client().get_run(reference.run_id).data.metrics)
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _keep(verdict: Verdict, challenger: ModelRef) -> None:

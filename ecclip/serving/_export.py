@@ -16,10 +16,11 @@ import numpy as np
 from pydantic import Field
 
 import ecclip
-from ecclip.core import Counts, StageConfig, canonical_json, digest_of, stage, write_atomic
+from ecclip.core import Counts, StageConfig, canonical_json, stage, write_atomic
 from ecclip.serving import _golden
 from ecclip.serving._inprocess import MODALITY_ORDER, InProcess
 from ecclip.serving._onnx import GRAPHS, OPSET, check_graph, export_graph
+from ecclip.serving._parts import check_embeddings, check_parts
 
 if TYPE_CHECKING:
     import torch
@@ -42,33 +43,34 @@ def export(cfg: ExportConfig, snapshot: Path, trained: Path, evaluated: Path, ou
     """Write the bundle of a night.
 
     Raises:
-        ContractError: a graph does not answer as torch does, or the snapshot has no usable golden listing.
+        ContractError: the parts do not belong together, the report claims what the heads do not do, a graph does not
+            answer as torch does, or the snapshot has no usable golden listing.
+        IntegrityError: a file of a part is not what its manifest says.
     """
     import torch
 
+    from ecclip.tasks import check_claims, read_evidence
+
+    parts = check_parts(snapshot, trained, evaluated)
+    claims = check_claims(evaluated)
     torch.set_num_threads(1)  # one listing at a time: threads would only wait for each other
     for name, source in (("towers", trained), ("heads", evaluated)):
         shutil.copytree(source / name, output / name)
-    for name in ("report.json", "report.html"):
+    for name in ("report.json", "report.html", "evidence.npz"):
         shutil.copyfile(evaluated / name, output / name)
     _copy_code(output / "code")
     twin = InProcess(output / "towers", output / "heads", cfg.top_k)
+    check_embeddings(snapshot, read_evidence(output), twin)
     graphs = _examples(twin)
     bounds = {name: _write_graph(name, module, feed, output, cfg) for name, (module, feed) in graphs.items()}
     write_atomic(output / "known" / "product.json", canonical_json(_known_product(twin)))
     golden = _golden.choose(snapshot, twin, cfg.golden)
     _golden.write_golden(golden, output / _golden.FILE)
-    lineage = {
-        "snapshot": digest_of(snapshot),
-        "train": digest_of(trained),
-        "evaluate": digest_of(evaluated),
-        "git_commit": git_commit(),
-        "night": snapshot.resolve().name,
-    }
+    lineage = parts | {"git_commit": git_commit(), "night": snapshot.resolve().name}
     write_atomic(output / "bundle.json", canonical_json(_description(cfg, twin, lineage, bounds, output)))
     kinds = [one.kind for one in golden]
     return Counts(
-        read={"golden_candidates": 4 * cfg.golden},
+        read={"golden_candidates": 4 * cfg.golden, "claims": claims},
         written={"graphs": len(bounds), "golden": len(golden)}
         | {f"golden_{kind}": kinds.count(kind) for kind in kinds},
         detail={"onnx_max_difference": bounds, "lineage": lineage},

@@ -2,6 +2,7 @@
 
 from ecclip.tasks._config import EvaluateConfig, GroupProductsConfig
 from ecclip.tasks._evaluate import evaluate
+from ecclip.tasks._evidence import check_claims, read_evidence
 from ecclip.tasks._group_products import group_products
 from ecclip.tasks._heads import Heads, HeadTask, load_heads
 
@@ -10,7 +11,9 @@ __all__ = [
     "GroupProductsConfig",
     "HeadTask",
     "Heads",
+    "check_claims",
     "evaluate",
     "group_products",
     "load_heads",
+    "read_evidence",
 ]

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ecclip.core import Counts, canonical_json, get_logger, stage, write_atomic
+from ecclip.core import Counts, canonical_json, digest_of, get_logger, stage, write_atomic
 from ecclip.tasks._class_report import Judged, judge_task, report_attributes, report_task
 from ecclip.tasks._config import EvaluateConfig
+from ecclip.tasks._evidence import write_evidence
 from ecclip.tasks._findings import Findings
 from ecclip.tasks._fit import Trained, train_heads
 from ecclip.tasks._heads import MODALITIES
 from ecclip.tasks._match_report import FoundProducts, report_matching
 from ecclip.tasks._page import write_page
-from ecclip.tasks._rows import Rows, load_rows
+from ecclip.tasks._rows import Rows, load_rows, origin_of
 from ecclip.tasks._targets import Target, find_targets
 from ecclip.tasks.decision import CATEGORY
 
 
 @stage
 def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) -> Counts:
-    """Train and calibrate the heads of all tasks and write heads/, report.json and report.html.
+    """Train and calibrate the heads of all tasks and write heads/, report.json, report.html and evidence.npz.
 
     Heads learn from split train, temperatures and thresholds come from validation, the report is about test. What
     cannot be measured is left out and explained in the report's ``missing``.
@@ -31,16 +33,18 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         ContractError: the embeddings are not those of the snapshot.
     """
     with threadpool_limits(limits=1):  # sums in one order: equal bytes whatever the machine's thread settings
-        rows = load_rows(snapshot, embedded)
+        rows, origin = load_rows(snapshot, embedded), origin_of(snapshot, embedded)
         findings = Findings(rows=_row_counts(rows))
         targets = find_targets(rows, cfg)
         trained = train_heads(rows, targets, cfg)
-        trained.heads.save(output / "heads")
+        replace(trained.heads, towers=origin.towers).save(output / "heads")
+        write_evidence(rows, targets, output)
         if not any(target.name == CATEGORY for target in targets):
             findings.lack(CATEGORY, "no category path has enough train listings")
         judged = _report_classes(rows, targets, trained, cfg, findings)
         products = _report_products(rows, cfg, findings)
-        write_atomic(output / "report.json", canonical_json(findings.to_json()))
+        lineage = asdict(origin) | {"embedded": digest_of(embedded)}
+        write_atomic(output / "report.json", canonical_json(findings.to_json() | {"lineage": lineage}))
         write_page(output / "report.html", snapshot, rows, judged, products, trained, findings, cfg)
     if findings.missing:
         get_logger().warning("some metrics could not be measured", missing=findings.missing)

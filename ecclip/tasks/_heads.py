@@ -32,7 +32,8 @@ class Heads:
 
     ``weight`` is float32 [3, 2d, C] and ``bias`` float32 [3, C] in the order image, text, both; d is ``dim``.
     ``thresholds`` maps task -> modality -> the score from which on an answer is decided without a person.
-    ``untaught`` maps task -> the modalities in which no label taught the head: it has no answer there.
+    ``untaught`` maps task -> the modalities in which no label taught the head: it has no answer there. ``towers`` is
+    the digest of the towers whose embeddings it reads.
     """
 
     dim: int
@@ -41,6 +42,7 @@ class Heads:
     tasks: tuple[HeadTask, ...]
     thresholds: dict[str, dict[str, float]]
     untaught: dict[str, list[str]] = field(default_factory=dict)
+    towers: str = ""
 
     def describe(self) -> dict[str, Any]:
         """Return the content of heads.json, which is what ``Decider`` takes."""
@@ -50,6 +52,7 @@ class Heads:
             "tasks": [vars(task) for task in self.tasks],
             "thresholds": self.thresholds,
             "untaught": self.untaught,
+            "towers": self.towers,
         }
 
     def logits(self, image: np.ndarray | None, text: np.ndarray | None, modality: str) -> np.ndarray:
@@ -98,6 +101,7 @@ def load_heads(folder: Path) -> Heads:
             tasks,
             described["thresholds"],
             described.get("untaught", {}),  # heads of before: every one answers
+            described.get("towers", ""),
         )
     except Exception as error:  # safetensors has its own error class for each kind of damage
         raise IntegrityError("the heads cannot be read", value=folder, next_step="run evaluate again") from error

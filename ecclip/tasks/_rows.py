@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow.dataset as ds
 
-from ecclip.core import ContractError
-from ecclip.embeddings import EmbeddingsError, load_embeddings
+from ecclip.core import ContractError, digest_of
+from ecclip.embeddings import EmbeddingsError, Origin, load_embeddings, read_origin
 
 COLUMNS = ["listing_id", "title", "category", "attributes", "age_restricted", "group_id", "split"]
 
@@ -62,6 +62,7 @@ def load_rows(snapshot: Path, embedded: Path) -> Rows:
     """
     table = ds.dataset(snapshot / "listings", format="parquet").to_table(columns=COLUMNS).sort_by("listing_id")
     found: dict[str, list[Any]] = table.to_pydict()
+    origin_of(snapshot, embedded)
     try:
         embeddings = load_embeddings(embedded)
     except EmbeddingsError as error:
@@ -84,3 +85,24 @@ def load_rows(snapshot: Path, embedded: Path) -> Rows:
         image=embeddings.image[order],
         text=embeddings.text[order],
     )
+
+
+def origin_of(snapshot: Path, embedded: Path) -> Origin:
+    """Return what embeddings were made from, after a look whether it is this snapshot.
+
+    Raises:
+        ContractError: they are not those of this snapshot; names both digests.
+    """
+    try:
+        origin = read_origin(embedded)
+    except EmbeddingsError as error:
+        raise ContractError("the embeddings cannot be used", value=error, next_step="run embed again") from error
+    digest = digest_of(snapshot)
+    if origin.snapshot != digest:
+        raise ContractError(
+            "the embeddings are not those of the snapshot",
+            value=origin.snapshot,
+            limit=digest,
+            next_step="run embed again",
+        )
+    return origin

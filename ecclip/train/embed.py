@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import torch
 from pydantic import Field
 
-from ecclip.core import Counts, StageConfig, get_logger, settings, stage
-from ecclip.embeddings import Embeddings, write_embeddings
+from ecclip.core import Counts, StageConfig, digest_of, get_logger, settings, stage
+from ecclip.embeddings import Embeddings, Origin, write_embeddings, write_origin
 from ecclip.model import load_preprocessor, load_towers
 from ecclip.train._encode import encode_images, encode_texts
 from ecclip.train._errors import PairsError
@@ -47,6 +47,8 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Coun
     """
     embeddings, photos = _embed(cfg, snapshot, trained / "towers")
     write_embeddings(embeddings, output)
+    towers = digest_of(trained / "towers")
+    write_origin(Origin(snapshot=digest_of(snapshot), trained=digest_of(trained), towers=towers), output)
     embedded = int((~np.isnan(embeddings.image).any(axis=1)).sum())
     return Counts(
         read={"listings": len(embeddings.listing_ids), "photos": photos},

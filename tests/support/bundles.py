@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
+import math
 from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
 
 from ecclip.core import Manifest, canonical_json, digest_of, sha256_bytes, write_atomic
 from ecclip.core._files import list_files
@@ -14,14 +20,19 @@ def write_bundle(
     """Write a bundle into ``folder`` and return it; another seed is another digest."""
     snapshot = sha256_bytes(f"snapshot {night}".encode())
     metrics = {"category/both/top1": 0.8, "category/both/ece": 0.05} if metrics is None else metrics
-    lineage = {"snapshot": snapshot, "train": "0" * 64, "git_commit": "c" * 40, "night": night}
-    report = {"schema": "ecclip.report/1", "metrics": metrics, "slices": {}, "rows": {"test": 10}}
+    write_atomic(folder / "towers" / "towers.safetensors", bytes((seed + index) % 256 for index in range(4096)))
+    towers = digest_of(folder / "towers")
+    parts = {"snapshot": snapshot, "train": "0" * 64, "towers": towers, "embed": "e" * 64, "evaluate": "1" * 64}
+    lineage = parts | {"git_commit": "c" * 40, "night": night}
+    told = {"snapshot": snapshot, "trained": "0" * 64, "towers": towers, "embedded": "e" * 64}
+    report = {"schema": "ecclip.report/1", "metrics": metrics, "slices": {}, "rows": {"test": 10}, "lineage": told}
     labels = [["home", "mugs"], ["home", "lamps"]]
     heads = {
         "dim": 8,
         "modalities": ["image", "text", "both"],
         "tasks": [{"name": "category", "kind": "softmax", "start": 0, "stop": 2, "labels": labels}],
-        "thresholds": {},
+        "thresholds": {"category": dict.fromkeys(("image", "text", "both"), 2.0)},
+        "towers": towers,
     }
     write_atomic(
         folder / "bundle.json", canonical_json({"schema": "ecclip.bundle/1", "lineage": lineage, "metrics": metrics})
@@ -29,7 +40,9 @@ def write_bundle(
     write_atomic(folder / "report.json", canonical_json(report))
     write_atomic(folder / "report.html", "<!doctype html><title>report</title><p>category</p>\n")
     write_atomic(folder / "heads" / "heads.json", canonical_json(heads))
-    write_atomic(folder / "towers" / "towers.safetensors", bytes((seed + index) % 256 for index in range(4096)))
+    tensors = {"weight": np.zeros((3, 16, 2), np.float32), "bias": np.array([[1, 0]] * 3, np.float32)}
+    write_atomic(folder / "heads" / "heads.safetensors", save(tensors))
+    write_atomic(folder / "evidence.npz", _evidence(metrics.get("category/both/top1", 0.8), labels))
     manifest = Manifest(
         stage="export",
         key=f"{night}-{seed}",
@@ -44,3 +57,20 @@ def write_bundle(
     write_atomic(folder / "manifest.json", canonical_json(manifest.model_dump()))
     assert len(digest_of(folder)) == 64
     return folder
+
+
+def _evidence(top1: float, labels: list[list[str]], rows: int = 500) -> bytes:
+    """Return test listings of which heads that always answer the first label get a share ``top1`` right."""
+    right = round(top1 * rows) if math.isfinite(top1) else 0
+    truth = np.where(np.arange(rows) < right, 0, 1)
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        listing_ids=np.array([f"l{row:04d}" for row in range(rows)]),
+        categories=np.array([json.dumps(labels[place]) for place in truth]),
+        image=np.full((rows, 8), 8**-0.5, np.float32),
+        text=np.full((rows, 8), 8**-0.5, np.float32),
+        truth=truth[None],
+        test_listings=np.array(10 * rows),
+    )
+    return buffer.getvalue()

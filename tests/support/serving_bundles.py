@@ -6,15 +6,20 @@ import atexit
 import functools
 import shutil
 import tempfile
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import numpy as np
 from snapshots import CATEGORIES, COLOURS, write_snapshot
 
-from ecclip.core import Manifest, canonical_json, write_atomic
+from ecclip.core import Manifest, canonical_json, digest_of, write_atomic
 from ecclip.core._files import list_files
 from ecclip.serving import ExportConfig, export
+
+if TYPE_CHECKING:
+    from ecclip.tasks import Heads
 
 DIM = 32
 # of a photo alone nobody ever said category or colour, of a title alone nobody whether it is restricted
@@ -57,12 +62,45 @@ def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(C
     weight = chance.normal(size=(3, 2 * DIM, start), scale=4.0).astype(np.float32)
     bias = chance.normal(size=(3, start)).astype(np.float32)
     thresholds = {task.name: dict.fromkeys(("image", "text", "both"), 0.6) for task in tasks}
-    Heads(DIM, weight, bias, tuple(tasks), thresholds, UNTAUGHT).save(folder / "evaluate" / "heads")
-    report = {"schema": "ecclip.report/1", "metrics": {"category/both/top1": 0.5}, "slices": {}, "rows": {}}
-    write_atomic(folder / "evaluate" / "report.json", canonical_json(report))
-    write_atomic(folder / "evaluate" / "report.html", "<html><title>report</title></html>\n")
+    heads = Heads(DIM, weight, bias, tuple(tasks), thresholds, UNTAUGHT)
     snapshot = write_snapshot(folder / "2026-01-01", listings=120)
+    write_evaluated(snapshot, folder / "train", heads, folder)
     return {"snapshot": snapshot, "trained": folder / "train", "evaluated": folder / "evaluate"}
+
+
+def write_evaluated(snapshot: Path, trained: Path, heads: Heads, folder: Path) -> None:
+    """Write below ``folder`` what embed would write (for real) and evaluate would, had it trained these heads."""
+    from ecclip.tasks import read_evidence
+    from ecclip.tasks._evidence import _measure, write_evidence
+    from ecclip.tasks._rows import load_rows, origin_of
+    from ecclip.tasks._targets import Target
+    from ecclip.train.embed import EmbedConfig, embed
+
+    embed(EmbedConfig(), snapshot, trained, folder / "embed")
+    rows, origin = load_rows(snapshot, folder / "embed"), origin_of(snapshot, folder / "embed")
+    given = {
+        "category": [list(path) for path in rows.categories if path],
+        "attribute:color": [(found or {}).get("color") for found in rows.attributes],
+        "age_restricted": None,
+    }
+    targets = []
+    for task in heads.tasks:
+        values = given[task.name]
+        y = rows.age if values is None else np.array([task.labels.index(value) for value in values])
+        targets.append(Target(task.name, task.kind, task.labels, y))
+    output = folder / "evaluate"
+    replace(heads, towers=origin.towers).save(output / "heads")
+    write_evidence(rows, targets, output)
+    name = "category/both/top1"
+    report = {
+        "schema": "ecclip.report/1",
+        "metrics": {name: _measure(heads, read_evidence(output)).metrics[name]},
+        "slices": {},
+        "rows": {},
+        "lineage": asdict(origin) | {"embedded": digest_of(folder / "embed")},
+    }
+    write_atomic(output / "report.json", canonical_json(report))
+    write_atomic(output / "report.html", "<html><title>report</title></html>\n")
 
 
 @functools.lru_cache(maxsize=4)

@@ -96,5 +96,6 @@ def test_the_bundle_says_what_it_is_and_where_it_comes_from() -> None:
     assert described["schema"] == "ecclip.bundle/1"
     assert described["labels"]["attribute:color"][0] is None
     assert described["lineage"]["night"] == "2026-01-01"
-    assert set(described["lineage"]) == {"snapshot", "train", "evaluate", "git_commit", "night"}
-    assert described["metrics"] == {"category/both/top1": 0.5}
+    parts = {"snapshot", "train", "towers", "embed", "evaluate"}
+    assert set(described["lineage"]) == {*parts, "git_commit", "night"}
+    assert described["metrics"] == json.loads((tiny_bundle(0) / "report.json").read_text())["metrics"]

@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 from snapshots import change_listings, write_snapshot
 
-from ecclip.embeddings import Embeddings
+from ecclip.core import digest_of
+from ecclip.embeddings import Embeddings, Origin, write_origin
 from ecclip.embeddings import write_embeddings as write
 
 DIM = 32
@@ -41,6 +42,7 @@ def write_embeddings(snapshot: Path, folder: Path, noise: float = 0.5, dim: int 
         [row["listing_id"] for row in rows], np.array(image, np.float32), np.array(text, np.float32)
     )
     write(embeddings, folder)
+    write_origin(Origin(snapshot=digest_of(snapshot), trained="t" * 64, towers="w" * 64), folder)
     return folder
 
 

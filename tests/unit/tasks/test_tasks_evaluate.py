@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from hostile_texts import STEERING
 
-from ecclip.core import ContractError, verify_folder
-from ecclip.embeddings import load_embeddings
+from ecclip.core import ContractError, digest_of, verify_folder
+from ecclip.embeddings import load_embeddings, read_origin, write_origin
 from ecclip.tasks import EvaluateConfig, evaluate, load_heads
 from ecclip.tasks.decision import Decider
 
@@ -72,7 +73,9 @@ def test_only_the_train_split_teaches(snapshot: Path, embedded: Path, evaluated:
         if row["split"] == "test":
             row["category"], row["age_restricted"] = ["food", "drinks", "wine"], True
     pq.write_table(table.from_pylist(rows, schema=table.schema), path)
-    evaluate(FEW_ROUNDS, other, embedded, tmp_path / "evaluate")
+    shutil.copytree(embedded, tmp_path / "embedded")
+    write_origin(replace(read_origin(embedded), snapshot=digest_of(other)), tmp_path / "embedded")
+    evaluate(FEW_ROUNDS, other, tmp_path / "embedded", tmp_path / "evaluate")
     for name in ("heads.json", "heads.safetensors"):
         assert (tmp_path / "evaluate/heads" / name).read_bytes() == (evaluated / "heads" / name).read_bytes()
     changed = report_of(tmp_path / "evaluate")["metrics"]["category/both/top1"]
