@@ -1,5 +1,7 @@
 # The contributor's interface. Everything is made below work/, which git ignores.
 BIN := work/env/main/bin
+# processes of `make test`; a file's tests share its nights and servers, and so a process
+WORKERS ?= 2
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 # a shop's own workspace may be named: ECCLIP_WORKSPACE=work/shops/<name> make up
@@ -19,7 +21,7 @@ demo: setup  ## three nights from dump to answers; DUMP=<folder or URL> MAPPING=
 	@$(BIN)/ecclip demo $(if $(DUMP),--dump "$(DUMP)") $(if $(MAPPING),--mapping "$(MAPPING)")
 
 test: setup  ## the tests without the slow ones
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-slow: setup  ## the tests that take minutes each
 	@$(BIN)/python -m pytest -m slow

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import settings as hypothesis_settings
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 # a busy machine is no fault: limits of waiting are for what hangs; the children of the tests inherit this
 os.environ.setdefault("ECCLIP_PATIENCE", "20")
 os.environ.setdefault("ECCLIP_TRACKING_NICENESS", "0")  # beside busy neighbours a nice process gets nothing at all
-hypothesis_settings.register_profile("any machine", deadline=None, derandomize=True)
+hypothesis_settings.register_profile("any machine", deadline=None, derandomize=True, database=None)
 hypothesis_settings.load_profile("any machine")
+
+
+@pytest.fixture(autouse=True)
+def settings_of_this_test() -> Iterator[None]:
+    """Have each test read its settings from the environment as it finds it, whoever ran before."""
+    from ecclip.core import settings
+
+    settings.cache_clear()
+    yield
+    settings.cache_clear()

@@ -119,7 +119,7 @@ def test_a_stage_killed_in_the_middle_ends_with_the_same_bytes(source: Path, tmp
         return [sys.executable, str(script), str(source), pause, str(tmp_path / output)]
 
     undisturbed = subprocess.run(command("0", "calm"), check=True, capture_output=True, text=True).stdout.split()[-1]
-    with subprocess.Popen(command("30", "killed"), stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command("3600", "killed"), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "wrote 0\n"
         os.kill(process.pid, signal.SIGKILL)
