@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import resource
-import time
 from pathlib import Path
 
 import pytest
@@ -25,9 +24,10 @@ def _filled(path: Path, steps: int) -> Path:
     return path
 
 
-def test_what_is_written_is_read_with_bits_and_times(tmp_path: Path) -> None:
+def test_what_is_written_is_read_with_bits_and_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "metrics.jsonl"
-    before = time.time_ns() // 1_000_000
+    moments = iter((1_000_000_000, 2_000_000_000, 3_999_999_999))
+    monkeypatch.setattr("ecclip.spool.time.time_ns", lambda: next(moments))
     spool = Spool(path)
     spool.mark("RUNNING")
     spool.add(1, {"a": 0.1, "b": 1e-300})
@@ -39,7 +39,7 @@ def test_what_is_written_is_read_with_bits_and_times(tmp_path: Path) -> None:
         (1, {"a": 0.1, "b": 1e-300}, None),
         (0, {}, "FINISHED"),
     ]
-    assert before <= entries[0].time <= entries[1].time <= entries[2].time <= time.time_ns() // 1_000_000
+    assert [entry.time for entry in entries] == [1_000, 2_000, 3_999]
     assert entries[-1].end == path.stat().st_size
 
 
