@@ -16,7 +16,7 @@ os.environ.setdefault("ECCLIP_PATIENCE", "20")
 os.environ.setdefault("ECCLIP_TRACKING_NICENESS", "0")  # beside busy neighbours a nice process gets nothing at all
 # a worker of pytest-xdist has no main file, by which pyspark takes it for a doctest and ends it
 if not hasattr(sys.modules["__main__"], "__file__"):
-    sys.modules["__main__"].__file__ = pytest.__file__
+    sys.modules["__main__"].__file__ = str(Path(pytest.__file__).with_name("__main__.py"))
 hypothesis_settings.register_profile("any machine", deadline=None, derandomize=True, database=None)
 hypothesis_settings.load_profile("any machine")
 

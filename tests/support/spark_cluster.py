@@ -7,16 +7,14 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyspark
+from waiting import HANG_S, wait_until
 
 from ecclip.catalog._java import use_java
-
-_HANG_S = 240  # a guard against hanging, not a limit of speed
 
 
 @dataclass(frozen=True)
@@ -51,13 +49,13 @@ def spark_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
             processes.append(subprocess.Popen(command, env=environment, cwd=folder, **streams))
 
     def awaited(pattern: str, count: int) -> str:
-        until = time.monotonic() + _HANG_S
-        while len(found := re.findall(pattern, log.read_text())) < count:
+        def found() -> list[str]:
             ended = [process.returncode for process in processes if process.poll() is not None]
             assert not ended, f"ended with {ended}: {[path.read_text()[-2000:] for path in folder.glob('*.log')]}"
-            assert time.monotonic() < until, log.read_text()[-2000:]
-            time.sleep(0.1)
-        return str(found[0])
+            lines = re.findall(pattern, log.read_text())
+            return lines if len(lines) >= count else []
+
+        return wait_until(found, f"{pattern} in {log}")[0]
 
     try:
         start("master", "master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
@@ -71,4 +69,4 @@ def spark_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
         for process in reversed(processes):
             process.terminate()
         for process in processes:
-            process.wait(_HANG_S)
+            process.wait(HANG_S)
