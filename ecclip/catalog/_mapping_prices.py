@@ -38,12 +38,12 @@ class NumberColumn:
         """Whether the column has to be read to know its sign."""
         return self.declared.decimal is None
 
-    def see(self, row: RowCells) -> None:
+    def see(self, row: RowCells, currency: str | None) -> None:
         """Take the evidence of one row."""
         found = value_of(self.value, row, self.name)
         if not isinstance(found, str):
             return
-        price = parse_price(found)
+        price = parse_price(found, whole=self._is_whole(found, currency))
         if price.sign is not None:
             self._evidence[price.sign] += 1
         if price.unsure and len(self._unsure) < _EXAMPLES and found not in self._unsure:
@@ -77,12 +77,17 @@ class NumberColumn:
         if text is None:
             return None
         reason = f"bad_{self.name.rpartition('.')[2]}"
-        amount = Decimal(text) if exact else parse_price(text, self.sign).amount
+        amount = Decimal(text) if exact else parse_price(text, self.sign, whole=self._is_whole(text, currency)).amount
         if amount is not None and self.declared.minor_units is not None:
             amount = minor_units(amount, self._places(currency, reason))
         if amount is None:
             raise BadCellError(reason, text[:200])
         return format(amount, "f")
+
+    def _is_whole(self, text: str, currency: str | None) -> bool:
+        """Return whether the amount is of a currency without decimals."""
+        code = currency_code(currency or "") or currency_beside(text).code
+        return self.name == "columns.price" and code is not None and currency_places(code) == 0
 
     def _places(self, currency: str | None, reason: str) -> int:
         if isinstance(self.declared.minor_units, int):
@@ -145,14 +150,15 @@ class Numbers:
 
     def __init__(self, mapping: Mapping) -> None:
         self.columns = {name: NumberColumn(name, value, number) for name, value, number in mapping.numbers()}
-        currency = mapping.field("currency")
+        self._currency_value = currency = mapping.field("currency")
         self._currency = CurrencyColumn(currency) if currency is not None and currency.currency is not None else None
         self._nulls = frozenset(mapping.null_values)
 
     def wanted(self) -> set[str]:
         """Return the columns that have to be read before the first row can be written; none where all is declared."""
         values = [column.value for column in self.columns.values() if column.is_open]
-        values += [self._currency.value] if self._currency else []
+        # a currency without decimals settles its prices
+        values += [self._currency_value] if self._currency_value and (values or self._currency) else []
         return {name for value in values for name in value.source_columns()}
 
     def settle(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -164,10 +170,11 @@ class Numbers:
         for cells in rows:
             row = RowCells(cells, self._nulls, Counter())
             with suppress(BadCellError):  # the row is refused when it is mapped
-                for column in self.columns.values():
-                    column.see(row)
                 if self._currency is not None:
                     self._currency.see(row)
+                currency = currency_of(self._currency_value, row)
+                for column in self.columns.values():
+                    column.see(row, currency)
         for column in self.columns.values():
             column.decide()
         if self._currency is not None:

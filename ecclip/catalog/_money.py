@@ -44,12 +44,13 @@ class Price(NamedTuple):
     unsure: bool = False
 
 
-def parse_price(text: str, decimal: Sign | None = None) -> Price:
+def parse_price(text: str, decimal: Sign | None = None, *, whole: bool = False) -> Price:
     """Return the one number of a text such as ``1.299,00 €``, ``Rs. 1,29,900`` or ``15,-``.
 
     Args:
         text: What stands in the cell.
         decimal: The sign before the decimals of the column; used only where the text itself leaves it open.
+        whole: The currency has no decimals (JPY, KRW): a sign before three digits makes a group.
 
     Returns:
         Without an amount where there is no number, more than one (``5-7 €``), or one that no notation allows.
@@ -63,7 +64,7 @@ def parse_price(text: str, decimal: Sign | None = None) -> Price:
     found = list(_NUMBER.finditer(plain))
     if len(found) != 1 or _MULTIPLIER.match(plain, found[0].end()):
         return Price(None)
-    price = _read(found[0].group().replace(" ", "'"), decimal)
+    price = _read(found[0].group().replace(" ", "'"), decimal, whole)
     before = plain[: found[0].start()].rstrip(" ")
     negative = price.amount is not None and (before.endswith("-") or plain.strip().startswith("-"))
     return price._replace(amount=-price.amount) if negative and price.amount is not None else price
@@ -81,7 +82,7 @@ def _plain(text: str) -> str:
     return "".join(signs)
 
 
-def _read(number: str, decimal: Sign | None) -> Price:
+def _read(number: str, decimal: Sign | None, whole: bool) -> Price:
     marks = re.findall(r"[.,']", number)
     outer = [mark for mark in marks if mark != "'"]
     if not outer:
@@ -94,13 +95,15 @@ def _read(number: str, decimal: Sign | None) -> Price:
     if len(outer) > 1:
         amount = _grouped(number, last)
         return Price(amount) if amount is None else Price(amount, sign="." if last == "," else ",")
-    return _one_mark(number, last, decimal)
+    return _one_mark(number, last, decimal, whole)
 
 
-def _one_mark(number: str, mark: Sign, decimal: Sign | None) -> Price:
+def _one_mark(number: str, mark: Sign, decimal: Sign | None, whole: bool) -> Price:
     before, after = number.split(mark)
     if len(after) != 3 or len(before) > 3 or before.startswith("0") or not before:
         return Price(_exact(f"{before or 0}.{after}"), sign=mark)
+    if whole:
+        return Price(_exact(before + after))
     if decimal is None:
         return Price(None, unsure=True)
     return Price(_exact(f"{before}.{after}" if mark == decimal else before + after))

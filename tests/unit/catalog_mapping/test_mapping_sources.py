@@ -73,6 +73,20 @@ def test_a_column_of_nothing_but_open_prices_is_asked_for(tmp_path: Path) -> Non
         run(priced(tmp_path / "shop", ["1.299", "2.450", "7"]), {"columns": {"price": "price"}}, tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("prices", "currency"),
+    [
+        (["12,900원", "8,500원"], None),
+        (["12,900", "8,500"], {"constant": "KRW"}),
+        (["12.900 ₫"], {"column": "price", "currency": True}),
+    ],
+)
+def test_a_currency_without_decimals_leaves_nothing_open(tmp_path: Path, prices: list[str], currency: Any) -> None:
+    columns = {"price": "price", "currency": currency}
+    rows, _ = run(priced(tmp_path / "shop", prices), {"columns": columns}, tmp_path / "out")
+    assert rows[0]["price"] == "12900"
+
+
 def test_numbers_that_are_numbers_are_taken_as_they_are(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": ["1", "2"], "name": ["x", "y"], "price": [1.299, 12.5]}), tmp_path / "a.parquet")
     source = {"format": "parquet", "files": ["a.parquet"]}

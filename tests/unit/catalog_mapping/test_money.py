@@ -107,6 +107,12 @@ def test_no_text_breaks_the_parser(text: str) -> None:
     currency_beside(text)
 
 
+def test_a_currency_without_decimals_has_groups_only() -> None:
+    assert parse_price("12,900원", whole=True).amount == 12900
+    assert parse_price("1.299.000 ₫", whole=True).amount == 1299000
+    assert parse_price("12.5", whole=True).amount == Decimal("12.5")
+
+
 def test_a_columns_sign_is_what_its_texts_agree_on() -> None:
     assert decimal_sign(Counter({",": 3})) == ","  # type: ignore[dict-item]
     assert decimal_sign(Counter({",": 3, ".": 1})) is None  # type: ignore[dict-item]
