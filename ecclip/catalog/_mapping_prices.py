@@ -76,7 +76,7 @@ class NumberColumn:
         text = text_of(found)
         if text is None:
             return None
-        reason = f"bad_{self.name.rpartition('.')[2]}"
+        reason = "bad_price" if self.name == "columns.price" else "bad_attributes"
         amount = Decimal(text) if exact else parse_price(text, self.sign, whole=self._is_whole(text, currency)).amount
         if amount is not None and self.declared.minor_units is not None:
             amount = minor_units(amount, self._places(currency, reason))

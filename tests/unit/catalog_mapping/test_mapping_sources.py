@@ -307,3 +307,12 @@ def test_what_map_prints_of_an_export_is_text(tmp_path: Path) -> None:
     assert "[/red][bold]" in done.stderr
     assert "\x07" not in done.stderr + done.stdout
     assert "\x1b]" not in done.stderr + done.stdout
+
+
+def test_an_attribute_may_be_a_number_too(tmp_path: Path) -> None:
+    attributes = {"columns": {"weight": {"column": "price", "number": {"decimal": ","}}}}
+    rows, counts = run(
+        priced(tmp_path / "shop", ["1.299 kg", "2,5 kg", "", "1-2 kg"]), {"attributes": attributes}, tmp_path / "out"
+    )
+    assert [row["attributes"] for row in rows[:3]] == [[("weight", "1299")], [("weight", "2.5")], None]
+    assert counts.dropped == {"bad_attributes": 1}
