@@ -9,18 +9,34 @@ from typing import Any
 
 REFUSED = errno.EACCES
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# what the standard library of some Python versions takes for public (IANA's registries of special-purpose addresses)
+_SPECIAL_4 = tuple(map(ipaddress.IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "240.0.0.0/4")))
+_GLOBAL_6 = ipaddress.IPv6Network("2000::/3")  # all that was ever given out
+_SPECIAL_6 = tuple(
+    map(
+        ipaddress.IPv6Network,
+        ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),  # protocols and Teredo, documents, 6to4
+    )
+)
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 
 def is_public(host: str) -> bool:
-    """Return whether an IP address (text) is one of the public internet, also where it is wrapped in an IPv6 one."""
+    """Return whether an IP address (text) is one of the public internet.
+
+    An IPv4 address that IPv6 merely writes or translates (``::ffff:0:0/96``, NAT64) is judged itself; the ways to carry
+    one through somebody's tunnel (IPv4-compatible, 6to4, Teredo, ISATAP) are not public, whatever they carry.
+    """
     address = ipaddress.ip_address(host)
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address in _NAT64:
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-    return address.is_global and not address.is_multicast
+    if isinstance(address, ipaddress.IPv4Address):
+        special = any(address in network for network in _SPECIAL_4)
+        return address.is_global and not address.is_multicast and not special
+    if address.ipv4_mapped is not None:
+        return is_public(str(address.ipv4_mapped))
+    if address in _NAT64:
+        return is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
+    special = any(address in network for network in _SPECIAL_6) or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP
+    return address in _GLOBAL_6 and address.is_global and not special
 
 
 def public_socket(address: tuple[Any, ...]) -> socket.socket:

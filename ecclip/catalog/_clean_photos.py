@@ -8,12 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ecclip.catalog._guard import Died, Limits, run_each
 from ecclip.catalog._landed import IMAGES, INDEX
 from ecclip.catalog._photo import Photo, clean_photo, load_libraries
+from ecclip.catalog._uris import photo_address
 from ecclip.core import StageConfig
 from ecclip.product_input import MAX_PIXELS
 
@@ -54,26 +55,38 @@ class PhotoConfig(StageConfig):
 
 
 def name_photos(spark: SparkSession, landed: Path, listings: DataFrame) -> DataFrame:
-    """Return ``listings`` without bytes: ``image_sha256`` of their photo, or ``image_error`` where landing had none."""
+    """Return ``listings`` without bytes: ``image_sha256`` of their photo, or ``image_error`` where there is none.
+
+    A photo in a row itself comes before one by address. Addresses are joined in their one spelling; one that landing
+    did not see (its row was read otherwise) is counted as ``not_landed``.
+    """
     inside = F.col("image").isNotNull()
     named = listings.withColumn("inside_sha256", F.sha2("image", 256)).withColumn("is_inside", inside).drop("image")
-    none = F.lit(None).cast("string")
+    named = named.withColumn("address", F.when(F.col("image_uri").isNotNull(), _address()("image_uri")))
+    joined = named.join(_places(spark, landed), "address", "left")
+    sha256 = F.when(F.col("is_inside"), F.col("inside_sha256")).otherwise(F.col("landed_sha256"))
+    lost = F.when(F.col("address").isNotNull() & F.col("landed_sha256").isNull(), F.lit("not_landed"))
+    error = F.when(~F.col("is_inside"), F.coalesce(F.col("landed_error"), lost))
+    found = joined.withColumns({"image_sha256": sha256, "image_error": error})
+    return found.drop("address", "inside_sha256", "is_inside", "landed_sha256", "landed_error")
+
+
+def _places(spark: SparkSession, landed: Path) -> DataFrame:
     if not (landed / INDEX).is_file():
-        lost = F.when(F.col("image_uri").isNotNull() & ~F.col("is_inside"), F.lit("missing"))
-        named = named.withColumns({"image_sha256": F.col("inside_sha256"), "image_error": lost})
-        return named.drop("inside_sha256", "is_inside")
-    places = spark.read.parquet(str(landed / INDEX)).select(
-        "image_uri", F.col("image_sha256").alias("landed_sha256"), F.col("error").alias("landed_error")
+        return spark.createDataFrame([], "address string, landed_sha256 string, landed_error string")
+    return spark.read.parquet(str(landed / INDEX)).select(
+        F.col("image_uri").alias("address"),
+        F.col("image_sha256").alias("landed_sha256"),
+        F.col("error").alias("landed_error"),
     )
-    joined = named.join(places, "image_uri", "left")
-    error = F.when(~F.col("is_inside"), F.col("landed_error"))
-    found = joined.withColumns(
-        {
-            "image_sha256": F.when(F.col("is_inside"), F.col("inside_sha256")).otherwise(F.col("landed_sha256")),
-            "image_error": F.coalesce(error, none),
-        }
-    )
-    return found.drop("inside_sha256", "is_inside", "landed_sha256", "landed_error")
+
+
+def _address() -> Callable[..., Column]:
+    def addresses(texts: pa.Array) -> pa.Array:
+        found = [None if text is None else photo_address(text).address for text in texts.to_pylist()]
+        return pa.array(found, pa.string())
+
+    return F.arrow_udf(addresses, "string")  # type: ignore[call-overload]
 
 
 def known_photos(spark: SparkSession, snapshot: Path) -> tuple[DataFrame, DataFrame]:

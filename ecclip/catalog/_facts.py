@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from ecclip.catalog._contract import listing_columns
 from ecclip.catalog._history import NightFacts, Prices
 from ecclip.catalog._labels import label_shares
-from ecclip.core import IntegrityError, read_manifest
+from ecclip.core import IntegrityError, Manifest, read_manifest
 
 _PHOTO = ("image", "image_uri")  # a listing names its photo by one of the two
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -23,7 +23,10 @@ _UNKNOWN = "(unknown)"
 
 
 def measured(spark: SparkSession, ingested: Path) -> DataFrame:
-    """Return one narrow row a listing: what the declared rules look at, nulls and hashes, no text and no photo."""
+    """Return one narrow row a listing: what the declared rules look at, nulls and hashes, no text and no photo.
+
+    ``row_hash`` sees the bytes of photos that lie in the rows; those beside are in the digest that ingest leaves.
+    """
     listings = spark.read.parquet(str(ingested / "listings"))
     hashed = {name: _hashable(name) for name in listing_columns() if name != "image"}
     content = [column for name, column in hashed.items() if name not in ("listing_id", "updated_at")]
@@ -37,7 +40,7 @@ def measured(spark: SparkSession, ingested: Path) -> DataFrame:
         *[F.col(name).isNull().alias(f"no_{name}") for name in _plain_columns()],
         F.xxhash64("title").alias("title_hash"),
         F.xxhash64(*content).alias("content_hash"),
-        F.xxhash64(*hashed.values()).alias("row_hash"),
+        F.xxhash64(*hashed.values(), "image").alias("row_hash"),
     )
 
 
@@ -61,9 +64,12 @@ def night_facts(rows: DataFrame, ingested: Path) -> NightFacts:
         for name in ("title", "content")
     }
     counts, prices = _currencies(rows)
-    shares = {name: round(share, 6) for name, share in {**missing, **repeated, **_dropped(ingested)}.items()}
+    ingest = _manifest(ingested)
+    shares = {name: round(share, 6) for name, share in {**missing, **repeated, **_dropped(ingest)}.items()}
     return NightFacts(
-        fingerprint=hashlib.sha256(f"{total} {row['rows_hash']}".encode()).hexdigest()[:16],
+        fingerprint=_short_hash(total, row["rows_hash"], ingest.detail["photos"]["digest"]),
+        rows=_short_hash(total, row["rows_hash"]),
+        new_photos=ingest.detail["photos"]["new"],
         listings=total,
         shares=dict(sorted(shares.items())),
         distributions={"category": _categories(rows), "currency": counts},
@@ -82,10 +88,18 @@ def _hashable(name: str) -> Column:
     return F.array_sort(F.map_entries(name)) if listing_columns()[name].startswith("map") else F.col(name)
 
 
-def _dropped(ingested: Path) -> dict[str, float]:
+def _short_hash(*values: object) -> str:
+    return hashlib.sha256(" ".join(map(str, values)).encode()).hexdigest()[:16]
+
+
+def _manifest(ingested: Path) -> Manifest:
     manifest = read_manifest(ingested)
     if manifest is None:
         raise IntegrityError("the ingested night has no manifest", value=ingested, next_step="run ingest")
+    return manifest
+
+
+def _dropped(manifest: Manifest) -> dict[str, float]:
     read = max(manifest.read["rows"], 1)
     return {f"dropped/{reason}": count / read for reason, count in manifest.dropped.items()}
 

@@ -1,83 +1,68 @@
-"""Fetch photos by their address: many at once, in the order that was asked, from nowhere that is not allowed."""
+"""Fetch the photos that lie elsewhere: hosts side by side, each in turn, none longer than it is given."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Iterable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import fsspec
 
 from ecclip.catalog._fetched import FetchConfig, Fetched, Known
+from ecclip.catalog._hosts import OUT_OF_TIME, Hosts
 from ecclip.catalog._http import HttpPhotos
+from ecclip.catalog._night_photos import NightPhotos
+from ecclip.catalog._uris import HTTP, scheme_of
 
-_AHEAD = 2  # photos asked for ahead of the one that is waited for, for each that may be fetched at once
 
+async def fetch_photos(cfg: FetchConfig, photos: NightPhotos, clock: Callable[[], float] = time.monotonic) -> None:
+    """Keep in ``photos`` what comes of each that lies elsewhere: its bytes, that it is unchanged, or a reason.
 
-async def fetch_photos(
-    cfg: FetchConfig, dump: Path, wanted: Iterable[tuple[str, Known | None]]
-) -> AsyncIterator[Fetched]:
-    """Yield the photo of each address in the order of ``wanted``; never raises for a photo, it says the reason.
-
-    At most ``2 * (connections + threads)`` photos of at most ``max_image_bytes`` are in memory. A path is read below
-    ``dump`` only.
+    ``cfg.connections`` photos are in memory at once. Waiting photos of different hosts come in turn, so that a slow
+    host holds up its own; ``clock`` counts seconds for the budgets of hosts and of the night.
     """
-    root, ahead = dump.resolve(), _AHEAD * (cfg.connections + cfg.threads)
-    waiting: deque[asyncio.Task[Fetched]] = deque()
-    with ThreadPoolExecutor(cfg.threads) as pool:
-        async with HttpPhotos(cfg) as http:
+    hosts = Hosts(cfg, clock)
+    pool = ThreadPoolExecutor(cfg.threads)
+    try:
+        async with HttpPhotos(cfg, hosts) as http, asyncio.TaskGroup() as tasks:
+            fetch = _Elsewhere(cfg, hosts, http, pool)
+            for host, count in photos.hosts().items():
+                waiting = photos.of_host(host)
+                for _ in range(min(count, cfg.host_connections)):
+                    tasks.create_task(_fetch_host(fetch, photos, host, waiting))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _fetch_host(
+    fetch: _Elsewhere, photos: NightPhotos, host: str, waiting: Iterator[tuple[str, Known | None]]
+) -> None:
+    for address, known in waiting:
+        full = photos.is_full()
+        photos.keep(Fetched.refused(address, "spool_full") if full else await fetch.one(host, address, known))
+
+
+class _Elsewhere:
+    """Fetches a photo by the scheme of its address."""
+
+    def __init__(self, cfg: FetchConfig, hosts: Hosts, http: HttpPhotos, pool: ThreadPoolExecutor) -> None:
+        self._cfg, self._hosts, self._http, self._pool = cfg, hosts, http, pool
+        self._threads = asyncio.Semaphore(cfg.threads)
+
+    async def one(self, host: str, address: str, known: Known | None) -> Fetched:
+        if scheme_of(address) in HTTP:
+            return await self._http.fetch(host, address, known)
+        async with self._threads:
+            refusal = self._hosts.refusal(host)
+            if refusal is not None:
+                return Fetched.refused(address, refusal)
+            reading = asyncio.get_running_loop().run_in_executor(self._pool, _read_remote, self._cfg, address, known)
             try:
-                for uri, known in wanted:
-                    waiting.append(asyncio.create_task(_fetch(cfg, root, pool, http, uri, known)))
-                    if len(waiting) >= ahead:
-                        yield await waiting.popleft()
-                while waiting:
-                    yield await waiting.popleft()
-            finally:
-                for task in waiting:
-                    task.cancel()
-                await asyncio.gather(*waiting, return_exceptions=True)
-
-
-async def _fetch(
-    cfg: FetchConfig, root: Path, pool: ThreadPoolExecutor, http: HttpPhotos, uri: str, known: Known | None
-) -> Fetched:
-    scheme = _scheme(uri)
-    if scheme is None:
-        return Fetched.refused(uri, "outside_dump")
-    if scheme and scheme not in cfg.allowed_schemes:
-        return Fetched.refused(uri, "outside_dump")
-    if scheme in ("http", "https"):
-        return await http.fetch(uri, known)
-    loop = asyncio.get_running_loop()
-    if scheme:
-        return await loop.run_in_executor(pool, _read_remote, cfg, uri, known)
-    return await loop.run_in_executor(pool, _read_inside, cfg, root, uri, known)
-
-
-def _scheme(uri: str) -> str | None:
-    try:
-        return None if "\0" in uri else urlsplit(uri).scheme
-    except ValueError:  # a bracket that is no IPv6 address
-        return None
-
-
-def _read_inside(cfg: FetchConfig, root: Path, uri: str, known: Known | None) -> Fetched:
-    """Read a file of the dump: its content tells whether it has changed, since a shop may write every file anew."""
-    try:
-        path = (root / uri).resolve()
-        if not path.is_relative_to(root):  # no way up, no link out
-            return Fetched.refused(uri, "outside_dump")
-        with path.open("rb") as file:
-            image = file.read(cfg.max_image_bytes + 1)
-    except (OSError, ValueError):
-        return Fetched.refused(uri, "missing")
-    if len(image) > cfg.max_image_bytes:
-        return Fetched.refused(uri, "too_large")
-    return Fetched.read(uri, image, None, known)
+                async with asyncio.timeout(self._hosts.left(host)):
+                    return await reading
+            except TimeoutError:
+                return Fetched.refused(address, self._hosts.refusal(host) or OUT_OF_TIME)
 
 
 def _read_remote(cfg: FetchConfig, uri: str, known: Known | None) -> Fetched:

@@ -20,11 +20,25 @@ class FetchConfig(StageConfig):
     )
     max_image_bytes: int = Field(20_000_000, ge=1, description="a larger photo is not fetched: reason too_large")
     threads: int = Field(2, ge=1, description="photos read at once from the dump and through fsspec")
-    connections: int = Field(16, ge=1, description="photos fetched at once over HTTP")
+    connections: int = Field(32, ge=1, description="photos fetched at once over HTTP")
+    host_connections: int = Field(8, ge=1, description="photos fetched at once from one host")
+    connect_s: float = Field(10.0, gt=0, description="longest time to reach a host over HTTP, seconds")
     timeout_s: float = Field(30.0, gt=0, description="longest time of one attempt over HTTP, seconds")
     attempts: int = Field(4, ge=1, description="attempts over HTTP where a server fails or is silent")
     backoff_s: float = Field(0.5, ge=0, description="pause after the first failed attempt, doubled each time, seconds")
     max_redirects: int = Field(5, ge=0, description="redirects followed for one photo")
+    host_failures: int = Field(
+        10, ge=1, description="failures in a row after which a host is given up for the night: reason host_unreachable"
+    )
+    host_s: float = Field(
+        3600.0, gt=0, description="longest time from a host's first photo to its last, seconds: reason host_too_slow"
+    )
+    night_s: float = Field(
+        5400.0, gt=0, description="longest time that a night fetches photos, seconds: reason out_of_time"
+    )
+    spool_bytes: int = Field(
+        100 << 30, ge=1, description="bytes of fetched photos that wait on disk to be packed: reason spool_full"
+    )
 
 
 class Known(NamedTuple):

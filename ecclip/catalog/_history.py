@@ -36,11 +36,14 @@ class NightFacts(BaseModel):
     ``shares`` are 0..1 under ``<kind>/<what>``: missing (null, by field), repeated (title, content), dropped (by
     reason, of the rows read), bad_photo (by reason, of the listings with a photo), grouped, mismatch.
     ``labels`` are the shares of labels by metric; nights of before they were counted have none.
+    ``fingerprint`` names rows and photos, ``rows`` the rows alone; ``new_photos`` were not there the night before.
     ``accepted`` names the shifts that a person let pass: for those the history begins with this night.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     fingerprint: str
+    rows: str = ""
+    new_photos: int = 0
     listings: int
     shares: dict[str, float]
     distributions: dict[str, dict[str, int]]

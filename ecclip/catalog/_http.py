@@ -7,10 +7,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_exponential
+from yarl import URL
 
 from ecclip.catalog._addresses import REFUSED, public_socket
 from ecclip.catalog._fetched import FetchConfig, Fetched, Known
+from ecclip.catalog._hosts import Hosts
+from ecclip.catalog._lookups import patient_resolver
 
 _BLOCK = 1 << 16
 _LONGEST_WAIT_S = 30.0
@@ -24,19 +27,29 @@ class _Again(Exception):
     """The reason of a failure that may pass."""
 
 
-class HttpPhotos:
-    """Fetches photos over HTTP, ``cfg.connections`` at once."""
+class _Silent(_Again):
+    """... of a host that did not answer at all."""
 
-    def __init__(self, cfg: FetchConfig) -> None:
-        self._cfg = cfg
+
+class _Lost(Exception):
+    """Redirects that lead nowhere."""
+
+
+class HttpPhotos:
+    """Fetches photos over HTTP, ``cfg.connections`` at once, in the order in which they were asked for."""
+
+    def __init__(self, cfg: FetchConfig, hosts: Hosts) -> None:
+        self._cfg, self._hosts = cfg, hosts
         self._slots = asyncio.Semaphore(cfg.connections)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         factory: Any = None if self._cfg.allow_private_networks else public_socket
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._cfg.connections, socket_factory=factory),
-            timeout=aiohttp.ClientTimeout(total=self._cfg.timeout_s),
+            connector=aiohttp.TCPConnector(
+                limit=self._cfg.connections, socket_factory=factory, resolver=patient_resolver()
+            ),
+            timeout=aiohttp.ClientTimeout(total=self._cfg.timeout_s, sock_connect=self._cfg.connect_s),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             headers=_HEADERS,
@@ -50,38 +63,66 @@ class HttpPhotos:
         if self._session is not None:
             await self._session.close()
 
-    async def fetch(self, uri: str, known: Known | None) -> Fetched:
+    async def fetch(self, host: str, uri: str, known: Known | None) -> Fetched:
         """Return the photo at ``uri``, the known one where its validator holds, or the reason why there is none."""
+        doubled = wait_exponential(multiplier=self._cfg.backoff_s, max=_LONGEST_WAIT_S)
+
+        def pause(state: RetryCallState) -> float:
+            return min(doubled(state), self._hosts.left(host))
+
         attempts = AsyncRetrying(
             stop=stop_after_attempt(self._cfg.attempts),
-            wait=wait_exponential(multiplier=self._cfg.backoff_s, max=_LONGEST_WAIT_S),
+            wait=pause,
             retry=retry_if_exception_type(_Again),
             reraise=True,
         )
         try:
-            return await attempts(self._attempt, uri, known)
+            return await attempts(self._attempt, host, uri, known)
         except _Again as reason:
+            self._hosts.failed(host)
             return Fetched.refused(uri, str(reason))
 
-    async def _attempt(self, uri: str, known: Known | None) -> Fetched:
+    async def _attempt(self, host: str, uri: str, known: Known | None) -> Fetched:
+        """Return what one attempt gives; the host's failures are counted, its time and the night's are kept."""
         async with self._slots:
+            refusal = self._hosts.refusal(host)
+            if refusal is not None:
+                return Fetched.refused(uri, refusal)
             try:
-                return await self._get(uri, known)
-            except TimeoutError as error:
-                raise _Again("fetch_timeout") from error
-            except aiohttp.ClientConnectorError as error:
-                if error.os_error.errno == REFUSED:
-                    return Fetched.refused(uri, "private_address")
-                raise _Again("fetch_failed") from error
-            except (aiohttp.InvalidURL, aiohttp.TooManyRedirects, ValueError):
+                async with asyncio.timeout(self._hosts.left(host)):
+                    photo = await self._judged(uri, known)
+            except (_Silent, TimeoutError) as error:  # the second: the host's time, or the night's, is over
+                self._hosts.failed(host)
+                refusal = self._hosts.refusal(host)
+                if refusal is not None:
+                    return Fetched.refused(uri, refusal)
+                raise _Silent(str(error) or "fetch_timeout") from error
+            except _Lost:
+                self._hosts.failed(host)
                 return Fetched.refused(uri, "fetch_failed")
-            except (aiohttp.ClientError, OSError) as error:
-                raise _Again("fetch_failed") from error
+            self._hosts.answered(host)
+            return photo
+
+    async def _judged(self, uri: str, known: Known | None) -> Fetched:
+        try:
+            return await self._get(uri, known)
+        except TimeoutError as error:
+            raise _Silent("fetch_timeout") from error
+        except aiohttp.ClientConnectorError as error:
+            if error.os_error.errno == REFUSED:
+                return Fetched.refused(uri, "private_address")
+            raise _Silent("fetch_failed") from error
+        except (aiohttp.InvalidURL, aiohttp.TooManyRedirects, ValueError) as error:
+            raise _Lost from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise _Silent("fetch_failed") from error
 
     async def _get(self, uri: str, known: Known | None) -> Fetched:
         if self._session is None:
             raise RuntimeError("HttpPhotos is used as an async context manager")
-        asked = self._session.get(uri, headers=_condition(known), max_redirects=self._cfg.max_redirects)
+        # encoded: as it is written, since another spelling of a signed address has another signature
+        address = URL(uri, encoded=True)
+        asked = self._session.get(address, headers=_condition(known), max_redirects=self._cfg.max_redirects)
         async with asked as answer:
             if answer.status in _AGAIN:
                 raise _Again("fetch_failed")

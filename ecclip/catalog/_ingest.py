@@ -15,6 +15,7 @@ from ecclip.catalog._contract import listing_columns
 from ecclip.catalog._drift import refuse_drift
 from ecclip.catalog._files import DIALECTS, format_of, listing_files, sample_of
 from ecclip.catalog._ingest_rows import JUDGED_SCHEMA, row_judge
+from ecclip.catalog._landed import photo_facts
 from ecclip.catalog._parts import count_rows, count_values, write_parts
 from ecclip.catalog._quarantine import refuse_share
 from ecclip.catalog._row import MALFORMED, TOO_FEW, TOO_MANY, UNDECODABLE
@@ -68,7 +69,7 @@ def ingest(cfg: IngestConfig, landed: Path, output: Path) -> Counts:
         read={"rows": read},
         written={"listings": written, "quarantined": sum(reasons.values())},
         dropped=dict(sorted({**reasons, "deleted": deleted}.items())),
-        detail={"added_columns": added, **tally},
+        detail={"added_columns": added, "photos": photo_facts(landed), **tally},
     )
 
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import Field
 
 from ecclip.catalog._fetch import fetch_photos
-from ecclip.catalog._fetched import FetchConfig, Known
+from ecclip.catalog._fetched import FetchConfig, Fetched
 from ecclip.catalog._files import listing_files, read_rows, verify_readable, write_dialects
-from ecclip.catalog._landed import LandedPhotos, known_photos
+from ecclip.catalog._inside import read_inside
+from ecclip.catalog._landed import LandedPhotos, places
+from ecclip.catalog._night_photos import NightPhotos, Turn, forget
+from ecclip.catalog._output import beside
 from ecclip.catalog._rows import Dialect
-from ecclip.core import ContractError, Counts, stage
+from ecclip.core import ContractError, Counts, get_logger, stage
 
 
 class LandConfig(FetchConfig):
@@ -52,12 +57,11 @@ def land(cfg: LandConfig, dump: Path, previous: Path, output: Path) -> Counts:
         verify_readable(path)
         _copy(path, output / "listings" / path.name)
     write_dialects(output / "listings", Dialect(cfg.encoding, cfg.delimiter, cfg.quote, cfg.escape))
-    uris = sorted({uri for path in files for uri in _uris(output / "listings" / path.name)})
-    found = asyncio.run(_pack(cfg, dump, previous, uris, output)) if uris else _Landed({}, 0)
+    found = _pack(cfg, dump, previous, [output / "listings" / path.name for path in files], output)
     return Counts(
-        read={"files": len(files), "photos": len(uris)},
-        written={"files": len(files), "photos": len(uris) - sum(found.errors.values())},
-        dropped=dict(sorted(found.errors.items())),
+        read={"files": len(files), "photos": found.named},
+        written={"files": len(files), "photos": found.landed},
+        dropped=found.errors,
         detail={"photos_kept": found.kept},
     )
 
@@ -71,24 +75,59 @@ def _uris(path: Path) -> Iterator[str]:
     for row in read_rows(path, ["image_uri"]):
         uri = row.get("image_uri")
         if isinstance(uri, str) and uri.strip():
-            yield uri.strip()
+            yield uri
 
 
 class _Landed(NamedTuple):
-    errors: dict[str, int]
+    named: int
+    landed: int
     kept: int
+    errors: dict[str, int]
 
 
-async def _pack(cfg: LandConfig, dump: Path, previous: Path, uris: list[str], folder: Path) -> _Landed:
-    kept = 0
-    wanted = ((uri, _within(cfg, known)) for uri, known in known_photos(previous, uris))
-    writer = LandedPhotos(folder, previous, photos_per_part=cfg.photos_per_part, chunk_photos=cfg.chunk_photos)
-    with writer as landed:
-        async for photo in fetch_photos(cfg, dump, wanted):
-            landed.add(photo)
-            kept += photo.known is not None
-    return _Landed(dict(landed.errors), kept)
+def _pack(cfg: LandConfig, dump: Path, previous: Path, files: list[Path], output: Path) -> _Landed:
+    """Fetch what lies elsewhere, then write all photos in the order of their addresses.
+
+    What is fetched lies beside the output until all is packed: an attempt that follows a stopped one goes on from it.
+    """
+    spool = beside(output, ".fetched", hidden=True)
+    with NightPhotos(spool, cfg.allowed_schemes, cfg.spool_bytes) as photos:
+        for path in files:
+            photos.name(_uris(path))
+        photos.know(place for place in places(previous) if place["bytes"] <= cfg.max_image_bytes)
+        named = len(photos)
+        if photos.resumed:
+            get_logger().info("photos are there from an attempt that was stopped", photos=photos.resumed)
+        if not named:
+            landed = _Landed(0, 0, 0, {})
+        else:
+            asyncio.run(fetch_photos(cfg, photos))
+            landed = _write(cfg, dump, previous, photos, output)
+    forget(spool)
+    return landed
 
 
-def _within(cfg: LandConfig, known: Known | None) -> Known | None:
-    return known if known is not None and known.bytes <= cfg.max_image_bytes else None
+def _write(cfg: LandConfig, dump: Path, previous: Path, photos: NightPhotos, output: Path) -> _Landed:
+    root = dump.resolve()
+
+    def photo_of(turn: Turn) -> Fetched:
+        return turn.photo or read_inside(root, turn.address, turn.known, cfg.max_image_bytes)
+
+    writer = LandedPhotos(output, previous, photos_per_part=cfg.photos_per_part, chunk_photos=cfg.chunk_photos)
+    with writer, ThreadPoolExecutor(cfg.threads) as pool:
+        for photo in _in_order(pool, photo_of, photos.turns(), 2 * cfg.threads):
+            writer.add(photo)
+    return _Landed(len(photos), writer.landed, writer.kept, dict(sorted(writer.errors.items())))
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, work: Callable[[Turn], Fetched], turns: Iterable[Turn], ahead: int
+) -> Iterator[Fetched]:
+    """Yield ``work`` of each turn in order, ``ahead`` of them at once in threads."""
+    waiting: deque[Future[Fetched]] = deque()
+    for turn in turns:
+        waiting.append(pool.submit(work, turn))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -6,6 +6,7 @@ are less than half full of photos still named are written anew together when the
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections import Counter
@@ -17,7 +18,8 @@ from typing import Any, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ecclip.catalog._fetched import Fetched, Known
+from ecclip.catalog._fetched import Fetched
+from ecclip.core import canonical_json, read_manifest
 
 INDEX = "photos.parquet"
 IMAGES = "images"
@@ -37,30 +39,34 @@ _PLACE = pa.schema(
 )
 
 
-def known_photos(previous: Path, uris: list[str]) -> Iterator[tuple[str, Known | None]]:
-    """Yield each of the sorted ``uris`` with what the night before knows of it, by merging two sorted lists."""
-    known = _places(previous)
-    at = next(known, None)
-    for uri in uris:
-        while at is not None and at["image_uri"] < uri:
-            at = next(known, None)
-        found = at if at is not None and at["image_uri"] == uri and at["part"] is not None else None
-        place = Known(found["image_sha256"], found["bytes"], found["validator"], found["part"]) if found else None
-        yield uri, place
-
-
 def sparse_parts(previous: Path, photos_per_part: int) -> set[str]:
     """Return the parts of the night before that are to be written anew: the emptiest, when there are too many."""
-    rows = Counter(place["part"] for place in _places(previous) if place["part"] is not None)
+    rows = Counter(place["part"] for place in places(previous) if place["part"] is not None)
     sparse = sorted((count, part) for part, count in rows.items() if count < photos_per_part / 2)
     return {part for _, part in sparse[: 2 * _SPARSE_PARTS]} if len(sparse) > _SPARSE_PARTS else set()
 
 
-def _places(folder: Path) -> Iterator[dict[str, Any]]:
+def places(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the table that says where each photo of a landed night lies, in the order of addresses."""
     if (folder / INDEX).is_file():
         with pq.ParquetFile(folder / INDEX) as file:
             for batch in file.iter_batches(_ROWS_AT_ONCE):
                 yield from batch.to_pylist()
+
+
+def photo_facts(landed: Path) -> dict[str, Any]:
+    """Return ``digest``, of which bytes each landed address has (not where), and how many the night before had not."""
+    manifest = read_manifest(landed)
+    new = manifest.written["photos"] - manifest.detail["photos_kept"] if manifest is not None else 0
+    return {"digest": _digest(landed), "new": new}
+
+
+def _digest(landed: Path) -> str:
+    digest = hashlib.sha256()
+    for place in places(landed):
+        if place["image_sha256"] is not None:
+            digest.update(canonical_json([place["image_uri"], place["image_sha256"]]).encode())
+    return digest.hexdigest()
 
 
 class LandedPhotos:
@@ -80,6 +86,7 @@ class LandedPhotos:
         (folder / IMAGES).mkdir(parents=True)
         self._index = pq.ParquetWriter(folder / INDEX, _PLACE)
         self.errors: Counter[str] = Counter()
+        self.landed = self.kept = 0
 
     def __enter__(self) -> Self:
         return self
@@ -105,6 +112,8 @@ class LandedPhotos:
         else:
             image = photo.image if photo.image is not None else self._taken(photo)
             part, size = self._write(photo, image), len(image)
+        self.landed += part is not None
+        self.kept += photo.known is not None
         place = {"image_uri": photo.uri, "image_sha256": photo.sha256, "bytes": size, "part": part}
         self._places.append({**place, "validator": photo.validator, "error": photo.error})
         if len(self._places) >= _ROWS_AT_ONCE:

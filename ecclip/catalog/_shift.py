@@ -167,7 +167,12 @@ def _labels(cfg: ShiftConfig, tonight: NightFacts, history: Sequence[NightFacts]
 
 
 def _resent(tonight: NightFacts, history: Sequence[NightFacts]) -> list[Shift]:
-    same = sum(night.fingerprint == tonight.fingerprint for night in history)
+    """Return how many nights tonight repeats: equal rows and photos, or equal rows without any photo that is new."""
+    same = sum(
+        night.fingerprint == tonight.fingerprint
+        or (bool(tonight.rows) and night.rows == tonight.rows and not tonight.new_photos)
+        for night in history
+    )
     return [Shift("resent_dump", float(same), None, 0.0, len(history))]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ecclip.catalog._expectations import Outcome, Rule, Table, compare, judge
 from ecclip.catalog._history import NightFacts
+from ecclip.catalog._output import beside
 from ecclip.catalog._shift import Shift, ShiftConfig, accepted_names
 from ecclip.core import GateError, canonical_json, get_logger, replace_folder, settle_folder, write_atomic
 
@@ -64,7 +65,7 @@ def pronounce(
     }
     write_atomic(output / "verdict.json", canonical_json(verdict))
     # the stage publishes nothing when it raises, so what a person has to read is put beside its place
-    refused = output.with_name(_final_name(output) + ".refused")
+    refused = beside(output, ".refused")
     settle_folder(refused)
     if not failed:
         shutil.rmtree(refused, ignore_errors=True)
@@ -78,8 +79,3 @@ def pronounce(
         limit=", ".join(f"{name}: {rules[name].limit}" for name in failed),
         next_step=f"read {refused / 'data_docs' / 'index.html'}; the previous snapshot stays current{meant}",
     )
-
-
-def _final_name(output: Path) -> str:
-    # a stage writes into .<name>.tmp-<pid> beside <name>
-    return output.name.split(".tmp-")[0].lstrip(".")

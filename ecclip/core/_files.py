@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ecclip.atomic import MANIFEST, canonical_json, files_below, sha256_bytes, s
 from ecclip.core._errors import IntegrityError
 
 SCHEMA = "ecclip.manifest/1"
+_FAMILY = "ecclip.manifest/"
 
 
 class FileEntry(BaseModel):
@@ -81,14 +83,26 @@ def verify_folder(folder: Path, part: str = "") -> Manifest:
 def digest_of(path: Path) -> str:
     """Return the digest of a file, of a published folder (its manifest's) or of a plain folder (its tree's).
 
+    A ``manifest.json`` of somebody else proves nothing about the files beside it, and is one more file.
+
     Raises:
         IntegrityError: there is nothing at ``path``.
     """
     if path.is_file():
         return sha256_file(path)
-    if (path / MANIFEST).is_file():
+    if _is_published(path):
         return sha256_file(path / MANIFEST)
     if path.is_dir():
-        tree = {name: entry.model_dump() for name, entry in list_files(path).items()}
+        tree: dict[str, Any] = {name: entry.model_dump() for name, entry in list_files(path).items()}
+        if (path / MANIFEST).is_file():
+            tree[MANIFEST] = sha256_file(path / MANIFEST)
         return sha256_bytes(canonical_json(tree).encode())
     raise IntegrityError("an input is missing", value=path, next_step="run the stage that writes it")
+
+
+def _is_published(folder: Path) -> bool:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and str(manifest.get("schema_name", "")).startswith(_FAMILY)

@@ -23,6 +23,7 @@ class PhotoServer(ThreadingHTTPServer):
         self.asked: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()  # bytes of bodies
         self.elsewhere = ""
+        self.release = threading.Event()  # what is held or trickles goes on
         self.flying = self.most_flying = 0
         self.crowd = 0  # how many slow questions the first answer to one waits for
         self.over = threading.Event()
@@ -46,6 +47,7 @@ def photo_server() -> Iterator[PhotoServer]:
             yield server
         finally:
             server.over.set()
+            server.release.set()
             server.shutdown()
             thread.join()
 
@@ -76,12 +78,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.over.wait()
         if behaviour == "slow":
             wait_until(lambda: self.server.most_flying >= self.server.crowd or self.server.over.is_set(), "a crowd")
-        if behaviour == "broken" or (behaviour == "flaky" and times < 3):
+        if behaviour == "held":
+            self.server.release.wait()
+        if behaviour == "trickle" and not self.server.release.is_set():
+            self._trickle()
+        elif behaviour == "broken" or (behaviour == "flaky" and times < 3):
             self._send(500, b"")
         elif behaviour == "cut" and times < 2:
             self._cut()
         elif behaviour == "endless":
             self._endless()
+        elif behaviour == "round":
+            self._send(302, b"", {"Location": f"/{path}"})
         elif behaviour == "away":
             self._send(302, b"", {"Location": self.server.elsewhere})
         elif path not in self.server.photos:
@@ -120,6 +128,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"half")
         self.close_connection = True
+
+    def _trickle(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000000")
+        self.end_headers()
+        self.close_connection = True
+        while not self.server.release.wait(0.05):
+            self.wfile.write(b"x")
 
     def _endless(self) -> None:
         self.send_response(200)

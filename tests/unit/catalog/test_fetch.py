@@ -149,7 +149,15 @@ def test_redirects_are_followed_but_not_for_ever(tmp_path: Path, server: PhotoSe
         ("192.168.1.1", False), ("127.9.9.9", False), ("169.254.169.254", False), ("100.64.0.1", False),
         ("0.0.0.0", False), ("224.0.0.1", False), ("255.255.255.255", False), ("::1", False), ("fe80::1", False),
         ("fc00::1", False), ("::ffff:10.0.0.1", False), ("2002:7f00:1::", False), ("64:ff9b::a00:1", False),
-        ("64:ff9b::5db8:d822", True),
+        ("64:ff9b::5db8:d822", True), ("::ffff:93.184.216.34", True), ("fec0::1", False), ("fec0::ffff", False),
+        ("64:ff9b:1::a00:1", False), ("64:ff9b:1::5db8:d822", False), ("::127.0.0.1", False), ("::10.0.0.1", False),
+        ("::93.184.216.34", False), ("::", False), ("192.0.0.1", False), ("192.0.0.9", False), ("192.0.0.170", False),
+        ("192.88.99.1", False), ("198.18.0.1", False), ("198.51.100.1", False), ("203.0.113.9", False),
+        ("100.127.255.255", False), ("240.0.0.1", False), ("2001::1", False), ("2001:0:7f00:1::", False),
+        ("2001:db8::1", False), ("2002:5db8:d822::1", False), ("2002:a00:1::1", False), ("3fff::1", False),
+        ("2606:4700::5efe:7f00:1", False), ("2606:4700::200:5efe:a00:1", False), ("fe80::1%1", False),
+        ("ff02::1", False), ("100::1", False), ("5f00::1", False), ("4000::1", False), ("fd00:ec2::254", False),
+        ("2a00:1450:4001:81b::200e", True), ("8.8.8.8", True),
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_of_the_public_internet(host: str, public: bool) -> None:
@@ -208,3 +216,26 @@ def test_parts_that_have_become_small_are_written_anew_together(tmp_path: Path) 
     assert max(counts) <= 18
     assert counts[-1] <= 6
     assert photos(previous) == images
+
+
+def test_no_proxy_of_the_environment_is_asked(
+    tmp_path: Path, server: PhotoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through a proxy the address that is connected to would not be the photo's, and nothing could judge it."""
+    server.photos = {"a.jpg": PHOTO}
+    with photo_server() as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.server_port}")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        report = land_uris(tmp_path, [server.address("a.jpg")])
+        assert not proxy.asked
+    assert report.written["photos"] == 1
+    assert server.asked == {"a.jpg": 1}
+
+
+def test_an_address_is_sent_as_it_is_written(tmp_path: Path, server: PhotoServer) -> None:
+    names = ["s.jpg?sig=ab%2Fcd%3D&x=a%20b+c", "enc%2Fslash.jpg", "a%7Cb.jpg", "pct%25zz.jpg"]
+    server.photos = dict.fromkeys(names, PHOTO)
+    land_uris(tmp_path, [server.address(name) for name in names])
+    assert server.asked == dict.fromkeys(names, 1)

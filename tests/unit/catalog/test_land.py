@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import stat
+from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -97,3 +101,89 @@ def test_a_damaged_parquet_file_stops_the_run_and_is_named(tmp_path: Path, damag
     with pytest.raises(ContractError, match=r"listings\.parquet"):
         land(CFG, dump, tmp_path / "none", tmp_path / "land")
     assert digest_of(dump)
+
+
+def reasons(folder: Path) -> dict[str, str | None]:
+    return {place["image_uri"]: place["error"] for place in pq.read_table(folder / "photos.parquet").to_pylist()}
+
+
+def test_a_folder_whose_name_begins_like_that_of_the_dump_is_outside(tmp_path: Path) -> None:
+    (tmp_path / "dump-evil").mkdir()
+    (tmp_path / "dump-evil" / "a.jpg").write_bytes(picture(1))
+    ways = [
+        "../dump-evil/a.jpg",
+        str(tmp_path / "dump-evil" / "a.jpg"),
+        "link/a.jpg",
+        "a.jpg",
+        "img/../../dump-evil/a.jpg",
+    ]
+    dump = write_dump(tmp_path / "dump", [row(number, way) for number, way in enumerate(ways)], {"img/b.jpg": b"b"})
+    (dump / "link").symlink_to(tmp_path / "dump-evil")
+    (dump / "a.jpg").symlink_to("../dump-evil/a.jpg")
+    report = land(CFG, dump, tmp_path / "none", tmp_path / "land")
+    assert set(reasons(tmp_path / "land").values()) == {"outside_dump"}
+    assert report.written["photos"] == 0
+
+
+def test_links_that_stay_in_the_dump_are_followed(tmp_path: Path) -> None:
+    dump = write_dump(tmp_path / "dump", [row(0, "link.jpg"), row(1, "far/a.jpg")], {"img/a.jpg": picture(1)})
+    (dump / "link.jpg").symlink_to("img/a.jpg")
+    (dump / "far").symlink_to(dump / "img")
+    assert land(CFG, dump, tmp_path / "none", tmp_path / "land").written["photos"] == 2
+
+
+def test_what_is_no_regular_file_is_never_opened(tmp_path: Path) -> None:
+    names = ["pipe", "socket", "folder", "device", "loop", "img/a.jpg"]
+    dump = write_dump(tmp_path / "dump", [row(number, name) for number, name in enumerate(names)], {"img/a.jpg": b"a"})
+    os.mkfifo(dump / "pipe")
+    (dump / "folder").mkdir()
+    (dump / "device").symlink_to("/dev/zero")
+    (dump / "loop").symlink_to("loop")
+    with socket.socket(socket.AF_UNIX) as listening:
+        here = Path.cwd()
+        os.chdir(dump)  # a socket's path must be short
+        try:
+            listening.bind("socket")
+        finally:
+            os.chdir(here)
+        report = land(CFG, dump, tmp_path / "none", tmp_path / "land")
+    assert reasons(tmp_path / "land") == {
+        "pipe": "not_a_file", "socket": "not_a_file", "folder": "not_a_file", "device": "outside_dump",
+        "loop": "not_a_file", "img/a.jpg": None,
+    }  # fmt: skip
+    assert report.read["photos"] == report.written["photos"] + sum(report.dropped.values()) == 6
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
+def test_a_device_in_the_dump_is_not_read(tmp_path: Path) -> None:
+    dump = write_dump(tmp_path / "dump", [row(0, "zero")])
+    try:
+        os.mknod(dump / "zero", 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+    except PermissionError:
+        pytest.skip("this machine makes no devices")
+    land(CFG, dump, tmp_path / "none", tmp_path / "land")
+    assert reasons(tmp_path / "land") == {"zero": "not_a_file"}
+
+
+def test_addresses_that_cannot_be_used_are_counted_each_with_its_reason(tmp_path: Path) -> None:
+    bad = {
+        "img/balloon\ud83c.jpg": "bad_address", "img/a\0.jpg": "bad_address", "http://[half/a.jpg": "bad_address",
+        "a.jpg|b.jpg": "several_addresses", "www.shop.example/a.jpg": "no_scheme", "127.0.0.1:81/a.jpg": "no_scheme",
+        "x" * 5000: "missing", "data:image/gif;base64,R0lGODlhAQABAAAAACw=": "outside_dump",
+        "C:\\photos\\1.jpg": "outside_dump", "file:img/a.jpg": "outside_dump", "IMG/A.JPG": "missing",
+    }  # fmt: skip
+    rows = [row(number, uri) for number, uri in enumerate([*bad, "img/a.jpg", "  ", "\t"])]
+    dump = write_dump(tmp_path / "dump", rows, {"img/a.jpg": picture(1)})
+    report = land(CFG, dump, tmp_path / "none", tmp_path / "land")
+    assert sum(report.dropped.values()) == len(bad)
+    assert report.dropped == dict(Counter(bad.values()))
+    assert report.read["photos"] == len(bad) + 1
+    assert report.written["photos"] == 1
+
+
+def test_spellings_of_one_path_are_one_photo(tmp_path: Path) -> None:
+    ways = ["img/a.jpg", " img/a.jpg", "img/a.jpg ", "img/a.jpg\t", "img\\a.jpg", "./img/a.jpg", "img//a.jpg"]
+    dump = write_dump(tmp_path / "dump", [row(n, way) for n, way in enumerate(ways)], {"img/a.jpg": picture(1)})
+    report = land(CFG, dump, tmp_path / "none", tmp_path / "land")
+    assert (report.read["photos"], report.written["photos"]) == (1, 1)
+    assert reasons(tmp_path / "land") == {"img/a.jpg": None}
