@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from ecclip.catalog._output import beside
 from ecclip.core import ContractError, replace_folder
 
 QUARANTINE = "quarantine"
@@ -25,7 +26,7 @@ def refuse_share(
     then in ``<output>.refused/``. ``advice`` is asked for what may mend the input.
     """
     rejected = sum(reasons.values())
-    refused = output.with_name(final_name(output) + ".refused")
+    refused = beside(output, ".refused")
     if not read or rejected / read <= limit:
         shutil.rmtree(refused, ignore_errors=True)
         return
@@ -41,8 +42,3 @@ def refuse_share(
         limit=f"{limit:.1%}",
         next_step="; ".join(filter(None, [advice() if advice else "", read_it])),
     )
-
-
-def final_name(output: Path) -> str:
-    """Return the name under which a stage's temporary folder is published: ``.<name>.tmp-<pid>`` lies beside it."""
-    return output.name.split(".tmp-")[0].lstrip(".")
