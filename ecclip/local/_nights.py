@@ -47,7 +47,9 @@ def enter_workspace(name: str) -> None:
         if (home / link).exists() and not (shop / link).exists():
             (shop / link).symlink_to(home / link)
     if (home / ".dvc" / "config").is_file():
-        text = (home / ".dvc" / "config").read_text().replace("[core]", "[core]\n    no_scm = true")
+        text = (home / ".dvc" / "config").read_text()
+        if "no_scm" not in text:  # a home without git says so itself, and DVC refuses a setting that stands twice
+            text = text.replace("[core]", "[core]\n    no_scm = true")
         write_atomic(shop / ".dvc" / "config", text)
     (shop / "work").mkdir(exist_ok=True)
     if tools.is_dir() and not (shop / "work" / "env").exists():

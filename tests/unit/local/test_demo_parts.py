@@ -115,17 +115,18 @@ def test_the_sample_takes_params_yaml_and_what_is_given_instead(workspace: Path)
     assert (cfg.listings, cfg.nights, cfg.seed) == (50, 2, 9)
 
 
-def test_a_shop_gets_a_workspace_of_its_own(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("config", ["[core]\n    analytics = false\n", "[core]\n    no_scm = true\n"])
+def test_a_shop_gets_a_workspace_of_its_own(workspace: Path, monkeypatch: pytest.MonkeyPatch, config: str) -> None:
     (workspace / "params.yaml").write_text("sample: {}\n")
     (workspace / "dags").mkdir()
     (workspace / ".dvc").mkdir()
-    (workspace / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
+    (workspace / ".dvc" / "config").write_text(config)
     monkeypatch.setenv("ECCLIP_WORKSPACE", os.environ["ECCLIP_WORKSPACE"])
     _nights.enter_workspace("my_shop")
     shop = workspace / "work" / "shops" / "my_shop"
     assert settings().workspace == shop
     assert (shop / "params.yaml").read_text() == "sample: {}\n"
-    assert "no_scm = true" in (shop / ".dvc" / "config").read_text()
+    assert (shop / ".dvc" / "config").read_text().count("no_scm = true") == 1
 
 
 def test_a_mapping_without_its_dump_is_refused_before_anything_starts(workspace: Path) -> None:
