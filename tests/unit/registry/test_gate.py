@@ -133,3 +133,12 @@ def test_an_audit_line_lost_with_its_process_is_written_by_the_next_call(workspa
     audit.write_text(audit.read_text()[:20])
     registry.set_champion(version, "test")
     assert json.loads(audit.read_text().splitlines()[-1])["version"] == whole["version"]
+
+
+def test_an_error_measure_may_not_rise_by_more_than_the_allowed_drop_and_may_fall(tmp_path: Path) -> None:
+    cfg = GateConfig(metrics={ECE: MetricGate(allowed_drop=0.02, higher_is_better=False)})
+    _champion(tmp_path, top1=0.8, ece=0.05)
+    for night, (ece, passes) in enumerate([(0.06, True), (0.001, True), (0.08, False)], start=2):
+        verdict = registry.judge(cfg, _version(tmp_path, f"2026-11-{night:02d}", top1=0.8, ece=ece))
+        assert verdict.passed is passes
+    assert "0.0800 against the champion's 0.0500" in verdict.reasons[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,13 @@ def test_names_of_a_dump_are_text_in_the_description_of_a_version(tmp_path: Path
     assert not any(mark in page for mark in ("<script", "<img", "<a ", "<h1"))
     assert page.count("<td>0.5000</td>") == len(metrics)
     assert STEERING.search(description) is None
+
+
+def test_another_sound_bundle_under_the_digest_of_ours_is_replaced(workspace: Path, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", NIGHT, seed=1)
+    digest = registry.register(bundle, NIGHT).digest
+    kept = workspace / "work" / "bundles" / digest
+    shutil.rmtree(kept)
+    shutil.copytree(write_bundle(tmp_path / "other", NIGHT, seed=2), kept)
+    verify_folder(kept)
+    assert registry.register(bundle, NIGHT).digest == digest_of(kept) == digest

@@ -190,3 +190,19 @@ def test_a_night_waits_until_the_one_before_it_is_decided(
     with pytest.raises(GateError):
         release.judge_night(SECOND)
     assert registry.undecided() is None, "a refused challenger holds nobody up"
+
+
+def test_a_version_that_was_rolled_back_is_not_promoted_again(workspace: Path, server: Server) -> None:
+    _bundle(workspace, FIRST)
+    _release(FIRST)
+    _bundle(workspace, SECOND)
+    _release(SECOND)
+    registry.set_champion("1", "answers were wrong")
+    server.live = 1
+    with pytest.raises(GateError, match="not passed by the gate"):
+        release.promote_night(SECOND)
+    with pytest.raises(GateError, match="answers were wrong"):
+        release.judge_night(SECOND)
+    reigning = registry.champion()
+    assert reigning is not None
+    assert (reigning.version, server.live) == ("1", 1)

@@ -17,11 +17,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hostile_texts import STEERING
+from snapshots import CATEGORIES
 
 from ecclip.core import ContractError, digest_of, verify_folder
 from ecclip.embeddings import load_embeddings, read_origin, write_origin
 from ecclip.tasks import EvaluateConfig, evaluate, load_heads
-from ecclip.tasks.decision import Decider
+from ecclip.tasks.decision import Decider, probabilities
 
 FEW_ROUNDS = EvaluateConfig(bootstrap_rounds=40)
 MakeSnapshot = Callable[..., Path]
@@ -80,6 +81,30 @@ def test_only_the_train_split_teaches(snapshot: Path, embedded: Path, evaluated:
         assert (tmp_path / "evaluate/heads" / name).read_bytes() == (evaluated / "heads" / name).read_bytes()
     changed = report_of(tmp_path / "evaluate")["metrics"]["category/both/top1"]
     assert changed < report_of(evaluated)["metrics"]["category/both/top1"] - 0.5
+
+
+def test_scores_and_thresholds_come_from_validation(
+    make_snapshot: MakeSnapshot, evaluated: Path, snapshot: Path, embedded: Path, tmp_path: Path
+) -> None:
+    """Wrong labels on validation alone must leave no score sure and nothing decided without a person."""
+    wrong = {"/".join(path): CATEGORIES[place - 1][0] for place, (path, _) in enumerate(CATEGORIES)}
+
+    def relabel(row: dict[str, Any]) -> None:
+        if row["split"] == "validation":
+            row["category"] = wrong["/".join(row["category"])]
+
+    folder = make_snapshot(600, relabel=relabel)
+    evaluate(FEW_ROUNDS, folder, tmp_path / "embedded", tmp_path / "evaluate")
+    sure, thresholds = [], []
+    for heads in (load_heads(evaluated / "heads"), load_heads(tmp_path / "evaluate" / "heads")):
+        part = next(task for task in heads.tasks if task.name == "category")
+        logits = heads.logits(None, load_embeddings(embedded).text, "text")[:, part.start : part.stop]
+        sure.append(float(probabilities(logits, "softmax").max(axis=1).mean()))
+        thresholds.append(heads.thresholds["category"]["text"])
+    assert sure[0] > 0.8
+    assert sure[1] < 0.5
+    assert thresholds[0] < 1.0
+    assert thresholds[1] == 2.0
 
 
 def test_the_reported_accuracy_is_that_of_the_saved_heads(snapshot: Path, embedded: Path, evaluated: Path) -> None:
