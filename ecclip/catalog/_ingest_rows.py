@@ -30,6 +30,7 @@ _ARROW = {
     "binary": pa.binary(),
     "int": pa.int32(),
 }
+_REASONS = {*ROW_PROBLEMS, *(f"bad_{field.name}" for field in DUMP_FIELDS), "missing_listing_id", "missing_title"}
 JUDGED_SCHEMA = ", ".join(f"{name} {kind}" for name, kind in _SPARK.items())
 _SCHEMA = pa.schema([(name, _ARROW[kind]) for name, kind in _SPARK.items()])
 
@@ -85,9 +86,14 @@ def _refused(row: Row, split: dict[str, Any]) -> dict[str, Any] | None:
     problem, detail, raw = (row.cells.get(name) if row.cells else None for name in PROBLEM_COLUMNS)
     if problem is None:
         return None
-    # the reason becomes a name in counts and metrics: only those that a reader gives
-    reason = problem if problem in ROW_PROBLEMS else MALFORMED
-    return _problem(reason, shown(str(detail or "")), shown(str(raw or "")))
+    return _problem(_known(str(problem)), shown(str(detail or "")), shown(str(raw or "")))
+
+
+def _known(reason: str) -> str:
+    """Return a reason that a mapping gave as one of a few: it becomes a name in counts and metrics."""
+    if reason in _REASONS:
+        return reason
+    return "bad_attributes" if reason.startswith("bad_") else MALFORMED
 
 
 def _problem(reason: str, detail: str, text: str) -> dict[str, Any]:

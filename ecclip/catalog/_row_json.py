@@ -94,13 +94,15 @@ class _Elements:
         # bytes that are not of the encoding become half pairs, which no good text holds
         self._stream, self._decoder = stream, codecs.getincrementaldecoder(encoding)("surrogateescape")
         self._limit = limit
-        self._text, self._ended = "", False
+        self._text, self._ended, self._cut = "", False, False
 
     def __iter__(self) -> Iterator[tuple[str, str | None, str]]:
         self._skip_space()
         self._text = self._text[1:]  # the opening bracket
         while True:
             self._skip_space()
+            if self._cut:
+                return
             if not self._text:
                 yield "", MALFORMED, "the array is not closed: the file is cut off"
                 return
@@ -119,7 +121,7 @@ class _Elements:
                 begin = begin or self._text[:_SHOWN]
                 self._text, scan.at = self._text[scan.at :], 0
             if not self._more():
-                text, self._text = begin or self._text, ""
+                text, self._text, self._cut = begin or self._text, "", True
                 return text, MALFORMED, "the array is not closed: the file is cut off, or a quote is missing"
         text, self._text = self._text[:end].strip(_SPACE), self._text[end:]
         if self._text[0] == ",":
