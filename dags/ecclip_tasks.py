@@ -13,7 +13,16 @@ import yaml
 from airflow.sdk import Asset, CronDataIntervalTimetable, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from ecclip.core import ConfigError, ContractError, GateError, get_logger, night_of, parse_night, settings
+from ecclip.core import (
+    ConfigError,
+    ContractError,
+    GateError,
+    get_logger,
+    keep_private,
+    night_of,
+    parse_night,
+    settings,
+)
 from ecclip.orchestration import Alert, DumpSensor
 
 SNAPSHOT = Asset("snapshot")
@@ -127,6 +136,7 @@ def night_task(name: str, call: Callable[[str], Any], *, outlet: Asset | None = 
         # before the first settings() of the work itself: the parsing of this file has read them already
         os.environ["ECCLIP_RUN_ID"] = str(context["run_id"])
         settings.cache_clear()
+        keep_private()
         try:
             night = night_of_run(context)
             facts = {"night": night, **_facts(call(night))}

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ecclip import pipeline
 from ecclip.bench.commands import bench_app
-from ecclip.core import EcclipError, Terminal, configure_logging, parse_night, settings, shown
+from ecclip.core import EcclipError, Terminal, configure_logging, keep_private, parse_night, settings, shown
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 release_app = typer.Typer(no_args_is_help=True, help="Register, judge, bless and promote the bundle of a night.")
@@ -269,6 +269,7 @@ def main() -> None:
     configure_logging()
     sys.excepthook = _print_traceback
     try:
+        keep_private()
         app()
     except EcclipError as error:
         text = Text.assemble((type(error).__name__, "red"), f": {shown(error, lines=True)}")

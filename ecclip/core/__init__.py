@@ -22,11 +22,13 @@ from ecclip.core._errors import (
 )
 from ecclip.core._files import Manifest, digest_of, read_manifest, verify_folder
 from ecclip.core._log import bind, configure_logging, get_logger, track
+from ecclip.core._private import PRIVATE_UMASK, keep_private
 from ecclip.core._settings import Settings, patient, settings
 from ecclip.core._shown import Terminal, shown, shown_json, shown_markdown
 from ecclip.core._stage import Counts, Report, StageConfig, report_of, source_rooms, stage
 
 __all__ = [
+    "PRIVATE_UMASK",
     "ConfigError",
     "ContractError",
     "Counts",
@@ -47,6 +49,7 @@ __all__ = [
     "folder_lock",
     "fsync_path",
     "get_logger",
+    "keep_private",
     "night_of",
     "now",
     "parse_night",

@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     train_launch: list[str] = Field(
         [], description="arguments of torchrun that name the machines; default: --standalone, this one alone"
     )
+    dvc_timeout_s: float = Field(
+        3600.0, gt=0, description="longest time of one call of DVC, its transfers included, seconds"
+    )
     triton_address: str | None = Field(None, description="host:port of the gRPC port; default: the embedded server")
     triton_control_key: SecretStr | None = Field(
         None, description="control key of the server at triton_address; the embedded one makes its own"

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import ecclip
-from ecclip.core import ServiceError, settings, write_atomic
-from ecclip.local._processes import Service, last_lines, log_path, start_service
+from ecclip.core import PRIVATE_UMASK, ServiceError, settings, write_atomic
+from ecclip.local._processes import Service, last_lines, log_path, private_file, start_service
 
 COMPONENTS = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
 # two gpu slots: the photos of the next night are compared with their titles while this one trains
@@ -79,15 +79,13 @@ def write_config(port: int) -> None:
     home, kept = airflow_home(), _secrets()
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     passwords = home / "passwords.json"
-    write_atomic(passwords, json.dumps({USER: kept["password"]}))
-    passwords.chmod(0o600)
+    write_atomic(passwords, json.dumps({USER: kept["password"]}), mode=0o600)
     config = configparser.ConfigParser(interpolation=None)
     config.read_dict(_options(port, kept))
     lines = []
     for section in config.sections():
         lines += [f"[{section}]", *(f"{key} = {value}" for key, value in config[section].items()), ""]
-    write_atomic(home / "airflow.cfg", "\n".join(lines))
-    (home / "airflow.cfg").chmod(0o600)
+    write_atomic(home / "airflow.cfg", "\n".join(lines), mode=0o600)
 
 
 def _options(port: int, kept: dict[str, str]) -> dict[str, dict[str, str]]:
@@ -127,6 +125,8 @@ def _options(port: int, kept: dict[str, str]) -> dict[str, dict[str, str]]:
             "base_log_folder": str(home / "logs"),
             "dag_processor_child_process_log_directory": str(home / "logs" / "dag_processor"),
             "colored_console_log": "False",
+            "file_task_handler_new_folder_permissions": "0o700",
+            "file_task_handler_new_file_permissions": "0o600",
         },
     }
 
@@ -149,8 +149,7 @@ def _secrets() -> dict[str, str]:
             "secret_key": secrets.token_hex(16),
             "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         }
-        write_atomic(path, json.dumps(made))
-        path.chmod(0o600)
+        write_atomic(path, json.dumps(made), mode=0o600)
     return dict(json.loads(path.read_text()))
 
 
@@ -166,8 +165,7 @@ def _migrate() -> None:
     if marker.is_file() and marker.read_text() == current and (airflow_home() / "airflow.db").is_file():
         return
     log = log_path("airflow-migrate")
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as output:
+    with private_file(log) as output:
         done = subprocess.run(
             [*_airflow(), "db", "migrate"],
             env=airflow_env(),
@@ -175,6 +173,7 @@ def _migrate() -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            umask=PRIVATE_UMASK,
             check=False,
         )
     if done.returncode:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ecclip.core import ConfigError, ServiceError, Terminal, settings
 from ecclip.local._airflow_api import AirflowApi
-from ecclip.local._follow import NightView, TaskView, close_interrupted, follow_night, trigger_night
+from ecclip.local._follow import NightView, TaskView, follow_night, trigger_night
 from ecclip.local._nights import sample_nights
 from ecclip.local._own import own_nights
 from ecclip.local._services import AIRFLOW, TRITON, airflow_api, start_services, stop_services
@@ -73,9 +73,6 @@ def _services(console: Console) -> Iterator[None]:
         for name, address in running.addresses.items():
             known = "started" if name in running.started else "was running"
             console.print(f"{name}: {address} ({known})")
-        if AIRFLOW in running.started:
-            for run in close_interrupted(airflow_api()):
-                console.print(f"closed a run that was interrupted: {run}")
         yield
     finally:
         if running.started:

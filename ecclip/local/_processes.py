@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
-from ecclip.core import ServiceError, canonical_json, patient, settings, write_atomic
+from ecclip.core import PRIVATE_UMASK, ServiceError, canonical_json, patient, settings, write_atomic
 
 _KILLED_S = 10.0  # for the system to end what was killed
 _LAST_LINES = 15
@@ -51,8 +52,7 @@ def read_service(name: str) -> Service | None:
 def start_service(name: str, command: Sequence[str], env: dict[str, str], port: int | None) -> Service:
     """Start a command in its own session with its output in work/logs/, and write its record."""
     log = log_path(name)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as output:
+    with private_file(log) as output:
         process = subprocess.Popen(
             list(command),
             env=env,
@@ -61,12 +61,20 @@ def start_service(name: str, command: Sequence[str], env: dict[str, str], port: 
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=PRIVATE_UMASK,
         )
     _CHILDREN[process.pid] = process
     started = psutil.Process(process.pid).create_time()
     service = Service(name=name, pid=process.pid, started=started, port=port, log=str(log))
     write_atomic(record_path(name), canonical_json(asdict(service)))
     return service
+
+
+def private_file(path: Path) -> BinaryIO:
+    """Open a file for writing, empty, that its owner alone can read."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def stop_service(name: str, *, grace_s: float = 5.0) -> bool:

@@ -13,6 +13,7 @@ from rich.text import Text
 from ecclip.core import ServiceError, Terminal, get_logger, patient, settings
 from ecclip.local import _airflow, _mlflow
 from ecclip.local._airflow_api import AirflowApi
+from ecclip.local._follow import close_interrupted
 from ecclip.local._processes import (
     Service,
     choose_port,
@@ -23,7 +24,7 @@ from ecclip.local._processes import (
     services_lock,
     stop_service,
 )
-from ecclip.local._triton import start_triton, stop_triton, triton_address
+from ecclip.local._triton import start_triton, stop_triton, triton_address, triton_is_supervised
 
 AIRFLOW, MLFLOW, TRITON = "airflow", "mlflow", "triton"
 SERVICES = (AIRFLOW, MLFLOW, TRITON)
@@ -70,7 +71,7 @@ def start_services(services: tuple[str, ...]) -> Started:
     starters: dict[str, Callable[[], str]] = {AIRFLOW: _airflow_up, MLFLOW: _mlflow_up, TRITON: start_triton}
     wanted = tuple(name for name in services if name != MLFLOW or _mlflow_is_ours())
     with services_lock():
-        missing = tuple(name for name in wanted if _address(name) is None)
+        missing = tuple(name for name in wanted if not _runs(name))
         if missing:
             get_logger().info("starting services", services=list(missing))
         _run_all({name: starters[name] for name in missing})
@@ -127,6 +128,8 @@ def _airflow_up() -> str:
     _wait("Airflow", parts, healthy)
     api.warm_up()
     api.add_pools(_airflow.POOLS)
+    for run in close_interrupted(api):  # it would hold back the next one
+        get_logger().warning("closed a run that was interrupted", run=run)
     _wait("the DAGs", parts, lambda: {dag["dag_id"] for dag in api.get("dags")["dags"]} >= set(_DAGS))
     errors = api.get("importErrors")["import_errors"]
     if errors:
@@ -190,6 +193,10 @@ def _stop_airflow() -> bool:
     # the scheduler first: a task that is told to stop must not be tried again at once
     with ThreadPoolExecutor(max_workers=len(_airflow.COMPONENTS)) as pool:
         return any(list(pool.map(stop_service, reversed(_airflow.COMPONENTS))))
+
+
+def _runs(name: str) -> bool:
+    return _address(name) is not None and (name != TRITON or triton_is_supervised())
 
 
 def _address(name: str) -> str | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
+import psutil
 import yaml
 
-from ecclip.core import ConfigError, ServiceError, get_logger, parse_night, settings
+from ecclip.core import PRIVATE_UMASK, ConfigError, ServiceError, get_logger, parse_night, settings
 
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked", "Lock acquisition", "rwlock")
 _WAIT_S = 180.0
@@ -66,25 +69,61 @@ def run_dvc(arguments: Sequence[str], wait_s: float = _WAIT_S) -> subprocess.Com
                 "another DVC process holds the lock of the workspace",
                 value=result.stderr.strip().splitlines()[0],
                 limit=f"{wait_s:g} s",
-                next_step=f"wait for it or end it, then run again; the lock is {root / '.dvc' / 'tmp' / 'lock'}",
+                next_step=f"wait for it or end it, then run again; the lock is {lock_holder()}",
             )
         get_logger().info("waiting for another DVC process", left_s=round(deadline - time.monotonic(), 1))
         time.sleep(_POLL_S)
 
 
 def _dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
-    work = settings().work
+    """Run DVC in a session of its own; what takes longer than the machine's limit is ended whole."""
+    site, limit = settings().work / "dvc" / "site", settings().dvc_timeout_s
+    for folder in (site, site / "repo"):  # DVC would make them for everyone
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     environment = {
         **os.environ,
-        "DVC_SITE_CACHE_DIR": str(work / "dvc" / "site"),
+        "DVC_SITE_CACHE_DIR": str(site),
         "DVC_NO_ANALYTICS": "1",
         "NO_COLOR": "1",
     }
-    return subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
+    command = [sys.executable, "-m", "dvc", *arguments]
+    process = subprocess.Popen(
+        command,
         cwd=settings().workspace.resolve(),
         env=environment,
-        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
+        start_new_session=True,
+        umask=PRIVATE_UMASK,
     )
+    try:
+        output, errors = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired as error:
+        raise ServiceError(
+            "DVC did not end in time",
+            value=f"dvc {' '.join(arguments)}; lock: {lock_holder()}",
+            limit=f"{limit:g} s (ECCLIP_DVC_TIMEOUT_S)",
+            next_step="end who holds the lock or give more time, then run again",
+        ) from error
+    finally:
+        _end(process)
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill what is left of a DVC, its children included: after the limit, or where this process is told to stop."""
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def lock_holder() -> str:
+    """Return which process wrote its number into DVC's lock, and what it runs; the lock itself where none lives."""
+    lock = settings().workspace.resolve() / ".dvc" / "tmp" / "lock"
+    with suppress(OSError, ValueError, psutil.Error):
+        process = psutil.Process(int(lock.read_text().split()[0]))
+        return f"{lock}, process {process.pid} ({' '.join(process.cmdline())[:200]})"
+    return str(lock)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import time
 from collections.abc import Iterable
+from typing import Literal
 
 from ecclip.core import IntegrityError, ServiceError, get_logger, patient
 from ecclip.serving._client import ClientOptions, ProductClient
-from ecclip.serving._client_errors import ClientError, Overloaded
+from ecclip.serving._client_errors import ClientError, DeadlineExceeded, Overloaded, Unavailable
 from ecclip.serving._control import Control
 from ecclip.serving._process import close_regions
 from ecclip.serving._repository import CANDIDATE, ENTRY, GRAPH_MODELS, Repository
 from ecclip.serving._types import Product
 
-_PROBE = Product(title="probe")
+_SHADES = base64.b64decode(  # PNG, 64 x 64 pixels, a ramp of grey
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAAAAACPAi4CAAAAcklEQVR42mNgYOHgERCRkFFQ0dAxMLGwcXDx8AkIiYhJSMnIKSipqGlo6eiZMGXGnAVL"
+    "VqzZsGXHngNHTpy5cOXGnQdPXrz58OXHH4ZRA0YNGDVg1IBRA0YNGDVg1IBRA0YNGDVg1IBRA0YNGDVguBsAAHs24GqR2oMfAAAAAElFTkSuQmCC"
+)
+_PROBE = Product(image=_SHADES, title="probe")
+_ANSWER_LIMIT_S = 60.0
 
 
 def settle(control: Control, repository: Repository) -> None:
@@ -78,16 +86,32 @@ def load_entry(control: Control, repository: Repository, model: str, version: in
 
 
 def answers(control: Control, model: str, version: int | None) -> bool:
-    """Whether a model answers a synthetic question without an error; readiness alone proves little."""
+    """Whether a model answers a synthetic question without an error; a busy one gets the time for it."""
+    deadline = time.monotonic() + patient(_ANSWER_LIMIT_S)
+    while (found := probe(control, model, version)) == "silent" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found == "answers"
+
+
+def probe(control: Control, model: str, version: int | None) -> Literal["answers", "silent", "broken"]:
+    """Ask a model a synthetic question, with a photo and a title so that every model behind it has a part in it.
+
+    An error is an answer of something that is broken. No answer in time may be many questions, or a server that hangs.
+    """
     options = ClientOptions(model=model, version=str(version or ""), timeout_s=patient(10.0), retries=1)
     try:
         with ProductClient(control.address, options) as client:
-            return not client.ask([_PROBE])[0].error
+            error = client.ask([_PROBE])[0].error
     except Overloaded:
-        return True  # busy, not broken
-    except ClientError as error:
-        get_logger().warning("a model does not answer", model=model, version=version, error=str(error))
-        return False
+        return "answers"  # it said so itself
+    except (DeadlineExceeded, Unavailable) as silence:
+        get_logger().warning("a model does not answer in time", model=model, version=version, error=str(silence))
+        return "silent"
+    except ClientError as refusal:
+        error = str(refusal)
+    if error:
+        get_logger().warning("a model answers with an error", model=model, version=version, error=error)
+    return "broken" if error else "answers"
 
 
 def _load(control: Control, repository: Repository, model: str, versions: list[int]) -> None:

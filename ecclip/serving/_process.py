@@ -70,6 +70,17 @@ def spawn(command: list[str], environment: dict[str, str], log: Path, hidden: st
     return int(pid), psutil.Process(int(pid)).create_time()
 
 
+def used_s(process: Process) -> float:
+    """Return the processor time in seconds that a server and its living children have used so far."""
+    used = 0.0
+    with contextlib.suppress(psutil.NoSuchProcess):
+        leader = psutil.Process(process.pid)
+        for one in (leader, *leader.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                used += sum(one.cpu_times()[:2])
+    return used
+
+
 def read_process(path: Path) -> Process | None:
     """Return what is written down at ``path``, or None."""
     try:

@@ -176,9 +176,8 @@ class Repository:
         try:
             return Live.model_validate_json(path.read_bytes()) if path.is_file() else None
         except ValueError as error:
-            raise IntegrityError(
-                "live.json cannot be read", value=path, next_step="write it again by going live"
-            ) from error
+            kept = self.folder / STATE / path.name
+            raise IntegrityError("live.json cannot be read", value=path, next_step=f"cp {kept} {path}") from error
 
     def commit(self, version: int) -> Live:
         """Make ``version`` the live one; this rename is the moment that counts."""
@@ -194,6 +193,7 @@ class Repository:
             sequence=before.sequence + 1 if before else 1,
         )
         write_atomic(self.folder / "live.json", canonical_json(live.model_dump()))
+        write_atomic(self.folder / STATE / "live.json", canonical_json(live.model_dump()))  # to mend a damaged one with
         return live
 
     def blessing(self, version: int) -> dict[str, Any] | None:

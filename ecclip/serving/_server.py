@@ -14,19 +14,23 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
-from ecclip.core import ConfigError, ServiceError, get_logger, patient, settings
+from ecclip.core import ConfigError, EcclipError, IntegrityError, ServiceError, get_logger, patient, settings
 from ecclip.serving import _process
-from ecclip.serving._activation import answers, settle
+from ecclip.serving._activation import probe, settle
 from ecclip.serving._control import Control, restricted_protocol
 from ecclip.serving._hidden import PLACEHOLDER
 from ecclip.serving._process import Process
-from ecclip.serving._repository import Repository
+from ecclip.serving._repository import ENTRY, Repository
 
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 25.0
 _DRAIN_TIMEOUT_S = 5.0
 _EXIT_TIMEOUT_S = 20
+# who hangs or was stopped uses next to no processor time; who has work uses more, however busy the machine is
+_SILENCE_S, _BUSY_SHARE = 60.0, 0.02
+_LONGEST_PAUSE_S = 30.0
 # place, language and time, and what chooses kernels, threads and cards; the rest could lead its Python elsewhere
 _KEPT = ("HOME", "LANG", "LC_", "TMPDIR", "TZ", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_")
 
@@ -98,15 +102,23 @@ class EmbeddedServer:
             self._end(drain=True)
 
     def supervise(self, stopped: threading.Event, every_s: float = 2.0) -> None:
-        """Start the server again whenever it is gone or does not answer, until ``stopped`` is set."""
-        pause = every_s
+        """Start the server again whenever it is gone, broken or hangs, until ``stopped`` is set.
+
+        Nothing that can be mended outside ends the watch: what answers goes on answering, the error says what to do.
+        """
+        pause, said = every_s, ""
         while not stopped.is_set():
             try:
                 self.start()
-                pause = every_s
-            except ServiceError as error:
-                pause = min(2 * pause, 60.0)
-                get_logger().error("the Triton server cannot be started", error=str(error), again_in_s=pause)
+                self.repository.live()
+                pause, said = every_s, ""
+            except (EcclipError, OSError) as error:
+                running = self.attach() is not None
+                pause = every_s if running else min(2 * pause, _LONGEST_PAUSE_S)
+                if str(error) != said:
+                    what = "the model repository is damaged" if running else "the Triton server cannot be started"
+                    get_logger().error(what, error=str(error), again_in_s=pause)
+                said = str(error)
             stopped.wait(pause)
 
     def remains(self) -> list[str]:
@@ -115,11 +127,27 @@ class EmbeddedServer:
         return _process.remains(process) if process is not None else []
 
     def _is_well(self, process: Process) -> bool:
+        """Whether a running server may go on: one that is silent may be busy, and is given up only where it hangs."""
+        began, used = time.monotonic(), _process.used_s(process)
+        while process.is_running():
+            found = self._probe(process)
+            if found != "silent":
+                return found == "answers"
+            elapsed = time.monotonic() - began
+            if elapsed > patient(_SILENCE_S):
+                return _process.used_s(process) - used > _BUSY_SHARE * elapsed
+            time.sleep(0.1)
+        return False
+
+    def _probe(self, process: Process) -> Literal["answers", "silent", "broken"]:
         with Control(process.address) as control:
-            if not any(control.is_live() for _ in range(3)):
-                return False
-            live = self.repository.live()
-            return live is None or answers(control, "product", None)
+            if not control.is_live():
+                return "silent"
+            try:
+                live = self.repository.live()
+            except IntegrityError:
+                return "answers"  # what it has loaded goes on answering; another start would not know what to load
+            return "answers" if live is None else probe(control, ENTRY, None)
 
     def _end(self, drain: bool) -> None:
         process = _process.read_process(self._record)
