@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import psutil
 import pytest
 import yaml
+from waiting import lives, wait_until
 
 from ecclip.core import ServiceError, settings
 from ecclip.local import _services as services
@@ -75,6 +76,7 @@ def test_airflow_comes_up_nights_wait_for_their_dumps_and_it_goes_down(workspace
     assert "did not come in time: nothing is there" in str(failure.value)
     assert "attempt=1.log" in failure.value.next_step
     assert {(task.task, task.attempt) for task in seen} == {("wait_for_dump", 1)}, "the wait was the retry"
+    wait_until(lambda: _Chat.alerts, "the alert")  # it is sent after the task has failed
     alert = _Chat.alerts.pop()
     assert (alert["dag"], alert["task"], alert["night"]) == ("nightly_catalog", "wait_for_dump", NEVER)
     assert f"failed for the night {NEVER}" in alert["text"]
@@ -88,14 +90,17 @@ def test_airflow_comes_up_nights_wait_for_their_dumps_and_it_goes_down(workspace
     assert late.states == {"wait_for_dump": "success", "extract": "success", "land": "failed"}
     assert "no listing files" in str(failure.value), "bad content is not waited for"
     assert late.attempts == {1}, "nor tried again"
+    wait_until(lambda: _Chat.alerts, "the second alert")
     assert [(alert["task"], alert["night"]) for alert in _Chat.alerts] == [("land", LATE)]
 
     pids = [service.pid for name in COMPONENTS if (service := read_service(name))]
-    everyone = [*pids, *(child.pid for pid in pids for child in psutil.Process(pid).children(recursive=True))]
+    leaders = [psutil.Process(pid) for pid in pids]
+    family = [*leaders, *(child for leader in leaders for child in leader.children(recursive=True))]
+    everyone = [process.pid for process in family]
     listening = [link for link in psutil.net_connections("tcp") if link.pid in everyone and link.status == "LISTEN"]
     assert {link.laddr.ip for link in listening} == {"127.0.0.1"}, listening
     assert services.stop_services((services.AIRFLOW,)) == [services.AIRFLOW]
-    assert [pid for pid in everyone if psutil.pid_exists(pid)] == []
+    assert [process for process in family if lives(process)] == []
     assert services.status()["airflow"]["state"] == "stopped"
 
 
