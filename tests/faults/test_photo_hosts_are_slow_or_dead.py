@@ -58,7 +58,7 @@ def test_a_host_that_never_gives_a_photo_is_given_up_after_its_failures(
     dead = [f"http://h{host}.test:{server.server_port}/{behaviour}/{n}.jpg" for host in range(10) for n in range(96)]
     good = [f"http://good.test:{server.server_port}/{n}.jpg" for n in range(40)]
     server.photos = {f"{n}.jpg": picture(n) for n in range(40)}
-    options = {"timeout_s": 3.0, "host_failures": 3, "host_connections": 3, "connections": 32}
+    options = {"timeout_s": 6.0, "host_failures": 3, "host_connections": 3, "connections": 32}
     with local_names(monkeypatch):
         report = land_uris(tmp_path, [*dead, *good], **options)
     assert report.written["photos"] == 40
@@ -101,7 +101,7 @@ def test_a_name_whose_look_up_hangs_holds_up_its_own_photos(
     server.photos = {"a.jpg": PHOTO}
     uris = [f"http://hangs.test/{n}.jpg" for n in range(30)] + [f"http://good.test:{server.server_port}/a.jpg"]
     with local_names(monkeypatch, hanging="hangs.test") as found:
-        report = land_uris(tmp_path, uris, timeout_s=3.0, attempts=1, host_failures=1, host_connections=1)
+        report = land_uris(tmp_path, uris, timeout_s=6.0, attempts=1, host_failures=1, host_connections=1)
         assert not found.is_set()
     assert report.written["photos"] == 1
     assert report.dropped == {"host_unreachable": 30}
