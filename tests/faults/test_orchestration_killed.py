@@ -107,4 +107,6 @@ def test_a_night_survives_the_kill_of_airflow_in_the_middle_of_a_task(workspace:
     assert {task.state for task in view.tasks.values()} == {"success"}
     lines = calls.read_text().splitlines()
     assert {line.split()[0] for line in lines} == {NIGHT}, "the night travels along the assets"
-    assert len({line.split()[1] for line in lines[1:]}) == len(CHAIN), "each task knows the run that called it"
+    # the scheduler may have taken the interrupted run up again before it was closed
+    runs_of_the_night = {line.split()[1] for line in lines} - {lines[0].split()[1]}
+    assert len(runs_of_the_night) == len(CHAIN), "each task knows the run that called it"
