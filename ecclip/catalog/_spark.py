@@ -20,7 +20,7 @@ import psutil
 from pyspark.sql import SparkSession
 
 from ecclip.catalog._java import use_java
-from ecclip.catalog._spark_classes import WRITE_CLASSES, classes_file
+from ecclip.catalog._spark_classes import sharing_options
 from ecclip.core import ServiceError, get_logger, settings
 
 # a process of many stages compiles more than the 48 MiB that one tier gets, and then compiles nothing any more
@@ -46,6 +46,8 @@ _DEFAULTS = {
     "spark.sql.execution.pythonUDF.arrow.enabled": "true",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     "spark.hadoop.parquet.summary.metadata.level": "none",
+    # Hadoop sets modes itself, whatever the umask of the process says: what is written is its user's alone
+    "spark.hadoop.fs.permissions.umask-mode": "077",
 }
 
 
@@ -101,11 +103,9 @@ def _is_local() -> bool:
 
 def _options(scratch: Path, large: bool) -> dict[str, str]:
     log4j = Path(__file__).with_name("log4j2.properties")
-    archive, pending = classes_file(), os.environ.get(WRITE_CLASSES)
-    sharing = f"-XX:ArchiveClassesAtExit={pending}" if pending else f"-XX:SharedArchiveFile={archive}"
     pace = _RUN_LONG if large else _START_FAST
-    quiet = f"-Xlog:disable -Xlog:all=error:stderr -Dlog4j2.configurationFile={log4j}"
-    java_options = f"{pace} {_CODE_CACHE} -Xshare:auto {sharing} {quiet}"
+    quiet = f"-Xlog:disable -Xlog:all=error,cds=off:stderr -Dlog4j2.configurationFile={log4j}"
+    java_options = f"{pace} {_CODE_CACHE} -Xshare:auto {sharing_options()} {quiet}"
     given = settings().spark_conf
     addresses = {"spark.driver.bindAddress": _LOOPBACK, "spark.driver.host": _LOOPBACK} if _is_local() else {}
     return {

@@ -28,10 +28,31 @@ for name, inputs in steps.items():
 """
 
 
-def classes_file() -> Path:
-    """Return where the classes of this environment's Spark lie; a JVM goes on without when there is no such file."""
-    key = sha256_bytes(f"{version('pyspark')} {describe_java(use_java())}".encode())[:12]
-    return Path(sys.prefix) / "var" / "ecclip" / f"spark-classes-{key}.jsa"
+def sharing_options() -> str:
+    """Return the JVM's options that use the file of shared classes, or write it in the process that is to.
+
+    A JVM goes on without when there is no such file.
+    """
+    base, pending = _base_file(), os.environ.get(WRITE_CLASSES)
+    below = [str(base)] if base else []
+    if pending:
+        return " ".join([*[f"-XX:SharedArchiveFile={name}" for name in below], f"-XX:ArchiveClassesAtExit={pending}"])
+    return f"-XX:SharedArchiveFile={os.pathsep.join([*below, str(_classes_file())])}"
+
+
+def _classes_file() -> Path:
+    return _file_of("spark-classes", f"{version('pyspark')} {describe_java(use_java())}")
+
+
+def _base_file() -> Path | None:
+    """Return where Java's own classes are kept, on which Spark's are built; None where Java brings such a file."""
+    server = use_java().resolve().parents[1] / "lib" / "server"
+    brings = server.is_dir() and any(server.glob("*.jsa"))
+    return None if brings else _file_of("java-classes", describe_java(use_java()))
+
+
+def _file_of(what: str, environment: str) -> Path:
+    return Path(sys.prefix) / "var" / "ecclip" / f"{what}-{sha256_bytes(environment.encode())[:12]}.jsa"
 
 
 def prepare_spark() -> Path:
@@ -42,12 +63,13 @@ def prepare_spark() -> Path:
     Raises:
         ServiceError: the process failed; the message ends with its last lines.
     """
-    target = classes_file()
+    target = _classes_file()
     if target.is_file():
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         workspace = Path(folder)
+        _write_base(workspace)
         _write_dump(workspace)
         pending = workspace / "classes.jsa"
         own = {WRITE_CLASSES: str(pending), "ECCLIP_WORKSPACE": folder, "ECCLIP_SPARK_MASTER": "local[2]"}
@@ -55,11 +77,26 @@ def prepare_spark() -> Path:
         command = [sys.executable, "-c", _WARM_UP, folder]
         run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
         if run.returncode or not pending.is_file():
-            raise ServiceError(
-                "the shared classes were not written", value=run.stderr[-2000:], next_step="java -version"
-            )
+            raise _not_written(run.stderr)
         pending.replace(target)
     return target
+
+
+def _write_base(folder: Path) -> None:
+    base, pending = _base_file(), folder / "base.jsa"
+    if base is None or base.is_file():
+        return
+    command = [use_java(), "-Xshare:dump", f"-XX:SharedArchiveFile={pending}"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
+    if run.returncode or not pending.is_file():
+        raise _not_written(run.stderr + run.stdout)
+    pending.replace(base)
+
+
+def _not_written(output: str) -> ServiceError:
+    return ServiceError(
+        "the shared classes were not written", value=output[-2000:], next_step=f"look whether {use_java()} runs"
+    )
 
 
 def _write_dump(workspace: Path) -> None:

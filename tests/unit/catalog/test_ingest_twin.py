@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections import Counter
 from datetime import datetime
@@ -133,6 +134,18 @@ def test_values_are_typed_and_the_rejected_row_can_be_read_again(tmp_path: Path)
     assert manifest.detail["added_columns"] == ["unknown"]
     assert manifest.detail["attributes"] == {"read": 2, "published": 1, "unusable": 1, "of_other_rows": 0}
     assert manifest.detail["categories"] == {"read": 2, "published": 2, "unusable": 0, "of_other_rows": 0}
+
+
+def test_what_spark_writes_is_its_users_alone(tmp_path: Path) -> None:
+    dump = write_dump(tmp_path / "dump", [{"listing_id": "l1", "title": "Mug"}])
+    before = os.umask(0o022)  # Hadoop sets modes itself: the umask of the process alone would not do
+    try:
+        out = run_chain(tmp_path, dump, until="ingest", ingest=LOOSE)
+    finally:
+        os.umask(before)
+    written = list(out.rglob("*.parquet"))
+    assert written
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
 
 
 def test_too_many_rejected_rows_stop_the_run_with_the_counts(tmp_path: Path) -> None:
