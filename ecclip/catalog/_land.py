@@ -17,10 +17,10 @@ from ecclip.catalog._fetched import FetchConfig, Fetched
 from ecclip.catalog._files import listing_files, read_rows, verify_readable, write_dialects
 from ecclip.catalog._inside import read_inside
 from ecclip.catalog._landed import LandedPhotos, places
-from ecclip.catalog._night_photos import NightPhotos, Turn, forget
+from ecclip.catalog._night_photos import NightPhotos, Turn
 from ecclip.catalog._output import beside
 from ecclip.catalog._rows import Dialect
-from ecclip.core import ContractError, Counts, get_logger, stage
+from ecclip.core import ContractError, Counts, forget_once_published, get_logger, stage
 
 
 class LandConfig(FetchConfig):
@@ -88,7 +88,7 @@ class _Landed(NamedTuple):
 def _pack(cfg: LandConfig, dump: Path, previous: Path, files: list[Path], output: Path) -> _Landed:
     """Fetch what lies elsewhere, then write all photos in the order of their addresses.
 
-    What is fetched lies beside the output until all is packed: an attempt that follows a stopped one goes on from it.
+    What is fetched lies beside the output until it is published: an attempt that follows a stopped one goes on from it.
     """
     spool = beside(output, ".fetched", hidden=True)
     with NightPhotos(spool, cfg.allowed_schemes, cfg.spool_bytes) as photos:
@@ -103,7 +103,7 @@ def _pack(cfg: LandConfig, dump: Path, previous: Path, files: list[Path], output
         else:
             asyncio.run(fetch_photos(cfg, photos))
             landed = _write(cfg, dump, previous, photos, output)
-    forget(spool)
+    forget_once_published(spool)
     return landed
 
 

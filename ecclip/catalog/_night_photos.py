@@ -126,11 +126,6 @@ class NightPhotos:
             yield found.address, host, problem
 
 
-def forget(folder: Path) -> None:
-    """Remove what is no longer needed once a night has landed."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 def _open(folder: Path) -> sqlite3.Connection:
     for again in (True, False):
         folder.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,15 @@ from ecclip.core._log import bind, configure_logging, get_logger, track
 from ecclip.core._private import PRIVATE_UMASK, keep_private
 from ecclip.core._settings import Settings, patient, settings
 from ecclip.core._shown import Terminal, shown, shown_json, shown_markdown
-from ecclip.core._stage import Counts, Report, StageConfig, report_of, source_rooms, stage
+from ecclip.core._stage import (
+    Counts,
+    Report,
+    StageConfig,
+    forget_once_published,
+    report_of,
+    source_rooms,
+    stage,
+)
 
 __all__ = [
     "PRIVATE_UMASK",
@@ -47,6 +55,7 @@ __all__ = [
     "configure_logging",
     "digest_of",
     "folder_lock",
+    "forget_once_published",
     "fsync_path",
     "get_logger",
     "keep_private",

@@ -6,8 +6,11 @@ import functools
 import inspect
 import os
 import re
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal, ParamSpec
 
@@ -30,6 +33,7 @@ from ecclip.core._files import Manifest, digest_of, list_files, read_manifest
 from ecclip.core._log import get_logger
 
 P = ParamSpec("P")
+_ONCE_PUBLISHED: ContextVar[list[Path]] = ContextVar("folders that go once the running stage is published")
 
 
 class StageConfig(BaseModel):
@@ -95,15 +99,36 @@ def stage(function: Callable[P, Counts]) -> Callable[P, Report]:
             temporary = output.with_name(f".{output.name}.tmp-{os.getpid()}")
             temporary.mkdir()
             bound.arguments["output"] = temporary
-            counts = function(*bound.args, **bound.kwargs)
+            with _progress_kept() as progress:
+                counts = function(*bound.args, **bound.kwargs)
             manifest = Manifest(
                 stage=name, key=key, config=config, inputs=inputs, files=list_files(temporary), **counts.model_dump()
             )
             write_atomic(temporary / MANIFEST, canonical_json(manifest.model_dump()))
             replace_folder(temporary, output)
+            for folder in progress:
+                shutil.rmtree(folder, ignore_errors=True)
             return _report(manifest, output, "written", started)
 
     return run
+
+
+@contextmanager
+def _progress_kept() -> Iterator[list[Path]]:
+    folders: list[Path] = []
+    token = _ONCE_PUBLISHED.set(folders)
+    try:
+        yield folders
+    finally:
+        _ONCE_PUBLISHED.reset(token)
+
+
+def forget_once_published(folder: Path) -> None:
+    """Let a stage's progress (checkpoints, fetched photos) go when its output is published, and not a moment before.
+
+    A run that is killed on the way goes on from it. Called inside a stage only.
+    """
+    _ONCE_PUBLISHED.get().append(folder)
 
 
 def report_of(output: Path) -> Report | None:

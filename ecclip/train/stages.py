@@ -19,6 +19,7 @@ from ecclip.core import (
     StageConfig,
     canonical_json,
     digest_of,
+    forget_once_published,
     get_logger,
     settings,
     sha256_bytes,
@@ -67,7 +68,7 @@ def train(cfg: TrainConfig, snapshot: Path, start: Path, output: Path) -> Counts
     """Train the towers on the shards of a snapshot, from the champion or from pretrained weights.
 
     Checkpoints live beside the output under a key of everything that decides the result, so that a killed run goes on
-    when it is called again with equal inputs; they are removed when the result is complete. Metrics go to a spool
+    when it is called again with equal inputs; they go once the result is published. Metrics go to a spool
     beside them and from there to MLflow, see :mod:`ecclip.train.tracking`.
 
     Raises:
@@ -82,7 +83,7 @@ def train(cfg: TrainConfig, snapshot: Path, start: Path, output: Path) -> Counts
     _forget_other_runs(checkpoints, folder)
     with house_errors(), _tracked(cfg, snapshot, output.parent / FOLDER / key) as spool:
         counts = _train_somewhere(cfg, snapshot, start, output, folder, spool)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    forget_once_published(checkpoints)
     return counts
 
 

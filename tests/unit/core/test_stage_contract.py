@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 from pydantic import Field, ValidationError
 
-from ecclip.core import Counts, IntegrityError, StageConfig, digest_of, read_manifest, stage, verify_folder
+from ecclip.core import (
+    Counts,
+    IntegrityError,
+    StageConfig,
+    digest_of,
+    forget_once_published,
+    read_manifest,
+    stage,
+    verify_folder,
+)
 
 
 class CopyConfig(StageConfig):
@@ -31,6 +40,19 @@ def copy(cfg: CopyConfig, source: Path, output: Path) -> Counts:
 def fail(cfg: CopyConfig, source: Path, output: Path) -> Counts:
     (output / "half.txt").write_text("half")
     raise RuntimeError(source.read_text())
+
+
+@stage
+def slow(cfg: CopyConfig, source: Path, output: Path) -> Counts:
+    """Keeps what took long beside its output, then writes; one source cannot be published."""
+    progress = output.parent / "slow.progress"
+    progress.mkdir(exist_ok=True)
+    forget_once_published(progress)
+    (output / "result.txt").write_text(source.read_text())
+    if source.read_text() == "unpublishable":
+        # its name is taken: the function returns, and the publishing that follows fails
+        (output / "manifest.json").mkdir()
+    return Counts()
 
 
 @pytest.fixture
@@ -127,3 +149,15 @@ def test_a_stage_killed_in_the_middle_ends_with_the_same_bytes(source: Path, tmp
     again = subprocess.run(command("0", "killed"), check=True, capture_output=True, text=True).stdout.split()[-1]
     assert again == undisturbed
     assert not list(tmp_path.glob(".*tmp*"))
+
+
+def test_progress_outlives_a_run_that_could_not_publish(tmp_path: Path) -> None:
+    source, output = tmp_path / "source.txt", tmp_path / "slow"
+    source.write_text("unpublishable")
+    with pytest.raises(OSError, match="manifest"):
+        slow(cfg=CopyConfig(), source=source, output=output)
+    assert (tmp_path / "slow.progress").is_dir()
+    source.write_text("listing")
+    slow(cfg=CopyConfig(), source=source, output=output)
+    assert (output / "result.txt").read_text() == "listing"
+    assert not (tmp_path / "slow.progress").exists()
