@@ -15,7 +15,7 @@ from ecclip.core import Report, settings
 from ecclip.pipeline import run_stage
 from ecclip.sample import SampleConfig, generate
 
-STAGES = ("land", "ingest", "check", "clean", "group", "publish")
+STAGES = ("extract", "land", "ingest", "check", "clean", "group", "publish")
 
 
 @contextmanager

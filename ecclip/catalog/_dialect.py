@@ -9,6 +9,7 @@ from typing import IO, Literal, NamedTuple
 
 from charset_normalizer import from_bytes
 
+from ecclip.catalog._packed import refuse_packed
 from ecclip.catalog._row_csv import csv_records
 from ecclip.catalog._row_lines import text_lines
 from ecclip.core import ContractError
@@ -67,8 +68,9 @@ def detect(sample: bytes, kind: Format, declared: Dialect | None = None) -> Know
     none that leaves the fewest unreadable records.
 
     Raises:
-        ContractError: the lines end in carriage returns alone, or an encoding is unknown.
+        ContractError: it is no text, its lines end in carriage returns alone, or an encoding is unknown.
     """
+    refuse_packed(sample)
     asked = declared or Dialect()
     encoding = _encoding(sample, asked.encoding)
     if b"\r" in sample and b"\n" not in sample and kind == "csv":

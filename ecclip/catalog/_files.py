@@ -40,24 +40,54 @@ FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
 }
 DIALECTS = "dialects.json"
+_LISTINGS = "listings"
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif", ".heic", ".tif", ".tiff")
+# what may lie beside listing files under their name and holds no rows: sums, signatures, photos
+_BESIDE = (".md5", ".md5sum", ".sha1", ".sha256", ".sha256sum", ".sha512", ".crc", ".crc32", ".asc", ".sig")
 
 
 def listing_files(folder: Path) -> list[Path]:
     """Return the files of a dump that hold listings (``listings*``), by name.
 
     Raises:
-        ContractError: there are none, or one is a link that leads out of the folder or no regular file.
+        ContractError: there are none; one is of a form that nothing reads, a link that leads out of the folder, or no
+            regular file.
     """
-    files = [path for path in sorted(folder.glob("listings*")) if format_of(path) and not path.is_dir()]
+    named = sorted(path for path in folder.glob("*") if says_listings(path.name))
+    files = [path for path in named if _is_readable(path)]
     if not files:
-        limit = "listings*" + ", listings*".join(FORMATS)
-        raise ContractError("the dump has no listing files", value=folder, limit=limit)
+        raise ContractError("the dump has no listing files", value=folder, limit=_readable())
     for path in files:
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ContractError("a listing file is a link out of the dump", value=path, next_step="put the file there")
         if not path.is_file():
             raise ContractError("a listing file is no regular file", value=path, next_step="put the file there")
     return files
+
+
+def says_listings(name: str) -> bool:
+    """Return whether the name of a file or folder of a dump says that it holds listings, read or not."""
+    return name.lower().startswith(_LISTINGS) and not name.lower().endswith(_BESIDE + PHOTO_SUFFIXES)
+
+
+def _is_readable(path: Path) -> bool:
+    """Return False for a folder without listings; what holds some that nothing reads must not be passed over."""
+    kind = format_of(path)
+    if path.is_dir() and not kind and not any(format_of(inner) for inner in path.iterdir()):
+        return False
+    if path.is_dir() or kind is None or not path.name.startswith(_LISTINGS):
+        what = "folder" if path.is_dir() else "file"
+        raise ContractError(
+            f"a listing {what} has a form that nothing reads",
+            value=path,
+            limit=_readable(),
+            next_step=f"have the shop write files of these forms; a {what} without listings needs another name",
+        )
+    return True
+
+
+def _readable() -> str:
+    return f"{_LISTINGS}*" + f", {_LISTINGS}*".join(FORMATS)
 
 
 def format_of(path: Path) -> Format | None:

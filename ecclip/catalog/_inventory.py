@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ecclip.catalog._files import PHOTO_SUFFIXES
 from ecclip.catalog._mapping import load_mapping
 from ecclip.catalog._mapping_model import Mapping
 from ecclip.catalog._source import SourceConfig, is_local, locate, open_source, why_not_ready
@@ -44,7 +45,7 @@ def take_inventory(cfg: SourceConfig, night: str, path: Path) -> None:
     require_ready(cfg, url, night)
     mapping = declared_mapping(cfg)
     system, _ = open_source(url)
-    entries = list(entries_of(cfg, url, mapping))
+    entries = [*photos_beside(url, mapping), *entries_of(cfg, url, mapping)]
     files = {
         entry.name: {"bytes": entry.size, "content": sha256_file(Path(entry.path)) if is_local(system) else entry.tag}
         for entry in entries
@@ -107,10 +108,31 @@ def entries_of(cfg: SourceConfig, url: str, mapping: Mapping | None) -> Iterator
         yield _entry(posixpath.basename(path), path, system.info(path))
 
 
-def _below(root: str) -> Iterator[Entry]:
+def photos_beside(url: str, mapping: Mapping | None) -> Iterator[Entry]:
+    """Yield the pictures, told by their suffix, that lie beside an export of one file, where its rows may name them.
+
+    Which of them they do name only the rows say. Photos of the web have addresses of their own: none are listed there.
+    """
+    system, root = open_source(url)
+    if mapping is None or not system.isfile(root) or _is_web(system):
+        return
+    if mapping.field("image") is None and mapping.field("image_uri") is None:
+        return
+    folder = posixpath.dirname(root)
+    if is_local(system):
+        yield from _below(folder, PHOTO_SUFFIXES)
+    else:
+        yield from (entry for entry in _remote(system, folder) if entry.name.lower().endswith(PHOTO_SUFFIXES))
+
+
+def _is_web(system: Any) -> bool:
+    return bool({"http", "https"} & {*([system.protocol] if isinstance(system.protocol, str) else system.protocol)})
+
+
+def _below(root: str, suffixes: tuple[str, ...] = ("",)) -> Iterator[Entry]:
     """Yield the files of a local folder; what is no plain file below it is refused and never opened."""
     inside = Path(root).resolve()
-    seen = {inside}
+    seen = {inside, settings().work.resolve()}  # what ecclip itself writes is no export
     for folder, names, files in os.walk(inside, followlinks=True):
         kept = []
         for name in sorted(names):
@@ -120,6 +142,8 @@ def _below(root: str) -> Iterator[Entry]:
                 kept.append(name)
         names[:] = kept
         for name in files:
+            if not name.lower().endswith(suffixes):
+                continue
             path = Path(folder) / name
             yield _judged(path.relative_to(inside).as_posix(), path, inside)
 

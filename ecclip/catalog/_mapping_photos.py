@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import fsspec
 
-from ecclip.catalog._files import format_of
+from ecclip.catalog._files import format_of, says_listings
 from ecclip.catalog._mapping_model import Mapping
 
 MARKER = "mapped.json"
@@ -82,7 +82,7 @@ class Photos:
         """Copy a photo into the dump, once, and return where it lies there."""
         below = self._uri.below if self._uri is not None else []
         with self._opened(name, below) as (file, path):
-            if path in _RESERVED or path.startswith(".") or ("/" not in path and format_of(Path(path))):
+            if path in _RESERVED or path.startswith(".") or _names_table(path):
                 raise PhotoRefusedError("reserved_name")
             target = self._dump / path
             if not target.exists():
@@ -152,6 +152,14 @@ class Photos:
             file.close()
             raise PhotoRefusedError("not_a_file")
         return file
+
+
+def _names_table(path: str) -> bool:
+    """Return whether a photo of that path would be taken for a listing file of the dump, or for a folder of them."""
+    if "/" not in path:
+        return format_of(Path(path)) is not None or says_listings(path)
+    first = path.split("/")[0]
+    return says_listings(first) and (format_of(Path(first)) or format_of(Path(path))) is not None
 
 
 def _is_plain(text: str) -> bool:

@@ -48,6 +48,11 @@ class Source:
         found = [path for pattern in table.files for path in sorted(self.filesystem.glob(f"{self.root}/{pattern}"))]
         if not found:
             raise ConfigError("the source has no such file", value=", ".join(table.files), limit=self.url)
+        for path in found:
+            if self.filesystem.isdir(path):
+                raise ConfigError(
+                    "the files of the source are a folder", value=path, next_step="name the files: folder/*.csv"
+                )
         return list(dict.fromkeys(found))
 
     def rows(self, table: TableFiles, names: ColumnNames, columns: set[str] | None = None) -> Iterator[SourceRow]:

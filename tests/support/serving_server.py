@@ -15,17 +15,17 @@ ENVIRONMENTS = Path(__file__).parents[2] / "work" / "env"
 SERVING_PYTHON = ENVIRONMENTS / "serving" / "bin" / "python"
 
 
-def embedded_server(work: Path) -> EmbeddedServer:
+def embedded_server(work: Path, python: Path = SERVING_PYTHON) -> EmbeddedServer:
     """Return the server of a work folder, with the environments of this checkout; not started."""
-    if not SERVING_PYTHON.exists():
+    if not python.exists():
         pytest.skip("the serving environment is missing: make setup")
-    return EmbeddedServer(work, ENVIRONMENTS / "triton", SERVING_PYTHON)
+    return EmbeddedServer(work, ENVIRONMENTS / "triton", python)
 
 
 @contextmanager
-def live_server(work: Path) -> Iterator[tuple[EmbeddedServer, Deployment]]:
+def live_server(work: Path, python: Path = SERVING_PYTHON) -> Iterator[tuple[EmbeddedServer, Deployment]]:
     """Yield a running server on which version 1 (the bundle of seed 0) is live; nothing of it remains afterwards."""
-    server = embedded_server(work)
+    server = embedded_server(work, python)
     bundle = tiny_bundle(0)
     try:
         deployment = Deployment(server.repository, server.start().address)

@@ -171,6 +171,26 @@ def test_an_export_may_be_one_file_with_the_night_in_its_name(workspace: Path, t
     assert [run_stage("extract", night).written["listings"] for night in (NIGHT, NEXT)] == [1, 2]
 
 
+def test_photos_beside_an_export_of_one_file_decide_whether_it_is_extracted_again(
+    workspace: Path, tmp_path: Path
+) -> None:
+    shop = tmp_path / "shop"
+    (shop / "img").mkdir(parents=True)
+    (shop / f"{NIGHT}.csv").write_text("sku,name,photo\n1,mug,img/1.JPG\n")
+    (shop / "_SUCCESS").touch()
+    photo = shop / "img" / "1.JPG"
+    photo.write_bytes(b"one")
+    columns = {"listing_id": "sku", "title": "name", "image_uri": "photo"}
+    (workspace / "shop.yaml").write_text(yaml.safe_dump({**MAPPING, "columns": columns}))
+    declare(workspace, where=str(shop / "{night}.csv"), mapping="shop.yaml")
+    run_stage("extract", NIGHT)
+    (shop / f"{NEXT}.csv").write_text("sku,name,photo\n2,lamp,img/2.JPG\n")
+    assert run_stage("extract", NIGHT).outcome == "unchanged", "the next night's table is another night's"
+    photo.write_bytes(b"two")
+    assert run_stage("extract", NIGHT).outcome == "written"
+    assert (extracted(workspace) / "img" / "1.JPG").read_bytes() == b"two"
+
+
 def test_files_that_are_none_or_lead_out_cost_themselves(workspace: Path, tmp_path: Path) -> None:
     declare(workspace)
     dump = dumped(workspace / "work" / "dumps" / NIGHT)
