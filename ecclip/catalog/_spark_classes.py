@@ -86,7 +86,7 @@ def _write_base(folder: Path) -> None:
     base, pending = _base_file(), folder / "base.jsa"
     if base is None or base.is_file():
         return
-    command = [use_java(), "-Xshare:dump", f"-XX:SharedArchiveFile={pending}"]
+    command = [str(use_java()), "-Xshare:dump", f"-XX:SharedArchiveFile={pending}"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
     if run.returncode or not pending.is_file():
         raise _not_written(run.stderr + run.stdout)
