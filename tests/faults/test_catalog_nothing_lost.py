@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import json
 import os
 import random
 import shutil
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from chain import run_chain
 from dumps import picture, write_dump
-from hostile_rows import CELLS, LINES, LOOSE, assert_closed, csv_text, ingested, plain
+from hostile_dumps import random_dump
+from hostile_rows import LOOSE, assert_closed, csv_text, ingested, plain
 
 from ecclip import catalog
 from ecclip.core import ContractError, EcclipError, read_manifest
@@ -116,55 +112,12 @@ def test_large_files_are_read_in_parts_that_hold_each_row_once(tmp_path: Path) -
     assert first == second
 
 
-def random_dump(folder: Path, chance: random.Random) -> tuple[Path, set[str]]:
-    """Write a dump of a few files in random formats with random hostile rows; return the ids that must be published."""
-    folder.mkdir()
-    good: set[str] = set()
-    for number in range(chance.randrange(1, 4)):
-        kind = chance.choice(["jsonl", "jsonl.gz", "json", "csv", "tsv", "parquet"])
-        cells = [plain(f"f{number}-{name}", **CELLS[name][0]) for name in chance.sample(sorted(CELLS), 4)]
-        rows = [plain(f"f{number}-good{n}", attributes={"n": str(n), "": "x"}) for n in range(chance.randrange(1, 9))]
-        good |= {row["listing_id"] for row in rows}
-        good |= {row["listing_id"] for row in cells if CELLS[row["listing_id"].split("-", 1)[1]][1] is None}
-        mixed = rows + cells
-        chance.shuffle(mixed)
-        _write(folder / f"listings-{number}.{kind}", kind, mixed, chance)
-    (folder / "_SUCCESS").touch()
-    return folder, good
-
-
-def _write(path: Path, kind: str, rows: list[dict[str, Any]], chance: random.Random) -> None:
-    lines: list[str] = [json.dumps(row) for row in rows]
-    if kind.startswith("jsonl"):
-        lines[1:1] = chance.sample(sorted(LINES), 3)
-        data = "\n".join(lines).encode()
-        path.write_bytes(gzip.compress(data) if kind.endswith("gz") else data)
-    elif kind == "json":
-        path.write_text("[" + ",".join(lines) + "]")
-    elif kind == "parquet":
-        texts = [
-            {name: json.dumps(cell) if isinstance(cell, list | dict) else str(cell) for name, cell in row.items()}
-            for row in rows
-        ]
-        names = dict.fromkeys(name for row in texts for name in row)
-        pq.write_table(pa.Table.from_pylist(texts, pa.schema([(name, pa.string()) for name in names])), path)
-    else:
-        texts = [
-            {name: json.dumps(cell) if isinstance(cell, dict) else cell for name, cell in row.items()} for row in rows
-        ]
-        text = csv_text(texts)
-        if kind == "tsv":
-            buffer = io.StringIO()
-            csv.writer(buffer, delimiter="\t").writerows(csv.reader(io.StringIO(text)))
-            text = buffer.getvalue()
-        path.write_text(text, newline="")
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_the_sum_closes_over_random_dumps(tmp_path: Path, seed: int) -> None:
-    dump, good = random_dump(tmp_path / "dump", random.Random(seed))
-    manifest, published, _ = ingested(tmp_path / "work", dump)
+    dump, good, bad = random_dump(tmp_path / "dump", random.Random(seed))
+    manifest, published, dropped = ingested(tmp_path / "work", dump)
     assert published == good
+    assert dropped == bad
     assert manifest.detail["attributes"]["unusable"] == sum("-good" in listing for listing in good)
 
 
