@@ -155,7 +155,7 @@ class EmbeddedServer:
             return
         if drain and process.is_running():
             self._drain(process)
-        _process.end(process, patient(_STOP_TIMEOUT_S if drain else 5.0))
+        _process.end(process, patient(_STOP_TIMEOUT_S) if drain else 5.0)
 
     def _drain(self, process: Process) -> None:
         """Wait until no question is pending: a question in flight when the server is told to stop would fail."""

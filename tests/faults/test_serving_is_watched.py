@@ -135,7 +135,7 @@ def test_a_server_that_hangs_for_good_is_started_again(server: Server, monkeypat
 def test_who_works_without_an_answer_is_busy_and_who_does_nothing_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str, well: bool
 ) -> None:
-    monkeypatch.setattr(module, "_SILENCE_S", 3.0)
+    monkeypatch.setattr(module, "_SILENCE_S", 3.0 / settings().patience)
     code = "import socket, time; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); "
     with subprocess.Popen([sys.executable, "-c", f"{code}\n{work}"], stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
