@@ -57,7 +57,7 @@ def test_too_many_bad_photos_stop_the_run_with_the_counts(dump: Path, tmp_path: 
 def test_a_decoder_that_crashes_or_hangs_in_a_worker_costs_its_photo_and_not_the_job() -> None:
     cloudpickle.register_pickle_by_value(hostile_photos)  # the worker does not find the tests' modules
     photos = {"good": picture(1), "crash": hostile("crash"), "loop": hostile("loop"), "last": picture(2)}
-    clean = photo_cleaner(PhotoConfig.model_validate({"decode_s": 0.5}))
+    clean = photo_cleaner(PhotoConfig.model_validate({"decode_s": 2.0}))
 
     def clean_hostile(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         register()
