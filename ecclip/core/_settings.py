@@ -80,7 +80,7 @@ class Settings(BaseSettings):
         description="webhook that is told of a task that failed for good (JSON, `text`); default: the log",
     )
     gpu_queue: str = Field("default", description="Airflow queue of training and embedding")
-    gpu_pool: str = Field("default_pool", description="Airflow pool of training and embedding")
+    gpu_pool: str = Field("default_pool", description="Airflow pool of training and embedding; of `make up`: gpu")
     gpu_pod_template: Path | None = Field(
         None, description="file of the pod that training and embedding run in (KubernetesExecutor; others need none)"
     )

@@ -25,6 +25,14 @@ def test_the_page_of_parameters_is_what_the_code_has() -> None:
     assert (ROOT / "docs" / "parameters.md").read_text() == page()
 
 
+def test_the_page_has_every_environment_variable_that_a_user_may_set() -> None:
+    sources = [*(ROOT / "ecclip").rglob("*.py"), *(ROOT / "dags").glob("*.py"), ROOT / "Makefile"]
+    named = {name for path in sources for name in re.findall(r"\bECCLIP_[A-Z_]+\b", path.read_text())}
+    between_processes = {"ECCLIP_HIDDEN_ARGUMENT", "ECCLIP_SPARK_WRITE_CLASSES"}
+    documented = set(re.findall(r"^\| `(ECCLIP_[A-Z_]+)`", page(), re.MULTILINE))
+    assert {name for name in named if not name.endswith("_")} - documented - between_processes == set()
+
+
 def test_the_table_of_the_dump_contract_is_what_the_code_has() -> None:
     assert f"\n\n{contract_table()}\n\n" in (ROOT / "docs" / "dump.md").read_text()
 

@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
+
+from ecclip.local._airflow import POOLS
 
 ROOT = Path(__file__).parents[2]
 IMAGES = sorted((ROOT / "infra" / "images").glob("*.Dockerfile"))
@@ -28,3 +31,11 @@ def test_the_worker_can_build_the_package_without_a_registry() -> None:
     locked = (ROOT / "requirements" / "production.txt").read_text()
     for name in ("hatchling", "editables"):
         assert re.search(rf"^{name}==", locked, re.MULTILINE), name
+
+
+def test_the_compose_file_makes_the_pools_that_tasks_ask_for() -> None:
+    services = yaml.safe_load((ROOT / "infra" / "compose.yaml").read_text())["services"]
+    commands = "\n".join(services["airflow-migrate"]["command"])
+    made = {name: int(slots) for name, slots in re.findall(r"airflow pools set (\S+) (\d+) ", commands)}
+    assert made == POOLS
+    assert services["airflow-scheduler"]["environment"]["ECCLIP_GPU_POOL"] in POOLS
