@@ -48,7 +48,9 @@ class PhotoConfig(StageConfig):
     )
     jpeg_quality: int = Field(90, ge=1, le=100, description="quality of the encoded photos")
     max_pixels: int = Field(
-        MAX_PIXELS, ge=1, description="a photo of more pixels is refused: reason too_large; the server's limit too"
+        MAX_PIXELS,
+        ge=1,
+        description="a photo of more pixels is refused: reason too_large; the server's limit stays the default",
     )
     decode_s: float = Field(20.0, gt=0, description="CPU seconds that one photo may take: reason decoder_timeout")
     decode_bytes: int = Field(2 << 30, ge=1 << 26, description="memory that decoding may take: reason too_large")
