@@ -196,6 +196,11 @@ def test_files_that_are_none_or_lead_out_cost_themselves(workspace: Path, tmp_pa
     dump = dumped(workspace / "work" / "dumps" / NIGHT)
     good = {name for name in contents(dump) if name != "_SUCCESS"}
     (tmp_path / "secret").write_text("of another")
+    evil = dump.with_name(f"{dump.name}-evil")  # its name begins like that of the dump
+    evil.mkdir()
+    (evil / "1.jpg").write_text("of another")
+    (dump / "images" / "evil.jpg").symlink_to(evil / "1.jpg")
+    (dump / "evil").symlink_to(evil)
     (dump / "images" / "link.jpg").symlink_to(tmp_path / "secret")
     (dump / "listings-9999.jsonl").symlink_to(tmp_path / "secret")
     (dump / "images" / "gone.jpg").symlink_to(tmp_path / "nothing")
@@ -214,7 +219,7 @@ def test_files_that_are_none_or_lead_out_cost_themselves(workspace: Path, tmp_pa
     (dump / "new\nline.jpg").touch()
     report = run_stage("extract", NIGHT)
     assert set(contents(extracted(workspace))) == good | {"manifest.json"}
-    assert report.dropped == {"bad_name": 2, "missing": 2, "not_a_file": 2, "outside_dump": 2}
+    assert report.dropped == {"bad_name": 2, "missing": 2, "not_a_file": 2, "outside_dump": 3}
     assert report.read["files"] == report.written["files"] + sum(report.dropped.values())
 
 

@@ -77,6 +77,18 @@ def test_what_is_no_regular_file_below_the_export_is_never_opened(tmp_path: Path
     ]
 
 
+def test_a_folder_whose_name_begins_like_that_of_the_export_is_outside(tmp_path: Path) -> None:
+    names = ["link/1.jpg", "one.jpg", "../shop-evil/1.jpg", "img/../../shop-evil/1.jpg"]
+    source = shop(tmp_path / "shop", names)
+    (tmp_path / "shop-evil").mkdir()
+    (tmp_path / "shop-evil" / "1.jpg").write_bytes(PHOTO)
+    (source / "link").symlink_to(tmp_path / "shop-evil")
+    (source / "one.jpg").symlink_to("../shop-evil/1.jpg")
+    _, counts = run(source, tmp_path / "out")
+    assert counts.detail == {"photo_outside_source": len(names)}
+    assert not (tmp_path / "out" / "one.jpg").exists()
+
+
 def test_a_photo_may_not_take_the_name_of_a_file_of_the_dump(tmp_path: Path) -> None:
     names = ["listings-9.jsonl", "_SUCCESS", "mapped.json", ".join-0", "line\nbreak.jpg"]
     source = shop(tmp_path / "shop", names)
