@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator
 
 import psutil
+import pyarrow as pa
 import pytest
 from dumps import picture
 from hostile_photos import hostile, register
 
 from ecclip.catalog import _guard
+from ecclip.catalog._clean_photos import PhotoConfig, photo_cleaner
 from ecclip.catalog._guard import CRASHED, TIMEOUT, Died, Limits, run_each
 from ecclip.catalog._photo import Photo, clean_photo
 
@@ -67,3 +69,13 @@ def test_who_stops_listening_leaves_no_process_behind() -> None:
     results = run_each(1000, work, LIMITS)
     next(results)
     results.close()
+
+
+@pytest.mark.parametrize(("over", "error"), [(0, None), (1, "too_large")])
+def test_the_limit_of_pixels_is_the_configured_one(over: int, error: str | None) -> None:
+    width, height = 96, 80
+    clean = photo_cleaner(PhotoConfig.model_validate({"max_pixels": width * height - over}))
+    photo = picture(1, (width, height))
+    batch = pa.RecordBatch.from_pydict({"image_sha256": ["a"], "image": [photo]})
+    (cleaned,) = clean(iter([batch]))
+    assert cleaned.column("image_error").to_pylist() == [error]
