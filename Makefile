@@ -26,7 +26,7 @@ test: setup  ## the tests without the slow ones
 test-slow: setup  ## the tests that take minutes each
 	@$(BIN)/python -m pytest -m slow
 
-test-fault: setup  ## the fault tests, with the numbers that they cover
+test-fault: setup  ## the fault tests: what docs/faults.md promises
 	@$(BIN)/python -m pytest -m fault -v
 
 lint: setup  ## ruff
