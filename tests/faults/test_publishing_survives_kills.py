@@ -47,7 +47,7 @@ def test_a_file_is_old_or_new_after_a_kill_before_any_call(survived) -> None:
 
 
 @pytest.mark.fault(42)
-@pytest.mark.parametrize("scenario", [*FOLDERS, "file"])
+@pytest.mark.parametrize("scenario", [*FOLDERS, "bare", "file"])
 def test_everything_is_on_disk_before_it_gets_its_name_and_the_name_before_the_old_goes(survived, scenario) -> None:
     calls, name = survived(scenario), "file" if scenario == "file" else "final"
     assert _lost_with_the_power(calls, name) == set()

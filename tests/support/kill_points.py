@@ -16,7 +16,7 @@ from pathlib import Path
 from traced import Call, can_trace, forbid, run_traced
 
 from ecclip.atomic import write_atomic
-from ecclip.core import Counts, StageConfig, configure_logging, stage, verify_folder
+from ecclip.core import Counts, StageConfig, configure_logging, replace_folder, stage, verify_folder
 
 _NO_TRACE = 77
 
@@ -44,6 +44,8 @@ def main(scenario: str, folder: Path) -> list[Call]:
     configure_logging()
     if scenario == "file":
         return _everywhere(folder, _write_old, lambda at: write_atomic(at / "file", "new"), _check_file)
+    if scenario == "bare":
+        return _everywhere(folder, lambda at: at.mkdir(), _place_bare, _check_bare)
     if scenario.endswith("without exchange"):
         forbid("renameat2")
     first = scenario.startswith("first")
@@ -121,6 +123,18 @@ def _published(at: Path) -> str | None:
     assert len(manifest.files) == 3, manifest.files
     assert len(texts) == 1, texts
     return texts.pop()
+
+
+def _place_bare(at: Path) -> None:
+    """Place a folder of which nothing was flushed before, not even a manifest."""
+    temporary = at / ".final.tmp-1"
+    temporary.mkdir()
+    (temporary / "one").write_text("new")
+    replace_folder(temporary, at / "final")
+
+
+def _check_bare(at: Path) -> None:
+    assert not (at / "final").exists() or (at / "final" / "one").read_text() == "new"
 
 
 def _write_old(at: Path) -> None:
