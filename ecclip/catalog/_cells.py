@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import html
 import json
 import math
 import re
@@ -18,7 +19,7 @@ from ecclip.catalog._text import clean_text
 
 _NAME_CHARACTERS = 200
 _DETAIL_CHARACTERS = 200
-_EXACT = 2**53
+EXACT = 2**53  # from here on a float is not the number that was written
 _YEARS = range(1900, 2200)  # what databases write for "no date" (1, 9999) is none
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _TIME = re.compile(
@@ -26,7 +27,14 @@ _TIME = re.compile(
     r"(?:[T ]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?)?"
     r" ?(Z|z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 )
-_FLAGS = dict.fromkeys(("true", "t", "yes", "y", "1"), True) | dict.fromkeys(("false", "f", "no", "n", "0"), False)
+# what a spreadsheet makes of a long number: other products have the same text
+_ROUNDED = re.compile(r"[0-9][.,][0-9]+E\+[0-9]{2}")
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+_IDENTITIES = ("listing_id", "seller_id", "catalog_id")
+_BETWEEN_NAMES = re.compile(r"[-=–]*>+")
+_YES = ["true", "t", "yes", "y", "1", "on", "ja", "j", "wahr", "oui", "vrai", "sí", "si", "sim", "tak", "да"]
+_NO = ["false", "f", "no", "n", "0", "off", "nein", "falsch", "non", "faux", "nee", "nej", "não", "nie", "нет"]
+FLAGS = dict.fromkeys(_YES, True) | dict.fromkeys(_NO, False)
 # the fields in whose order a row with several bad cells gets its reason
 _FIRST = ("price", "updated_at", "deleted", "age_restricted", "attributes", "category")
 
@@ -106,6 +114,10 @@ def _text(field: Field, cell: Any, limits: Limits) -> str:
         if code is None:
             raise BadCell(text)
         return code
+    if field.name in _IDENTITIES and _CONTROLS.search(text):
+        raise BadCell(f"an identity with control characters: {text!r}")
+    if field.name == "listing_id" and _ROUNDED.fullmatch(text):
+        raise BadCell(f"a number that a spreadsheet has rounded: {text}")
     return text
 
 
@@ -115,7 +127,7 @@ def _spelled(cell: Any) -> str:
         return cell
     if isinstance(cell, int) and not isinstance(cell, bool):
         return str(cell)
-    if isinstance(cell, float | Decimal) and -_EXACT < cell < _EXACT and cell == int(cell):
+    if isinstance(cell, float | Decimal) and -EXACT < cell < EXACT and cell == int(cell):
         return str(int(cell))
     raise BadCell(str(cell))
 
@@ -123,7 +135,7 @@ def _spelled(cell: Any) -> str:
 def _path(field: Field, cell: Any, limits: Limits) -> list[str] | None:
     names = cell
     if isinstance(cell, str):
-        names = _json(cell, list) if cell.startswith("[") else cell.split(">")
+        names = _json(cell, list) if cell.startswith("[") else path_names(cell)
     if not isinstance(names, list) or any(isinstance(name, dict | list | bool) for name in names):
         raise BadCell(str(cell))
     spelled = [_spelled(name).strip() for name in names if name is not None]
@@ -133,6 +145,13 @@ def _path(field: Field, cell: Any, limits: Limits) -> list[str] | None:
     if len(path) > limits.category_depth:
         raise BadCell(f"{len(path)} levels, the limit is {limits.category_depth}: {' > '.join(path)}")
     return path or None
+
+
+def path_names(text: str) -> list[str]:
+    """Return the names in a text such as ``Home > Pots``: also where the sign is an entity (``&gt;``) or an arrow."""
+    for _ in range(3):  # an entity may be written as an entity
+        text = html.unescape(text) if "&" in text else text
+    return _BETWEEN_NAMES.split(text)
 
 
 def _map(field: Field, cell: Any, limits: Limits) -> list[tuple[str, str]]:
@@ -198,10 +217,10 @@ def _number(_field: Field, cell: Any, _limits: Limits) -> float:
 def _flag(_field: Field, cell: Any, _limits: Limits) -> bool:
     if isinstance(cell, bool):
         return cell
-    word = str(int(cell)) if isinstance(cell, int | float) and cell in (0, 1) else str(cell).lower()
-    if word not in _FLAGS:
+    word = str(int(cell)) if isinstance(cell, int | float) and cell in (0, 1) else str(cell).lower().removesuffix(".0")
+    if word not in FLAGS:
         raise BadCell(str(cell))
-    return _FLAGS[word]
+    return FLAGS[word]
 
 
 def _time(_field: Field, cell: Any, _limits: Limits) -> dt.datetime:

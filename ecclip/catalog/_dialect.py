@@ -5,17 +5,19 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import re
 from typing import IO, Literal, NamedTuple
 
 from charset_normalizer import from_bytes
 
 from ecclip.catalog._packed import refuse_packed
-from ecclip.catalog._row_csv import csv_records
+from ecclip.catalog._row_csv import csv_records, separator_of
 from ecclip.catalog._row_lines import text_lines
 from ecclip.core import ContractError
 
 Format = Literal["csv", "json", "parquet"]
 SAMPLE_BYTES = 1 << 20
+_FIRST_LINES, _FIRST_BYTES = 100, 1 << 16
 _DELIMITERS = ",;\t|"
 _MARKS = (  # the longer ones first: that of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF8, "utf-8"),
@@ -26,6 +28,8 @@ _MARKS = (  # the longer ones first: that of UTF-32 begins with that of UTF-16
 )
 # what has no byte order of its own, where no mark tells it
 _ORDERED = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
+_JSON_RETURN = re.compile(rb"\}\r+\{")
+_MARKUP = re.compile(rb"\s*<(?:!doctype|\?xml|html)\b", re.IGNORECASE)
 # in the order in which they are believed: RFC 4180, Spark and Hadoop, no quoting at all
 _QUOTING = (('"', ""), ('"', "\\"), ("", ""))
 
@@ -68,15 +72,20 @@ def detect(sample: bytes, kind: Format, declared: Dialect | None = None) -> Know
     none that leaves the fewest unreadable records.
 
     Raises:
-        ContractError: it is no text, its lines end in carriage returns alone, or an encoding is unknown.
+        ContractError: it is no text of rows at all, the lines end in carriage returns alone, or an encoding is unknown.
     """
-    refuse_packed(sample)
     asked = declared or Dialect()
+    refuse_packed(sample)
+    _refuse_markup(sample)
     encoding = _encoding(sample, asked.encoding)
-    if b"\r" in sample and b"\n" not in sample and kind == "csv":
+    _refuse_wide(sample, encoding)
+    array = kind == "json" and (_is_array(sample, encoding) if asked.array is None else asked.array)
+    alone = _JSON_RETURN.search(sample) if kind == "json" and not array else kind == "csv" and b"\r" in sample
+    if alone and b"\n" not in sample:
         raise ContractError("lines end in carriage returns alone", limit="line feeds", next_step="write the file again")
     if kind == "json":
-        array = _is_array(sample, encoding) if asked.array is None else asked.array
+        if not array:
+            _refuse_one_document(sample, encoding)
         return Known(encoding, ",", "", "", array, trust_quotes=False)
     complete = sample[: sample.rfind(b"\n") + 1] if len(sample) >= SAMPLE_BYTES else sample
     delimiter = asked.delimiter or _delimiter(complete, encoding)
@@ -101,10 +110,54 @@ def _encoding(sample: bytes, declared: str | None) -> str:
     return mark if mark and mark.startswith(name) else _ORDERED.get(name, name)
 
 
+def _refuse_markup(sample: bytes) -> None:
+    if _MARKUP.match(sample):
+        raise ContractError(
+            "the file is HTML or XML: perhaps the error page of a server",
+            value=repr(sample[:24]),
+            limit="rows of text",
+            next_step="export it as CSV or JSON lines",
+        )
+
+
+def _refuse_wide(sample: bytes, encoding: str) -> None:
+    """Say so where text has two bytes a character and no mark: as UTF-8 it is full of NUL characters."""
+    start = sample[:4096]
+    if encoding == "utf-8" and start.count(0) * 4 > len(start):
+        likely = "utf-16-be" if start[0] == 0 else "utf-16-le"
+        raise ContractError(
+            "every other byte is NUL, as in UTF-16 without a byte order mark",
+            value=repr(start[:24]),
+            limit=encoding,
+            next_step=f"write the file as UTF-8, or say its encoding: {likely}",
+        )
+
+
+def _refuse_one_document(sample: bytes, encoding: str) -> None:
+    """Say so where JSON is written over several lines: each would be a row that cannot be read."""
+    lines = codecs.getincrementaldecoder(encoding)("replace").decode(sample).lstrip(" \t\r\n\ufeff").split("\n", 2)
+    if len(lines) > 1 and lines[0].strip() == "{":
+        raise ContractError(
+            "JSON objects are written over several lines",
+            value=f"{{ {lines[1].strip()[:60]}",
+            limit="one object a line, or one array of objects",
+            next_step="write the list alone: jq -c . makes lines of objects, jq -c '.products[]' of a list in one",
+        )
+
+
 def _delimiter(sample: bytes, encoding: str) -> str:
-    first = next(text_lines(io.BytesIO(sample), encoding), None)
+    lines = text_lines(io.BytesIO(sample), encoding)
+    first = next(lines, None)
     header = first.text if first else ""
-    return max(_DELIMITERS, key=header.count)
+    declared = separator_of(header)
+    if declared is not None:
+        return declared
+    signs = [sign for sign in _DELIMITERS if sign in header]
+    if len(signs) < 2:
+        return signs[0] if signs else ","
+    # signs in the names of columns are no delimiters: the rows fit one only
+    beginning = sample[: sample.find(b"\n", _FIRST_BYTES) + 1 or len(sample)]
+    return min(signs, key=lambda sign: (_problems(beginning, encoding, sign, '"', ""), -header.count(sign)))
 
 
 def _quoting(sample: bytes, encoding: str, delimiter: str, asked: Dialect) -> tuple[str, str]:
@@ -129,8 +182,10 @@ def _is_array(sample: bytes, encoding: str) -> bool:
     text = codecs.getincrementaldecoder(encoding)("replace").decode(sample).lstrip(" \t\r\n\ufeff")
     if not text.startswith("[") or text[1:].lstrip()[:1] not in ("{", "]", ""):
         return False
-    lines = [line.strip() for line in text.split("\n", 3)[:3]]
-    return not (len(lines) > 1 and _is_object(lines[1]) and (len(lines) < 3 or not lines[2].startswith("]")))
+    lines = [line for line in (line.strip() for line in text.split("\n")[:_FIRST_LINES]) if line][:3]
+    if len(lines) < 2 or not _is_object(lines[1]):
+        return True
+    return lines[0] == "[" and len(lines) > 2 and lines[2][0] in "],"
 
 
 def _is_object(line: str) -> bool:

@@ -36,7 +36,7 @@ def refuse_drift(files: list[Path], sample_rows: int) -> list[str]:
     added: set[str] = set()
     for path in files:
         columns, wrong = _FINDERS[format_of(path) or "json"](path, sample_rows)
-        if columns:  # a JSON file without one good line says nothing about its columns
+        if columns:  # an empty file and JSON without one good line say nothing about their columns
             _refuse(path, columns, [text for text in wrong if text])
         added |= columns - known
     return sorted(shown(name)[:_NAME_CHARACTERS] for name in added)[:_NAMES]
@@ -49,7 +49,8 @@ def _of_parquet(path: Path, _sample_rows: int) -> tuple[set[str], list[str | Non
 
 
 def _of_csv(path: Path, _sample_rows: int) -> tuple[set[str], list[str | None]]:
-    columns = {name for name in csv_header(path) if name} or {""}
+    names = csv_header(path)
+    columns = {name for name in names if name} or {"" for _ in names[:1]}
     held = [field for field in DUMP_FIELDS if field.kind == "bytes" and field.name in columns]
     return columns, [f"{field.name} is text, not {KINDS[field.kind].words}" for field in held]
 

@@ -22,7 +22,7 @@ from ecclip.catalog._row import MALFORMED, TOO_FEW, TOO_MANY, UNDECODABLE
 from ecclip.catalog._rows import propose_encoding
 from ecclip.catalog._spark import spark_session
 from ecclip.catalog._splits import SPLIT_SCHEMA, plan_splits
-from ecclip.core import Counts, StageConfig, stage
+from ecclip.core import ContractError, Counts, StageConfig, stage
 
 _TALLIED = ("attributes", "categories")
 _QUARANTINED = ["listing_id", "reason", "detail", "row"]
@@ -48,7 +48,7 @@ def ingest(cfg: IngestConfig, landed: Path, output: Path) -> Counts:
     the order of rows and files does not matter.
 
     Raises:
-        ContractError: schema drift, or more rows rejected than ``max_quarantined_share``.
+        ContractError: schema drift, no rows at all, or more rows rejected than ``max_quarantined_share``.
     """
     files = listing_files(landed / "listings")
     added = refuse_drift(files, cfg.drift_sample_rows)
@@ -64,6 +64,8 @@ def ingest(cfg: IngestConfig, landed: Path, output: Path) -> Counts:
         judged.unpersist()
     written, reasons = count_rows(output / "listings"), count_values(output / "quarantine", "reason")
     read = written + deleted + sum(reasons.values())
+    if not read:
+        raise ContractError("the dump has no rows", value=", ".join(path.name for path in files), limit="one")
     refuse_share("rows", reasons, read, cfg.max_quarantined_share, output, lambda: _advice(files, reasons))
     return Counts(
         read={"rows": read},
@@ -105,16 +107,19 @@ def _tally(judged: DataFrame) -> tuple[int, dict[str, dict[str, int]]]:
 def _advice(files: list[Path], reasons: dict[str, int]) -> str:
     """Return what may mend a dump of which many rows could not be read."""
     texts = [path for path in files if format_of(path) != "parquet"]
+    tables = [path for path in texts if format_of(path) == "csv"]
     if reasons.get(UNDECODABLE) and texts:
         path, sample = next(((path, data) for path in texts if not _is_utf_8(data := sample_of(path))), (None, b""))
         proposed = propose_encoding(sample)
         if path is not None and proposed is not None:
             return f"{path.name} looks like {proposed}: if it is, set land.encoding in params.yaml"
         return "write the dump again as UTF-8, or set land.encoding in params.yaml"
-    if any(reasons.get(name) for name in (MALFORMED, TOO_MANY, TOO_FEW)) and texts:
-        found = json.loads((texts[0].parent / DIALECTS).read_text())[texts[0].name]
+    if reasons.get(MALFORMED) and texts and not tables:
+        return f"{texts[0].name} has to hold one JSON object a line, or one array of objects"
+    if any(reasons.get(name) for name in (MALFORMED, TOO_MANY, TOO_FEW)) and tables:
+        found = json.loads((tables[0].parent / DIALECTS).read_text())[tables[0].name]
         words = ", ".join(f"{name} {found[name]!r}" for name in ("delimiter", "quote", "escape"))
-        return f"{texts[0].name} was read with {words}: where that is wrong, set it in params.yaml under land"
+        return f"{tables[0].name} was read with {words}: where that is wrong, set it in params.yaml under land"
     return ""
 
 

@@ -7,10 +7,21 @@ from collections import Counter
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from ecclip.catalog._cells import path_names
 from ecclip.catalog._contract import DUMP_FIELDS, PROBLEM_COLUMNS
 from ecclip.catalog._mapping_model import Mapping, Value, Words
+from ecclip.catalog._mapping_notation import parsed
 from ecclip.catalog._mapping_prices import Numbers, currency_of, refuse_other_currency
-from ecclip.catalog._mapping_values import BadCellError, RowCells, attributes_of, flag_of, moment_of, text_of, value_of
+from ecclip.catalog._mapping_values import (
+    BadCellError,
+    RowCells,
+    attributes_of,
+    flag_in,
+    moment_of,
+    plain_text,
+    text_of,
+    value_of,
+)
 from ecclip.catalog._row import UNDECODABLE, Row, has_half_pair, json_text, shown
 
 _TEXTS = ("listing_id", "seller_id", "title", "description", "brand", "catalog_id")
@@ -54,7 +65,7 @@ def _fields(mapping: Mapping, numbers: Numbers, row: RowCells) -> dict[str, Any]
         declared = mapping.field(name)
         return None if declared is None else value_of(declared, row, name)
 
-    listing: dict[str, Any] = {name: text_of(value(name)) for name in _TEXTS}
+    listing: dict[str, Any] = {name: plain_text(value(name), name) for name in _TEXTS}
     photo, declared, time = value("image"), mapping.field("image"), mapping.field("updated_at")
     read = declared is not None and declared.read
     listing |= {
@@ -62,7 +73,7 @@ def _fields(mapping: Mapping, numbers: Numbers, row: RowCells) -> dict[str, Any]
         "image": photo if isinstance(photo, bytes) else None,
         "image_uri": text_of(photo) if read else text_of(value("image_uri")),
         "updated_at": moment_of(text_of(value("updated_at")), time.time if time is not None else None),
-        "deleted": flag_of(value("deleted")) or False,
+        "deleted": flag_in(value("deleted"), "deleted") or False,
     }
     listing |= _price(mapping, numbers, row)
     listing["attributes"] = _attributes(mapping, numbers, row)
@@ -99,7 +110,14 @@ def _list_of(value: Any) -> list[str] | None:
     if isinstance(value, list):
         return value or None
     text = text_of(value)
-    return None if text is None else [part for part in (part.strip() for part in text.split(">")) if part] or None
+    if text is None:
+        return None
+    names: Any = path_names(text)
+    if isinstance(value, dict) or (text.startswith("[") and text.endswith("]")):
+        names = parsed(text, "json")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise BadCellError("bad_category", f"no list of names (see parse, split, each): {text}"[:200])
+    return [part for part in map(str.strip, names) if part] or None
 
 
 def _age_restricted(mapping: Mapping, row: RowCells, listing: dict[str, Any]) -> bool | None:
@@ -108,7 +126,8 @@ def _age_restricted(mapping: Mapping, row: RowCells, listing: dict[str, Any]) ->
         pattern = _pattern(tuple(declared.words))
         texts = [listing[name] for name in declared.fields]
         return any(pattern.search(" > ".join(text) if isinstance(text, list) else text) for text in texts if text)
-    return flag_of(value_of(declared, row, "age_restricted")) if isinstance(declared, Value) else None
+    found = value_of(declared, row, "age_restricted") if isinstance(declared, Value) else None
+    return flag_in(found, "age_restricted")
 
 
 @lru_cache(maxsize=8)

@@ -16,6 +16,8 @@ _TOKENS = re.compile(r'("(?:[^"\\]|\\.)*")|(=>)|\bnil\b')
 
 def parts_of(text: str, separator: Separator) -> list[str]:
     """Return the parts of a text without outer spaces and empty ones; an escaped separator stays in its part."""
+    if ">" in separator.text:
+        text = text.replace("&amp;gt;", ">").replace("&gt;", ">")
     parts, part, at = [], "", 0
     for found in _pattern(separator).finditer(text):
         part, at = part + text[at : found.start()], found.end()

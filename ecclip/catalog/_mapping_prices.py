@@ -127,7 +127,7 @@ def currency_of(value: Value | None, row: RowCells) -> str | None:
     """Return the row's currency: its text, or the one beside the number of a price.
 
     Raises:
-        BadCellError: the text names more than one.
+        BadCellError: the text names more than one, or is the name of one.
     """
     found = None if value is None else text_of(value_of(value, row, "currency"))
     if value is None or value.currency is None or found is None:
@@ -135,6 +135,8 @@ def currency_of(value: Value | None, row: RowCells) -> str | None:
     beside = currency_beside(found, value.currency)
     if beside.shared is not None:
         raise BadCellError("bad_currency", f"{beside.shared} in {found[:100]}")
+    if beside.code is None and not any(sign.isdigit() for sign in found):  # a name such as Euro, and no price
+        raise BadCellError("bad_currency", found[:100])
     return beside.code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import gzip
 import posixpath
 import zlib
@@ -45,7 +46,8 @@ class Source:
         """Return the files of a table; a source that is one file is the table itself, joined ones lie beside it."""
         if self._file and not isinstance(table, Join):
             return [self._file]
-        found = [path for pattern in table.files for path in sorted(self.filesystem.glob(f"{self.root}/{pattern}"))]
+        root = glob.escape(self.root)  # its name is a name: nothing in it is a pattern
+        found = [path for pattern in table.files for path in sorted(self.filesystem.glob(f"{root}/{pattern}"))]
         if not found:
             raise ConfigError("the source has no such file", value=", ".join(table.files), limit=self.url)
         for path in found:
@@ -112,7 +114,9 @@ def _among(stream: IO[bytes], wanted: set[str]) -> list[str]:
 
 def setting_for(problem: str) -> str:
     """Return which setting of a mapping mends rows that are refused for ``problem``."""
-    return _SETTINGS.get(problem, "")
+    if problem == "bad_age_restricted":
+        return "age_restricted"
+    return _SETTINGS.get(problem, problem.replace("bad_", "columns.") if problem.startswith("bad_") else "")
 
 
 def column_missing(what: str, column: str, names: list[str], **more: Any) -> ConfigError:
@@ -126,5 +130,4 @@ _SETTINGS = {
     "too_many_cells": "source.delimiter, source.quote, source.escape",
     "too_few_cells": "source.delimiter, source.quote, source.escape",
     "bad_price": "columns.price: number",
-    "bad_currency": "columns.currency",
 }

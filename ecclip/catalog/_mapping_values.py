@@ -12,10 +12,10 @@ from string import Formatter
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from ecclip.catalog._cells import EXACT, FLAGS
 from ecclip.catalog._mapping_model import Attributes, NamedValue, Time, Value
 from ecclip.catalog._mapping_notation import named_parts, pairs_of, parsed, parts_of
 
-_TRUE, _FALSE = frozenset({"true", "1", "yes", "y", "t"}), frozenset({"false", "0", "no", "n", "f"})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_UNITS = {"epoch": 1, "epoch_ms": 1000}
 
@@ -43,7 +43,7 @@ def value_of(value: Value, row: RowCells, name: str) -> Any:
         return found
     found = _structure(value, found, row, name)
     if isinstance(found, list):
-        found = _shortened(value, _plain_parts(found, row), row)
+        found = _shortened(value, _plain_parts(found, row), row, name)
     if value.joined is not None and isinstance(found, list):
         found = value.joined.join(found) or None
     if value.lower:
@@ -131,7 +131,9 @@ def _plain_parts(found: list[Any], row: RowCells) -> list[Any]:
     return [part for part in (_plain(item, row.nulls) for item in flat) if part is not None]
 
 
-def _shortened(value: Value, parts: list[Any], row: RowCells) -> list[str]:
+def _shortened(value: Value, parts: list[Any], row: RowCells, name: str) -> list[str]:
+    if name == "category" and any(isinstance(part, dict) for part in parts):
+        raise BadCellError("bad_category", f"objects, not names (the setting is each): {parts}"[:200])
     texts = [text for text in (text_of(part) for part in parts) if text]
     texts = texts[value.drop_first : len(texts) - value.drop_last]
     if value.drop_last_like:
@@ -169,8 +171,30 @@ def text_of(value: Any) -> str | None:
 
 def flag_of(value: Any) -> bool | None:
     """Return true or false for the usual words and numbers, None for anything else."""
-    word = (text_of(value) or "").strip().lower()
-    return True if word in _TRUE else False if word in _FALSE else None
+    return FLAGS.get((text_of(value) or "").strip().lower().removesuffix(".0"))
+
+
+def flag_in(value: Any, name: str) -> bool | None:
+    """Return the flag of a field, None where nothing is given.
+
+    Raises:
+        BadCellError: it is no word or number of a flag: what is for adults must not become unknown in silence.
+    """
+    flag, text = flag_of(value), text_of(value)
+    if flag is None and text and text.strip():
+        raise BadCellError(f"bad_{name}", text[:200])
+    return flag
+
+
+def plain_text(value: Any, name: str) -> str | None:
+    """Return the text of a field.
+
+    Raises:
+        BadCellError: it is a list, an object or a flag, or a float that is not exact any more.
+    """
+    if isinstance(value, bool | list | dict) or (isinstance(value, float) and abs(value) >= EXACT):
+        raise BadCellError(f"bad_{name}", f"{type(value).__name__}, not text: {value}"[:200])
+    return text_of(value)
 
 
 def moment_of(text: str | None, declared: Time | None = None) -> str | None:

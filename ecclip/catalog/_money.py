@@ -21,7 +21,9 @@ _PLAIN = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)[eE][-+]?\d{1,3}")
 _NO_CENTS = re.compile(r"(?<=\d)[.,:]?[-–—]{1,2}(?!\d)")  # 15,-  15.--  15:-
 # a word behind the number that multiplies it: 3만원 is thirty thousand won
 _WORDS = "k|m|mio|mln|tsd|thousand|million|lakh|crore|тыс|млн"
-_MULTIPLIER = re.compile(rf"\s?(?:[만억천백万萬億亿千百]|(?:{_WORDS})\b)", re.IGNORECASE)
+# or divides it: 99¢, 99p
+_MULTIPLIER = re.compile(rf"\s?(?:[만억천백万萬億亿千百¢%‰]|(?:{_WORDS}|cents?|pence)\b)|p(?![\w.])", re.IGNORECASE)
+_MINUS_BEHIND = re.compile(r"[.,]\d\d-(?!\d)")  # as SAP writes what is below zero
 _AMOUNT = re.compile(r"\d[\d.,' ]*")
 _CODES = re.compile(r"(?<![A-Za-z])([A-Z]{3})[. ]?0|0 ?([A-Z]{3})(?![A-Za-z])")
 _LONGEST = 200  # characters of a cell that can be a price
@@ -60,14 +62,22 @@ def parse_price(text: str, decimal: Sign | None = None, *, whole: bool = False) 
     plain = _plain(text)
     if _PLAIN.fullmatch(plain):
         return Price(_exact(plain.replace(",", ".")))
+    if _MINUS_BEHIND.search(plain):
+        return Price(None)
     plain = _NO_CENTS.sub("", plain)
     found = list(_NUMBER.finditer(plain))
     if len(found) != 1 or _MULTIPLIER.match(plain, found[0].end()):
         return Price(None)
     price = _read(found[0].group().replace(" ", "'"), decimal, whole)
     before = plain[: found[0].start()].rstrip(" ")
-    negative = price.amount is not None and (before.endswith("-") or plain.strip().startswith("-"))
+    negative = before.endswith("-") or plain.strip().startswith("-") or _is_in_brackets(plain)
     return price._replace(amount=-price.amount) if negative and price.amount is not None else price
+
+
+def _is_in_brackets(plain: str) -> bool:
+    """Return whether a text is in brackets as a whole: below zero, as accountants write it."""
+    text = plain.strip()
+    return text.startswith("(") and text.endswith(")")
 
 
 def decimal_sign(evidence: Counter[Sign]) -> Sign | None:

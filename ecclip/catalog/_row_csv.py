@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any, Self
@@ -24,6 +25,9 @@ from ecclip.core import ContractError
 
 # a record of fewer columns than this may hold lines that look like records by chance
 _TELLING_COLUMNS = 4
+# Excel's first line of a file whose delimiter is not that of the reader's country
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+_AROUND_NAMES = '\ufeff" \t\r\n'
 
 
 def csv_records(
@@ -44,27 +48,55 @@ def csv_records(
     Raises:
         ContractError: two columns have one name.
     """
-    reader = _Records(lines, delimiter, quote, escape, limit)
+    below = _below_separator_line(lines) if header is None else lines
+    reader = _Records(below, delimiter, quote, escape, limit)
     for cells, taken in reader:
         if header is None:
-            header = _header(cells, taken)
+            header = _header(cells, taken) if cells != [] else None  # empty lines before it
         elif cells is None or _looks_like_records(taken, delimiter, len(header), quote, trust_quotes):
             yield reader.refuse_first()
+        elif _is_header(cells, header):
+            yield refused(MALFORMED, taken[0].text, taken[0].number, "the header once more: files were joined to one")
         elif cells:
             yield _row(header, cells, taken)
 
 
 def csv_names(lines: Iterator[Line], delimiter: str, quote: str, escape: str) -> list[str]:
     """Return the names of the columns, the first record; of an empty file none."""
-    for cells, taken in _Records(lines, delimiter, quote, escape, RECORD_BYTES):
-        return _header(cells, taken)
+    for cells, taken in _Records(_below_separator_line(lines), delimiter, quote, escape, RECORD_BYTES):
+        if cells != []:
+            return _header(cells, taken)
     return []
+
+
+def separator_of(line: str) -> str | None:
+    """Return the delimiter that a line such as Excel's ``sep=;`` declares, None for any other line."""
+    found = _SEPARATOR_LINE.fullmatch(line)
+    return found[1] if found else None
+
+
+def _below_separator_line(lines: Iterator[Line]) -> Iterator[Line]:
+    first = next(lines, None)
+    if first is not None and separator_of(first.text) is None:
+        yield first
+    yield from lines
+
+
+def _is_header(cells: list[str], header: list[str]) -> bool:
+    """Return whether a record is the header once more, as files have that were joined to one."""
+    return len(header) > 1 and [cell.strip(_AROUND_NAMES) for cell in cells] == header
 
 
 def _header(cells: list[str] | None, taken: list[Line]) -> list[str]:
     if cells is None:
         first = taken[0]
-        raise ContractError("the header cannot be read", value=shown(first.text)[:200], limit=first.detail or "text")
+        alone = "\r" in first.text.rstrip("\r\n")
+        raise ContractError(
+            "the header cannot be read",
+            value=shown(first.text)[:200],
+            limit=first.detail or ("lines that end in line feeds" if alone else "text, quotes that close"),
+            next_step="say the file's encoding, delimiter and quote, or write it again",
+        )
     names = [name.strip() for name in cells]
     refuse_repeated(names)
     return names

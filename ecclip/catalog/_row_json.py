@@ -98,6 +98,15 @@ class _Elements:
 
     def __iter__(self) -> Iterator[tuple[str, str | None, str]]:
         self._skip_space()
+        yield from self._array()
+        self._skip_space()
+        while self._text.startswith("["):  # the pages of an answer one after another
+            yield from self._array()
+            self._skip_space()
+        if self._text:
+            yield self._text[: self._limit], MALFORMED, "text behind the end of the array"
+
+    def _array(self) -> Iterator[tuple[str, str | None, str]]:
         self._text = self._text[1:]  # the opening bracket
         while True:
             self._skip_space()
@@ -110,9 +119,6 @@ class _Elements:
                 break
             yield self._element()
         self._text = self._text[1:]
-        self._skip_space()
-        if self._text:
-            yield self._text[: self._limit], MALFORMED, "text behind the end of the array"
 
     def _element(self) -> tuple[str, str | None, str]:
         scan, begin = _Scan(), ""

@@ -36,7 +36,7 @@ __all__ = [
 
 def plain_stream(stream: IO[bytes], name: str, opened: ExitStack) -> IO[bytes]:
     """Return the stream of a file's content: unpacked where its name ends in .gz."""
-    if not name.endswith(".gz"):
+    if not name.lower().endswith(".gz"):
         return stream
     return cast(IO[bytes], opened.enter_context(gzip.GzipFile(fileobj=stream)))
 

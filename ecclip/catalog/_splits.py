@@ -49,7 +49,7 @@ def _splits(path: Path, split_bytes: int) -> Iterator[Split]:
         yield from (Split(str(path), row_groups=groups) for groups in _row_groups(path, split_bytes))
         return
     size = path.stat().st_size
-    if size <= split_bytes or path.name.endswith(".gz") or not can_be_split(kind or "json", dialect_of(path)):
+    if size <= split_bytes or path.name.lower().endswith(".gz") or not can_be_split(kind or "json", dialect_of(path)):
         yield Split(str(path))
         return
     header = csv_header(path) if kind == "csv" else None

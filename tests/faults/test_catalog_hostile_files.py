@@ -211,3 +211,13 @@ def test_a_pattern_of_a_mapping_that_names_a_folder_is_refused(tmp_path: Path) -
     }
     with pytest.raises(ConfigError, match=r"are a folder.*products\.csv"):
         map_dump(Mapping.model_validate(mapping), str(tmp_path / "shop"), tmp_path / "out", "2026-11-01")
+
+
+def test_a_dump_of_empty_files_is_refused_and_not_an_empty_night(tmp_path: Path) -> None:
+    dump = write_dump(tmp_path / "dump", [plain("good0")])
+    for path in dump.glob("listings*"):
+        path.unlink()
+    (dump / "listings-0.csv").write_text("listing_id,title\n")
+    (dump / "listings-1.jsonl").write_bytes(b"")
+    with pytest.raises(ContractError, match=r"the dump has no rows.*listings-0\.csv, listings-1\.jsonl"):
+        run_chain(tmp_path / "work", dump, until="ingest")

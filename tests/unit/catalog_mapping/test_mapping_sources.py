@@ -316,3 +316,63 @@ def test_an_attribute_may_be_a_number_too(tmp_path: Path) -> None:
     )
     assert [row["attributes"] for row in rows[:3]] == [[("weight", "1299")], [("weight", "2.5")], None]
     assert counts.dropped == {"bad_attributes": 1}
+
+
+def test_a_flag_that_nobody_knows_costs_its_row_and_is_not_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,name,gone,adult\n1,x,ja,ja\n2,x,nein,nein\n3,x,,maybe\n4,x,perhaps,\n5,x,,\n")
+    declared = {"columns": {"deleted": "gone"}, "age_restricted": "adult"}
+    rows, counts = run(tmp_path / "a.csv", declared, tmp_path / "out")
+    assert counts.dropped == {"bad_age_restricted": 1, "bad_deleted": 1}
+    kept = {row["listing_id"]: (row["deleted"], row["age_restricted"]) for row in rows if row["_problem"] is None}
+    assert kept == {"1": (True, True), "2": (False, False), "5": (False, None)}
+
+
+def test_many_unknown_flags_are_an_error_that_names_the_setting(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,name,adult\n" + "".join(f"{n},x,{n % 2 and 'x'}\n" for n in range(40)))
+    with pytest.raises(ContractError, match=r"bad_age_restricted 20.*age_restricted in the mapping"):
+        run(tmp_path / "a.csv", {"age_restricted": "adult"}, tmp_path / "out")
+
+
+def test_the_name_of_a_currency_is_not_no_currency(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,name,price,cur\n1,x,3,Euro\n2,x,3,€\n3,x,3,eur\n4,x,3,\n")
+    currency = {"column": "cur", "currency": True}
+    rows, counts = run(tmp_path / "a.csv", {"columns": {"price": "price", "currency": currency}}, tmp_path / "out")
+    assert counts.dropped == {"bad_currency": 1}
+    assert [row["currency"] for row in rows] == [None, "EUR", "EUR", None]
+
+
+def test_a_list_or_an_object_is_no_text_and_a_rounded_number_no_identity(tmp_path: Path) -> None:
+    given: list[tuple[Any, Any, Any]] = [
+        (["x"], "x", None),
+        (True, "x", None),
+        (12345678901234567.0, "x", None),
+        ("1", {"en": "x"}, None),
+        ("2", "x", [{"name": "A"}]),
+        ("3", "x", {"name": "A"}),
+        ("4", "x", "['A', 'B']"),
+        ("5", "x", '["A", "B"]'),
+        (17, 5, "A &gt; B"),
+        (17.0, "x", "A -> B"),
+    ]
+    lines = [json.dumps({"id": key, "name": name, "cat": cat}) for key, name, cat in given]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    declared = {"source": {"format": "jsonl"}, "columns": {"category": "cat"}, "limits": {"refused_rows": 1}}
+    rows, counts = run(tmp_path / "a.jsonl", declared, tmp_path / "out")
+    assert counts.dropped == {"bad_listing_id": 3, "bad_title": 1, "bad_category": 3}
+    kept = [(row["listing_id"], row["category"]) for row in rows if row["_problem"] is None]
+    assert kept == [("5", ["A", "B"]), ("17", ["A", "B"]), ("17", ["A", "B"])]
+
+
+def test_an_entity_stands_between_the_names_of_a_path(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,name,cat\n1,x,Home &amp; Garden &gt; Pots\n")
+    split = {"columns": {"category": {"column": "cat", "split": ">"}}}
+    rows, _ = run(tmp_path / "a.csv", split, tmp_path / "out")
+    assert rows[0]["category"] == ["Home &amp; Garden", "Pots"]
+
+
+def test_pattern_characters_in_the_name_of_the_export_are_a_name(tmp_path: Path) -> None:
+    source = tmp_path / "export [1]*"
+    source.mkdir()
+    (source / "a.csv").write_text("id,name\n00017,Mug\n")
+    rows, _ = run(source, {"source": {"files": ["*.csv"]}}, tmp_path / "out")
+    assert [row["listing_id"] for row in rows] == ["00017"]

@@ -164,3 +164,13 @@ def test_amounts_in_the_smallest_unit() -> None:
     assert minor_units(Decimal(1299), currency_places("JPY")) == 1299
     assert minor_units(Decimal(1299), currency_places("KWD")) == Decimal("1.299")
     assert minor_units(Decimal("12.5"), 2) is None
+
+
+@pytest.mark.parametrize("text", ["99¢", "99p", "50 cents", "50 pence", "12%", "12.99-", "12,99- EUR"])
+def test_a_text_that_is_not_the_amount_that_its_digits_say_is_no_price(text: str) -> None:
+    assert parse_price(text, ".").amount is None
+
+
+@pytest.mark.parametrize(("text", "amount"), [("(12.99)", "-12.99"), ("(EUR 3)", "-3"), ("12.99 (VAT)", "12.99")])
+def test_an_amount_in_brackets_is_below_zero(text: str, amount: str) -> None:
+    assert parse_price(text, ".").amount == Decimal(amount)
