@@ -131,9 +131,17 @@ def _plain_parts(found: list[Any], row: RowCells) -> list[Any]:
     return [part for part in (_plain(item, row.nulls) for item in flat) if part is not None]
 
 
+def _name_of(category: dict[str, Any]) -> str:
+    """Return the name of a category that is an object."""
+    name = category.get("name")
+    if not isinstance(name, str):
+        raise BadCellError("bad_category", f"an object without a name (the setting is each): {category}"[:200])
+    return name
+
+
 def _shortened(value: Value, parts: list[Any], row: RowCells, name: str) -> list[str]:
-    if name == "category" and any(isinstance(part, dict) for part in parts):
-        raise BadCellError("bad_category", f"objects, not names (the setting is each): {parts}"[:200])
+    if name == "category":
+        parts = [_name_of(part) if isinstance(part, dict) else part for part in parts]
     texts = [text for text in (text_of(part) for part in parts) if text]
     texts = texts[value.drop_first : len(texts) - value.drop_last]
     if value.drop_last_like:

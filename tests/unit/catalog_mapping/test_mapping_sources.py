@@ -347,12 +347,13 @@ def test_a_list_or_an_object_is_no_text_and_a_rounded_number_no_identity(tmp_pat
         (True, "x", None),
         (12345678901234567.0, "x", None),
         ("1", {"en": "x"}, None),
-        ("2", "x", [{"name": "A"}]),
-        ("3", "x", {"name": "A"}),
+        ("2", "x", [{"id": "A"}]),
+        ("3", "x", {"id": "A"}),
         ("4", "x", "['A', 'B']"),
         ("5", "x", '["A", "B"]'),
         (17, 5, "A &gt; B"),
         (17.0, "x", "A -> B"),
+        ("00017", "x", [{"id": 1, "name": "A"}, {"id": 2, "name": "B"}]),
     ]
     lines = [json.dumps({"id": key, "name": name, "cat": cat}) for key, name, cat in given]
     (tmp_path / "a.jsonl").write_text("\n".join(lines))
@@ -360,7 +361,7 @@ def test_a_list_or_an_object_is_no_text_and_a_rounded_number_no_identity(tmp_pat
     rows, counts = run(tmp_path / "a.jsonl", declared, tmp_path / "out")
     assert counts.dropped == {"bad_listing_id": 3, "bad_title": 1, "bad_category": 3}
     kept = [(row["listing_id"], row["category"]) for row in rows if row["_problem"] is None]
-    assert kept == [("5", ["A", "B"]), ("17", ["A", "B"]), ("17", ["A", "B"])]
+    assert kept == [(key, ["A", "B"]) for key in ("5", "17", "17", "00017")]
 
 
 def test_an_entity_stands_between_the_names_of_a_path(tmp_path: Path) -> None:
