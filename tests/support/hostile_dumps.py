@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
 import random
 import sys
@@ -63,11 +61,7 @@ def _write(path: Path, kind: str, rows: list[dict[str, Any]], chance: random.Ran
         texts = [
             {name: json.dumps(cell) if isinstance(cell, dict) else cell for name, cell in row.items()} for row in rows
         ]
-        text = csv_text(texts)
-        if kind == "tsv":
-            buffer = io.StringIO()
-            csv.writer(buffer, delimiter="\t").writerows(csv.reader(io.StringIO(text)))
-            text = buffer.getvalue()
+        text = csv_text(texts, "\t" if kind == "tsv" else ",")
         path.write_text(text, newline="")
     return hostile
 

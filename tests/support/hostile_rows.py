@@ -51,11 +51,11 @@ LINES: dict[str, str] = {
 }
 
 
-def csv_text(rows: list[dict[str, Any]]) -> str:
+def csv_text(rows: list[dict[str, Any]], delimiter: str = ",") -> str:
     """Return rows as CSV; lists as JSON."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, restval="")
+    writer = csv.DictWriter(buffer, names, restval="", delimiter=delimiter)
     writer.writeheader()
     for row in rows:
         writer.writerow({name: json.dumps(cell) if isinstance(cell, list) else cell for name, cell in row.items()})
