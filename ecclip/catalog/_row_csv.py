@@ -55,7 +55,7 @@ def csv_records(
             header = _header(cells, taken) if cells != [] else None  # empty lines before it
         elif cells is None or _looks_like_records(taken, delimiter, len(header), quote, trust_quotes):
             yield reader.refuse_first()
-        elif _is_header(cells, header):
+        elif cells and _is_header(cells, header):
             yield refused(MALFORMED, taken[0].text, taken[0].number, "the header once more: files were joined to one")
         elif cells:
             yield _row(header, cells, taken)
@@ -84,7 +84,9 @@ def _below_separator_line(lines: Iterator[Line]) -> Iterator[Line]:
 
 def _is_header(cells: list[str], header: list[str]) -> bool:
     """Return whether a record is the header once more, as files have that were joined to one."""
-    return len(header) > 1 and [cell.strip(_AROUND_NAMES) for cell in cells] == header
+    if len(header) < 2 or cells[0].strip(_AROUND_NAMES) != header[0]:  # the usual row, at the cost of one cell
+        return False
+    return [cell.strip(_AROUND_NAMES) for cell in cells] == header
 
 
 def _header(cells: list[str] | None, taken: list[Line]) -> list[str]:
