@@ -32,6 +32,7 @@ _ROUNDED = re.compile(r"[0-9][.,][0-9]+E\+[0-9]{2}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _IDENTITIES = ("listing_id", "seller_id", "catalog_id")
 _BETWEEN_NAMES = re.compile(r"[-=–]*>+")
+_AFTER_PATH = re.compile(r"\s*[,;|]\s*")
 _YES = ["true", "t", "yes", "y", "1", "on", "ja", "j", "wahr", "oui", "vrai", "sí", "si", "sim", "tak", "да"]
 _NO = ["false", "f", "no", "n", "0", "off", "nein", "falsch", "non", "faux", "nee", "nej", "não", "nie", "нет"]
 FLAGS = dict.fromkeys(_YES, True) | dict.fromkeys(_NO, False)
@@ -142,6 +143,8 @@ def _path(field: Field, cell: Any, limits: Limits) -> list[str] | None:
     if any(len(name) > field.longest or has_half_pair(name) for name in spelled):
         raise BadCell(" > ".join(spelled))
     path = [clean for clean in map(clean_name, spelled) if clean]
+    if holds_several_paths(path):
+        raise BadCell(f"several paths in one cell: {' > '.join(path)}")
     if len(path) > limits.category_depth:
         raise BadCell(f"{len(path)} levels, the limit is {limits.category_depth}: {' > '.join(path)}")
     return path or None
@@ -152,6 +155,15 @@ def path_names(text: str) -> list[str]:
     for _ in range(3):  # an entity may be written as an entity
         text = html.unescape(text) if "&" in text else text
     return _BETWEEN_NAMES.split(text)
+
+
+def holds_several_paths(names: list[str]) -> bool:
+    """Tell whether a path is several written one after another: ``Clothing > Tees, Clothing > Sale``.
+
+    What shows it is the root again, behind a comma, a semicolon or a bar; a name with a comma of its own is a name.
+    """
+    begins_again = [_AFTER_PATH.split(name)[-1] for name in names[1:] if _AFTER_PATH.search(name)]
+    return any(name.casefold() == names[0].casefold() for name in begins_again)
 
 
 def _map(field: Field, cell: Any, limits: Limits) -> list[tuple[str, str]]:

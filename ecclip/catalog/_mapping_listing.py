@@ -7,7 +7,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ecclip.catalog._cells import path_names
+from ecclip.catalog._cells import holds_several_paths, path_names
 from ecclip.catalog._contract import DUMP_FIELDS, PROBLEM_COLUMNS
 from ecclip.catalog._mapping_model import Mapping, Value, Words
 from ecclip.catalog._mapping_notation import parsed
@@ -107,17 +107,24 @@ def _texts_in(listing: dict[str, Any]) -> list[str]:
 
 
 def _list_of(value: Any) -> list[str] | None:
+    names = _names_of(value)
+    if names and holds_several_paths(names):
+        raise BadCellError("bad_category", f"several paths in one cell (the setting is between): {' > '.join(names)}"[:200])
+    return names or None
+
+
+def _names_of(value: Any) -> list[str]:
     if isinstance(value, list):
-        return value or None
+        return value
     text = text_of(value)
     if text is None:
-        return None
+        return []
     names: Any = path_names(text)
     if isinstance(value, dict) or (text.startswith("[") and text.endswith("]")):
         names = parsed(text, "json")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise BadCellError("bad_category", f"no list of names (see parse, split, each): {text}"[:200])
-    return [part for part in map(str.strip, names) if part] or None
+    return [part for part in map(str.strip, names) if part]
 
 
 def _age_restricted(mapping: Mapping, row: RowCells, listing: dict[str, Any]) -> bool | None:

@@ -150,6 +150,18 @@ def test_half_of_an_emoji_costs_its_row_wherever_it_stands() -> None:
     assert mapped({"id": "1", "name": "x", "c": "red \udc00"}, attributes=attributes)["_problem"] == "undecodable_text"
 
 
+@pytest.mark.parametrize(
+    "declared", ["c", {"column": "c", "split": ">"}, {"column": "c", "between": "/"}], ids=["text", "split", "other"]
+)
+def test_several_paths_in_one_cell_cost_the_row_and_name_the_setting(declared: Any) -> None:
+    listing = mapped({"id": "1", "name": "x", "c": "Clothing > Tees, Clothing > Sale"}, columns={"category": declared})
+    assert listing["_problem"] == "bad_category"
+    assert "between" in listing["_detail"]
+    one = {"column": "c", "between": ",", "split": ">"}
+    first = mapped({"id": "1", "name": "x", "c": "Clothing > Tees, Clothing > Sale"}, columns={"category": one})
+    assert first["category"] == ["Clothing", "Tees"]
+
+
 def test_a_row_without_a_time_has_none() -> None:
     assert mapped({"id": "1", "name": "x"})["updated_at"] is None
 
