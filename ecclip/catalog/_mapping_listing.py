@@ -109,7 +109,8 @@ def _texts_in(listing: dict[str, Any]) -> list[str]:
 def _list_of(value: Any) -> list[str] | None:
     names = _names_of(value)
     if names and holds_several_paths(names):
-        raise BadCellError("bad_category", f"several paths in one cell (the setting is between): {' > '.join(names)}"[:200])
+        detail = f"several paths in one cell (the setting is between): {' > '.join(names)}"
+        raise BadCellError("bad_category", detail[:200])
     return names or None
 
 
