@@ -1,7 +1,7 @@
 # The contributor's interface. Everything is made below work/, which git ignores.
 BIN := work/env/main/bin
 # processes of `make test`; a file's tests share its nights and servers, and so a process
-WORKERS ?= 2
+WORKERS ?= 3
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 # a shop's own workspace may be named: ECCLIP_WORKSPACE=work/shops/<name> make up
