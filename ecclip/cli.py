@@ -103,7 +103,7 @@ def map_command(
     It prints what came of each row and photo: rows read = listings + what was dropped, by reason. Rows that cannot be
     used are in the dump with their reason and text; ingest quarantines them. docs/mapping.md has every key.
     """
-    from ecclip.catalog import map_dump
+    from ecclip.catalog.mapping.map_dump import map_dump
 
     _show(map_dump(Path(mapping), source, settings().work / "dumps" / night, night, limit))
 
@@ -111,7 +111,7 @@ def map_command(
 @_ROOMS["catalog"].command("mapping-keys")
 def mapping_keys_command() -> None:
     """Print every key of a mapping.yaml as the tables of docs/mapping.md."""
-    from ecclip.catalog import mapping_reference
+    from ecclip.catalog.mapping.reference import mapping_reference
 
     typer.echo(mapping_reference())
 
@@ -132,7 +132,7 @@ def catalog_trace(
 @_ROOMS["catalog"].command("contract")
 def contract_command() -> None:
     """Print the dump contract as the table of docs/dump.md."""
-    from ecclip.catalog import contract_table
+    from ecclip.catalog.dump.contract import contract_table
 
     typer.echo(contract_table())
 
@@ -256,7 +256,8 @@ def ask(
     address: Annotated[str | None, typer.Option(help="host:port; default: the embedded server")] = None,
 ) -> None:
     """Ask the live model about one listing."""
-    from ecclip.serving import Product, ProductClient, embedded_address
+    from ecclip.client import Product, ProductClient
+    from ecclip.serving import embedded_address
 
     with ProductClient(address or settings().triton_address or embedded_address()) as client:
         photo = image.read_bytes() if image else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ecclip import pipeline
-from ecclip.catalog import trace_listing
+from ecclip.catalog.publish.tracing import trace_listing
 from ecclip.core import ContractError, parse_night, settings
 from ecclip.registry import trace_back
 

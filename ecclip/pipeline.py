@@ -28,7 +28,7 @@ from ecclip.core import (
     read_manifest,
     report_of,
     settings,
-    source_rooms,
+    source_files,
     write_atomic,
 )
 
@@ -52,36 +52,43 @@ class Step:
 
     @property
     def room(self) -> str:
-        """The room that the stage belongs to: ``catalog`` of ``ecclip.catalog:ingest``."""
-        return self.function.split(":")[0].split(".")[1]
+        """The room that the stage belongs to: ``catalog`` of ``ecclip.catalog.ingest.stage:ingest``."""
+        return self.function.split(".")[1]
 
     @property
     def sources(self) -> list[str]:
-        """The rooms whose code decides the stage's result: its own and those that it imports."""
-        return [folder.name for folder in source_rooms(Path(ecclip.__file__).parent / self.room)]
+        """The code that decides the stage's result, for DVC: files that its module's imports reach, by their folders.
+
+        A folder with folders below it is named file by file: those below are of other stages. A stage's own key takes
+        the very files (:func:`ecclip.core.fingerprint`).
+        """
+        root = Path(ecclip.__file__).parents[1]
+        files = source_files(self.function.split(":")[0])
+        named = {path if list(path.parent.glob("*/__init__.py")) else path.parent for path in files}
+        return sorted(path.relative_to(root).as_posix() for path in named)
 
 
 STEPS: dict[str, Step] = {
     "extract": Step(
-        "ecclip.catalog:extract",
+        "ecclip.catalog.source.stage:extract",
         {"inventory": "nights/{night}/inventory.json"},
         "nights/{night}/dump",
         section="source",
         external=True,
     ),
     "land": Step(
-        "ecclip.catalog:land",
+        "ecclip.catalog.land.stage:land",
         {"dump": "nights/{night}/dump", "previous": "nights/{previous}/land"},
         "nights/{night}/land",
     ),
-    "ingest": Step("ecclip.catalog:ingest", {"landed": "nights/{night}/land"}, "nights/{night}/ingest"),
+    "ingest": Step("ecclip.catalog.ingest.stage:ingest", {"landed": "nights/{night}/land"}, "nights/{night}/ingest"),
     "check": Step(
-        "ecclip.catalog:check",
+        "ecclip.catalog.gate.stage:check",
         {"ingested": "nights/{night}/ingest", "previous": "snapshots/{previous}"},
         "nights/{night}/check",
     ),
     "clean": Step(
-        "ecclip.catalog:clean",
+        "ecclip.catalog.clean.stage:clean",
         {
             "landed": "nights/{night}/land",
             "ingested": "nights/{night}/ingest",
@@ -91,18 +98,20 @@ STEPS: dict[str, Step] = {
         "nights/{night}/clean",
     ),
     "group": Step(
-        "ecclip.catalog:group",
+        "ecclip.catalog.group.stage:group",
         {"cleaned": "nights/{night}/clean", "previous": "snapshots/{previous}"},
         "nights/{night}/group",
     ),
-    "reference": Step("ecclip.registry:reference", {"cleaned": "nights/{night}/clean"}, "nights/{night}/reference"),
+    "reference": Step(
+        "ecclip.registry.starts:reference", {"cleaned": "nights/{night}/clean"}, "nights/{night}/reference"
+    ),
     "score_pairs": Step(
-        "ecclip.train.embed:score_pairs",
+        "ecclip.embed.stage:score_pairs",
         {"cleaned": "nights/{night}/clean", "reference": "nights/{night}/reference"},
         "nights/{night}/pairs",
     ),
     "publish": Step(
-        "ecclip.catalog:publish",
+        "ecclip.catalog.publish.stage:publish",
         {
             "ingested": "nights/{night}/ingest",
             "checked": "nights/{night}/check",
@@ -113,24 +122,24 @@ STEPS: dict[str, Step] = {
         },
         "snapshots/{night}",
     ),
-    "start": Step("ecclip.registry:start", {"snapshot": "snapshots/{night}"}, "nights/{night}/start"),
+    "start": Step("ecclip.registry.starts:start", {"snapshot": "snapshots/{night}"}, "nights/{night}/start"),
     "train": Step(
-        "ecclip.train.stages:train",
+        "ecclip.train.run.stage:train",
         {"snapshot": "snapshots/{night}", "start": "nights/{night}/start"},
         "nights/{night}/train",
     ),
     "embed": Step(
-        "ecclip.train.embed:embed",
+        "ecclip.embed.stage:embed",
         {"snapshot": "snapshots/{night}", "trained": "nights/{night}/train"},
         "nights/{night}/embed",
     ),
     "evaluate": Step(
-        "ecclip.tasks:evaluate",
+        "ecclip.tasks.stage:evaluate",
         {"snapshot": "snapshots/{night}", "embedded": "nights/{night}/embed"},
         "nights/{night}/evaluate",
     ),
     "export": Step(
-        "ecclip.serving:export",
+        "ecclip.serving.export.stage:export",
         {
             "snapshot": "snapshots/{night}",
             "trained": "nights/{night}/train",
@@ -139,7 +148,7 @@ STEPS: dict[str, Step] = {
         "nights/{night}/bundle",
     ),
     "group_products": Step(
-        "ecclip.tasks:group_products",
+        "ecclip.tasks.matching.stage:group_products",
         {"snapshot": "snapshots/{night}", "embedded": "nights/{night}/embed"},
         "nights/{night}/products",
     ),
@@ -190,7 +199,7 @@ def why_waiting(night: str) -> str:
     """
     if read_manifest(work_path(STEPS["extract"].output, night)) is not None:
         return ""
-    from ecclip.catalog import SourceConfig, locate, why_not_ready
+    from ecclip.catalog.source.location import SourceConfig, locate, why_not_ready
 
     cfg = typing.cast(SourceConfig, stage_config("extract"))
     return why_not_ready(locate(cfg, night), cfg.markers)
@@ -198,7 +207,8 @@ def why_waiting(night: str) -> str:
 
 def _extracted_before(cfg: StageConfig, night: str) -> Report | None:
     """Take the inventory of the source; where it is gone return the report of what the night has got of it."""
-    from ecclip.catalog import SourceConfig, take_inventory
+    from ecclip.catalog.source.inventory import take_inventory
+    from ecclip.catalog.source.location import SourceConfig
 
     step = STEPS["extract"]
     try:

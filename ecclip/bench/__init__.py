@@ -4,9 +4,9 @@ Measuring imports with torch, timm, transformers, numpy, pyarrow and Pillow alon
 :mod:`ecclip.bench.train_gpu`); :mod:`ecclip.bench.commands` is the command line.
 """
 
-from ecclip.bench._machine import new_result
-from ecclip.bench._result import Result, ResultError, Row, parse_result, read_result, write_result
-from ecclip.bench._tables import fill_tables, markdown
+from ecclip.bench.machine import new_result
+from ecclip.bench.result import Result, ResultError, Row, parse_result, read_result, write_result
+from ecclip.bench.tables import fill_tables, markdown
 
 __all__ = [
     "Result",

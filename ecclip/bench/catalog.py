@@ -16,14 +16,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from ecclip.bench._group_quality import TRUTHS, PairQuality, pair_quality, photo_quality, read_groups, read_truth
-from ecclip.bench._image_stage import image_stage_rates
-from ecclip.bench._ingest_twin import ingest_rates
-from ecclip.bench._machine import new_result
-from ecclip.bench._nights import STAGES, group_once, sample_nights, workspace
-from ecclip.bench._planted import HARMLESS, planted_faults
-from ecclip.bench._result import Result, write_result
-from ecclip.bench._texts import write_listings
+from ecclip.bench.machine import new_result
+from ecclip.bench.nightly.group_quality import TRUTHS, PairQuality, pair_quality, photo_quality, read_groups, read_truth
+from ecclip.bench.nightly.image_stage import image_stage_rates
+from ecclip.bench.nightly.ingest_twin import ingest_rates
+from ecclip.bench.nightly.nights import STAGES, group_once, sample_nights, workspace
+from ecclip.bench.nightly.planted import HARMLESS, planted_faults
+from ecclip.bench.nightly.texts import write_listings
+from ecclip.bench.result import Result, write_result
 from ecclip.core import settings
 from ecclip.sample import SampleConfig
 

@@ -13,8 +13,8 @@ import typer
 from rich.table import Table
 
 from ecclip.atomic import write_atomic
-from ecclip.bench._result import Result, read_result
-from ecclip.bench._tables import fill_tables, number, spread
+from ecclip.bench.result import Result, read_result
+from ecclip.bench.tables import fill_tables, number, spread
 from ecclip.core import ConfigError, ServiceError, Terminal, settings
 
 bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks: a peer in the same run, results/<name>.json, a table.")

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ecclip.bench._machine import new_result
-from ecclip.bench._probe import interval, probe_hits
-from ecclip.bench._quality_data import SETS, Product, load_products, write_shards
-from ecclip.bench._result import Result, Row, write_result
+from ecclip.bench.machine import new_result
+from ecclip.bench.quality.data import SETS, Product, load_products, write_shards
+from ecclip.bench.quality.probe import interval, probe_hits
+from ecclip.bench.result import Result, Row, write_result
 from ecclip.model import Towers, TowersConfig, build_towers, load_towers, save_towers
 from ecclip.train import RECALL_AT, Trainer, TrainerConfig, encode_images, encode_texts, keep_freed_memory, open_pairs
-from ecclip.train._retrieval import hit_ranks
+from ecclip.train.engine.retrieval import hit_ranks
 
 _RECIPE = TrainerConfig()
 _PLAIN = replace(_RECIPE.order, distinct_groups=False, neighbour_share=0.0)

@@ -10,11 +10,11 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-from ecclip.bench import _tasks as tasks
-from ecclip.bench._machine import new_result
-from ecclip.bench._result import Result, write_result
-from ecclip.bench._sizes import SIZES, Sizes
-from ecclip.bench._tasks import in_own_process
+from ecclip.bench.machine import new_result
+from ecclip.bench.result import Result, write_result
+from ecclip.bench.training import tasks as tasks
+from ecclip.bench.training.sizes import SIZES, Sizes
+from ecclip.bench.training.tasks import in_own_process
 from ecclip.model import WAIT_POLICY
 
 TWIN = "twin of open_clip's step"

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
-from ecclip.bench._gpu_sections import GpuBenchmark
-from ecclip.bench._gpu_sizes import FULL, TINY
-from ecclip.bench._machine import new_result
-from ecclip.bench._result import write_result
+from ecclip.bench.machine import new_result
+from ecclip.bench.result import write_result
+from ecclip.bench.training.gpu_sections import GpuBenchmark
+from ecclip.bench.training.gpu_sizes import FULL, TINY
 
 _LOG = logging.getLogger("ecclip.bench")
 _LONGEST = 450.0  # seconds; a section begins only if as many as it needs are left

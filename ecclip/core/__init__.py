@@ -10,8 +10,22 @@ from ecclip.atomic import (
     sha256_file,
     write_atomic,
 )
-from ecclip.core._clock import night_of, now, parse_night
-from ecclip.core._errors import (
+from ecclip.core.clock import night_of, now, parse_night
+from ecclip.core.configuration import Settings, patient, settings
+from ecclip.core.display import Terminal, shown, shown_json, shown_markdown
+from ecclip.core.fingerprint import fingerprint, source_files
+from ecclip.core.log import bind, configure_logging, get_logger, track
+from ecclip.core.manifests import Manifest, digest_of, read_manifest, verify_folder
+from ecclip.core.private import PRIVATE_UMASK, keep_private
+from ecclip.core.stages import (
+    Counts,
+    Report,
+    StageConfig,
+    forget_once_published,
+    report_of,
+    stage,
+)
+from ecclip.errors import (
     ConfigError,
     ContractError,
     EcclipError,
@@ -19,20 +33,6 @@ from ecclip.core._errors import (
     IntegrityError,
     NotReadyError,
     ServiceError,
-)
-from ecclip.core._files import Manifest, digest_of, read_manifest, verify_folder
-from ecclip.core._log import bind, configure_logging, get_logger, track
-from ecclip.core._private import PRIVATE_UMASK, keep_private
-from ecclip.core._settings import Settings, patient, settings
-from ecclip.core._shown import Terminal, shown, shown_json, shown_markdown
-from ecclip.core._stage import (
-    Counts,
-    Report,
-    StageConfig,
-    forget_once_published,
-    report_of,
-    source_rooms,
-    stage,
 )
 
 __all__ = [
@@ -54,6 +54,7 @@ __all__ = [
     "canonical_json",
     "configure_logging",
     "digest_of",
+    "fingerprint",
     "folder_lock",
     "forget_once_published",
     "fsync_path",
@@ -73,7 +74,7 @@ __all__ = [
     "shown",
     "shown_json",
     "shown_markdown",
-    "source_rooms",
+    "source_files",
     "stage",
     "track",
     "verify_folder",

@@ -1,10 +1,10 @@
 """The processes of one machine: Airflow, MLflow and Triton as supervised services, and the demo that uses them."""
 
-from ecclip.local._demo import demo
-from ecclip.local._nights import sample_config, sample_nights
-from ecclip.local._own import own_nights
-from ecclip.local._services import airflow_api, down, start_services, status, stop_services, up
-from ecclip.local._triton import serve
+from ecclip.local.demonstration import demo
+from ecclip.local.nights import sample_config, sample_nights
+from ecclip.local.own import own_nights
+from ecclip.local.services import airflow_api, down, start_services, status, stop_services, up
+from ecclip.local.triton import serve
 
 __all__ = [
     "airflow_api",

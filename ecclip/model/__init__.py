@@ -3,15 +3,15 @@
 Imports with torch, timm, transformers, tokenizers, safetensors, numpy and Pillow alone.
 """
 
-from ecclip.model._blocking import WAIT_POLICY
-from ecclip.model._config import TowersConfig
-from ecclip.model._errors import ModelError
-from ecclip.model._fuse import fuse_image_encoder
-from ecclip.model._presets import PRESETS, towers_preset
-from ecclip.model._store import load_preprocessor, load_towers, save_towers
-from ecclip.model._text import TextEncoder, text_lengths
-from ecclip.model._towers import MAX_LOGIT_SCALE, Towers, build_towers
-from ecclip.model._vision import ImageEncoder
+from ecclip.model.config import TowersConfig
+from ecclip.model.errors import ModelError
+from ecclip.model.fusing import fuse_image_encoder
+from ecclip.model.presets import PRESETS, towers_preset
+from ecclip.model.store import load_preprocessor, load_towers, save_towers
+from ecclip.model.text import TextEncoder, text_lengths
+from ecclip.model.towers import MAX_LOGIT_SCALE, Towers, build_towers
+from ecclip.model.vision import ImageEncoder
+from ecclip.model.wait_policy import WAIT_POLICY
 from ecclip.product_input import PreprocessingError, Preprocessor
 
 __all__ = [

@@ -3,7 +3,7 @@
 Importable by the triggerer, which has no DAGs folder on its path.
 """
 
-from ecclip.orchestration._alert import Alert
-from ecclip.orchestration._wait import DumpSensor, DumpTrigger
+from ecclip.orchestration.alert import Alert
+from ecclip.orchestration.wait import DumpSensor, DumpTrigger
 
 __all__ = ["Alert", "DumpSensor", "DumpTrigger"]

@@ -3,17 +3,17 @@
 Built on MLflow (runs, model versions, aliases) and DVC (data versions). MLflow is imported when first needed.
 """
 
-from ecclip.registry._dvc import dvc_version, record_version
-from ecclip.registry._follow import follow
-from ecclip.registry._gate import GateConfig, MetricGate, Verdict, judge
-from ecclip.registry._locks import locked
-from ecclip.registry._promote import set_champion
-from ecclip.registry._register import Registered, register
-from ecclip.registry._restore import restore_snapshot
-from ecclip.registry._start import ReferenceConfig, StartConfig, reference, start
-from ecclip.registry._trace import trace, trace_back
-from ecclip.registry._tracked import deliver_all
-from ecclip.registry._versions import (
+from ecclip.registry.data_versions import dvc_version, record_version
+from ecclip.registry.gate import GateConfig, MetricGate, Verdict, judge
+from ecclip.registry.lineage import trace, trace_back
+from ecclip.registry.locks import locked
+from ecclip.registry.promotion import set_champion
+from ecclip.registry.registration import Registered, register
+from ecclip.registry.restoring import restore_snapshot
+from ecclip.registry.starts import ReferenceConfig, StartConfig, reference, start
+from ecclip.registry.tracking.follower import follow
+from ecclip.registry.tracking.tracked import deliver_all
+from ecclip.registry.versions import (
     ModelRef,
     champion,
     lineage_of,

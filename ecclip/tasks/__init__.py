@@ -1,10 +1,10 @@
 """Embeddings and labels to heads, thresholds and a report; matching and clustering of the whole catalog."""
 
-from ecclip.tasks._config import EvaluateConfig, GroupProductsConfig
-from ecclip.tasks._evaluate import evaluate
-from ecclip.tasks._evidence import check_claims, read_evidence
-from ecclip.tasks._group_products import group_products
-from ecclip.tasks._heads import Heads, HeadTask, load_heads
+from ecclip.tasks.config import EvaluateConfig, GroupProductsConfig
+from ecclip.tasks.heads.matrix import Heads, HeadTask, load_heads
+from ecclip.tasks.matching.stage import group_products
+from ecclip.tasks.report.evidence import check_claims, read_evidence
+from ecclip.tasks.stage import evaluate
 
 __all__ = [
     "EvaluateConfig",

@@ -1,14 +1,25 @@
 """The contrastive training engine: exact at any batch size, killable at any step.
 
-Imports with torch, timm, transformers, numpy, pyarrow and Pillow alone; the stages are in :mod:`ecclip.train.stages`.
+Imports with torch, timm, transformers, numpy, pyarrow and Pillow alone; the stage is :mod:`ecclip.train.run.stage`.
 """
 
 from ecclip.model import WAIT_POLICY  # first: it must be set before torch is imported
-from ecclip.train._accumulate import Batch, accumulate_gradients
-from ecclip.train._checkpoint import Checkpoint, CheckpointStore
-from ecclip.train._config import AugmentConfig, Labels, Loss, OptimizerConfig, OrderConfig, Precision, TrainerConfig
-from ecclip.train._encode import encode_images, encode_texts
-from ecclip.train._errors import (
+from ecclip.model.encode import encode_images, encode_texts
+from ecclip.train.config import AugmentConfig, Labels, Loss, OptimizerConfig, OrderConfig, Precision, TrainerConfig
+from ecclip.train.data.loader import Loader
+from ecclip.train.data.order import plan_epoch, plan_training
+from ecclip.train.data.pairs import Pair, Pairs, open_pairs
+from ecclip.train.engine.accumulation import Batch, accumulate_gradients
+from ecclip.train.engine.checkpoint import Checkpoint, CheckpointStore
+from ecclip.train.engine.heap import keep_freed_memory
+from ecclip.train.engine.lanes import lanes_for
+from ecclip.train.engine.measures import Tracker
+from ecclip.train.engine.optimizer import Optimizer, rate_factor
+from ecclip.train.engine.process import deterministic
+from ecclip.train.engine.progress import Progress
+from ecclip.train.engine.retrieval import RECALL_AT, recall_at_k, retrieval_metrics
+from ecclip.train.engine.trainer import Trainer
+from ecclip.train.errors import (
     PREEMPTED_EXIT_CODE,
     CheckpointError,
     DivergedError,
@@ -18,20 +29,9 @@ from ecclip.train._errors import (
     ProcessesError,
     TrainError,
 )
-from ecclip.train._heap import keep_freed_memory
-from ecclip.train._lanes import lanes_for
-from ecclip.train._loader import Loader
-from ecclip.train._loss import contrastive_gradients
-from ecclip.train._measures import Tracker
-from ecclip.train._optimizer import Optimizer, rate_factor
-from ecclip.train._order import plan_epoch, plan_training
-from ecclip.train._pairs import Pair, Pairs, open_pairs
-from ecclip.train._process import deterministic
-from ecclip.train._progress import Progress
-from ecclip.train._retrieval import RECALL_AT, recall_at_k, retrieval_metrics
-from ecclip.train._sigmoid_loss import sigmoid_gradients
-from ecclip.train._similarity import LossGradients
-from ecclip.train._trainer import Trainer
+from ecclip.train.loss.contrastive import contrastive_gradients
+from ecclip.train.loss.sigmoid import sigmoid_gradients
+from ecclip.train.loss.similarity import LossGradients
 
 __all__ = [
     "PREEMPTED_EXIT_CODE",

@@ -109,7 +109,7 @@ def test_all_dags_import_and_load_nothing_heavy(described: dict[str, Any]) -> No
     loaded = {name.split(".")[0] for name in described["loaded"]}
     assert loaded & set(HEAVY) == set()
     ours = {name.split(".")[1] for name in described["loaded"] if name.startswith("ecclip.")}
-    assert ours == {"atomic", "core", "orchestration"}
+    assert ours == {"atomic", "core", "errors", "orchestration"}
 
 
 def test_every_task_has_owner_retries_delay_and_timeout(described: dict[str, Any]) -> None:
@@ -129,7 +129,7 @@ def test_every_dag_is_tagged_one_run_at_a_time_and_without_catchup(described: di
 
 @pytest.mark.fault(32)
 def test_every_pool_exists_with_slots_for_each_of_its_tasks(described: dict[str, Any]) -> None:
-    from ecclip.local._airflow import POOLS
+    from ecclip.local.airflow import POOLS
 
     slots = {**POOLS, "default_pool": 128}
     for name, task in _every_task(described):

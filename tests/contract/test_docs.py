@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ecclip.catalog import contract_table, mapping_reference
-from ecclip.catalog._contract import DUMP_FIELDS
-from ecclip.catalog._mapping import shipped_mappings
-from ecclip.catalog._mapping_model import Fields, Mapping
+from ecclip.catalog.dump.contract import DUMP_FIELDS, contract_table
+from ecclip.catalog.mapping.map_dump import shipped_mappings
+from ecclip.catalog.mapping.model import Fields, Mapping
+from ecclip.catalog.mapping.reference import mapping_reference
 from ecclip.cli import app
 from ecclip.core import StageConfig
 from ecclip.parameters import page

@@ -50,7 +50,7 @@ def test_the_stages_of_dvc_are_those_of_the_pipeline() -> None:
             "foreach": "${nights}",
             "do": {
                 "cmd": f"ecclip run {name} --night ${{key}}",
-                "deps": [*inputs, *(f"ecclip/{room}" for room in step.sources)],
+                "deps": [*inputs, *step.sources],
                 "params": [section_of(name)],
                 "outs": [{paths["output"]: {"persist": True} | ({"cache": False} if step.external else {})}],
             }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ecclip.local._airflow import POOLS
+from ecclip.local.airflow import POOLS
 
 ROOT = Path(__file__).parents[2]
 IMAGES = sorted((ROOT / "infra" / "images").glob("*.Dockerfile"))

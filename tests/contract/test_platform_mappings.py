@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from ecclip.catalog._mapping import map_dump
+from ecclip.catalog.mapping.map_dump import map_dump
 from ecclip.core import Counts
 
 PHOTO = b"\xff\xd8 a photo"

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from ecclip import pipeline
 from ecclip.core import Settings
-from ecclip.core._settings import spark_options
+from ecclip.core.configuration import spark_options
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from ecclip.catalog._contract import DUMP_FIELDS, PROBLEM_COLUMNS
-from ecclip.catalog._mapping import load_mapping, map_dump, shipped_mappings
+from ecclip.catalog.dump.contract import DUMP_FIELDS, PROBLEM_COLUMNS
+from ecclip.catalog.mapping.map_dump import load_mapping, map_dump, shipped_mappings
 
 NAMES = sorted(shipped_mappings())
 

@@ -12,7 +12,7 @@ from serving_bundles import tiny_bundle
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from ecclip.serving import Repository
-from ecclip.serving._repository import MODELS
+from ecclip.serving.deploy.repository import MODELS
 
 TEMPLATES = Path(__file__).parents[2] / "triton_models"
 SERVING = {"numpy", "onnxruntime", "tokenizers", "PIL", "triton_python_backend_utils"}

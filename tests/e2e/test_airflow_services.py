@@ -15,11 +15,10 @@ import yaml
 from waiting import lives, wait_until
 
 from ecclip.core import ServiceError, settings
-from ecclip.local import _services as services
-from ecclip.local import airflow_api
-from ecclip.local._airflow import COMPONENTS, POOLS
-from ecclip.local._follow import NightView, TaskView, follow_night, trigger_night
-from ecclip.local._processes import read_service
+from ecclip.local import airflow_api, services
+from ecclip.local.airflow import COMPONENTS, POOLS
+from ecclip.local.following import NightView, TaskView, follow_night, trigger_night
+from ecclip.local.processes import read_service
 
 ROOT = Path(__file__).parents[2]
 NEVER, LATE = "2026-11-01", "2026-11-02"

@@ -23,8 +23,8 @@ from chain import run_chain
 from dumps import picture, write_dump
 from hostile_rows import ingested, plain
 
-from ecclip.catalog import map_dump
-from ecclip.catalog._mapping_model import Mapping
+from ecclip.catalog.mapping.map_dump import map_dump
+from ecclip.catalog.mapping.model import Mapping
 from ecclip.core import ConfigError, ContractError, read_manifest
 
 pytestmark = pytest.mark.fault(37)
@@ -45,7 +45,7 @@ def test_one_packed_line_of_half_a_gibibyte_is_one_refused_record(tmp_path: Path
 _READ = """
 import resource, sys
 from pathlib import Path
-from ecclip.catalog._files import listing_rows
+from ecclip.catalog.dump.listing_files import listing_rows
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print([row.problem for row in listing_rows(Path(sys.argv[1]))])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)

@@ -17,8 +17,8 @@ from hostile_photos import hostile, register
 from PIL import Image
 from pyspark import cloudpickle
 
-from ecclip.catalog._clean_photos import CLEANED_PHOTO, PhotoConfig, photo_cleaner
-from ecclip.catalog._spark import spark_session
+from ecclip.catalog.clean.photos import CLEANED_PHOTO, PhotoConfig, photo_cleaner
+from ecclip.catalog.spark.session import spark_session
 from ecclip.core import ContractError
 
 pytestmark = pytest.mark.fault(3)

@@ -12,12 +12,12 @@ import pytest
 from chain import run_chain
 from dumps import market, picture, write_dump
 
-from ecclip.catalog import LandConfig, land
-from ecclip.catalog._facts import measured, night_facts
-from ecclip.catalog._history import NightFacts
-from ecclip.catalog._landed import places
-from ecclip.catalog._shift import ShiftConfig, shifts
-from ecclip.catalog._spark import spark_session
+from ecclip.catalog.gate.facts import measured, night_facts
+from ecclip.catalog.gate.history import NightFacts
+from ecclip.catalog.gate.shift import ShiftConfig, shifts
+from ecclip.catalog.land.photos import places
+from ecclip.catalog.land.stage import LandConfig, land
+from ecclip.catalog.spark.session import spark_session
 
 pytestmark = pytest.mark.fault(41)
 MARKERS = {

@@ -10,7 +10,7 @@ from bundles import write_bundle
 from registries import MLFLOW_WARNINGS, Children
 from tracked_trainings import all_once, counts_of, write_tracked
 
-from ecclip.registry._store import client
+from ecclip.registry.store import client
 
 pytestmark = [pytest.mark.fault(16), pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
 

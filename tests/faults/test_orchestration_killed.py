@@ -13,10 +13,9 @@ import pytest
 from waiting import lives, wait_until
 
 from ecclip.core import EcclipError, settings
-from ecclip.local import _services as services
-from ecclip.local import airflow_api
-from ecclip.local._follow import CHAIN, NightView, TaskView, close_interrupted, follow_night, trigger_night
-from ecclip.local._processes import read_service
+from ecclip.local import airflow_api, services
+from ecclip.local.following import CHAIN, NightView, TaskView, close_interrupted, follow_night, trigger_night
+from ecclip.local.processes import read_service
 
 ROOT = Path(__file__).parents[2]
 NIGHT = "2026-11-01"

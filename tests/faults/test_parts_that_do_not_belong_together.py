@@ -15,8 +15,8 @@ from serving_bundles import sealed, tiny_bundle, tiny_sources
 from ecclip import registry
 from ecclip.core import ContractError, EcclipError, IntegrityError, canonical_json, digest_of, write_atomic
 from ecclip.registry import GateConfig, MetricGate
-from ecclip.registry._store import client
-from ecclip.serving import ExportConfig, export
+from ecclip.registry.store import client
+from ecclip.serving.export.stage import ExportConfig, export
 from ecclip.tasks import check_claims, load_heads
 
 pytestmark = [pytest.mark.fault(44), pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]

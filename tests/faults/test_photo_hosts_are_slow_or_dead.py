@@ -19,7 +19,7 @@ from names import local_names
 from photo_server import PhotoServer, photo_server
 from waiting import wait_until
 
-from ecclip.catalog import LandConfig, land
+from ecclip.catalog.land.stage import LandConfig, land
 from ecclip.core import Report
 
 pytestmark = pytest.mark.fault(40)
@@ -129,7 +129,7 @@ def test_photos_beyond_what_may_wait_on_disk_come_the_next_night(tmp_path: Path,
 _LAND = """
 import sys
 from pathlib import Path
-from ecclip.catalog import LandConfig, land
+from ecclip.catalog.land.stage import LandConfig, land
 dump, previous, output = map(Path, sys.argv[1:4])
 land(LandConfig(allow_private_networks=True), dump, previous, output)
 """

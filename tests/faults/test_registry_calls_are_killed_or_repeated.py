@@ -12,7 +12,7 @@ from registries import MLFLOW_WARNINGS, Children
 
 from ecclip import registry
 from ecclip.core import settings
-from ecclip.registry._store import client
+from ecclip.registry.store import client
 
 NIGHT = "2026-11-01"
 STEPS = 1100  # more than one batch of metrics

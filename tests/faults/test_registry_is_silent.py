@@ -67,9 +67,9 @@ def test_a_silent_registry_is_not_taken_for_one_without_a_champion(silent: str, 
 @pytest.mark.fault(24)
 @pytest.mark.usefixtures("version")
 def test_a_broken_store_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
-    from ecclip.registry import _store
+    from ecclip.registry import store
 
     (settings().work / "mlflow" / "mlflow.db").write_bytes(b"not a database " * 4096)
-    _store._connect.cache_clear()
+    store._connect.cache_clear()
     with pytest.raises(ServiceError, match="registry does not answer"):
         _start(tmp_path / "start")

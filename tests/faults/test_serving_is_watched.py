@@ -16,13 +16,14 @@ import psutil
 import pytest
 from serving_server import ENVIRONMENTS, SERVING_PYTHON, live_server
 
+from ecclip.client import Product, ProductClient
 from ecclip.core import IntegrityError, settings
-from ecclip.local import _services as services
-from ecclip.local._processes import read_service
-from ecclip.local._triton import SUPERVISOR, start_triton
-from ecclip.serving import Deployment, EmbeddedServer, Product, ProductClient
-from ecclip.serving import _server as module
-from ecclip.serving._process import Process
+from ecclip.local import services
+from ecclip.local.processes import read_service
+from ecclip.local.triton import SUPERVISOR, start_triton
+from ecclip.serving import Deployment, EmbeddedServer
+from ecclip.serving.server import embedded as module
+from ecclip.serving.server.processes import Process
 
 Server = tuple[EmbeddedServer, Deployment]
 

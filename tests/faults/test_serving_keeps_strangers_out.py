@@ -15,9 +15,10 @@ from serving_server import live_server
 from tritonclient._plugin import InferenceServerClientPlugin
 from tritonclient.utils import InferenceServerException
 
+from ecclip.client import Product, ProductClient
 from ecclip.core import ServiceError
-from ecclip.serving import Deployment, EmbeddedServer, Product, ProductClient
-from ecclip.serving._control import Control
+from ecclip.serving import Deployment, EmbeddedServer
+from ecclip.serving.server.control import Control
 
 Server = tuple[EmbeddedServer, Deployment]
 NOBODY = 65534

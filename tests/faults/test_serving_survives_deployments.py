@@ -20,20 +20,10 @@ from serving_bundles import sealed, tiny_bundle
 from serving_server import live_server
 from waiting import wait_until
 
+from ecclip.client import ClientError, ClientOptions, DeadlineExceeded, Product, ProductClient, Unavailable
 from ecclip.core import GateError, IntegrityError, digest_of
-from ecclip.serving import (
-    ClientError,
-    ClientOptions,
-    DeadlineExceeded,
-    DeployConfig,
-    Deployment,
-    EmbeddedServer,
-    Product,
-    ProductClient,
-    Repository,
-    Unavailable,
-)
-from ecclip.serving._repository import CANDIDATE
+from ecclip.serving import DeployConfig, Deployment, EmbeddedServer, Repository
+from ecclip.serving.deploy.repository import CANDIDATE
 
 QUESTION = Product(title="red steel mug")
 Server = tuple[EmbeddedServer, Deployment]
@@ -268,8 +258,9 @@ def test_a_killed_stub_is_noticed_and_the_server_started_again(server: Server) -
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ecclip.serving import Deployment, Repository, ProductClient, Product
-from ecclip.serving._control import Control
+from ecclip.client import Product, ProductClient
+from ecclip.serving import Deployment, Repository
+from ecclip.serving.server.control import Control
 folder, address = Path(sys.argv[1]), sys.argv[2]
 
 def run(work):

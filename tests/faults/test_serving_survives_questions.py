@@ -26,14 +26,14 @@ from snapshots import change_listings, write_snapshot
 from tritonclient.utils import InferenceServerException
 from waiting import HANG_S
 
+from ecclip.client import Answer, AsyncProductClient, ClientOptions, Product, ProductClient, Rejected, Unavailable
+from ecclip.client.messages import encode
+from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, TITLE_BYTES
 from ecclip.core import Terminal, settings
-from ecclip.local._answers import show_answers
+from ecclip.local.answers import show_answers
 from ecclip.product_input import MAX_PIXELS, MESSAGE_PIXELS
-from ecclip.serving import Answer, AsyncProductClient, ClientOptions, Product, ProductClient, Rejected, Unavailable
-from ecclip.serving._golden import FILE, differences, read_golden
-from ecclip.serving._inprocess import InProcess
-from ecclip.serving._messages import encode
-from ecclip.serving._types import IMAGE_BYTES, MAX_BATCH, TITLE_BYTES
+from ecclip.serving.export.inprocess import InProcess
+from ecclip.serving.golden import FILE, differences, read_golden
 
 TOLERANCE = 1e-4  # of an embedding, server against torch in this process
 

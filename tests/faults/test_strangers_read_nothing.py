@@ -15,8 +15,8 @@ from dvc_workspaces import make_dvc_workspace
 from snapshots import write_snapshot
 
 from ecclip.core import ServiceError, settings
-from ecclip.local._airflow import write_config
-from ecclip.local._processes import start_service, stop_service
+from ecclip.local.airflow import write_config
+from ecclip.local.processes import start_service, stop_service
 from ecclip.registry import record_version
 
 NIGHT = "2026-11-01"

@@ -64,7 +64,7 @@ def _family(process: Any) -> list[psutil.Process]:
 
 
 def _workers(process: Any) -> list[psutil.Process]:
-    return [child for child in _family(process) if "ecclip.train.worker" in child.cmdline()[1:4]]
+    return [child for child in _family(process) if "ecclip.train.distributed.worker" in child.cmdline()[1:4]]
 
 
 @pytest.mark.slow

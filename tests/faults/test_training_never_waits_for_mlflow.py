@@ -22,9 +22,9 @@ from waiting import wait_ended, wait_until
 
 from ecclip.core import settings
 from ecclip.registry import deliver_all
-from ecclip.registry._delivery import deliver
-from ecclip.registry._names import metric_name
-from ecclip.registry._store import client
+from ecclip.registry.store import client
+from ecclip.registry.tracking.delivery import deliver
+from ecclip.registry.tracking.names import metric_name
 from ecclip.spool import read_spool
 
 pytestmark = [pytest.mark.fault(16), pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]

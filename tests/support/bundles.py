@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import save
 
 from ecclip.core import Manifest, canonical_json, digest_of, sha256_bytes, write_atomic
-from ecclip.core._files import list_files
+from ecclip.core.manifests import list_files
 
 
 def write_bundle(

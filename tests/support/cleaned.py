@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ecclip.catalog import GroupConfig, group
+from ecclip.catalog.group.stage import GroupConfig, group
 
 _TEXTS = ("listing_id", "title", "catalog_id", "brand", "currency", "image_sha256", "image_phash", "image_error")
 SCHEMA = pa.schema(

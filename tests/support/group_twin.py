@@ -10,10 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ecclip.catalog import GroupConfig
-from ecclip.catalog._agreeing import agree
-from ecclip.catalog._describe import SCALE, Describer, Description
-from ecclip.catalog._night import Night, learn
+from ecclip.catalog.group.agreement import agree
+from ecclip.catalog.group.description import SCALE, Describer, Description
+from ecclip.catalog.group.stage import GroupConfig
+from ecclip.catalog.group.term_statistics import Night, learn
 
 Row = dict[str, Any]
 Edge = tuple[str, str, str, float]

@@ -13,7 +13,7 @@ from typing import Any
 
 
 def main() -> None:
-    from ecclip.registry._store import answering
+    from ecclip.registry.store import answering
 
     with answering():  # the slow import once, before anything is forked; no connection is made
         pass
@@ -57,9 +57,10 @@ def _child(job: dict[str, Any], answer: Path) -> None:
     os.environ["ECCLIP_WORKSPACE"] = job["workspace"]
     settings.cache_clear()
     if "kill_after" in job:
-        from ecclip.registry import _delivery, _register
+        from ecclip.registry import registration
+        from ecclip.registry.tracking import delivery
 
-        place = _delivery.Delivery if job["call"] == "deliver" else _register
+        place = delivery.Delivery if job["call"] == "deliver" else registration
         function = _deadly(getattr(place, job["kill_after"]), job.get("kill_call", 1))
         setattr(place, job["kill_after"], function)
     try:

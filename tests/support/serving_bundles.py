@@ -15,8 +15,8 @@ import numpy as np
 from snapshots import CATEGORIES, COLOURS, write_snapshot
 
 from ecclip.core import Manifest, canonical_json, digest_of, write_atomic
-from ecclip.core._files import list_files
-from ecclip.serving import ExportConfig, export
+from ecclip.core.manifests import list_files
+from ecclip.serving.export.stage import ExportConfig, export
 
 if TYPE_CHECKING:
     from ecclip.tasks import Heads
@@ -70,11 +70,11 @@ def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(C
 
 def write_evaluated(snapshot: Path, trained: Path, heads: Heads, folder: Path) -> None:
     """Write below ``folder`` what embed would write (for real) and evaluate would, had it trained these heads."""
+    from ecclip.embed.stage import EmbedConfig, embed
     from ecclip.tasks import read_evidence
-    from ecclip.tasks._evidence import _measure, write_evidence
-    from ecclip.tasks._rows import load_rows, origin_of
-    from ecclip.tasks._targets import Target
-    from ecclip.train.embed import EmbedConfig, embed
+    from ecclip.tasks.report.evidence import _measure, write_evidence
+    from ecclip.tasks.rows import load_rows, origin_of
+    from ecclip.tasks.targets import Target
 
     embed(EmbedConfig(), snapshot, trained, folder / "embed")
     rows, origin = load_rows(snapshot, folder / "embed"), origin_of(snapshot, folder / "embed")
@@ -113,7 +113,7 @@ def tiny_bundle(seed: int = 0) -> Path:
 
 def export_tiny(folder: Path, seed: int = 0) -> Path:
     """Export the bundle of a seed below ``folder``; the commit in it is fixed, as a checkout may change meanwhile."""
-    with mock.patch("ecclip.serving._export.git_commit", return_value="0" * 40):
+    with mock.patch("ecclip.serving.export.stage.git_commit", return_value="0" * 40):
         export(ExportConfig(golden=10), **tiny_sources(folder / "sources", seed), output=folder / "bundle")
     return folder / "bundle"
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from PIL import Image, ImageDraw
 
 from ecclip.core import Manifest, canonical_json, write_atomic
-from ecclip.core._files import list_files
+from ecclip.core.manifests import list_files
 
 CATEGORIES = [
     (["fashion", "shoes", "sneakers"], "sneakers"),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyspark
 from waiting import HANG_S, wait_until
 
-from ecclip.catalog._java import use_java
+from ecclip.catalog.spark.java import use_java
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from ecclip.core import canonical_json, write_atomic
-from ecclip.registry._store import client
+from ecclip.registry.store import client
 from ecclip.spool import Spool
 
 

@@ -22,14 +22,15 @@ from waiting import HANG_S, wait_until
 
 from ecclip.atomic import sha256_bytes
 from ecclip.model import Towers
-from ecclip.train import CheckpointError, Trainer, TrainerConfig, _checkpoint, accumulate_gradients
-from ecclip.train._budget import Budget, within_memory
-from ecclip.train._distributed import join_processes
-from ecclip.train._world import ALONE, World
+from ecclip.train import CheckpointError, Trainer, TrainerConfig, accumulate_gradients
+from ecclip.train.distributed.processes import join_processes
+from ecclip.train.distributed.world import ALONE, World
+from ecclip.train.engine import checkpoint
+from ecclip.train.engine.budget import Budget, within_memory
 
 # The server imports torch once; every child is forked from it, clean of the threads of the test process.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["ecclip.train", "ecclip.train.stages"])
+_CONTEXT.set_forkserver_preload(["ecclip.train", "ecclip.train.run.stage"])
 DISK_FULL_EXIT_CODE = 28
 
 
@@ -128,7 +129,7 @@ def stage_process(
     """
     _write_outside(output.parent / "outside.txt")
     os.environ.update({"ECCLIP_TORCH_THREADS": "1", "ECCLIP_TRACKING": "false", **(environment or {})})
-    from ecclip.train.stages import TrainConfig, train
+    from ecclip.train.run.stage import TrainConfig, train
 
     if hold_at:
         _hold(output.parent, hold_at)
@@ -212,8 +213,8 @@ def _plant(trainer: Trainer, fault: str) -> None:
     elif kind == "write":
         _kill_in_write(int(number))
     elif kind == "rename":
-        replace = _checkpoint.replace_folder
-        _checkpoint.replace_folder = lambda *paths: (replace(*paths), os.kill(os.getpid(), signal.SIGKILL))  # type: ignore[assignment]
+        replace = checkpoint.replace_folder
+        checkpoint.replace_folder = lambda *paths: (replace(*paths), os.kill(os.getpid(), signal.SIGKILL))  # type: ignore[assignment]
     elif kind == "disk":
         _limit_after_first_checkpoint(trainer)
     elif kind == "memory":
@@ -288,7 +289,7 @@ def limit_memory(towers: Towers, pairs: int) -> list[int]:
 
 def _kill_in_write(number: int) -> None:
     """Leave half a file in the n-th write of a checkpoint (3 a checkpoint: tensors, state, manifest) and die."""
-    write, calls = _checkpoint.write_atomic, []
+    write, calls = checkpoint.write_atomic, []
 
     def half(path: Path, data: bytes | str) -> None:
         calls.append(path)
@@ -297,7 +298,7 @@ def _kill_in_write(number: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         write(path, data)
 
-    _checkpoint.write_atomic = half  # type: ignore[assignment]
+    checkpoint.write_atomic = half  # type: ignore[assignment]
 
 
 def _limit_after_first_checkpoint(trainer: Trainer) -> None:

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ecclip.bench._planted import planted_faults
-from ecclip.bench._texts import write_listings
+from ecclip.bench.nightly.planted import planted_faults
+from ecclip.bench.nightly.texts import write_listings
 
 
 def test_the_made_up_shop_is_the_same_each_time_and_grows_at_its_end(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ import sys
 
 import pytest
 
-from ecclip.bench import _measure
-from ecclip.bench._measure import taking_turns
+from ecclip.bench import measure
+from ecclip.bench.measure import taking_turns
 
 MIB = 2**20
 _PEAK = """
 import numpy as np
-from ecclip.bench._measure import peak_bytes, reset_peak, resident_bytes
+from ecclip.bench.measure import peak_bytes, reset_peak, resident_bytes
 before = resident_bytes()
 reset_peak()
 np.ones(64 << 20, dtype=np.uint8).sum()
@@ -33,7 +33,7 @@ def test_every_step_is_called_in_every_repetition_and_the_order_turns_round() ->
 
 def test_the_seconds_of_a_step_are_those_that_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr(_measure.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: clock[0])
     steps = {"slow": lambda: clock.append(clock.pop() + 3.0), "fast": lambda: clock.append(clock.pop() + 0.25)}
     assert taking_turns(steps, 2, warm_up=0) == {"slow": [3.0, 3.0], "fast": [0.25, 0.25]}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecclip.bench._probe import interval, probe_hits
-from ecclip.bench._quality_data import SETS, load_products, write_shards
+from ecclip.bench.quality.data import SETS, load_products, write_shards
+from ecclip.bench.quality.probe import interval, probe_hits
 from ecclip.train import open_pairs
 
 

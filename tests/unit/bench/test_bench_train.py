@@ -14,9 +14,9 @@ from tiny_training import random_batch as small_batch
 from tiny_training import tiny_towers
 
 from ecclip.bench import read_result
-from ecclip.bench._data import random_batch
-from ecclip.bench._twin import Twin, clip_loss
+from ecclip.bench.listings import random_batch
 from ecclip.bench.train import TWIN, embedding_bytes
+from ecclip.bench.training.twin import Twin, clip_loss
 from ecclip.model import build_towers
 from ecclip.train import Batch, OptimizerConfig, accumulate_gradients
 
@@ -97,7 +97,7 @@ def test_measuring_imports_on_a_bare_gpu_image() -> None:
     code = (
         f"import sys; absent = {absent}\n"
         "for name in absent: sys.modules[name] = None\n"
-        "import ecclip.bench.train, ecclip.bench.train_gpu, ecclip.bench._twin"
+        "import ecclip.bench.train, ecclip.bench.train_gpu, ecclip.bench.training.twin"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

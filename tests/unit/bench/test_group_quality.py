@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecclip.bench._group_quality import TRUTHS, pair_quality, photo_quality
+from ecclip.bench.nightly.group_quality import TRUTHS, pair_quality, photo_quality
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), max_size=12))

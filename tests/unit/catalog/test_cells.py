@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ecclip.catalog._cells import Limits, judge_cells
-from ecclip.catalog._contract import DUMP_FIELDS
+from ecclip.catalog.dump.cells import Limits, judge_cells
+from ecclip.catalog.dump.contract import DUMP_FIELDS
 
 LIMITS = Limits(title_characters=2000, category_depth=8, attributes=200)
 NAN = float("nan")

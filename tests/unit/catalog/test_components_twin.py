@@ -10,8 +10,8 @@ import pytest
 from cleaned import group_night, listing
 from pyspark.sql import SparkSession
 
-from ecclip.catalog._components import components
-from ecclip.catalog._spark import spark_session
+from ecclip.catalog.group.components import components
+from ecclip.catalog.spark.session import spark_session
 
 
 @pytest.fixture(scope="module")

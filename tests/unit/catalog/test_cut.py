@@ -9,7 +9,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecclip.catalog._cut import split_component
+from ecclip.catalog.group.cut import split_component
 
 Edge = tuple[str, str, float, bool]
 NODES = [f"n{number}" for number in range(9)]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hostile_texts import HOSTILE_TEXTS
 
-from ecclip.catalog._expectations import Rule, Table, judge, plain
+from ecclip.catalog.gate.expectations import Rule, Table, judge, plain
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ecclip.catalog._cells import Limits, judge_cells
-from ecclip.catalog._drift import refuse_drift
-from ecclip.catalog._files import listing_files
-from ecclip.catalog._rows import Dialect, Row, column_names, detect, text_records
+from ecclip.catalog.dump.cells import Limits, judge_cells
+from ecclip.catalog.dump.listing_files import listing_files
+from ecclip.catalog.dump.rows import Dialect, Row, column_names, detect, text_records
+from ecclip.catalog.ingest.schema_drift import refuse_drift
 from ecclip.core import ContractError
 
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from dumps import market, write_dump
 
-from ecclip.catalog import SourceConfig, locate, why_not_ready
+from ecclip.catalog.source.location import SourceConfig, locate, why_not_ready
 from ecclip.core import ConfigError, ContractError, NotReadyError, digest_of, settings
 from ecclip.pipeline import nights, previous_of, run_stage, stage_config, why_waiting
 

@@ -14,10 +14,10 @@ import pytest
 from chain import run_chain
 from dumps import market, write_dump
 
-from ecclip.catalog._contract import listing_columns
-from ecclip.catalog._facts import measured, night_facts
-from ecclip.catalog._history import NightFacts
-from ecclip.catalog._spark import spark_session
+from ecclip.catalog.dump.contract import listing_columns
+from ecclip.catalog.gate.facts import measured, night_facts
+from ecclip.catalog.gate.history import NightFacts
+from ecclip.catalog.spark.session import spark_session
 
 
 def facts_of(work: Path, rows: list[Any], **ingest: Any) -> NightFacts:

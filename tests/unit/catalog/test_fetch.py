@@ -13,8 +13,9 @@ from dumps import picture, write_dump
 from photo_server import PhotoServer, photo_server
 from waiting import wait_until
 
-from ecclip.catalog import LandConfig, _addresses, land
-from ecclip.catalog._addresses import is_public
+from ecclip.catalog.land import addresses
+from ecclip.catalog.land.addresses import is_public
+from ecclip.catalog.land.stage import LandConfig, land
 from ecclip.core import Report
 
 LOCAL = {"allow_private_networks": True, "backoff_s": 0.01, "max_image_bytes": 200_000}
@@ -123,7 +124,7 @@ def test_private_addresses_are_refused_by_the_address_that_is_connected_to(
     assert not server.asked
 
     # the first server counts as public here, and sends on to one that does not
-    monkeypatch.setattr(_addresses, "is_public", lambda host: host == "127.0.0.1")
+    monkeypatch.setattr(addresses, "is_public", lambda host: host == "127.0.0.1")
     server.elsewhere = f"http://127.0.0.2:{port}/a.jpg"
     land_uris(
         tmp_path, [server.address("away/a.jpg"), server.address("a.jpg")], night="2", allow_private_networks=False

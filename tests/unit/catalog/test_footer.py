@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ecclip.catalog._footer import sort_encodings
+from ecclip.catalog.spark.footer import sort_encodings
 
 _TABLE = pa.table(
     {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from chain import run_chain
 
-from ecclip.bench._group_quality import pair_quality, read_groups, read_truth
+from ecclip.bench.nightly.group_quality import pair_quality, read_groups, read_truth
 from ecclip.sample import SampleConfig, generate
 
 

@@ -12,7 +12,7 @@ from group_twin import Twin
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from ecclip.catalog import GroupConfig
+from ecclip.catalog.group.stage import GroupConfig
 
 CFG = {"group_cap": 3, "bucket_cap": 6, "code_listings": 4, "catalog_listings": 4, "chance": 8.0}
 BRANDS = ["Arvo", "Belmo Sun", None]

@@ -11,10 +11,10 @@ import pytest
 from dumps import picture
 from hostile_photos import hostile, register
 
-from ecclip.catalog import _guard
-from ecclip.catalog._clean_photos import PhotoConfig, photo_cleaner
-from ecclip.catalog._guard import CRASHED, TIMEOUT, Died, Limits, run_each
-from ecclip.catalog._photo import Photo, clean_photo
+from ecclip.catalog.clean import sandbox
+from ecclip.catalog.clean.photo import Photo, clean_photo
+from ecclip.catalog.clean.photos import PhotoConfig, photo_cleaner
+from ecclip.catalog.clean.sandbox import CRASHED, TIMEOUT, Died, Limits, run_each
 
 LIMITS = Limits(seconds=60.0, memory_bytes=1 << 29)
 SHORT = Limits(seconds=2.0, memory_bytes=1 << 29)  # of the processor, for what uses it for ever
@@ -58,7 +58,7 @@ def test_a_decoder_that_dies_hangs_or_swallows_memory_costs_its_own_photo() -> N
 @pytest.mark.fault(3)
 def test_a_decoder_that_waits_for_ever_is_ended_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     register()
-    monkeypatch.setattr(_guard, "_PATIENCE", 2)
+    monkeypatch.setattr(sandbox, "_PATIENCE", 2)
     assert cleaned([hostile("wait"), picture(1)], SHORT)[0] == Died(TIMEOUT)
 
 

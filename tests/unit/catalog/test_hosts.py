@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ecclip.catalog import LandConfig
-from ecclip.catalog._hosts import Hosts
+from ecclip.catalog.land.hosts import Hosts
+from ecclip.catalog.land.stage import LandConfig
 
 
 class Clock:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ecclip.catalog._java import describe_java, use_java
+from ecclip.catalog.spark.java import describe_java, use_java
 from ecclip.core import settings
 
 _SHUFFLE = """
 import os, sys
-from ecclip.catalog._spark import spark_session
+from ecclip.catalog.spark.session import spark_session
 spark = spark_session(2)
 rows = spark.range(100).selectExpr("id % 7 as key", "id").groupBy("key").sum("id").orderBy("key").collect()
 seen = spark.range(10).mapInArrow(lambda batches: batches, "id long").count()
@@ -56,7 +56,10 @@ def test_spark_runs_where_there_is_no_java(tmp_path: Path, home: str | None) -> 
         del environment["JAVA_HOME"]
         command = ["-c", _SHUFFLE]
     else:  # the choice alone: a session costs as much as all the others together
-        command = ["-c", "from ecclip.catalog._java import use_java, describe_java; print(describe_java(use_java()))"]
+        command = [
+            "-c",
+            "from ecclip.catalog.spark.java import use_java, describe_java; print(describe_java(use_java()))",
+        ]
     done = subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     if home is None:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecclip.catalog._history import LabelShare, NightFacts
-from ecclip.catalog._shift import ShiftConfig, shifts
+from ecclip.catalog.gate.history import LabelShare, NightFacts
+from ecclip.catalog.gate.shift import ShiftConfig, shifts
 
 CFG = ShiftConfig.model_validate({})
 Row = tuple[str, frozenset[str]]

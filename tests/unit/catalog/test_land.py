@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from dumps import picture, write_dump
 
-from ecclip.catalog import LandConfig, land
+from ecclip.catalog.land.stage import LandConfig, land
 from ecclip.core import ContractError, digest_of
 
 CFG = LandConfig.model_validate({"max_image_bytes": 50_000})

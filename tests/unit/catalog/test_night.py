@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecclip.catalog._describe import Describer
-from ecclip.catalog._minhash import bands
-from ecclip.catalog._night import Night, learn
+from ecclip.catalog.group.description import Describer
+from ecclip.catalog.group.minhash import bands
+from ecclip.catalog.group.term_statistics import Night, learn
 
 
 def row(plain: str, brand: str | None = None, category: str | None = None, **attributes: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from dumps import picture
 from PIL import Image
 
-from ecclip.catalog._photo import Photo, clean_photo
+from ecclip.catalog.clean.photo import Photo, clean_photo
 
 
 def clean(data: bytes | None) -> Photo:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ecclip.catalog._placeholders import PlaceholderConfig, placeholders
-from ecclip.catalog._spark import spark_session
+from ecclip.catalog.clean.placeholders import PlaceholderConfig, placeholders
+from ecclip.catalog.spark.session import spark_session
 
 CFG = PlaceholderConfig.model_validate({})
 BASE = 0xF0E1D2C3B4A59687

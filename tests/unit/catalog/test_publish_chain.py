@@ -13,7 +13,8 @@ from chain import run_chain
 from dumps import market, picture, write_dump
 from snapshots import LISTINGS_SCHEMA, SHARD_SCHEMA, split_of, write_snapshot
 
-from ecclip.catalog import _split, trace_listing
+from ecclip.catalog.publish import split
+from ecclip.catalog.publish.tracing import trace_listing
 from ecclip.core import digest_of, verify_folder
 
 
@@ -54,7 +55,7 @@ def test_no_group_crosses_splits_and_the_rule_is_that_of_the_fixture(nights: Pat
     rows = listings(nights / "1" / "publish")
     assert {row["split"] for row in rows} >= {"train"}
     for row in rows:
-        assert row["split"] == _split.split_of(row["group_id"]) == split_of(row["group_id"])
+        assert row["split"] == split.split_of(row["group_id"]) == split_of(row["group_id"])
 
 
 def test_groups_are_the_products_of_the_market(nights: Path) -> None:

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ecclip.catalog._expectations import Rule, Table, compare, judge
-from ecclip.catalog._history import NightFacts, write_facts
-from ecclip.catalog._mismatch import mismatched, read_pairs
-from ecclip.catalog._release import ReleaseConfig, release
+from ecclip.catalog.gate.before_publishing import ReleaseConfig, release
+from ecclip.catalog.gate.expectations import Rule, Table, compare, judge
+from ecclip.catalog.gate.history import NightFacts, write_facts
+from ecclip.catalog.publish.mismatch import mismatched, read_pairs
 from ecclip.core import ContractError, GateError
 
 CFG = ReleaseConfig.model_validate({})

@@ -20,8 +20,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecclip.catalog._row import RECORD_BYTES
-from ecclip.catalog._rows import (
+from ecclip.catalog.dump.record import RECORD_BYTES
+from ecclip.catalog.dump.rows import (
     Dialect,
     Row,
     can_be_split,

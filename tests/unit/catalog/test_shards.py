@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecclip.catalog._shards import ROW_GROUP, SHARD_COLUMNS, Bucket, pack, write_shards
-from ecclip.catalog._spark import spark_session
+from ecclip.catalog.publish.shards import ROW_GROUP, SHARD_COLUMNS, Bucket, pack, write_shards
+from ecclip.catalog.spark.session import spark_session
 from ecclip.core import sha256_file
 
 SCHEMA = (

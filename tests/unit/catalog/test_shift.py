@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecclip.catalog._history import NightFacts
-from ecclip.catalog._shift import Shift, ShiftConfig, accepted_names, shifts
+from ecclip.catalog.gate.history import NightFacts
+from ecclip.catalog.gate.shift import Shift, ShiftConfig, accepted_names, shifts
 
 CFG = ShiftConfig.model_validate({})
 

@@ -17,7 +17,7 @@ from ecclip.core import digest_of
 _INGEST = """
 import pathlib, sys
 from pyspark.sql import SparkSession
-from ecclip.catalog import IngestConfig, ingest
+from ecclip.catalog.ingest.stage import IngestConfig, ingest
 ingest(IngestConfig(parts=3), pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
 context = SparkSession.getActiveSession().sparkContext
 print("RAN ON", context.master, context._jsc.sc().getExecutorMemoryStatus().size() - 1, "executors")

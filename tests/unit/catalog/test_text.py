@@ -8,7 +8,7 @@ from itertools import groupby
 
 import pytest
 
-from ecclip.catalog._text import clean_text
+from ecclip.product_input.text import clean_text
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecclip.catalog._uris import PhotoAddress, looks_like_host, photo_address
+from ecclip.catalog.land.uris import PhotoAddress, looks_like_host, photo_address
 
 SAME = {
     "http://shop.example/a.jpg": [

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from chain import run_chain
 from dumps import picture
 
-from ecclip.catalog import map_dump
+from ecclip.catalog.mapping.map_dump import map_dump
 from ecclip.core import read_manifest
 
 HEADER = "ID,Type,SKU,Name,Regular price,Categories,Images,Parent,Attribute 1 name,Attribute 1 value(s)"

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ecclip.catalog._mapping import load_mapping, map_dump
-from ecclip.catalog._mapping_model import Mapping
+from ecclip.catalog.mapping.map_dump import load_mapping, map_dump
+from ecclip.catalog.mapping.model import Mapping
 from ecclip.core import ConfigError, ContractError
 
 NIGHT = "2026-11-01"

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from ecclip.catalog._mapping import map_dump
-from ecclip.catalog._mapping_model import Mapping
+from ecclip.catalog.mapping.map_dump import map_dump
+from ecclip.catalog.mapping.model import Mapping
 from ecclip.core import ContractError, Counts
 
 PHOTO = b"\xff\xd8 a photo"

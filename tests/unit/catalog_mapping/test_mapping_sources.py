@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ecclip.catalog._mapping import load_mapping, map_dump
-from ecclip.catalog._mapping_model import Mapping
+from ecclip.catalog.mapping.map_dump import load_mapping, map_dump
+from ecclip.catalog.mapping.model import Mapping
 from ecclip.core import ConfigError, ContractError, Counts
 
 PRICES = ["12,99", "4,20", "1.299,00 €", "1 299,50 €", "1'299.00", "15,-", "EUR 7,5", "1.299", "19.99"]

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from ecclip.catalog import map_dump
-from ecclip.catalog._mapping import ROWS_A_FILE
-from ecclip.catalog._mapping_model import Mapping
+from ecclip.catalog.mapping.map_dump import ROWS_A_FILE, map_dump
+from ecclip.catalog.mapping.model import Mapping
 from ecclip.core import ConfigError, ContractError
 
 NIGHT = "2026-11-01"

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ecclip.catalog._mapping_listing import SourceRow, listing_of
-from ecclip.catalog._mapping_model import Mapping, Pairs, Separator, Time, Value
-from ecclip.catalog._mapping_notation import named_parts, pairs_of, parsed, parts_of
-from ecclip.catalog._mapping_prices import Numbers
-from ecclip.catalog._mapping_values import RowCells, flag_of, moment_of, text_of, value_of
-from ecclip.catalog._row import Row
+from ecclip.catalog.dump.record import Row
+from ecclip.catalog.mapping.listing import SourceRow, listing_of
+from ecclip.catalog.mapping.model import Mapping, Pairs, Separator, Time, Value
+from ecclip.catalog.mapping.notation import named_parts, pairs_of, parsed, parts_of
+from ecclip.catalog.mapping.prices import Numbers
+from ecclip.catalog.mapping.values import RowCells, flag_of, moment_of, text_of, value_of
 
 NULLS = frozenset({"", "NA"})
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecclip.catalog._money import (
+from ecclip.catalog.dump.money import (
     Currency,
     currency_beside,
     currency_code,

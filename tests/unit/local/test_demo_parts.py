@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 
 from ecclip.core import ConfigError, settings
-from ecclip.local import _airflow, _follow, _nights, demo
-from ecclip.local._show import NightDisplay, print_summary
+from ecclip.local import airflow, demo, following, nights
+from ecclip.local.show import NightDisplay, print_summary
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,17 +28,17 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     settings.cache_clear()
 
 
-def view() -> _follow.NightView:
+def view() -> following.NightView:
     tasks = [
-        _follow.TaskView("nightly_catalog", "land", "success", 1.5, 1, {"outcome": "unchanged"}),
-        _follow.TaskView("nightly_catalog", "ingest", "success", 20.0, 2, {"outcome": "written"}),
-        _follow.TaskView("train_towers", "register", "success", 3.0, 1, {"version": "7"}),
+        following.TaskView("nightly_catalog", "land", "success", 1.5, 1, {"outcome": "unchanged"}),
+        following.TaskView("nightly_catalog", "ingest", "success", 20.0, 2, {"outcome": "written"}),
+        following.TaskView("train_towers", "register", "success", 3.0, 1, {"version": "7"}),
     ]
-    return _follow.NightView("2026-11-01", {(task.dag, task.task): task for task in tasks})
+    return following.NightView("2026-11-01", {(task.dag, task.task): task for task in tasks})
 
 
 def test_airflow_listens_on_loopback_with_secrets_only_the_owner_reads(workspace: Path) -> None:
-    _airflow.write_config(12345)
+    airflow.write_config(12345)
     config = configparser.ConfigParser(interpolation=None)
     config.read(workspace / "work" / "airflow" / "airflow.cfg")
     assert config["core"]["execution_api_server_url"] == "http://127.0.0.1:12345/execution/"
@@ -46,14 +46,14 @@ def test_airflow_listens_on_loopback_with_secrets_only_the_owner_reads(workspace
     for name in ("airflow.cfg", "passwords.json", "secrets.json"):
         assert stat.S_IMODE((workspace / "work" / "airflow" / name).stat().st_mode) == 0o600
     login = json.loads((workspace / "work" / "airflow" / "passwords.json").read_text())
-    assert login == {"admin": _airflow.password()}
-    assert len(_airflow.password()) >= 16
+    assert login == {"admin": airflow.password()}
+    assert len(airflow.password()) >= 16
 
 
 def test_settings_of_another_airflow_do_not_leak_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "postgresql://somebody/else")
     monkeypatch.setenv("HTTP_PROXY", "http://proxy")
-    env = _airflow.airflow_env()
+    env = airflow.airflow_env()
     assert "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" not in env
     assert "127.0.0.1" in env["NO_PROXY"]
 
@@ -61,15 +61,15 @@ def test_settings_of_another_airflow_do_not_leak_in(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "HF_HOME", "HTTPS_PROXY", "OPENBLAS_CORETYPE", "TZ", "LANG"])
 def test_what_the_user_set_reaches_the_tasks(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.delenv(name, raising=False)
-    assert name not in _airflow.airflow_env(), "nothing is switched for the user"
+    assert name not in airflow.airflow_env(), "nothing is switched for the user"
     monkeypatch.setenv(name, "as the user says")
-    assert _airflow.airflow_env()[name] == "as the user says"
+    assert airflow.airflow_env()[name] == "as the user says"
 
 
 def test_hosts_that_the_user_reaches_without_a_proxy_stay_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "mlflow.example,127.0.0.1")
     monkeypatch.delenv("no_proxy", raising=False)
-    assert _airflow.airflow_env()["no_proxy"].split(",")[:2] == ["mlflow.example", "127.0.0.1"]
+    assert airflow.airflow_env()["no_proxy"].split(",")[:2] == ["mlflow.example", "127.0.0.1"]
 
 
 def test_without_a_terminal_every_finished_task_is_one_line() -> None:
@@ -101,7 +101,7 @@ def test_a_task_log_is_readable_with_the_text_of_its_error(tmp_path: Path) -> No
         },
     ]
     (tmp_path / "attempt=1.log").write_text("\n".join(map(json.dumps, records)))
-    lines = _follow.readable_log(tmp_path / "attempt=1.log")
+    lines = following.readable_log(tmp_path / "attempt=1.log")
     assert lines == [
         "info: reading",
         "error: Task failed with exception",
@@ -111,7 +111,7 @@ def test_a_task_log_is_readable_with_the_text_of_its_error(tmp_path: Path) -> No
 
 def test_the_sample_takes_params_yaml_and_what_is_given_instead(workspace: Path) -> None:
     (workspace / "params.yaml").write_text("sample: {listings: 50, seed: 3}\n")
-    cfg = _nights.sample_config(nights=2, seed=9)
+    cfg = nights.sample_config(nights=2, seed=9)
     assert (cfg.listings, cfg.nights, cfg.seed) == (50, 2, 9)
 
 
@@ -122,7 +122,7 @@ def test_a_shop_gets_a_workspace_of_its_own(workspace: Path, monkeypatch: pytest
     (workspace / ".dvc").mkdir()
     (workspace / ".dvc" / "config").write_text(config)
     monkeypatch.setenv("ECCLIP_WORKSPACE", os.environ["ECCLIP_WORKSPACE"])
-    _nights.enter_workspace("my_shop")
+    nights.enter_workspace("my_shop")
     shop = workspace / "work" / "shops" / "my_shop"
     assert settings().workspace == shop
     assert (shop / "params.yaml").read_text() == "sample: {}\n"

@@ -14,7 +14,7 @@ import pytest
 from waiting import lives, wait_ended, wait_until
 
 from ecclip.core import ServiceError, canonical_json, settings, write_atomic
-from ecclip.local import _processes as processes
+from ecclip.local import processes
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ from ecclip.model import (
     save_towers,
     towers_preset,
 )
-from ecclip.model._sources import package_file
+from ecclip.model.weights import package_file
 
 FILES = ("towers.json", "towers.safetensors", "tokenizer.json")
 
@@ -80,7 +80,7 @@ def test_towers_load_where_no_package_folder_and_no_hub_is_found(tmp_path: Path)
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
 
 
-@pytest.mark.parametrize("module", ["ecclip.model", "ecclip.train", "ecclip.train.stages"])
+@pytest.mark.parametrize("module", ["ecclip.model", "ecclip.train", "ecclip.train.run.stage"])
 def test_waiting_threads_sleep_because_the_policy_is_set_before_torch_is_imported(module: str) -> None:
     code = (
         "import importlib, os, sys\n"

@@ -13,8 +13,8 @@ import pytest
 from dumps import picture
 from PIL import Image, ImageOps
 
-from ecclip.catalog import CleanConfig
-from ecclip.catalog._photo import clean_photo
+from ecclip.catalog.clean.photo import clean_photo
+from ecclip.catalog.clean.stage import CleanConfig
 from ecclip.product_input import (
     FORMATS,
     LEAST_SIDE,
@@ -172,7 +172,7 @@ def test_every_orientation_comes_upright(turn: int) -> None:
 
 
 def test_cleaning_loads_neither_a_tokenizer_nor_torch() -> None:
-    code = "import sys, ecclip.catalog._photo; print(sorted({'torch', 'tokenizers'} & set(sys.modules)))"
+    code = "import sys, ecclip.catalog.clean.photo; print(sorted({'torch', 'tokenizers'} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ecclip.model._sources import package_file
+from ecclip.model.weights import package_file
 from ecclip.product_input import PreprocessingError, Preprocessor, preprocessing
 
 

@@ -12,8 +12,8 @@ from tracked_trainings import all_once, counts_of, write_tracked
 
 from ecclip import registry
 from ecclip.core import ContractError, canonical_json, write_atomic
-from ecclip.registry._delivery import Delivery, deliver
-from ecclip.registry._store import client
+from ecclip.registry.store import client
+from ecclip.registry.tracking.delivery import Delivery, deliver
 from ecclip.spool import Spool
 
 pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("workspace")]

@@ -15,7 +15,7 @@ from registries import MLFLOW_WARNINGS
 
 from ecclip import registry
 from ecclip.core import ContractError, IntegrityError, digest_of, settings, verify_folder
-from ecclip.registry._store import client
+from ecclip.registry.store import client
 
 pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("workspace")]
 

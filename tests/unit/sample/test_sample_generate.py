@@ -42,7 +42,7 @@ def truth(folder: Path, night: str) -> list[dict[str, Any]]:
 
 
 def test_bytes_do_not_depend_on_the_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ecclip.sample._generate._FEW", 10)
+    monkeypatch.setattr("ecclip.sample.generation._FEW", 10)
     cfg = CFG.model_copy(update={"nights": 1, "listings": 70})
     generate(cfg, tmp_path / "one")
     generate(cfg.model_copy(update={"processes": 2}), tmp_path / "two")

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ecclip.sample._config import SampleConfig
-from ecclip.sample._look import Look
-from ecclip.sample._photo import encoded, photo_of
-from ecclip.sample._shape import drawn
-from ecclip.sample._words import COLORS, LEAVES
-from ecclip.sample._world import World
+from ecclip.sample.config import SampleConfig
+from ecclip.sample.look import Look
+from ecclip.sample.photo import encoded, photo_of
+from ecclip.sample.shape import drawn
+from ecclip.sample.words import COLORS, LEAVES
+from ecclip.sample.world import World
 
 
 def look(leaf: str, number: int, color: str = "red") -> Look:

@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
-from ecclip.sample._config import SampleConfig
-from ecclip.sample._titles import description_of, title_of, with_typo
-from ecclip.sample._words import COLOR_KOREAN, COLOR_SYNONYMS, LEAVES
-from ecclip.sample._world import World
+from ecclip.sample.config import SampleConfig
+from ecclip.sample.titles import description_of, title_of, with_typo
+from ecclip.sample.words import COLOR_KOREAN, COLOR_SYNONYMS, LEAVES
+from ecclip.sample.world import World
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,10 @@ from serving_bundles import export_tiny, tiny_bundle
 
 from ecclip.core import ContractError, digest_of
 from ecclip.model import load_preprocessor, load_towers
-from ecclip.serving._export import git_commit
-from ecclip.serving._golden import FILE, differences, read_golden
-from ecclip.serving._inprocess import InProcess
-from ecclip.serving._onnx import check_graph, run_graph
+from ecclip.serving.export.inprocess import InProcess
+from ecclip.serving.export.onnx_graphs import check_graph, run_graph
+from ecclip.serving.export.stage import git_commit
+from ecclip.serving.golden import FILE, differences, read_golden
 from ecclip.tasks import load_heads
 
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.utils import InferenceServerException
 
+from ecclip.client import ClientOptions, DeadlineExceeded, Overloaded, Product, Rejected, Unavailable
+from ecclip.client.clients import _pause
+from ecclip.client.errors import from_triton
+from ecclip.client.messages import batches, check_sizes, encode
+from ecclip.client.types import IMAGE_BYTES, MESSAGE_BYTES
 from ecclip.core import ServiceError
-from ecclip.serving import ClientOptions, DeadlineExceeded, Overloaded, Product, Rejected, Unavailable
-from ecclip.serving._client import _pause
-from ecclip.serving._client_errors import from_triton
-from ecclip.serving._messages import batches, check_sizes, encode
-from ecclip.serving._types import IMAGE_BYTES, MESSAGE_BYTES
 
 
 @given(st.lists(st.integers(0, IMAGE_BYTES), max_size=90), st.integers(1, 32))

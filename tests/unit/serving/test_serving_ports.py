@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from ecclip.core import ConfigError, ServiceError
-from ecclip.serving._process import free_ports, given_port
+from ecclip.serving.server.processes import free_ports, given_port
 
 NAME = "ECCLIP_TRITON_PORT"
 

@@ -9,8 +9,8 @@ import pytest
 from serving_bundles import tiny_bundle
 from serving_server import live_server
 
-from ecclip.serving import ProductClient
-from ecclip.serving._golden import FILE, differences, read_golden
+from ecclip.client import ProductClient
+from ecclip.serving.golden import FILE, differences, read_golden
 
 OTHER = os.environ.get("ECCLIP_TEST_SERVING_PYTHON")
 

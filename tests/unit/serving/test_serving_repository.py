@@ -14,7 +14,7 @@ from serving_bundles import tiny_bundle
 
 from ecclip.core import IntegrityError, sha256_file
 from ecclip.serving import Repository
-from ecclip.serving import _repository as module
+from ecclip.serving.deploy import repository as module
 
 
 def _tree(folder: Path) -> dict[str, str]:

@@ -12,8 +12,8 @@ import pytest
 from snapshots import change_listings, write_snapshot
 
 from ecclip.core import digest_of
-from ecclip.embeddings import Embeddings, Origin, write_origin
-from ecclip.embeddings import write_embeddings as write
+from ecclip.formats.embeddings import Embeddings, Origin, write_origin
+from ecclip.formats.embeddings import write_embeddings as write
 
 DIM = 32
 

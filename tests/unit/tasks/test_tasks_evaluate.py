@@ -20,7 +20,7 @@ from hostile_texts import STEERING
 from snapshots import CATEGORIES
 
 from ecclip.core import ContractError, digest_of, verify_folder
-from ecclip.embeddings import load_embeddings, read_origin, write_origin
+from ecclip.formats.embeddings import load_embeddings, read_origin, write_origin
 from ecclip.tasks import EvaluateConfig, evaluate, load_heads
 from ecclip.tasks.decision import Decider, probabilities
 

@@ -11,7 +11,7 @@ import pytest
 
 from ecclip.core import ContractError, IntegrityError, canonical_json, write_atomic
 from ecclip.tasks import EvaluateConfig, check_claims, evaluate, read_evidence
-from ecclip.tasks._evidence import FILE
+from ecclip.tasks.report.evidence import FILE
 
 CFG = EvaluateConfig(bootstrap_rounds=20, examples=0)
 

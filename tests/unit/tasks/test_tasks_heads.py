@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 
 from ecclip.core import IntegrityError
 from ecclip.tasks import Heads, HeadTask, load_heads
-from ecclip.tasks._linear import (
+from ecclip.tasks.decision import probabilities
+from ecclip.tasks.heads.linear import (
     LinearHead,
     Samples,
     fit_sigmoid,
@@ -18,7 +19,6 @@ from ecclip.tasks._linear import (
     log_loss_sigmoid,
     log_loss_softmax,
 )
-from ecclip.tasks.decision import probabilities
 
 
 def samples(rows: int, classes: int, seed: int = 0, spread: float = 0.8) -> Samples:

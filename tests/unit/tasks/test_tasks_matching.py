@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from ecclip.tasks._match_report import cluster_counts
-from ecclip.tasks._matching import hits_at, judge, match_threshold, mean_average_precision, pairs_at
-from ecclip.tasks._neighbours import all_neighbours, mutual_pairs, neighbour_blocks
-from ecclip.tasks._products import View, cluster
+from ecclip.tasks.matching.neighbours import all_neighbours, mutual_pairs, neighbour_blocks
+from ecclip.tasks.matching.pairs import hits_at, judge, match_threshold, mean_average_precision, pairs_at
+from ecclip.tasks.matching.products import View, cluster
+from ecclip.tasks.matching.report import cluster_counts
 
 
 def unit(rows: int, width: int = 16, seed: int = 0) -> np.ndarray:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
-from ecclip.tasks._findings import Findings
-from ecclip.tasks._metrics import (
+from ecclip.tasks.report.findings import Findings
+from ecclip.tasks.report.metrics import (
     Bootstrap,
     average_precision,
     calibration_error,

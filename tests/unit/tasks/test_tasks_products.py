@@ -11,7 +11,7 @@ import pytest
 
 from ecclip.core import verify_folder
 from ecclip.tasks import GroupProductsConfig, group_products
-from ecclip.tasks._rows import load_rows
+from ecclip.tasks.rows import load_rows
 
 ALONE = GroupProductsConfig(keep_known_groups=False)
 

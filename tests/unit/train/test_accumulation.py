@@ -22,7 +22,7 @@ from ecclip.train import (
     contrastive_gradients,
     sigmoid_gradients,
 )
-from ecclip.train._budget import Budget
+from ecclip.train.engine.budget import Budget
 
 SEED = (5, 0, 3)
 

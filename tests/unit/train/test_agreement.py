@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ecclip.train.embed import agreements
+from ecclip.embed.stage import agreements
 
 
 def _pairs(count: int) -> tuple[list[str], np.ndarray, np.ndarray]:

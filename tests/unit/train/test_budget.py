@@ -8,7 +8,7 @@ from tiny_training import random_batch, tiny_towers
 from training_faults import limit_memory
 
 from ecclip.train import OutOfMemoryError, accumulate_gradients
-from ecclip.train._budget import Budget, is_out_of_memory, within_memory
+from ecclip.train.engine.budget import Budget, is_out_of_memory, within_memory
 
 
 def _cut(budget: Budget, lengths: list[int]) -> list[int]:

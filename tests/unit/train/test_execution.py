@@ -10,9 +10,9 @@ from tiny_training import TRAINER, random_batch, tiny_towers
 
 from ecclip.model import Towers
 from ecclip.train import accumulate_gradients
-from ecclip.train._execution import prepare_execution
-from ecclip.train._lanes import lanes_for, one_lane
-from ecclip.train._process import deterministic
+from ecclip.train.engine.execution import prepare_execution
+from ecclip.train.engine.lanes import lanes_for, one_lane
+from ecclip.train.engine.process import deterministic
 
 SWITCHES = {"channels_last": False, "fused_attention": True, "gradient_checkpointing": True}
 

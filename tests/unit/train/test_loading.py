@@ -13,7 +13,7 @@ from snapshots import write_snapshot
 from tiny_training import tiny_towers
 
 from ecclip.train import AugmentConfig, Batch, Loader, Pair, Pairs, PairsError, open_pairs
-from ecclip.train._loader import varied_image, varied_text
+from ecclip.train.data.loader import varied_image, varied_text
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tiny_training import TRAINER, preempt_at, tiny_towers, tiny_trainer
 from torch import Tensor
 
 from ecclip.train import DivergedError, Preempted
-from ecclip.train._loss_scale import INITIAL_LOSS_SCALE, next_loss_scale
+from ecclip.train.engine.loss_scale import INITIAL_LOSS_SCALE, next_loss_scale
 
 CFG = replace(TRAINER, epochs=2, precision="float16", checkpoint_every=3)
 

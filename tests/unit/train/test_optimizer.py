@@ -8,8 +8,8 @@ from tiny_training import random_batch, tiny_towers
 
 from ecclip.model import Towers, TowersConfig, build_towers
 from ecclip.train import Optimizer, OptimizerConfig, TrainError, accumulate_gradients, rate_factor
-from ecclip.train._config import FREEZE_SMALL
-from ecclip.train._optimizer import layers_below_the_top
+from ecclip.train.config import FREEZE_SMALL
+from ecclip.train.engine.optimizer import layers_below_the_top
 
 CFG = OptimizerConfig(tower_rate=1e-3, projection_rate=1e-2, freeze=())
 

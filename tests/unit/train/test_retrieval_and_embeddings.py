@@ -9,13 +9,13 @@ import pytest
 from snapshots import write_snapshot
 from tiny_training import tiny_towers
 
-from ecclip.embeddings import Embeddings, EmbeddingsError, load_embeddings, write_embeddings
+from ecclip.formats.embeddings import Embeddings, EmbeddingsError, load_embeddings, write_embeddings
 from ecclip.train import (
     encode_images,
     encode_texts,
     recall_at_k,
 )
-from ecclip.train._listings import held_out, iterate_listings
+from ecclip.train.data.listings import held_out, iterate_listings
 
 
 def _unit(rows: int, seed: int) -> np.ndarray:

@@ -14,8 +14,8 @@ from tiny_training import TRAINER, random_batch, tiny_towers, tiny_trainer
 from training_faults import gradients_process, run_children
 
 from ecclip.train import PairsError, ProcessesError, accumulate_gradients
-from ecclip.train._distributed import _buckets
-from ecclip.train._world import ALONE, World
+from ecclip.train.distributed.processes import _buckets
+from ecclip.train.distributed.world import ALONE, World
 
 SEED = (5, 0, 3)
 PAIRS = 13
@@ -65,14 +65,14 @@ def test_two_processes_give_the_gradients_of_one(several: Path, name: str) -> No
 
 def _one_process_with_the_streams_of_two(towers: Any) -> dict[str, Any]:
     """Take the gradients of the whole batch alone, in streams of 6 and 7 rows."""
-    from ecclip.train import _accumulate
+    from ecclip.train.engine import accumulation
 
-    class SixAndSeven(_accumulate.Budget):
+    class SixAndSeven(accumulation.Budget):
         def streams(self, _lengths: Any) -> list[slice]:
             return [slice(0, 6), slice(6, 13)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_accumulate, "Budget", SixAndSeven)
+        patch.setattr(accumulation, "Budget", SixAndSeven)
         loss = accumulate_gradients(towers, random_batch(PAIRS), stream_size=7, labels="soft", seed=SEED)
     return {"loss": loss, **{name: parameter.grad for name, parameter in towers.named_parameters()}}
 
@@ -115,7 +115,7 @@ def test_fewer_pairs_in_a_batch_than_processes_is_an_error(snapshot: Path, tmp_p
 
 
 def test_buckets_keep_order_and_format_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ecclip.train._distributed._BUCKET_BYTES", 40)
+    monkeypatch.setattr("ecclip.train.distributed.processes._BUCKET_BYTES", 40)
     gradients = [torch.zeros(4), torch.zeros(6), torch.zeros(1), torch.zeros(2).double(), torch.zeros(99)]
     assert [[part.numel() for part in bucket] for bucket in _buckets(gradients)] == [[4, 6], [1], [2], [99]]
     assert list(_buckets([])) == []

@@ -22,9 +22,9 @@ from ecclip.core import settings
 from ecclip.model import Towers
 from ecclip.spool import Spool, read_spool
 from ecclip.train import Progress, Trainer
-from ecclip.train._look import contact_sheet
-from ecclip.train._measures import gradient_norms
-from ecclip.train.stages import TrainConfig, train
+from ecclip.train.data.preview import contact_sheet
+from ecclip.train.engine.measures import gradient_norms
+from ecclip.train.run.stage import TrainConfig, train
 
 CFG = replace(TRAINER, epochs=3, stream_size=16)
 
@@ -135,7 +135,7 @@ def running_deliverers() -> list[psutil.Process]:
 def test_the_stage_sends_to_the_local_store_through_a_process_that_ends_with_it(
     workspace: Path, snapshot: Path
 ) -> None:
-    from ecclip.registry._store import client
+    from ecclip.registry.store import client
 
     start, output = workspace / "start", workspace / "work" / "train"
     start.mkdir()

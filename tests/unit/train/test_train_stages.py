@@ -15,10 +15,10 @@ from snapshots import write_snapshot
 from tiny_training import TINY
 
 from ecclip.core import ContractError, settings
-from ecclip.embeddings import load_embeddings
+from ecclip.embed.stage import EmbedConfig, ScorePairsConfig, embed, score_pairs
+from ecclip.formats.embeddings import load_embeddings
 from ecclip.model import load_towers
-from ecclip.train.embed import EmbedConfig, ScorePairsConfig, embed, score_pairs
-from ecclip.train.stages import TrainConfig, _forget_other_runs, train
+from ecclip.train.run.stage import TrainConfig, _forget_other_runs, train
 
 TRAINER = {
     "epochs": 8,

@@ -1,0 +1,1 @@
+"""The parts of ``ecclip bench catalog``: nights through real stages, twins, and the quality of groups."""

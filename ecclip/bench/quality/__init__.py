@@ -1,0 +1,1 @@
+"""The parts of ``ecclip bench quality``: public data without leaks, and linear probes."""

@@ -1,0 +1,58 @@
+"""Tables in the docs, made from the files of results: what a page says is what a run left.
+
+A page holds ``<!-- results: <name> -->`` and ``<!-- end -->`` on lines of their own; what is between them is made here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from ecclip.bench.result import Result, Row, read_result
+
+NOT_RUN = "Not run: no `results/{name}.json` is committed."
+_BLOCK = re.compile(r"(<!-- results: (?P<name>[a-z0-9_]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+
+
+def fill_tables(page: str, results: Path) -> str:
+    """Return a page with every table as the files in the folder ``results`` have it.
+
+    Raises:
+        ResultError: a file is not of the format.
+    """
+
+    def table(block: re.Match[str]) -> str:
+        path = results / f"{block['name']}.json"
+        body = markdown(read_result(path)) if path.is_file() else NOT_RUN.format(name=block["name"]) + "\n"
+        return f"{block[1]}{body}{block[4]}"
+
+    return _BLOCK.sub(table, page)
+
+
+def markdown(result: Result) -> str:
+    """Return a result as Markdown: the headline, the figures, and what made them."""
+    head = [f"| `{name}` | {number(value)} |" for name, value in result.headline.items()]
+    rows = [
+        f"| {row.what} | {row.system} | {number(row.value)} | {spread(row)} | {row.unit} | {row.n} |"
+        for row in result.rows
+    ]
+    facts = ", ".join(f"{name} {value}" for name, value in result.machine.items() if value is not None)
+    parts = [
+        *(["| headline | |", "|---|---:|", *head, ""] if head else []),
+        *["| what | system | median | low to high | unit | n |", "|---|---|---:|---:|---|---:|", *rows, ""],
+        f"`{result.command}`, {result.date}, commit `{result.commit[:12]}`; {facts}.",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def number(value: float) -> str:
+    """Return a number as a person reads it: four significant digits, thousands set apart."""
+    if value == int(value) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def spread(row: Row, show: Callable[[float], str] = number) -> str:
+    """Return the lowest and the highest of the repetitions, or nothing where there was one."""
+    return "" if row.n == 1 else f"{show(row.low)} to {show(row.high)}"

@@ -1,0 +1,3 @@
+"""Clean: texts normalised, photos verified and resized once, boilerplate and placeholders found by frequency."""
+
+__all__ = ["stage"]

@@ -1,0 +1,55 @@
+"""What decides the cleaned form of a photo and of a text: equal recipes give equal results for equal inputs."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+
+import ftfy
+import imagehash
+import numpy as np
+import PIL
+from PIL import features
+
+from ecclip.core import StageConfig, canonical_json, fingerprint, sha256_bytes, write_atomic
+
+RECIPES = "recipes.json"
+_CODE = {
+    "photo": ["ecclip.catalog.clean.photo"],
+    "text": ["ecclip.product_input.text", "ecclip.product_input.units"],
+}
+_PHOTO_PARAMETERS = {"image_side", "jpeg_quality", "max_pixels"}
+
+
+def write_recipes(cfg: StageConfig, output: Path) -> None:
+    """Write ``recipes.json``: the digest of code, parameters and library versions for photos and for texts."""
+    write_atomic(output / RECIPES, canonical_json(recipes(cfg)))
+
+
+def recipes(cfg: StageConfig) -> dict[str, str]:
+    """Return the digests of the recipes of a configuration of cleaning."""
+    versions = {
+        "photo": [
+            PIL.__version__,
+            features.version("jpg"),
+            features.version("webp"),
+            features.version("avif"),
+            imagehash.__version__,
+            np.__version__,
+        ],
+        "text": [ftfy.__version__, unicodedata.unidata_version],
+    }
+    parameters = {"photo": cfg.model_dump(mode="json", include=_PHOTO_PARAMETERS), "text": {}}
+    return {
+        kind: sha256_bytes(canonical_json([fingerprint(*_CODE[kind]), versions[kind], parameters[kind]]).encode())
+        for kind in sorted(_CODE)
+    }
+
+
+def same_recipe(kind: str, cfg: StageConfig, snapshot: Path) -> bool:
+    """Return whether a snapshot's photos or texts were cleaned as ``cfg`` says, by this code."""
+    path = snapshot / RECIPES
+    if not (snapshot / "manifest.json").is_file() or not path.is_file():
+        return False
+    return bool(json.loads(path.read_text())[kind] == recipes(cfg)[kind])

@@ -1,0 +1,214 @@
+"""Clean: text normalised, photos verified and resized once, what shows or names no product found by how often it is."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import Field
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from ecclip.catalog.clean.boilerplate import BOILERPLATE_SCHEMA, BoilerplateConfig, boilerplate
+from ecclip.catalog.clean.photos import (
+    CLEANED_PHOTO,
+    PHOTO_SAYS,
+    PLACEHOLDERS,
+    PhotoConfig,
+    holds_nothing_else,
+    known_photos,
+    name_photos,
+    photo_bytes,
+    photo_cleaner,
+)
+from ecclip.catalog.clean.placeholders import PlaceholderConfig, placeholders
+from ecclip.catalog.clean.recipe import same_recipe, write_recipes
+from ecclip.catalog.clean.texts import TEXT_COLUMNS, TEXTS, clean_texts, known_texts, without_boilerplate
+from ecclip.catalog.dump.quarantine import refuse_share
+from ecclip.catalog.spark.parts import count_given, count_rows, count_values, write_as_is, write_parts
+from ecclip.catalog.spark.session import spark_session
+from ecclip.core import Counts, stage
+
+CLEAN_COLUMNS = (
+    "listing_id",
+    "seller_id",
+    "title",
+    "title_original",
+    "description",
+    "category",
+    "attributes",
+    "brand",
+    "price",
+    "currency",
+    "catalog_id",
+    "age_restricted",
+    "updated_at",
+    "image_uri",
+    "image",
+    "image_sha256",
+    "image_phash",
+    "image_error",
+)
+BOILERPLATE = "boilerplate"
+CLEAN_FOLDERS = (BOILERPLATE, PLACEHOLDERS, TEXTS)  # what a snapshot takes over beside the listings
+_NOT_BAD = ("placeholder",)
+
+
+class CleanConfig(PhotoConfig, PlaceholderConfig, BoilerplateConfig):
+    """Parameters of cleaning."""
+
+    max_bad_photo_share: float = Field(0.2, ge=0, le=1, description="above this share of bad photos the run stops")
+    parts: int = Field(2, ge=1, description="output files and shuffle partitions")
+
+
+class _Before(NamedTuple):
+    """What the previous snapshot has that was cleaned by the same recipe."""
+
+    texts: DataFrame | None
+    photos: DataFrame | None
+    placeholders: DataFrame | None
+
+
+@stage
+def clean(cfg: CleanConfig, landed: Path, ingested: Path, verdict: Path, previous: Path, output: Path) -> Counts:  # noqa: ARG001
+    """Write ``listings/`` with clean text and photos, and ``quarantine/`` with every photo that was refused.
+
+    A listing whose photo is bad stays, with ``image`` null and the reason in ``image_error``. ``boilerplate/`` lists
+    the phrases that were taken from titles, ``placeholders/`` the photos that show no product, ``texts/`` the titles
+    before phrases were taken away. Texts and photos that are those of the ``previous`` snapshot are taken from there;
+    the result is the same without. ``verdict`` is an input so that nothing is cleaned before the gate has let it pass.
+
+    Raises:
+        ContractError: more photos bad than ``max_bad_photo_share``.
+    """
+    spark = spark_session(cfg.parts, ingested, landed)
+    before = _read_before(spark, cfg, previous)
+    scratch = output / "_scratch"
+    rows = _write_texts(spark, cfg, landed, ingested, before, output)
+    fresh = _decode(spark, cfg, landed, ingested, rows, before, scratch / "photos")
+    _write_listings(spark, cfg, rows, fresh, before, output)
+    work = {"photos_decoded": count_rows(scratch / "photos"), "texts_cleaned": _new_texts(scratch / "rows")}
+    shutil.rmtree(scratch)
+    write_recipes(cfg, output)
+    return _counts(cfg, output, work)
+
+
+def _read_before(spark: SparkSession, cfg: CleanConfig, previous: Path) -> _Before:
+    texts = known_texts(spark, previous) if same_recipe("text", cfg, previous) else None
+    photos, hidden = known_photos(spark, previous) if same_recipe("photo", cfg, previous) else (None, None)
+    return _Before(texts, photos, hidden)
+
+
+def _write_texts(
+    spark: SparkSession, cfg: CleanConfig, landed: Path, ingested: Path, before: _Before, output: Path
+) -> DataFrame:
+    """Write ``texts/`` and ``boilerplate/``; return the rows with their final texts, without photos."""
+    named = name_photos(spark, landed, spark.read.parquet(str(ingested / "listings")))
+    write_as_is(clean_texts(named, before.texts), output / "_scratch" / "rows")
+    rows = spark.read.parquet(str(output / "_scratch" / "rows"))
+    write_parts(rows.select(*TEXT_COLUMNS), output / TEXTS, cfg.parts)
+    phrases = boilerplate(cfg, rows)
+    listed = spark.createDataFrame(phrases, BOILERPLATE_SCHEMA)
+    write_parts(listed, output / BOILERPLATE, 1, sort=["phrase", "seller_id"])
+    return without_boilerplate(rows, phrases, cfg.phrase_words)
+
+
+def _decode(
+    spark: SparkSession,
+    cfg: CleanConfig,
+    landed: Path,
+    ingested: Path,
+    rows: DataFrame,
+    before: _Before,
+    scratch: Path,
+) -> DataFrame:
+    """Decode every photo that the snapshot before does not have; return them with its placeholders, by digest."""
+    named = rows.where(F.col("image_sha256").isNotNull()).select("listing_id", "image_sha256")
+    wanted = None if before.photos is None and holds_nothing_else(landed) else named
+    if wanted is not None and before.photos is not None and before.placeholders is not None:
+        mine = before.photos.select("listing_id", F.col("known_image_sha256").alias("image_sha256"))
+        wanted = wanted.join(mine, ["listing_id", "image_sha256"], "left_anti")
+        wanted = wanted.join(before.placeholders.select("image_sha256"), "image_sha256", "left_anti")
+    if wanted is not None:
+        wanted = wanted.select("image_sha256").distinct().localCheckpoint()
+    photos = photo_bytes(spark, landed, ingested, wanted)
+    write_as_is(photos.mapInArrow(photo_cleaner(cfg), CLEANED_PHOTO), scratch)
+    fresh = spark.read.parquet(str(scratch))
+    if before.placeholders is not None:
+        fresh = fresh.unionByName(before.placeholders)
+    return fresh.dropDuplicates(["image_sha256"])
+
+
+def _write_listings(
+    spark: SparkSession, cfg: CleanConfig, rows: DataFrame, fresh: DataFrame, before: _Before, output: Path
+) -> None:
+    shown = _with_photos(rows, fresh, before)
+    empty = placeholders(cfg, shown).localCheckpoint()
+    kept = F.broadcast(empty.withColumn("is_placeholder", F.lit(True)))
+    hidden = F.coalesce(F.col("is_placeholder"), F.lit(False)) & F.col("image_error").isNull()
+    listings = shown.join(kept, "image_phash", "left").withColumns(
+        {
+            "image": F.when(~hidden, F.col("image")),
+            "image_error": F.when(hidden, F.lit("placeholder")).otherwise(F.col("image_error")),
+        }
+    )
+    write_parts(listings.select(*CLEAN_COLUMNS), output / "listings", cfg.parts)
+    written = spark.read.parquet(str(output / "listings"))
+    refused = written.where(F.col("image_error").isNotNull())
+    write_parts(_quarantine(refused), output / "quarantine", 1)
+    digests = refused.where(F.col("image_error") == "placeholder").select("image_sha256").distinct()
+    pictures = _pictures(fresh, before).join(F.broadcast(digests), "image_sha256", "left_semi")
+    write_parts(pictures.dropDuplicates(["image_sha256"]), output / PLACEHOLDERS, 1, sort=["image_sha256"])
+
+
+def _with_photos(rows: DataFrame, fresh: DataFrame, before: _Before) -> DataFrame:
+    """Return ``rows`` with image, image_phash and image_error, as the snapshot before has them or freshly decoded."""
+    names = ["image", "image_phash", "image_error"]
+    new = fresh.select("image_sha256", *[F.col(name).alias(f"new_{name}") for name in names])
+    joined = rows.withColumnRenamed("image_error", "landed_error").join(new, "image_sha256", "left")
+    found = {name: F.col(f"new_{name}") for name in names}
+    if before.photos is not None:
+        same = (joined["listing_id"] == F.col("known_id")) & (joined["image_sha256"] == F.col("known_image_sha256"))
+        joined = joined.join(before.photos.withColumnRenamed("listing_id", "known_id"), same, "left")
+        found = {name: F.coalesce(F.col(f"known_{name}"), found[name]) for name in names}
+    lost = F.when(F.col("image_sha256").isNotNull() & found["image"].isNull(), F.lit("missing"))
+    found["image_error"] = F.coalesce("landed_error", found["image_error"], lost)
+    return joined.withColumns(found)
+
+
+def _pictures(fresh: DataFrame, before: _Before) -> DataFrame:
+    names = ["image_sha256", "image", "image_phash", "image_error"]
+    if before.photos is None:
+        return fresh.select(*names)
+    return fresh.select(*names).union(before.photos.select(*[f"known_{name}" for name in names]))
+
+
+def _quarantine(refused: DataFrame) -> DataFrame:
+    return refused.select(
+        "listing_id",
+        F.lit("clean").alias("stage"),
+        F.col("image_error").alias("reason"),
+        F.lit("the photo was dropped, the listing stays").alias("detail"),
+        F.to_json(F.struct("image_uri", "image_sha256", "image_phash")).alias("row"),
+    )
+
+
+def _new_texts(rows: Path) -> int:
+    return int(pc.sum(pq.read_table(rows, columns=["is_new_text"])["is_new_text"]).as_py() or 0)
+
+
+def _counts(cfg: CleanConfig, output: Path, work: dict[str, int]) -> Counts:
+    reasons = count_values(output / "quarantine", "reason")
+    photos = count_given(output / "listings", PHOTO_SAYS)
+    bad = {name: count for name, count in reasons.items() if name not in _NOT_BAD}
+    refuse_share("photos", bad, photos, cfg.max_bad_photo_share, output)
+    listings = count_rows(output / "listings")
+    return Counts(
+        read={"listings": listings, "photos": photos},
+        written={"listings": listings, "photos": photos - sum(reasons.values())},
+        dropped=reasons,
+        detail={**work, "boilerplate_phrases": count_rows(output / BOILERPLATE)},
+    )

@@ -1,0 +1,197 @@
+"""How a text file of rows is written: what was declared, and what its beginning shows where nothing was."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import re
+from typing import IO, Literal, NamedTuple
+
+from charset_normalizer import from_bytes
+
+from ecclip.catalog.dump.csv_records import csv_records, separator_of
+from ecclip.catalog.dump.lines import text_lines
+from ecclip.catalog.dump.packed import refuse_packed
+from ecclip.core import ContractError
+
+Format = Literal["csv", "json", "parquet"]
+SAMPLE_BYTES = 1 << 20
+_FIRST_LINES, _FIRST_BYTES = 100, 1 << 16
+_DELIMITERS = ",;\t|"
+_MARKS = (  # the longer ones first: that of UTF-32 begins with that of UTF-16
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+# what has no byte order of its own, where no mark tells it
+_ORDERED = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
+_JSON_RETURN = re.compile(rb"\}\r+\{")
+_MARKUP = re.compile(rb"\s*<(?:!doctype|\?xml|html)\b", re.IGNORECASE)
+# in the order in which they are believed: RFC 4180, Spark and Hadoop, no quoting at all
+_QUOTING = (('"', ""), ('"', "\\"), ("", ""))
+
+
+class Dialect(NamedTuple):
+    """How a file is written; None: to be found out. ``quote`` and ``escape`` may be "": there is none."""
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    quote: str | None = None
+    escape: str | None = None
+    array: bool | None = None  # JSON: one array instead of lines
+
+
+class Known(NamedTuple):
+    """A dialect of which nothing is open."""
+
+    encoding: str
+    delimiter: str
+    quote: str
+    escape: str
+    array: bool
+    trust_quotes: bool
+
+
+def read_sample(stream: IO[bytes]) -> bytes:
+    """Return the beginning of a stream, which may have to be opened anew afterwards."""
+    parts, size = [], 0
+    while size < SAMPLE_BYTES and (part := stream.read(SAMPLE_BYTES - size)):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
+def detect(sample: bytes, kind: Format, declared: Dialect | None = None) -> Known:
+    """Return the dialect of a file by its beginning; what was declared is taken as it is.
+
+    The encoding is that of the byte order mark, else UTF-8: bytes that are none are refused line by line, and
+    ``propose_encoding`` says what they may be. Quoting is the first of RFC 4180, backslash before quotes (Spark) and
+    none that leaves the fewest unreadable records.
+
+    Raises:
+        ContractError: it is no text of rows at all, the lines end in carriage returns alone, or an encoding is unknown.
+    """
+    asked = declared or Dialect()
+    refuse_packed(sample)
+    _refuse_markup(sample)
+    encoding = _encoding(sample, asked.encoding)
+    _refuse_wide(sample, encoding)
+    array = kind == "json" and (_is_array(sample, encoding) if asked.array is None else asked.array)
+    alone = _JSON_RETURN.search(sample) if kind == "json" and not array else kind == "csv" and b"\r" in sample
+    if alone and b"\n" not in sample:
+        raise ContractError("lines end in carriage returns alone", limit="line feeds", next_step="write the file again")
+    if kind == "json":
+        if not array:
+            _refuse_one_document(sample, encoding)
+        return Known(encoding, ",", "", "", array, trust_quotes=False)
+    complete = sample[: sample.rfind(b"\n") + 1] if len(sample) >= SAMPLE_BYTES else sample
+    delimiter = asked.delimiter or _delimiter(complete, encoding)
+    quote, escape = _quoting(complete, encoding, delimiter, asked)
+    return Known(encoding, delimiter, quote, escape, array=False, trust_quotes=asked.quote is not None)
+
+
+def propose_encoding(sample: bytes) -> str | None:
+    """Return the encoding that bytes which are not UTF-8 most likely have, None where nothing fits."""
+    found = from_bytes(sample[: 1 << 17]).best()
+    return None if found is None else found.encoding
+
+
+def _encoding(sample: bytes, declared: str | None) -> str:
+    mark = next((name for start, name in _MARKS if sample.startswith(start)), None)
+    if declared is None:
+        return mark or "utf-8"
+    try:
+        name = codecs.lookup(declared).name
+    except LookupError as error:
+        raise ContractError("no such encoding", value=declared, next_step="utf-8, cp1252, cp949 ...") from error
+    return mark if mark and mark.startswith(name) else _ORDERED.get(name, name)
+
+
+def _refuse_markup(sample: bytes) -> None:
+    if _MARKUP.match(sample):
+        raise ContractError(
+            "the file is HTML or XML: perhaps the error page of a server",
+            value=repr(sample[:24]),
+            limit="rows of text",
+            next_step="export it as CSV or JSON lines",
+        )
+
+
+def _refuse_wide(sample: bytes, encoding: str) -> None:
+    """Say so where text has two bytes a character and no mark: as UTF-8 it is full of NUL characters."""
+    start = sample[:4096]
+    if encoding == "utf-8" and start.count(0) * 4 > len(start):
+        likely = "utf-16-be" if start[0] == 0 else "utf-16-le"
+        raise ContractError(
+            "every other byte is NUL, as in UTF-16 without a byte order mark",
+            value=repr(start[:24]),
+            limit=encoding,
+            next_step=f"write the file as UTF-8, or say its encoding: {likely}",
+        )
+
+
+def _refuse_one_document(sample: bytes, encoding: str) -> None:
+    """Say so where JSON is written over several lines: each would be a row that cannot be read."""
+    lines = codecs.getincrementaldecoder(encoding)("replace").decode(sample).lstrip(" \t\r\n\ufeff").split("\n", 2)
+    if len(lines) > 1 and lines[0].strip() == "{":
+        raise ContractError(
+            "JSON objects are written over several lines",
+            value=f"{{ {lines[1].strip()[:60]}",
+            limit="one object a line, or one array of objects",
+            next_step="write the list alone: jq -c . makes lines of objects, jq -c '.products[]' of a list in one",
+        )
+
+
+def _delimiter(sample: bytes, encoding: str) -> str:
+    lines = text_lines(io.BytesIO(sample), encoding)
+    first = next(lines, None)
+    header = first.text if first else ""
+    declared = separator_of(header)
+    if declared is not None:
+        return declared
+    signs = [sign for sign in _DELIMITERS if sign in header]
+    if len(signs) < 2:
+        return signs[0] if signs else ","
+    # signs in the names of columns are no delimiters: the rows fit one only
+    beginning = sample[: sample.find(b"\n", _FIRST_BYTES) + 1 or len(sample)]
+    return min(signs, key=lambda sign: (_problems(beginning, encoding, sign, '"', ""), -header.count(sign)))
+
+
+def _quoting(sample: bytes, encoding: str, delimiter: str, asked: Dialect) -> tuple[str, str]:
+    choices = list(_QUOTING) if asked.quote is None else [(asked.quote, escape) for escape in ("", "\\")]
+    if asked.escape is not None:
+        choices = list(dict.fromkeys((quote, asked.escape if quote else "") for quote, _ in choices))
+    if len(choices) == 1 or b'"' not in sample.replace((asked.quote or '"').encode(), b'"'):
+        return choices[0]
+    return min(choices, key=lambda choice: _problems(sample, encoding, delimiter, *choice))
+
+
+def _problems(sample: bytes, encoding: str, delimiter: str, quote: str, escape: str) -> int:
+    lines = text_lines(io.BytesIO(sample), encoding)
+    try:
+        return sum(row.cells is None for row in csv_records(lines, delimiter, quote, escape))
+    except ContractError:  # of the header, which is judged when the file is read
+        return len(sample)
+
+
+def _is_array(sample: bytes, encoding: str) -> bool:
+    """Return whether JSON is one array; a hostile first line of JSON lines must not make it one."""
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(sample).lstrip(" \t\r\n\ufeff")
+    if not text.startswith("[") or text[1:].lstrip()[:1] not in ("{", "]", ""):
+        return False
+    lines = [line for line in (line.strip() for line in text.split("\n")[:_FIRST_LINES]) if line][:3]
+    if len(lines) < 2 or not _is_object(lines[1]):
+        return True
+    return lines[0] == "[" and len(lines) > 2 and lines[2][0] in "],"
+
+
+def _is_object(line: str) -> bool:
+    if not line.startswith("{"):
+        return False
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False

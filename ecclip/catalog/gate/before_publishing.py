@@ -1,0 +1,71 @@
+"""The second look, before publishing: what only cleaning, grouping and the champion's embeddings could show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+from pydantic import Field
+
+from ecclip.catalog.clean.photos import PHOTO_SAYS
+from ecclip.catalog.gate.expectations import Rule
+from ecclip.catalog.gate.history import NightFacts, read_facts
+from ecclip.catalog.gate.shift import RELEASED, ShiftConfig, shifts
+from ecclip.catalog.gate.verdict import accept, look, pronounce, shift_table
+from ecclip.catalog.publish.mismatch import MismatchConfig, mismatched, read_pairs
+from ecclip.catalog.spark.parts import count_given, count_rows, count_values
+
+
+class ReleaseConfig(ShiftConfig, MismatchConfig):
+    """What the cleaned and grouped night must keep."""
+
+    min_published: int = Field(1, ge=0, description="a snapshot of fewer listings is refused")
+
+
+def release(
+    cfg: ReleaseConfig,
+    checked: Path,
+    cleaned: Path,
+    grouped: Path,
+    pairs: Path,
+    history: Sequence[NightFacts],
+    output: Path,
+) -> tuple[NightFacts, pa.Table]:
+    """Judge a night by its photos, groups and mismatches; return its facts and the mismatched listings.
+
+    ``verdict.json`` is written to ``output``.
+
+    Raises:
+        GateError: a rule fails. Verdict and data docs are then in ``<output>.refused/``.
+    """
+    before = read_facts(checked)
+    scored = read_pairs(pairs)
+    wrong = mismatched(scored, cfg.least_agreement)
+    listings, own = _shares(cleaned, grouped)
+    if scored.num_rows:
+        own["mismatch"] = wrong.num_rows / scored.num_rows
+    own = {name: round(share, 6) for name, share in own.items()}
+    tonight = before.model_copy(update={"shares": dict(sorted({**before.shares, **own}.items()))})
+    found = [shift for shift in shifts(cfg, tonight, history) if shift.name.startswith(RELEASED)]
+    accepted = accept(cfg, tonight, found)
+    tonight = tonight.model_copy(update={"accepted": sorted({*before.accepted, *accepted})})
+    rules = [Rule.within("published", float(cfg.min_published), None)]
+    more = {"published": float(listings)}
+    if scored.num_rows:
+        rules.append(Rule.within("mismatch_share", None, cfg.max_mismatch_share))
+        more |= {"mismatch_share": own["mismatch"]}
+    table = shift_table(found, accepted, more, rules)
+    pronounce([table], look(table, output / "data_docs"), found, tonight, output, "the snapshot was")
+    return tonight, wrong
+
+
+def _shares(cleaned: Path, grouped: Path) -> tuple[int, dict[str, float]]:
+    """Return the number of listings, and shares of bad photos by reason and of grouped listings."""
+    shown = count_given(cleaned / "listings", PHOTO_SAYS)
+    reasons = count_values(cleaned / "listings", "image_error")
+    shares = {f"bad_photo/{reason}": count / max(shown, 1) for reason, count in reasons.items()}
+    sizes, listings = count_values(grouped / "groups", "group_id"), count_rows(grouped / "groups")
+    shares["grouped/duplicates"] = 1 - len(sizes) / listings if listings else 0.0
+    shares["grouped/largest"] = max(sizes.values(), default=0) / max(listings, 1)
+    return count_rows(cleaned / "listings"), shares

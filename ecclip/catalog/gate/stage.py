@@ -1,0 +1,93 @@
+"""The gate before cleaning: declared rules and shift tests on the night's listings, with a page that a person reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+
+from ecclip.catalog.dump.contract import DUMP_FIELDS
+from ecclip.catalog.gate.expectations import Rule, Table, compare, judge
+from ecclip.catalog.gate.facts import measured, night_facts
+from ecclip.catalog.gate.history import NightFacts, read_history, write_facts
+from ecclip.catalog.gate.label_shift import is_one_of_many
+from ecclip.catalog.gate.shift import RELEASED, Shift, ShiftConfig, shifts
+from ecclip.catalog.gate.verdict import accept, pronounce, shift_table
+from ecclip.catalog.spark.session import spark_session
+from ecclip.core import Counts, stage
+
+_OPTIONAL = ("price", "photo")
+# how `measured` rows carry a field that a rule looks at
+_MEASURED = {"title": "title_characters"}
+
+
+class CheckConfig(ShiftConfig):
+    """What a night's listings must keep."""
+
+    min_listings: int = Field(1, ge=0, description="fewer listings than this are refused")
+    max_price: float = Field(1e7, gt=0, description="a price above this is implausible")
+    max_implausible_prices: float = Field(0.01, ge=0, le=1, description="share of prices outside 0..max_price")
+    max_missing_price: float = Field(0.5, ge=0, le=1, description="share of listings without a price")
+    max_missing_category: float = Field(0.3, ge=0, le=1, description="share of listings without a category")
+    max_missing_photo: float = Field(0.5, ge=0, le=1, description="share of listings that name no photo")
+    max_category_share: float = Field(0.8, ge=0, le=1, description="share of the largest category")
+    parts: int = Field(2, ge=1, description="shuffle partitions")
+
+
+@stage
+def check(cfg: CheckConfig, ingested: Path, previous: Path, output: Path) -> Counts:
+    """Judge a night by declared rules and by the last good nights: ``verdict.json``, ``facts.json``, ``data_docs/``.
+
+    Raises:
+        GateError: a rule fails. Verdict and data docs are then in ``<output>.refused/``.
+        IntegrityError: the previous snapshot carries no history.
+    """
+    history = read_history(previous)
+    rows = measured(spark_session(cfg.parts, ingested), ingested).persist()
+    try:
+        tonight = night_facts(rows, ingested)
+        found = [shift for shift in shifts(cfg, tonight, history) if not shift.name.startswith(RELEASED)]
+        tonight = tonight.model_copy(update={"accepted": accept(cfg, tonight, found)})
+        write_facts(output, tonight)
+        # a page with a line for every label of a catalog would hide what was refused, and cost a second a hundred lines
+        usual = [shift for shift in found if is_one_of_many(shift.name) and not shift.outside]
+        told = [shift for shift in found if shift not in usual]
+        tables = [Table("listings", rows, _declared(cfg, tonight, history)), _metrics(cfg, tonight, told)]
+        labels = shift_table(usual, tonight.accepted, {}, [])
+        outcomes = [*judge(tables, output / "data_docs"), *compare(labels)]
+        tables.append(labels)
+        judged = pronounce(tables, outcomes, found, tonight, output, "the night's listings were")
+    finally:
+        rows.unpersist()
+    return Counts(
+        read={"listings": tonight.listings},
+        detail={"expectations": judged, "history": len(history), "fingerprint": tonight.fingerprint},
+    )
+
+
+def _metrics(cfg: CheckConfig, tonight: NightFacts, found: list[Shift]) -> Table:
+    categories = tonight.distributions["category"]
+    largest = max(categories.values(), default=0) / max(tonight.listings, 1)
+    rule = Rule.within("category_largest_share", None, cfg.max_category_share)
+    return shift_table(found, tonight.accepted, {rule.name: round(largest, 6)}, [rule])
+
+
+def _declared(cfg: CheckConfig, tonight: NightFacts, history: list[NightFacts]) -> list[Rule]:
+    """Return what the contract and the configuration declare, whatever the nights before were."""
+    rules = [Rule.listings("listings", cfg.min_listings, None)]
+    for field in DUMP_FIELDS:
+        if field.unique:
+            rules.append(Rule.unique(f"{field.name}_repeated", field.name))
+        if field.required:
+            rules.append(Rule.missing(f"{field.name}_missing", _MEASURED.get(field.name, field.name), 0.0))
+    rules += [
+        Rule.missing("category_missing", "category", cfg.max_missing_category),
+    ]
+    # a shop that never exported prices or photos has not lost them
+    offered = {name: any(night.shares[f"missing/{name}"] < 1 for night in (tonight, *history)) for name in _OPTIONAL}
+    if offered["price"]:
+        rules.append(Rule.missing("price_missing", "price", cfg.max_missing_price))
+        rules.append(Rule.outside("price_implausible", "price", 0.0, cfg.max_price, cfg.max_implausible_prices))
+    if offered["photo"]:
+        rules.append(Rule.missing("photo_missing", "photo", cfg.max_missing_photo))
+    return rules

@@ -1,0 +1,75 @@
+"""Two listings that agree in so many rare facts that chance does not explain it (Fellegi and Sunter, 1969)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from ecclip.catalog.group.evidence import EvidenceConfig
+from ecclip.catalog.group.term_statistics import BRAND, Fact, Night
+
+_NEAR_PRICE, _NEAR_PRICE_SAYS = 1.3, 1.2
+# how much likelier a distance of photo hashes is for one product than for two of one category, as ln: a product
+# photographed anew is about as far from itself as from others, so that only near ones say much
+_PHOTO_SAYS = ((3, 4.0), (7, 2.0), (15, 0.8), (31, 0.0), (64, -1.0))
+
+
+def agreeing(cfg: EvidenceConfig, pairs: DataFrame, night: Night) -> DataFrame:
+    """Return ``left, right, similarity`` of the pairs whose facts agree more than chance explains."""
+    shared = pairs.sparkSession.sparkContext.broadcast(night)
+
+    def judge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            kept = [agree(cfg, shared.value, row) for row in batch.to_pylist()]
+            yield batch.select(["left", "right", "similarity"]).filter(pa.array(kept, pa.bool_()))
+
+    asked = pairs.select(
+        "left",
+        "right",
+        "similarity",
+        "distance",
+        *[f"{side}_{name}" for side in ("left", "right") for name in ("told", "price", "currency")],
+    )
+    return asked.where(F.arrays_overlap("left_told", "right_told")).mapInArrow(
+        judge, "left string, right string, similarity double"
+    )
+
+
+def agree(cfg: EvidenceConfig, night: Night, pair: dict[str, object]) -> bool:
+    """Return whether fewer than ``chance`` listings are expected to agree with one of the pair by chance in all this.
+
+    The brand must be among it. ``pair`` has told, price and currency of both sides and the distance of the photos.
+    """
+    left, right = _told(pair["left_told"]), _told(pair["right_told"])
+    both = [fact for fact in left if fact in right]
+    ratio = price_ratio(pair)
+    if BRAND not in dict(both) or (ratio is not None and ratio > cfg.facts_price):
+        return False
+    surprise = night.surprise(both) + _photo_says(pair["distance"])
+    surprise += _NEAR_PRICE_SAYS if ratio is not None and ratio <= _NEAR_PRICE else 0.0
+    return surprise >= math.log(max(night.listings, 1) / cfg.chance)
+
+
+def price_ratio(pair: dict[str, object]) -> float | None:
+    """Return the ratio of the higher to the lower price, or None where they cannot be compared."""
+    left, right = pair["left_price"], pair["right_price"]
+    if not isinstance(left, float) or not isinstance(right, float) or min(left, right) <= 0:
+        return None
+    if pair["left_currency"] is None or pair["left_currency"] != pair["right_currency"]:
+        return None
+    return max(left, right) / min(left, right)
+
+
+def _told(facts: object) -> list[Fact]:
+    assert isinstance(facts, list)
+    return [(name, value) for name, value in (fact.split("\x1f", 1) for fact in facts)]
+
+
+def _photo_says(distance: object) -> float:
+    if not isinstance(distance, int):
+        return 0.0
+    return next(says for most, says in _PHOTO_SAYS if distance <= most)

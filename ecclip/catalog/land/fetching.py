@@ -1,0 +1,83 @@
+"""Fetch the photos that lie elsewhere: hosts side by side, each in turn, none longer than it is given."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import fsspec
+
+from ecclip.catalog.land.fetched import FetchConfig, Fetched, Known
+from ecclip.catalog.land.hosts import OUT_OF_TIME, Hosts
+from ecclip.catalog.land.http import HttpPhotos
+from ecclip.catalog.land.night_photos import NightPhotos
+from ecclip.catalog.land.uris import HTTP, scheme_of
+
+
+async def fetch_photos(cfg: FetchConfig, photos: NightPhotos, clock: Callable[[], float] = time.monotonic) -> None:
+    """Keep in ``photos`` what comes of each that lies elsewhere: its bytes, that it is unchanged, or a reason.
+
+    ``cfg.connections`` photos are in memory at once. Waiting photos of different hosts come in turn, so that a slow
+    host holds up its own; ``clock`` counts seconds for the budgets of hosts and of the night.
+    """
+    hosts = Hosts(cfg, clock)
+    pool = ThreadPoolExecutor(cfg.threads)
+    try:
+        async with HttpPhotos(cfg, hosts) as http, asyncio.TaskGroup() as tasks:
+            fetch = _Elsewhere(cfg, hosts, http, pool)
+            for host, count in photos.hosts().items():
+                waiting = photos.of_host(host)
+                for _ in range(min(count, cfg.host_connections)):
+                    tasks.create_task(_fetch_host(fetch, photos, host, waiting))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _fetch_host(
+    fetch: _Elsewhere, photos: NightPhotos, host: str, waiting: Iterator[tuple[str, Known | None]]
+) -> None:
+    for address, known in waiting:
+        full = photos.is_full()
+        photos.keep(Fetched.refused(address, "spool_full") if full else await fetch.one(host, address, known))
+
+
+class _Elsewhere:
+    """Fetches a photo by the scheme of its address."""
+
+    def __init__(self, cfg: FetchConfig, hosts: Hosts, http: HttpPhotos, pool: ThreadPoolExecutor) -> None:
+        self._cfg, self._hosts, self._http, self._pool = cfg, hosts, http, pool
+        self._threads = asyncio.Semaphore(cfg.threads)
+
+    async def one(self, host: str, address: str, known: Known | None) -> Fetched:
+        if scheme_of(address) in HTTP:
+            return await self._http.fetch(host, address, known)
+        async with self._threads:
+            refusal = self._hosts.refusal(host)
+            if refusal is not None:
+                return Fetched.refused(address, refusal)
+            reading = asyncio.get_running_loop().run_in_executor(self._pool, _read_remote, self._cfg, address, known)
+            try:
+                async with asyncio.timeout(self._hosts.left(host)):
+                    return await reading
+            except TimeoutError:
+                return Fetched.refused(address, self._hosts.refusal(host) or OUT_OF_TIME)
+
+
+def _read_remote(cfg: FetchConfig, uri: str, known: Known | None) -> Fetched:
+    """Read through fsspec what its file system's key (size and time, or an entity tag) says has changed."""
+    try:
+        system, path = fsspec.url_to_fs(uri)
+        validator = f"key {system.ukey(path)}"
+        if known is not None and known.validator == validator:
+            return Fetched.same(uri, known)
+        with system.open(path, "rb") as file:
+            image = file.read(cfg.max_image_bytes + 1)
+    except FileNotFoundError:
+        return Fetched.refused(uri, "missing")
+    except (OSError, ValueError, ImportError):  # of a scheme that has no package here, too
+        return Fetched.refused(uri, "fetch_failed")
+    if len(image) > cfg.max_image_bytes:
+        return Fetched.refused(uri, "too_large")
+    return Fetched.read(uri, image, validator, known)

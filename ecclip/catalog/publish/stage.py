@@ -1,0 +1,103 @@
+"""Publish: listings with their groups and splits, quarantine, statistics and training shards as one snapshot."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import Field
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from ecclip.catalog.clean.recipe import RECIPES
+from ecclip.catalog.clean.stage import CLEAN_COLUMNS, CLEAN_FOLDERS
+from ecclip.catalog.dump.contract import QUARANTINE_COLUMNS
+from ecclip.catalog.gate.before_publishing import ReleaseConfig, release
+from ecclip.catalog.gate.history import read_history, write_history
+from ecclip.catalog.publish.shards import write_shards
+from ecclip.catalog.publish.split import split_column
+from ecclip.catalog.publish.statistics import statistics
+from ecclip.catalog.spark.parts import count_rows, count_values, write_parts
+from ecclip.catalog.spark.session import spark_session
+from ecclip.core import Counts, canonical_json, stage, write_atomic
+
+SNAPSHOT_COLUMNS = (*CLEAN_COLUMNS, "group_id", "split", "mismatch")
+
+
+class PublishConfig(ReleaseConfig):
+    """Parameters of publishing, and of the verdict before it."""
+
+    rows_per_shard: int = Field(4096, ge=1, description="listings in one training shard")
+    history_nights: int = Field(14, ge=1, description="good nights whose facts a snapshot carries")
+    parts: int = Field(2, ge=1, description="files of listings and shuffle partitions")
+
+
+@stage
+def publish(
+    cfg: PublishConfig,
+    ingested: Path,
+    checked: Path,
+    cleaned: Path,
+    grouped: Path,
+    pairs: Path,
+    previous: Path,
+    output: Path,
+) -> Counts:
+    """Write the snapshot: ``listings/``, ``groups/`` (evidence), ``quarantine/``, ``statistics.json``, ``shards/``.
+
+    The split is a pure function of the group id, so a group never crosses splits. Listings whose photo and title do
+    not belong together by ``pairs`` (``listing_id``, ``agreement``) have ``mismatch`` set and are in no shard.
+    ``verdict.json`` says why the night was let pass, ``history.json`` holds the facts of the last
+    good nights, this one included. What cleaning found goes with it, for people and for the next night:
+    ``boilerplate/``, ``placeholders/``, ``texts/`` and ``recipes.json``.
+
+    Raises:
+        GateError: the night differs too much from the last good nights; nothing is published. Verdict and data docs
+            are in ``<output>.refused/``.
+        IntegrityError: the previous snapshot carries no history, or check left no facts.
+    """
+    history = read_history(previous)
+    tonight, wrong = release(cfg, checked, cleaned, grouped, pairs, history, output)
+    spark = spark_session(cfg.parts, cleaned)
+    listings = spark.read.parquet(str(cleaned / "listings")).join(
+        spark.read.parquet(str(grouped / "groups")), "listing_id"
+    )
+    listings = _marked(spark, listings.withColumn("split", split_column("group_id")), wrong)
+    write_parts(listings.select(*SNAPSHOT_COLUMNS), output / "listings", cfg.parts)
+    shutil.copytree(grouped / "edges", output / "groups")
+    for name in CLEAN_FOLDERS:
+        shutil.copytree(cleaned / name, output / name)
+    shutil.copyfile(cleaned / RECIPES, output / RECIPES)
+    rejected = [spark.read.parquet(str(folder / "quarantine")) for folder in (ingested, cleaned)]
+    write_parts(rejected[0].unionByName(rejected[1]), output / "quarantine", 1, sort=list(QUARANTINE_COLUMNS))
+    published = spark.read.parquet(str(output / "listings"))
+    shards = write_shards(published.where(~F.col("mismatch")), output / "shards", cfg.rows_per_shard)
+    facts = statistics(published)
+    facts["quarantined"] = count_values(output / "quarantine", "reason")
+    write_atomic(output / "statistics.json", canonical_json(facts))
+    write_history(output, [*history, tonight], cfg.history_nights)
+    return _counts(output, shards, facts["groups"])
+
+
+def _marked(spark: SparkSession, listings: DataFrame, wrong: pa.Table) -> DataFrame:
+    """Return the listings with ``mismatch``: whether photo and title do not belong together."""
+    if not wrong.num_rows:
+        return listings.withColumn("mismatch", F.lit(False))
+    marks = F.broadcast(spark.createDataFrame(wrong).withColumn("mismatch", F.lit(True)))
+    joined = listings.join(marks, "listing_id", "left")
+    return joined.withColumn("mismatch", F.coalesce("mismatch", F.lit(False)))
+
+
+def _counts(output: Path, shards: int, groups: int) -> Counts:
+    listings = count_rows(output / "listings")
+    trained = count_rows(output / "shards")
+    mismatched = pc.sum(pq.read_table(output / "listings", columns=["mismatch"])["mismatch"]).as_py()
+    return Counts(
+        read={"listings": listings},
+        written={"listings": listings, "groups": groups, "shards": shards, "shard_rows": trained},
+        dropped={"mismatch": mismatched} if mismatched else {},
+        detail={"splits": count_values(output / "listings", "split")},
+    )

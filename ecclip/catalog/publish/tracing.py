@@ -1,0 +1,99 @@
+"""What became of one listing in one night: from the row of the dump to the row of a training shard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from ecclip.catalog.dump.listing_files import listing_files, read_rows
+from ecclip.core import digest_of
+
+_BYTES = ("image",)
+_MEMBERS = 50  # of a group that are named
+
+
+def trace_listing(listing_id: str, night: Path, snapshot: Path, previous: Path | None = None) -> dict[str, Any] | None:
+    """Return what came in, what was done, which group and why, and where the listing went; None: it never came.
+
+    Args:
+        listing_id: of the dump.
+        night: folder of the night's stages (``nights/<night>``); stages that are gone are left out.
+        snapshot: folder of the night's snapshot.
+        previous: folder of the snapshot before, to say what changed.
+    """
+    published = _first(snapshot / "listings", listing_id)
+    facts: dict[str, Any] = {
+        "dump": _dump_rows(listing_id, night / "land"),
+        "quarantine": [row for name in ("ingest", "clean") for row in _rows(night / name / "quarantine", listing_id)],
+        "ingested": _first(night / "ingest" / "listings", listing_id),
+        "published": published,
+    }
+    if not any(facts.values()):
+        return None
+    if published is not None:
+        facts["snapshot"] = {"folder": str(snapshot), "digest": digest_of(snapshot)}
+        facts["group"] = _group(listing_id, published["group_id"], snapshot)
+        facts["shard"] = _shard(listing_id, snapshot / "shards")
+        facts["since"] = _since(listing_id, published, previous)
+    return {name: value for name, value in facts.items() if value}
+
+
+def _dump_rows(listing_id: str, landed: Path) -> list[dict[str, Any]]:
+    if not (landed / "listings").is_dir():
+        return []
+    return [
+        {"file": path.name, "row": {name: value for name, value in row.items() if name not in _BYTES}}
+        for path in listing_files(landed / "listings")
+        for row in read_rows(path)
+        if str(row.get("listing_id", "")).strip() == listing_id
+    ]
+
+
+def _group(listing_id: str, group_id: str, snapshot: Path) -> dict[str, Any]:
+    """Return the group's members and the evidence that holds this listing in it."""
+    listings = ds.dataset(snapshot / "listings", format="parquet")
+    named = listings.to_table(columns=["listing_id"], filter=ds.field("group_id") == group_id)
+    members = sorted(named.column("listing_id").to_pylist())
+    edges = ds.dataset(snapshot / "groups", format="parquet")
+    touching = (ds.field("left") == listing_id) | (ds.field("right") == listing_id)
+    found = edges.to_table(filter=touching).to_pylist()
+    return {
+        "group_id": group_id,
+        "listings": len(members),
+        "members": members[:_MEMBERS],
+        "evidence": sorted(found, key=lambda edge: (edge["left"], edge["right"], edge["evidence"])),
+    }
+
+
+def _shard(listing_id: str, shards: Path) -> dict[str, Any] | None:
+    for path in sorted(shards.glob("*.parquet")):
+        place = pc.index(pq.read_table(path, columns=["listing_id"]).column("listing_id"), listing_id).as_py()
+        if place >= 0:
+            return {"file": path.name, "row": place}
+    return None
+
+
+def _since(listing_id: str, published: dict[str, Any], previous: Path | None) -> dict[str, Any] | str:
+    """Return the fields that differ from the previous snapshot, each with its old value."""
+    before = None if previous is None else _first(previous / "listings", listing_id)
+    if before is None:
+        return "new"
+    changed = {name: before[name] for name in published if name in before and before[name] != published[name]}
+    return changed or "unchanged"
+
+
+def _first(folder: Path, listing_id: str) -> dict[str, Any] | None:
+    return next(iter(_rows(folder, listing_id)), None)
+
+
+def _rows(folder: Path, listing_id: str) -> list[dict[str, Any]]:
+    if not any(folder.glob("*.parquet")):
+        return []
+    dataset = ds.dataset(folder, format="parquet")
+    columns = [name for name in dataset.schema.names if name not in _BYTES]
+    found = dataset.to_table(columns=columns, filter=ds.field("listing_id") == listing_id)
+    return [dict(row) for row in found.to_pylist()]

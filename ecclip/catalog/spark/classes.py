@@ -1,0 +1,110 @@
+"""Class data sharing: the classes that Spark loads are kept in one file, which halves the start of every later JVM."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from ecclip.catalog.spark.java import describe_java, use_java
+from ecclip.core import ServiceError, canonical_json, sha256_bytes, write_atomic
+
+WRITE_CLASSES = "ECCLIP_SPARK_WRITE_CLASSES"
+_LIMIT_S = 600
+_WARM_UP = """
+import pathlib, sys
+from ecclip import catalog
+at = pathlib.Path(sys.argv[1])
+steps = {
+    "land": ["dump", "none"], "ingest": ["land"], "check": ["ingest", "none"],
+    "clean": ["land", "ingest", "check", "none"], "group": ["clean", "none"],
+    "publish": ["ingest", "check", "clean", "group", "none", "none"],
+}
+for name, inputs in steps.items():
+    getattr(catalog, name)(getattr(catalog, name.title() + "Config")(), *[at / step for step in inputs], at / name)
+"""
+
+
+def sharing_options() -> str:
+    """Return the JVM's options that use the file of shared classes, or write it in the process that is to.
+
+    A JVM goes on without when there is no such file.
+    """
+    base, pending = _base_file(), os.environ.get(WRITE_CLASSES)
+    below = [str(base)] if base else []
+    if pending:
+        return " ".join([*[f"-XX:SharedArchiveFile={name}" for name in below], f"-XX:ArchiveClassesAtExit={pending}"])
+    return f"-XX:SharedArchiveFile={os.pathsep.join([*below, str(_classes_file())])}"
+
+
+def _classes_file() -> Path:
+    return _file_of("spark-classes", f"{version('pyspark')} {describe_java(use_java())}")
+
+
+def _base_file() -> Path | None:
+    """Return where Java's own classes are kept, on which Spark's are built; None where Java brings such a file."""
+    server = use_java().resolve().parents[1] / "lib" / "server"
+    brings = server.is_dir() and any(server.glob("*.jsa"))
+    return None if brings else _file_of("java-classes", describe_java(use_java()))
+
+
+def _file_of(what: str, environment: str) -> Path:
+    return Path(sys.prefix) / "var" / "ecclip" / f"{what}-{sha256_bytes(environment.encode())[:12]}.jsa"
+
+
+def prepare_spark() -> Path:
+    """Write the file of shared classes by running the stages on a tiny dump in a process of its own; return its path.
+
+    Spark works without it; with it every session starts in half the time. A file that is there is kept.
+
+    Raises:
+        ServiceError: the process failed; the message ends with its last lines.
+    """
+    target = _classes_file()
+    if target.is_file():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        workspace = Path(folder)
+        _write_base(workspace)
+        _write_dump(workspace)
+        pending = workspace / "classes.jsa"
+        own = {WRITE_CLASSES: str(pending), "ECCLIP_WORKSPACE": folder, "ECCLIP_SPARK_MASTER": "local[2]"}
+        environment = {**os.environ, **own, "ECCLIP_SPARK_CONF": ""}
+        command = [sys.executable, "-c", _WARM_UP, folder]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
+        if run.returncode or not pending.is_file():
+            raise _not_written(run.stderr)
+        pending.replace(target)
+    return target
+
+
+def _write_base(folder: Path) -> None:
+    base, pending = _base_file(), folder / "base.jsa"
+    if base is None or base.is_file():
+        return
+    command = [str(use_java()), "-Xshare:dump", f"-XX:SharedArchiveFile={pending}"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
+    if run.returncode or not pending.is_file():
+        raise _not_written(run.stderr + run.stdout)
+    pending.replace(base)
+
+
+def _not_written(output: str) -> ServiceError:
+    return ServiceError(
+        "the shared classes were not written", value=output[-2000:], next_step=f"look whether {use_java()} runs"
+    )
+
+
+def _write_dump(workspace: Path) -> None:
+    rows = [
+        {"listing_id": f"l{number}", "title": f"Red mug {number // 2}", "price": number, "category": ["home", "mugs"]}
+        for number in range(8)
+    ]
+    lines = "".join(canonical_json(row).replace("\n", "") + "\n" for row in rows)
+    write_atomic(workspace / "dump" / "listings.jsonl", lines)
+    write_atomic(workspace / "dump" / "_SUCCESS", "")
+    write_atomic(workspace / "none" / "EMPTY", "")

@@ -1,0 +1,146 @@
+"""The one Spark session of a process: quiet, nothing left behind, started as fast as a JVM can.
+
+On a local master it talks on loopback alone. On a cluster the driver's address is the machine's, or what
+``ECCLIP_SPARK_CONF`` says; its Python workers need the same Python with ecclip in it, and see the same work folder.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+from pyspark.sql import SparkSession
+
+from ecclip.catalog.spark.classes import sharing_options
+from ecclip.catalog.spark.java import use_java
+from ecclip.core import ServiceError, get_logger, settings
+
+# a process of many stages compiles more than the 48 MiB that one tier gets, and then compiles nothing any more
+_CODE_CACHE = "-XX:ReservedCodeCacheSize=256m"
+# a stage is a short process: the first compiler tier and the serial collector start in half the time
+_START_FAST = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
+# a stage of much data runs long enough for the second compiler tier and the parallel collector to pay
+_RUN_LONG = "-XX:+UseParallelGC -XX:-UsePerfData"
+_EXIT_S = 60.0
+_LARGE_BYTES = 256 << 20
+_LARGE_ROWS = 50_000
+_LOOPBACK = "127.0.0.1"
+_DEFAULTS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.catalogImplementation": "in-memory",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.adaptive.enabled": "false",  # the number of output files must not follow from sizes
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+    "spark.sql.parquet.columnarReaderBatchSize": "512",  # photos are in these batches
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "512",
+    "spark.sql.execution.pythonUDF.arrow.enabled": "true",
+    "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    "spark.hadoop.parquet.summary.metadata.level": "none",
+    # Hadoop sets modes itself, whatever the umask of the process says: what is written is its user's alone
+    "spark.hadoop.fs.permissions.umask-mode": "077",
+}
+
+
+def spark_session(shuffle_partitions: int, *inputs: Path, rows: int = 0) -> SparkSession:
+    """Return the session of this process, started at the first call and stopped when the process ends.
+
+    ``inputs`` are the folders that the stage reads and ``rows`` how many rows it works on, where it knows: for little
+    data compiling a plan costs more than running it.
+
+    Raises:
+        ServiceError: the JVM did not start, or the master does not answer.
+    """
+    size = sum(path.stat().st_size for folder in inputs for path in folder.rglob("*") if path.is_file())
+    large = size > _LARGE_BYTES or rows > _LARGE_ROWS
+    session = SparkSession.getActiveSession() or _start(large)
+    of_the_stage = {
+        "spark.sql.shuffle.partitions": str(shuffle_partitions),
+        "spark.sql.codegen.wholeStage": str(large).lower(),
+        "spark.sql.codegen.factoryMode": "FALLBACK" if large else "NO_CODEGEN",
+    }
+    for name, value in of_the_stage.items():
+        if name not in settings().spark_conf:
+            session.conf.set(name, value)
+    return session
+
+
+def _start(large: bool) -> SparkSession:
+    java, scratch = use_java(), _scratch()
+    os.environ.setdefault("SPARK_LAUNCHER_OPTS", _START_FAST)
+    os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    if _is_local():
+        os.environ["SPARK_LOCAL_IP"] = _LOOPBACK
+        os.environ["PYSPARK_PYTHON"] = sys.executable
+    else:
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.master(settings().spark_master).appName("ecclip")
+    for name, value in _options(scratch, large).items():
+        builder = builder.config(name, value)
+    try:
+        session = builder.getOrCreate()
+    except Exception as error:
+        raise ServiceError(
+            "the Spark session did not start", value=error, limit=settings().spark_master, next_step=f"{java} -version"
+        ) from error
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # it reports each closed connection, also while Python ends
+    atexit.register(_stop, session, scratch)
+    return session
+
+
+def _is_local() -> bool:
+    return re.fullmatch(r"local(-cluster)?(\[.*\])?", settings().spark_master) is not None
+
+
+def _options(scratch: Path, large: bool) -> dict[str, str]:
+    log4j = Path(__file__).with_name("log4j2.properties")
+    pace = _RUN_LONG if large else _START_FAST
+    quiet = f"-Xlog:disable -Xlog:all=error,cds=off:stderr -Dlog4j2.configurationFile={log4j}"
+    java_options = f"{pace} {_CODE_CACHE} -Xshare:auto {sharing_options()} {quiet}"
+    given = settings().spark_conf
+    addresses = {"spark.driver.bindAddress": _LOOPBACK, "spark.driver.host": _LOOPBACK} if _is_local() else {}
+    return {
+        **_DEFAULTS,
+        **addresses,
+        "spark.driver.memory": settings().spark_driver_memory,
+        "spark.local.dir": str(scratch),
+        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        **given,
+        "spark.driver.extraJavaOptions": f"{java_options} {given.get('spark.driver.extraJavaOptions', '')}".strip(),
+    }
+
+
+def _scratch() -> Path:
+    folder = settings().work / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob("spark-*"):  # of processes that were killed
+        owner = leftover.name.removeprefix("spark-")
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(leftover, ignore_errors=True)
+    scratch = folder / f"spark-{os.getpid()}"
+    scratch.mkdir(exist_ok=True)
+    return scratch
+
+
+def _stop(session: SparkSession, scratch: Path) -> None:
+    gateway: Any = session.sparkContext._gateway
+    process: subprocess.Popen[bytes] = gateway.proc
+    try:
+        session.stop()
+        gateway.shutdown()
+        if process.stdin:
+            process.stdin.close()  # the JVM ends when its parent's pipe does
+        process.wait(timeout=_EXIT_S)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        get_logger().warning("the Spark process did not end by itself", error=str(error))
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

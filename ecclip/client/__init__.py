@@ -1,0 +1,18 @@
+"""Ask the service over gRPC: typed questions and answers, sync and async."""
+
+from ecclip.client.clients import AsyncProductClient, ClientOptions, ProductClient
+from ecclip.client.errors import ClientError, DeadlineExceeded, Overloaded, Rejected, Unavailable
+from ecclip.client.types import Answer, Product
+
+__all__ = [
+    "Answer",
+    "AsyncProductClient",
+    "ClientError",
+    "ClientOptions",
+    "DeadlineExceeded",
+    "Overloaded",
+    "Product",
+    "ProductClient",
+    "Rejected",
+    "Unavailable",
+]

@@ -1,0 +1,162 @@
+"""The clients: typed questions and answers over gRPC, sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import tritonclient.grpc as triton
+import tritonclient.grpc.aio as triton_aio
+from tritonclient.utils import InferenceServerException
+
+from ecclip.client.errors import RETRIED, ClientError, from_triton
+from ecclip.client.messages import batches, check_sizes, decode, encode
+from ecclip.client.types import MAX_BATCH, MESSAGE_BYTES, Answer, Product
+from ecclip.core import patient
+
+# The server gives up by itself first: a client that cancels leaves work behind on the server.
+_CLIENT_MARGIN_S = 0.5
+_CHANNEL = [
+    ("grpc.max_send_message_length", 2 * MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", 2 * MESSAGE_BYTES),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_http_proxy", 0),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientOptions:
+    """How patient a client is.
+
+    ``timeout_s`` bounds one message on the server, ``retries`` the further attempts when it is unavailable; the
+    pause between them doubles from ``backoff_s`` up to one second.
+    """
+
+    model: str = "product"
+    version: str = ""
+    timeout_s: float = field(default_factory=lambda: patient(10.0))
+    retries: int = 3
+    backoff_s: float = 0.1
+    max_batch: int = MAX_BATCH
+
+    def pauses(self) -> Iterator[float]:
+        """Yield the pause after each failed attempt that is followed by another one."""
+        for attempt in range(self.retries):
+            yield min(self.backoff_s * 2**attempt, 1.0)
+
+    def call(self, products: Sequence[Product], kinds: Any) -> dict[str, Any]:
+        """Return the arguments of one call of the client library."""
+        inputs, outputs = encode(products, kinds)
+        return {
+            "model_name": self.model,
+            "model_version": self.version,
+            "inputs": inputs,
+            "outputs": outputs,
+            "timeout": int(self.timeout_s * 1e6),  # of the server, microseconds
+            "client_timeout": self.timeout_s + _CLIENT_MARGIN_S,
+        }
+
+
+class ProductClient:
+    """Asks the service about listings.
+
+    >>> with ProductClient("127.0.0.1:8001") as client:
+    ...     answer = client.ask([Product(title="red leather tote bag")])[0]
+    """
+
+    def __init__(self, address: str, options: ClientOptions | None = None) -> None:
+        self.address = address
+        self.options = options or ClientOptions()
+        self._client = triton.InferenceServerClient(address, channel_args=_CHANNEL)
+
+    def ask(self, products: Sequence[Product]) -> list[Answer]:
+        """Return one answer a listing, in order; a bad listing has ``Answer.error`` and its neighbours do not.
+
+        Raises:
+            ClientError: a message was not answered (Unavailable, Overloaded, DeadlineExceeded, Rejected).
+        """
+        check_sizes(products)
+        answers: list[Answer] = []
+        for batch in batches(products, self.options.max_batch):
+            answers.extend(self._ask(batch))
+        return answers
+
+    def _ask(self, batch: Sequence[Product]) -> list[Answer]:
+        call = self.options.call(batch, triton)
+        pauses = self.options.pauses()
+        while True:
+            try:
+                return decode(self._client.infer(**call), len(batch))
+            except InferenceServerException as error:
+                time.sleep(_pause(from_triton(error, self.address), pauses))
+
+    def close(self) -> None:
+        """Close the connection; a second time does nothing."""
+        client = self.__dict__.pop("_client", None)
+        if client is not None:  # let go here: the library's own clean-up fails at the end of the interpreter
+            client.close()
+
+    def __enter__(self) -> ProductClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncProductClient:
+    """The same client for asyncio; the messages of one call are in flight together, ``in_flight`` at most."""
+
+    def __init__(self, address: str, options: ClientOptions | None = None, in_flight: int = 4) -> None:
+        self.address = address
+        self.options = options or ClientOptions()
+        self._client = triton_aio.InferenceServerClient(address, channel_args=_CHANNEL)
+        self._places = asyncio.Semaphore(in_flight)
+
+    async def ask(self, products: Sequence[Product]) -> list[Answer]:
+        """Return one answer a listing, in order.
+
+        Raises:
+            ClientError: a message was not answered (Unavailable, Overloaded, DeadlineExceeded, Rejected).
+        """
+        check_sizes(products)
+        parts = await asyncio.gather(*(self._ask(batch) for batch in batches(products, self.options.max_batch)))
+        return [answer for part in parts for answer in part]
+
+    async def _ask(self, batch: Sequence[Product]) -> list[Answer]:
+        call = self.options.call(batch, triton_aio)
+        pauses = self.options.pauses()
+        async with self._places:
+            while True:
+                try:
+                    return decode(await self._client.infer(**call), len(batch))
+                except InferenceServerException as error:
+                    await asyncio.sleep(_pause(from_triton(error, self.address), pauses))
+
+    async def close(self) -> None:
+        """Close the connection; a second time does nothing."""
+        client = self.__dict__.pop("_client", None)
+        if client is not None:
+            await client.close()
+
+    async def __aenter__(self) -> AsyncProductClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _pause(error: ClientError, pauses: Iterator[float]) -> float:
+    """Return how long to wait before the next attempt, or raise the error when there is none."""
+    if isinstance(error, RETRIED):
+        for pause in pauses:
+            return pause
+    raise error

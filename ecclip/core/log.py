@@ -1,0 +1,64 @@
+"""Structured logs that name night, stage and run; progress that a person or a log can read."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import structlog
+from rich.progress import track as rich_track
+
+from ecclip.core.display import Terminal, shown_in_log
+
+T = TypeVar("T")
+_PROGRESS_EVERY_S = 5.0
+
+
+def configure_logging(**context: str) -> None:
+    """Send logs to stderr (JSON lines, or coloured text on a terminal) with ``context`` in every line."""
+    terminal = sys.stderr.isatty()
+    # JSON escapes by itself what a terminal would obey
+    last: list[Any] = (
+        [shown_in_log, structlog.dev.ConsoleRenderer()] if terminal else [structlog.processors.JSONRenderer()]
+    )
+    level = logging.getLevelNamesMapping()[os.environ.get("ECCLIP_LOG_LEVEL", "INFO").upper()]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            *last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+    )
+    bind(**context)
+
+
+def bind(**context: str) -> None:
+    """Add names (night, stage, run) to every later line of this process."""
+    structlog.contextvars.bind_contextvars(**context)
+
+
+def get_logger() -> Any:
+    """Return the structured logger."""
+    return structlog.get_logger()
+
+
+def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
+    """Yield ``items``; show a progress bar on a terminal, else log a line every few seconds."""
+    console = Terminal(stderr=True)
+    if console.is_terminal:
+        yield from rich_track(items, description=what, total=total, console=console, transient=True)
+        return
+    last = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        if time.monotonic() - last > _PROGRESS_EVERY_S:
+            last = time.monotonic()
+            get_logger().info("progress", what=what, done=done, total=total)

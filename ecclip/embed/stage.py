@@ -1,0 +1,135 @@
+"""The stages that embed listings: all of a snapshot for the tasks, those of a night for the mismatch score."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from pydantic import Field
+
+from ecclip.core import Counts, StageConfig, digest_of, get_logger, settings, stage
+from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_origin
+from ecclip.model import load_preprocessor, load_towers
+from ecclip.model.encode import encode_images, encode_texts
+from ecclip.train.data.listings import iterate_listings
+from ecclip.train.engine.process import deterministic
+from ecclip.train.errors import PairsError
+from ecclip.train.run.stage_errors import house_errors
+
+_SCHEMA = pa.schema([("listing_id", pa.string()), ("similarity", pa.float32()), ("agreement", pa.float32())])
+_BLOCK = 65536
+
+
+class EmbedConfig(StageConfig):
+    """Parameters of the stage embed."""
+
+    image_batch: int = Field(16, ge=1, description="photos a batch")
+    text_batch: int = Field(32, ge=1, description="titles a batch")
+
+
+class ScorePairsConfig(EmbedConfig):
+    """Parameters of the stage score_pairs."""
+
+    references: int = Field(512, ge=2, description="other listings that a photo and a title are compared with")
+
+
+@stage
+def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Counts:
+    """Write both embeddings of every listing of a snapshot.
+
+    Raises:
+        ContractError: the snapshot or the towers cannot be read.
+    """
+    embeddings, photos = _embed(cfg, snapshot, trained / "towers")
+    write_embeddings(embeddings, output)
+    towers = digest_of(trained / "towers")
+    write_origin(Origin(snapshot=digest_of(snapshot), trained=digest_of(trained), towers=towers), output)
+    embedded = int((~np.isnan(embeddings.image).any(axis=1)).sum())
+    return Counts(
+        read={"listings": len(embeddings.listing_ids), "photos": photos},
+        written={"text_embeddings": len(embeddings.listing_ids), "image_embeddings": embedded},
+        dropped={"photo cannot be decoded": photos - embedded} if photos > embedded else {},
+    )
+
+
+@stage
+def score_pairs(cfg: ScorePairsConfig, cleaned: Path, reference: Path, output: Path) -> Counts:
+    """Write ``pairs.parquet`` (listing_id, similarity, agreement): do photo and title belong together?
+
+    ``similarity`` is the cosine of both by the champion. ``agreement`` says by how many standard deviations the own
+    title is nearer to the photo than other listings' titles are, and the own photo to the title, whichever is less:
+    a cosine alone depends on the towers and on how much of the catalog is alike. A night without a champion gets an
+    empty table.
+
+    Raises:
+        ContractError: the listings or the towers cannot be read.
+    """
+    described = json.loads((reference / "start.json").read_text(encoding="utf-8"))
+    if described["kind"] != "champion":
+        _write_pairs([], np.empty(0), np.empty(0), output)
+        return Counts(written={"pairs": 0}, detail={"champion": "none yet"})
+    embeddings, _ = _embed(cfg, cleaned, settings().work / "bundles" / described["bundle"] / "towers")
+    known = ~np.isnan(embeddings.image).any(axis=1)
+    ids = [name for name, with_photo in zip(embeddings.listing_ids, known, strict=True) if with_photo]
+    similarity, agreement = agreements(ids, embeddings.image[known], embeddings.text[known], cfg.references)
+    _write_pairs(ids, similarity, agreement, output)
+    return Counts(
+        read={"listings": len(embeddings.listing_ids)},
+        written={"pairs": len(ids)},
+        detail={"champion": described["version"], "bundle": described["bundle"]},
+    )
+
+
+def agreements(ids: list[str], image: np.ndarray, text: np.ndarray, references: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return similarity and agreement of every pair, float32 [N], for embeddings float32 [N, d].
+
+    The other listings are those with the smallest hash of their id: the same ones in whatever order they come.
+    """
+    hashes = [hashlib.sha256(name.encode()).digest() for name in ids]
+    others = sorted(range(len(ids)), key=hashes.__getitem__)[:references]
+    similarity = np.einsum("nd,nd->n", image, text)
+    by_photo = _above(similarity, image, text[others])
+    by_title = _above(similarity, text, image[others])
+    return similarity, np.minimum(by_photo, by_title)
+
+
+def _above(own: np.ndarray, queries: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return by how many standard deviations ``own`` [N] is above the cosines of queries [N, d] and others [M, d]."""
+    result = np.empty(len(own), dtype=np.float32)
+    for first in range(0, len(own), _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        cosines = queries[rows] @ others.T
+        deviation = cosines.std(axis=1)
+        result[rows] = (own[rows] - cosines.mean(axis=1)) / np.where(deviation > 0, deviation, 1.0)
+    return result
+
+
+def _embed(cfg: EmbedConfig, listings: Path, weights: Path) -> tuple[Embeddings, int]:
+    """Return the embeddings of a folder's listings and the number of their photos."""
+    ids: list[str] = []
+    images, texts = [], []
+    photos = 0
+    device, workers = torch.device(settings().device), settings().torch_threads
+    with house_errors(), deterministic(workers, device):
+        towers, preprocessor = load_towers(weights).to(device), load_preprocessor(weights)
+        for part in iterate_listings(listings, ["listing_id", "title", "image"]):
+            ids += part["listing_id"]
+            photos += sum(data is not None for data in part["image"])
+            titles = [title or "" for title in part["title"]]
+            images.append(encode_images(towers, preprocessor, part["image"], cfg.image_batch, workers))
+            texts.append(encode_texts(towers, preprocessor, titles, cfg.text_batch, workers))
+            get_logger().info("embedding", listings=len(ids))
+        if not ids:
+            raise PairsError("there are no listings to embed", value=listings)
+    return Embeddings(ids, np.concatenate(images), np.concatenate(texts)), photos
+
+
+def _write_pairs(ids: list[str], similarity: np.ndarray, agreement: np.ndarray, output: Path) -> None:
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    columns = [[ids[row] for row in order], similarity[order], agreement[order]]
+    pq.write_table(pa.table(columns, schema=_SCHEMA), output / "pairs.parquet")

@@ -1,0 +1,119 @@
+"""Ask the live model about products of a night, and show what it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ecclip.client import Answer, Product, ProductClient
+from ecclip.core import ServiceError, settings, shown
+
+_COLUMNS = ["listing_id", "title_original", "category", "age_restricted", "image_uri", "image_error", "split"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A listing of the dump as the shop exported it: its photo's name and bytes, and its title."""
+
+    photo: str
+    image: bytes | None
+    title: str | None
+
+
+def show_answers(console: Console, address: str, night: str, count: int = 8) -> list[Answer]:
+    """Ask the server at ``address`` about ``count`` products of a night, print a table, return the answers.
+
+    Raises:
+        ServiceError: the server does not answer, or it answers one of them with an error.
+    """
+    questions = choose_questions(night, count)
+    with ProductClient(address) as client:
+        answers = client.ask([Product(image=question.image, title=question.title) for question in questions])
+    table = Table(
+        title=f"answers of {address} over gRPC: products of {night} held back from training", title_justify="left"
+    )
+    table.add_column("photo file", no_wrap=True)
+    table.add_column("title → category", overflow="fold")
+    table.add_column("attributes", overflow="fold")
+    table.add_column("age-\nrestricted", justify="right")
+    table.add_column("lineage id", no_wrap=True)
+    for question, answer in zip(questions, answers, strict=True):
+        table.add_row(*map(Text, _cells(question, answer)))
+    console.print(table)
+    failed = [answer.error for answer in answers if answer.error]
+    if failed:
+        raise ServiceError("the server answered with an error", value=failed[0], next_step="see work/logs/triton.log")
+    return answers
+
+
+def choose_questions(night: str, count: int) -> list[Question]:
+    """Return products of the test split: one a category in turn, restricted ones among them, one photo alone."""
+    folder = settings().work / "snapshots" / night / "listings"
+    rows = pq.read_table(folder, columns=_COLUMNS).to_pylist()
+    held_back = [row for row in rows if row["split"] == "test"] or rows
+    chosen = _spread(held_back, count)
+    questions = []
+    for number, row in enumerate(chosen):
+        image = _photo(night, row, folder)
+        alone = number == len(chosen) - 1 and image is not None
+        questions.append(
+            Question(photo=row["image_uri"] or "-", image=image, title=None if alone else row["title_original"])
+        )
+    return questions
+
+
+def _spread(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Take rows round the categories; restricted ones first, as they are rare."""
+    shelves: dict[tuple[bool, str], list[dict[str, Any]]] = {}
+    for row in sorted(
+        rows, key=lambda row: (row["image_error"] is not None or not row["image_uri"], row["listing_id"])
+    ):
+        key = (not row["age_restricted"], " > ".join(row["category"] or []))
+        shelves.setdefault(key, []).append(row)
+    restricted = [shelf for key, shelf in sorted(shelves.items()) if not key[0]][:2]
+    others = [shelf for key, shelf in sorted(shelves.items()) if key[0]]
+    step = max(1, len(others) // max(1, count - len(restricted)))
+    ordered = restricted + others[::step] + [shelf for number, shelf in enumerate(others) if number % step]
+    longest = max((len(shelf) for shelf in ordered), default=0)
+    return [shelf[turn] for turn in range(longest) for shelf in ordered if turn < len(shelf)][:count]
+
+
+def _photo(night: str, row: dict[str, Any], snapshot: Path) -> bytes | None:
+    """Return the photo as it lies in the dump, else (photos inside Parquet, or far away) the snapshot's copy."""
+    if row["image_uri"]:
+        dump = (settings().work / "nights" / night / "dump").resolve()
+        path = (dump / row["image_uri"]).resolve()
+        if path.is_relative_to(dump) and path.is_file() and row["image_error"] is None:
+            return path.read_bytes()
+    found = pq.read_table(snapshot, columns=["image"], filters=[("listing_id", "=", row["listing_id"])])
+    image = found.column("image")[0].as_py() if found.num_rows else None
+    return bytes(image) if image is not None else None
+
+
+def _cells(question: Question, answer: Answer) -> list[str]:
+    title = shown(question.title or "(photo alone)")
+    if answer.error:
+        return [_short(question.photo), title, f"error: {shown(answer.error)}", "", ""]
+    said = "unknown"
+    if answer.categories:
+        decision = answer.decisions.get("category", "?")
+        said = f"{shown(' > '.join(answer.categories[0]))}  {answer.category_scores[0]:.2f} ({decision})"
+    attributes = ", ".join(_attribute(name, **found) for name, found in answer.attributes.items())
+    age = "unknown" if answer.age_restricted is None else f"{answer.age_restricted:.2f}"
+    return [_short(question.photo), f"{title}\n→ {said}", attributes or "-", age, answer.lineage]
+
+
+def _attribute(name: str, value: str | None, score: float | None) -> str:
+    return shown(f"{name} unknown" if score is None else f"{name} {value} {score:.2f}")
+
+
+def _short(uri: str, limit: int = 18) -> str:
+    """Return a file's name that fits a column; the rest of its path says nothing to a reader."""
+    name = shown(uri.rsplit("/", 1)[-1])
+    return name if len(name) <= limit else f"{name[: limit - 9]}…{name[-8:]}"

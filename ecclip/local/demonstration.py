@@ -1,0 +1,148 @@
+"""The main job on one machine: nights from dump to answers, through Airflow and Triton."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+
+from ecclip.core import ConfigError, ServiceError, Terminal, settings
+from ecclip.local.airflow_api import AirflowApi
+from ecclip.local.following import NightView, TaskView, follow_night, trigger_night
+from ecclip.local.nights import sample_nights
+from ecclip.local.own import own_nights
+from ecclip.local.services import AIRFLOW, TRITON, airflow_api, start_services, stop_services
+from ecclip.local.show import NightDisplay, print_summary
+
+_SERVICES = (AIRFLOW, TRITON)
+# Spark fills little more than one core for a small night: training and what follows have the other one
+_NEXT_NIGHT_AFTER = ("train_towers", "start")
+
+
+def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -> list[NightView]:
+    """Bring nights from dump to answers: sample nights, or nights of your own dump, by a mapping where it needs one.
+
+    Uses the services of ``up`` where they run; else starts Airflow and Triton and stops them again, also after an
+    error or Ctrl-C. A night that was run before is run again: its unchanged stages say so.
+
+    Raises:
+        ConfigError: a mapping is given without a dump, or there is no such dump.
+        ServiceError: a service did not come up, or a task failed; the message names its log.
+    """
+    if mapping is not None and dump is None:
+        raise ConfigError("a mapping needs its dump", value=mapping, next_step="give DUMP too: see docs/mapping.md")
+    began, console = time.monotonic(), _console()
+    with _signals_raise(), ThreadPoolExecutor(1) as pool:
+        spark = pool.submit(_prepare_spark, console)  # beside the drawing and the services, which do not fill two cores
+        todo = own_nights(console, dump, mapping, nights) if dump else sample_nights(console, nights)
+        with _services(console):
+            spark.result()
+            views = _run_all(console, todo)
+            print_summary(console, views)
+            _answers(console, todo[-1])
+    _next_steps(console, todo[-1], views)
+    console.print(f"done in {time.monotonic() - began:.0f} s")
+    return views
+
+
+def _prepare_spark(console: Console) -> None:
+    """Let Spark keep its classes before its first session: every later one starts in half the time."""
+    from ecclip.catalog.spark.classes import prepare_spark
+
+    try:
+        prepare_spark()
+    except ServiceError as error:
+        console.print(f"Spark will start slowly: {error}", style="yellow")
+
+
+def _console() -> Console:
+    """Return where the demo prints: as wide as the terminal; a file gets room for the tables."""
+    console = Terminal()
+    return console if console.is_terminal else Terminal(width=120)
+
+
+@contextmanager
+def _services(console: Console) -> Iterator[None]:
+    running = start_services(_SERVICES)
+    try:
+        for name, address in running.addresses.items():
+            known = "started" if name in running.started else "was running"
+            console.print(f"{name}: {address} ({known})")
+        yield
+    finally:
+        if running.started:
+            console.print(f"stopping {', '.join(running.started)}")
+            stop_services(running.started)
+
+
+def _run_all(console: Console, nights: list[str]) -> list[NightView]:
+    """Run the nights; the catalog of one begins while the one before it is trained and deployed."""
+    api, views = airflow_api(), []
+    runs = {nights[0]: trigger_night(api, nights[0])}
+    for number, night in enumerate(nights, start=1):
+        console.rule(f"night {night} ({number} of {len(nights)})", align="left")
+        with NightDisplay(console) as display:
+            views.append(_follow(api, display, runs, night, nights[number] if number < len(nights) else None))
+    return views
+
+
+def _follow(
+    api: AirflowApi, display: NightDisplay, runs: dict[str, str], night: str, following: str | None
+) -> NightView:
+    def show(view: NightView, task: TaskView) -> None:
+        display.show(view, task)
+        if following and following not in runs and _lets_next_begin(task):
+            runs[following] = trigger_night(api, following)
+
+    return follow_night(api, night, runs[night], show)
+
+
+def _lets_next_begin(task: TaskView) -> bool:
+    return (task.dag, task.task, task.state) == (*_NEXT_NIGHT_AFTER, "success")
+
+
+def _answers(console: Console, night: str) -> None:
+    from ecclip.local.answers import show_answers
+    from ecclip.local.triton import triton_address
+
+    address = triton_address()
+    if address is None:
+        raise ConfigError("Triton does not run", next_step="see work/logs/triton.log")
+    show_answers(console, address, night)
+
+
+def _next_steps(console: Console, night: str, views: list[NightView]) -> None:
+    work = settings().work
+    promoted = views[-1].tasks.get(("deploy_bundle", "promote"))
+    lineage = str((promoted.facts.get("digest") or "") if promoted else "")[:16] or "<lineage id>"
+    shop = "" if work.parent == work.parent.cwd() else f"ECCLIP_WORKSPACE={work.parent} "
+    lines = [
+        ("the model's report", f"{work}/nights/{night}/evaluate/report.html"),
+        ("the data's checks", f"{work}/nights/{night}/check/data_docs/index.html"),
+        ("the snapshot", f"{work}/snapshots/{night}"),
+        ("where an answer comes from", f"{shop}work/env/main/bin/ecclip registry trace {lineage}"),
+        ("Airflow, MLflow and Triton", f"{shop}make up"),
+    ]
+    console.rule("look further", align="left")
+    for what, where in lines:
+        console.print(f"{what:<28} {where}", soft_wrap=True)
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind like Ctrl-C, so that services are stopped."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,58 @@
+"""The dumps that a demo runs on: the sample's nights, and the workspace that a shop's own have for themselves."""
+
+from __future__ import annotations
+
+import os
+from typing import cast
+
+from rich.console import Console
+
+from ecclip.catalog.source.location import SourceConfig
+from ecclip.core import ConfigError, settings, write_atomic
+from ecclip.pipeline import stage_config
+from ecclip.sample import SampleConfig, generate
+
+
+def sample_config(nights: int | None = None, listings: int | None = None, seed: int | None = None) -> SampleConfig:
+    """Return the section ``sample`` of params.yaml with what is given in place of what it says."""
+    cfg = cast(SampleConfig, stage_config("sample"))
+    options = {"nights": nights, "listings": listings, "seed": seed}
+    given = {key: value for key, value in options.items() if value is not None}
+    return SampleConfig.model_validate(cfg.model_dump() | given)
+
+
+def sample_nights(console: Console, nights: int) -> list[str]:
+    """Make the sample dump, as far as it is not there, and return its nights.
+
+    Raises:
+        ConfigError: the workspace's nights come from elsewhere: they and the sample's would be compared.
+    """
+    source = cast(SourceConfig, stage_config("extract"))
+    if source.where != SourceConfig().where or source.mapping is not None:
+        raise ConfigError(
+            "the sample is no source of this workspace",
+            value=source.where,
+            next_step="give DUMP, or run the sample in a workspace whose params.yaml leaves source as it was",
+        )
+    console.print(f"sample dump: {nights} nights below {settings().work / 'dumps'}")
+    return [path.name for path in generate(sample_config(nights=nights), settings().work)]
+
+
+def enter_workspace(name: str) -> None:
+    """Make a workspace with the project's code, DAGs and parameters but its own data, and go on in it."""
+    home, tools = settings().workspace.resolve(), settings().work / "env"
+    shop = settings().work / "shops" / name
+    (shop / ".dvc").mkdir(parents=True, exist_ok=True)
+    for link in ("dags", "ecclip", "triton_models", "dvc.yaml", "params.yaml", ".dvcignore"):
+        if (home / link).exists() and not (shop / link).exists():
+            (shop / link).symlink_to(home / link)
+    if (home / ".dvc" / "config").is_file():
+        text = (home / ".dvc" / "config").read_text()
+        if "no_scm" not in text:  # a home without git says so itself, and DVC refuses a setting that stands twice
+            text = text.replace("[core]", "[core]\n    no_scm = true")
+        write_atomic(shop / ".dvc" / "config", text)
+    (shop / "work").mkdir(exist_ok=True)
+    if tools.is_dir() and not (shop / "work" / "env").exists():
+        (shop / "work" / "env").symlink_to(tools)
+    os.environ["ECCLIP_WORKSPACE"] = str(shop)
+    settings.cache_clear()

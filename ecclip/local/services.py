@@ -1,0 +1,213 @@
+"""Start, find and stop the services of one machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from ecclip.core import ServiceError, Terminal, get_logger, patient, settings
+from ecclip.local import airflow, mlflow
+from ecclip.local.airflow_api import AirflowApi
+from ecclip.local.following import close_interrupted
+from ecclip.local.processes import (
+    Service,
+    choose_port,
+    last_lines,
+    log_path,
+    read_service,
+    require_alive,
+    services_lock,
+    stop_service,
+)
+from ecclip.local.triton import start_triton, stop_triton, triton_address, triton_is_supervised
+
+AIRFLOW, MLFLOW, TRITON = "airflow", "mlflow", "triton"
+SERVICES = (AIRFLOW, MLFLOW, TRITON)
+_DAGS = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups")
+_START_LIMIT_S = 240.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """Addresses of the running services, and those that this call itself has started."""
+
+    addresses: dict[str, str]
+    started: tuple[str, ...]
+
+
+def up(services: tuple[str, ...] = SERVICES) -> dict[str, str]:
+    """Start the Airflow UI, the MLflow UI and Triton on loopback, or find them running; print where they are.
+
+    Ports are free ones unless ECCLIP_AIRFLOW_PORT, ECCLIP_MLFLOW_PORT or ECCLIP_TRITON_PORT give them.
+
+    Returns:
+        the address of each service.
+
+    Raises:
+        ServiceError: a service does not come up; what this call started is stopped again.
+    """
+    running = start_services(services)
+    table = Table(title="ecclip is up", title_justify="left")
+    for column in ("service", "address", "state", "log"):
+        table.add_column(column, overflow="fold")
+    for name, address in running.addresses.items():
+        table.add_row(name, address, "started" if name in running.started else "was running", _log_of(name))
+    console = Terminal(stderr=True)
+    console.print(table)
+    if AIRFLOW in running.addresses:
+        login = ("Airflow login: ", (airflow.USER, "bold"), " / ", (airflow.password(), "bold"))
+        console.print(Text.assemble(*login))
+    console.print("stop them with: make down")
+    return running.addresses
+
+
+def start_services(services: tuple[str, ...]) -> Started:
+    """Start the named services that do not run and wait until they answer; all at once, as each is slow alone."""
+    starters: dict[str, Callable[[], str]] = {AIRFLOW: _airflow_up, MLFLOW: _mlflow_up, TRITON: start_triton}
+    wanted = tuple(name for name in services if name != MLFLOW or _mlflow_is_ours())
+    with services_lock():
+        missing = tuple(name for name in wanted if not _runs(name))
+        if missing:
+            get_logger().info("starting services", services=list(missing))
+        _run_all({name: starters[name] for name in missing})
+        return Started(addresses={name: _address(name) or "?" for name in wanted}, started=missing)
+
+
+def down(services: tuple[str, ...] = SERVICES) -> list[str]:
+    """Stop exactly the processes that ``up`` started, children included; return the names of what was running."""
+    with services_lock():
+        stopped = _stop(services)
+    Terminal(stderr=True).print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+    return stopped
+
+
+def stop_services(services: tuple[str, ...]) -> list[str]:
+    """Stop services without a word; return the names of what was running."""
+    with services_lock():
+        return _stop(services)
+
+
+def status() -> dict[str, dict[str, str]]:
+    """Return state, address and log of every service."""
+    found = {}
+    for name in SERVICES:
+        address = _address(name)
+        state = {"state": "running" if address else "stopped", "log": _log_of(name)}
+        found[name] = state | ({"address": address} if address else {})
+    return found
+
+
+def airflow_api() -> AirflowApi:
+    """Return a client of the running Airflow.
+
+    Raises:
+        ServiceError: it does not run.
+    """
+    server = read_service(airflow.COMPONENTS[0])
+    if server is None or server.port is None:
+        raise ServiceError("Airflow does not run", next_step="make up")
+    return AirflowApi(server.port, airflow.USER, airflow.password())
+
+
+def _airflow_up() -> str:
+    for name in airflow.COMPONENTS:  # what is left of an Airflow that half died
+        stop_service(name)
+    port = choose_port("ECCLIP_AIRFLOW_PORT")
+    parts = airflow.start_airflow(port)
+    api = AirflowApi(port, airflow.USER, airflow.password())
+
+    def healthy() -> bool:
+        health = api.health()
+        return {health.get(name) for name in ("scheduler", "dag_processor", "triggerer")} == {"healthy"}
+
+    _wait("Airflow", parts, healthy)
+    api.warm_up()
+    api.add_pools(airflow.POOLS)
+    for run in close_interrupted(api):  # it would hold back the next one
+        get_logger().warning("closed a run that was interrupted", run=run)
+    _wait("the DAGs", parts, lambda: {dag["dag_id"] for dag in api.get("dags")["dags"]} >= set(_DAGS))
+    errors = api.get("importErrors")["import_errors"]
+    if errors:
+        raise ServiceError("a DAG cannot be imported", value=errors[0]["stack_trace"], next_step=errors[0]["filename"])
+    return api.base
+
+
+def _mlflow_up() -> str:
+    stop_service(mlflow.NAME)
+    service = mlflow.start_mlflow(port := choose_port("ECCLIP_MLFLOW_PORT"))
+    _wait("MLflow", [service], lambda: mlflow.mlflow_answers(port))
+    return f"http://127.0.0.1:{port}"
+
+
+def _mlflow_is_ours() -> bool:
+    """Return whether the store is the workspace's own: a server that somebody else runs needs no second UI."""
+    return not settings().tracking_uri.startswith("http")
+
+
+def _wait(what: str, parts: list[Service], ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + patient(_START_LIMIT_S)
+    while not ready():
+        for part in parts:
+            require_alive(part)
+        if time.monotonic() > deadline:
+            log = log_path(parts[0].name)
+            raise ServiceError(
+                f"{what} did not come up",
+                value=last_lines(log),
+                limit=f"{patient(_START_LIMIT_S):g} s",
+                next_step=f"see {log}",
+            )
+        time.sleep(0.5)
+
+
+def _run_all(starters: dict[str, Callable[[], str]]) -> None:
+    pool = ThreadPoolExecutor(max_workers=max(1, len(starters)))
+    try:
+        with Terminal(stderr=True).status(f"starting {', '.join(starters)} ..."):
+            for future in [pool.submit(start) for start in starters.values()]:
+                future.result()
+    except BaseException:
+        # the starters that still wait see their processes die, and end; one may start more meanwhile
+        _stop(tuple(starters))
+        pool.shutdown(cancel_futures=True)
+        _stop(tuple(starters))
+        raise
+    pool.shutdown()
+
+
+def _stop(services: tuple[str, ...]) -> list[str]:
+    stoppers: dict[str, Callable[[], bool]] = {
+        AIRFLOW: _stop_airflow,
+        MLFLOW: lambda: stop_service(mlflow.NAME),
+        TRITON: stop_triton,
+    }
+    return [name for name in services if stoppers[name]()]
+
+
+def _stop_airflow() -> bool:
+    # the scheduler first: a task that is told to stop must not be tried again at once
+    with ThreadPoolExecutor(max_workers=len(airflow.COMPONENTS)) as pool:
+        return any(list(pool.map(stop_service, reversed(airflow.COMPONENTS))))
+
+
+def _runs(name: str) -> bool:
+    return _address(name) is not None and (name != TRITON or triton_is_supervised())
+
+
+def _address(name: str) -> str | None:
+    if name == TRITON:
+        return triton_address()
+    parts = airflow.COMPONENTS if name == AIRFLOW else (mlflow.NAME,)
+    found = [read_service(part) for part in parts]
+    return f"http://127.0.0.1:{found[0].port}" if found[0] and all(found) else None
+
+
+def _log_of(name: str) -> str:
+    path = log_path("airflow-*" if name == AIRFLOW else name)
+    workspace = settings().workspace.resolve()
+    return str(path.relative_to(workspace) if path.is_relative_to(workspace) else path)

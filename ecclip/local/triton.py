@@ -1,0 +1,70 @@
+"""The embedded Triton as one of the local services."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+from ecclip.core import patient, settings
+from ecclip.local.processes import read_service, start_service, stop_service
+
+SUPERVISOR = "triton-supervisor"
+_GRACE_S = 60.0  # it ends the server itself, and lets the questions in flight finish
+
+
+def start_triton() -> str:
+    """Start the embedded server under its supervisor, or find them running, and return its gRPC address.
+
+    It starts with an empty model repository too: before the first deployment it answers for no model. The supervisor
+    (``ecclip serve``) starts it again whenever it dies or hangs, until ``down``.
+
+    Raises:
+        ServiceError: it does not come up.
+    """
+    from ecclip.serving import EmbeddedServer
+
+    if read_service(SUPERVISOR) is None:
+        environment = dict(os.environ, ECCLIP_WORKSPACE=str(settings().workspace.resolve()))
+        start_service(SUPERVISOR, [sys.executable, "-m", "ecclip", "serve"], environment, None)
+    return EmbeddedServer().start().address  # by whoever is first
+
+
+def stop_triton() -> bool:
+    """Stop the embedded server with its stubs and its supervisor; return whether anything ran."""
+    from ecclip.serving import EmbeddedServer
+
+    supervised = stop_service(SUPERVISOR, grace_s=patient(_GRACE_S))
+    server = EmbeddedServer()
+    ran = server.attach() is not None
+    server.stop()
+    return ran or supervised
+
+
+def triton_is_supervised() -> bool:
+    """Return whether somebody starts the server again when it dies: our supervisor, or who runs it elsewhere."""
+    return settings().triton_address is not None or read_service(SUPERVISOR) is not None
+
+
+def triton_address() -> str | None:
+    """Return the gRPC address of the running server, or None."""
+    if settings().triton_address:
+        return settings().triton_address
+    from ecclip.serving import EmbeddedServer
+
+    process = EmbeddedServer().attach()
+    return process.address if process else None
+
+
+def serve() -> None:
+    """Keep the embedded server up until SIGTERM or Ctrl-C: it is started again whenever it dies or does not answer."""
+    from ecclip.serving import EmbeddedServer
+
+    stopped, server = threading.Event(), EmbeddedServer()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    try:
+        server.supervise(stopped)
+    finally:
+        server.stop()

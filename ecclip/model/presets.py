@@ -1,0 +1,67 @@
+"""Towers by name: sizes that go together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ecclip.model.config import TowersConfig
+from ecclip.model.errors import ModelError
+
+_MULTILINGUAL = "hub:google-bert/bert-base-multilingual-cased"
+_CLIP_TEXT = {  # the width and depth of CLIP's text tower (Radford et al. 2021, section 2.4)
+    "model_type": "bert",
+    "vocab_size": 119547,
+    "hidden_size": 512,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 8,
+    "intermediate_size": 2048,
+    "max_position_embeddings": 128,
+}
+
+PRESETS = {
+    # weights that Python packages carry: runs without a network
+    "small": TowersConfig(),
+    "base": TowersConfig(
+        vision="vit_base_patch16_224",
+        vision_weights="hub",
+        text=_MULTILINGUAL,
+        embedding_dim=512,
+        image_size=224,
+        max_tokens=64,
+    ),
+    "b32": TowersConfig(
+        vision="vit_base_patch32_224",
+        vision_weights="random",
+        text="random",
+        text_config=_CLIP_TEXT,
+        tokenizer=_MULTILINGUAL,
+        embedding_dim=512,
+        image_size=224,
+        max_tokens=77,
+    ),
+}
+
+
+def towers_preset(value: Any) -> Any:
+    """Return the towers of ``"base"`` or of ``{"preset": "base", "image_size": 160}``; other values as they are.
+
+    Raises:
+        ModelError: there is no preset of this name.
+    """
+    if isinstance(value, str):
+        return _named(value)
+    if isinstance(value, Mapping) and "preset" in value:
+        changes = {name: one for name, one in value.items() if name != "preset"}
+        try:
+            return replace(_named(str(value["preset"])), **changes)
+        except TypeError as error:
+            raise ModelError("towers: unknown parameter", value=", ".join(sorted(changes)), limit=str(error)) from error
+    return value
+
+
+def _named(name: str) -> TowersConfig:
+    if name not in PRESETS:
+        raise ModelError("towers: no such preset", value=name, limit=", ".join(PRESETS))
+    return PRESETS[name]

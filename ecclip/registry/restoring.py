@@ -1,0 +1,92 @@
+"""The snapshot of a night comes back from DVC's cache or remote: whole and proven, or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from ecclip.core import IntegrityError, ServiceError, get_logger, parse_night, settings, verify_folder
+from ecclip.registry.data_versions import dvc_version, run_dvc
+
+_WAIT_S = 180.0
+
+
+def restore_snapshot(night: str, wait_s: float = _WAIT_S) -> Path:
+    """Bring the recorded snapshot of a night back and return its folder, every file held against its manifest.
+
+    DVC trusts its cache. An object there that is damaged is removed and fetched once more from the remote.
+
+    Raises:
+        ConfigError: the workspace is no DVC workspace.
+        ServiceError: DVC's lock was held for ``wait_s`` seconds, or an object is missing; names the object.
+        IntegrityError: a file is damaged and there is no remote that has it whole; names file and object.
+    """
+    folder = settings().work / "snapshots" / parse_night(night)
+    _bring(night, wait_s)
+    try:
+        verify_folder(folder)
+    except IntegrityError as error:
+        damaged = Path(str(error.value))
+        get_logger().warning("an object of DVC is damaged and is fetched again", path=str(damaged))
+        held = _remove(night, folder, damaged)
+        if not _has_remote():
+            raise _lost(damaged, held) from error
+        _bring(night, wait_s)
+        try:
+            verify_folder(folder)
+        except IntegrityError as again:
+            damaged = Path(str(again.value))
+            raise _lost(damaged, _remove(night, folder, damaged)) from again
+    return folder
+
+
+def _bring(night: str, wait_s: float) -> None:
+    target = f"publish@{parse_night(night)}"
+    result = run_dvc(["pull" if _has_remote() else "checkout", "--force", target], wait_s)
+    if result.returncode == 0:
+        return
+    missing = re.findall(r"\b[0-9a-f]{32}(?:\.dir)?\b", result.stderr)
+    names = _names(night)
+    raise ServiceError(
+        "DVC cannot bring the snapshot back",
+        value=", ".join(f"{key} ({names.get(key, 'folder')})" for key in dict.fromkeys(missing))
+        or result.stderr.strip()[-500:],
+        next_step="push it again from where it is whole (dvc push), or publish the night again",
+    )
+
+
+def _has_remote() -> bool:
+    return bool(run_dvc(["remote", "list"]).stdout.strip())
+
+
+def _remove(night: str, folder: Path, damaged: Path) -> Path | None:
+    """Take a damaged file out of the snapshot and out of the cache, where it may be one file with two names."""
+    relative = damaged.relative_to(folder).as_posix()
+    key = next((key for key, name in _names(night).items() if name == relative), None)
+    damaged.unlink(missing_ok=True)
+    if key is None:
+        return None
+    held = _object(key)
+    held.unlink(missing_ok=True)
+    return held
+
+
+def _names(night: str) -> dict[str, str]:
+    """Return md5 to relative path of the files that DVC recorded of the snapshot."""
+    listing = _object(dvc_version(night) or "none")
+    if not listing.is_file():
+        return {}
+    return {entry["md5"]: entry["relpath"] for entry in json.loads(listing.read_bytes())}
+
+
+def _object(key: str) -> Path:
+    return settings().work / "dvc" / "cache" / "files" / "md5" / key[:2] / key[2:]
+
+
+def _lost(damaged: Path, held: Path | None) -> IntegrityError:
+    return IntegrityError(
+        "a file of the snapshot is damaged and cannot be fetched",
+        value=f"{damaged} (object {held})",
+        next_step="push it again from where it is whole (dvc push), or publish the night again",
+    )

@@ -1,0 +1,105 @@
+"""The stages that fix which weights a night builds on: those that training starts from, those that judge its pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from ecclip.core import (
+    ConfigError,
+    Counts,
+    IntegrityError,
+    StageConfig,
+    canonical_json,
+    digest_of,
+    parse_night,
+    settings,
+    stage,
+    write_atomic,
+)
+from ecclip.registry.versions import ModelRef, all_versions, champion
+
+
+class StartConfig(StageConfig):
+    """From where a night's training starts."""
+
+    mode: Literal["champion", "pretrained"] = Field(
+        "champion",
+        description="champion: fine-tune what is live, if anything is; pretrained: always start anew",
+    )
+
+
+class ReferenceConfig(StageConfig):
+    """Who is asked whether photo and title of a listing belong together."""
+
+    mode: Literal["champion", "nobody"] = Field(
+        "champion", description="champion: what is live, if anything is; nobody: no listing is left out for it"
+    )
+
+
+@stage
+def reference(cfg: ReferenceConfig, cleaned: Path, output: Path) -> Counts:
+    """Write ``start.json`` for a night's mismatch scores: the champion of the nights before, or that there is none.
+
+    Raises:
+        ServiceError: the registry does not answer.
+        IntegrityError: the champion's bundle is not in the bundle store.
+    """
+    return _write(_champion_before(cleaned.parent.name) if cfg.mode == "champion" else None, output)
+
+
+@stage
+def start(cfg: StartConfig, snapshot: Path, output: Path) -> Counts:
+    """Write ``start.json``: the champion of the nights before ``snapshot``, or the pretrained towers.
+
+    A champion of the same or a later night is passed over for the one it replaced, so that a night that is run
+    again, or filled in late, starts where it would have started then.
+
+    Raises:
+        ServiceError: the registry does not answer; training never silently starts from scratch.
+        IntegrityError: the champion's bundle is not in the bundle store.
+    """
+    return _write(_champion_before(snapshot.name) if cfg.mode == "champion" else None, output)
+
+
+def _write(chosen: ModelRef | None, output: Path) -> Counts:
+    if chosen is None:
+        content = {"kind": "pretrained"}
+    else:
+        _check_bundle(chosen)
+        content = {"kind": "champion", "bundle": chosen.digest, "version": chosen.version}
+    write_atomic(output / "start.json", canonical_json(content))
+    return Counts(written={"start": 1}, detail=content)
+
+
+def _champion_before(name: str) -> ModelRef | None:
+    reference = champion()
+    night = _night(name)
+    if reference is None or night is None or reference.night < night:
+        return reference
+    versions = {version.version: version for version in all_versions()}
+    seen = set()
+    while reference is not None and reference.night >= night and reference.version not in seen:
+        seen.add(reference.version)
+        reference = versions.get(reference.tags.get("previous_champion", ""))
+    return None if reference is None or reference.night >= night else reference
+
+
+def _night(name: str) -> str | None:
+    try:
+        return parse_night(name)
+    except ConfigError:
+        return None  # a snapshot outside the workspace's table of nights: nothing to compare with
+
+
+def _check_bundle(reference: ModelRef) -> None:
+    folder = settings().work / "bundles" / reference.digest
+    if not folder.is_dir() or digest_of(folder) != reference.digest:
+        raise IntegrityError(
+            f"the bundle of champion version {reference.version} is not in the bundle store",
+            value=folder,
+            limit=reference.digest,
+            next_step=f"bring it back: ecclip release register --night {reference.night}",
+        )

@@ -1,0 +1,116 @@
+"""The way to MLflow: one quiet client for the workspace's own store or a server, and one kind of error."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ecclip.core import ServiceError, settings
+from ecclip.registry.locks import locked
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
+
+EXPERIMENT = "ecclip"
+MODEL = "ecclip"
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+# Read by MLflow when it is imported. A registry that hangs must cost a night seconds, not MLflow's default minutes.
+_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+}
+_METRICS_A_REQUEST = 500  # a server takes at most 1000
+_PARAMS_A_REQUEST = 100  # a server takes no more
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")
+
+
+def client() -> MlflowClient:
+    """Return the client of the configured registry; call it inside :func:`answering`."""
+    import mlflow
+
+    uri = settings().tracking_uri
+    store = _connect(uri)
+    if mlflow.get_tracking_uri() != uri:  # parts of MLflow's own store ask the address of the process
+        mlflow.set_tracking_uri(uri)
+        mlflow.set_registry_uri(uri)
+    return store
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turn every way in which MLflow fails into ServiceError."""
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import requests
+    import sqlalchemy.exc
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+        refused = getattr(error, "error_code", "") in _REFUSALS
+        raise ServiceError(
+            "the registry refused a request" if refused else "the registry does not answer",
+            value=f"{settings().tracking_uri}: {(str(error).splitlines() or [type(error).__name__])[0][:300]}",
+            next_step="start it (make up) or set ECCLIP_MLFLOW_TRACKING_URI, then run again",
+        ) from error
+
+
+def aliases(store: MlflowClient) -> dict[str, str]:
+    """Return alias to version of the registered model; empty before the first registration."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        model = store.get_registered_model(MODEL)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return {}
+        raise
+    return {alias: str(version) for alias, version in model.aliases.items()}
+
+
+def experiment_id(store: MlflowClient) -> str:
+    """Return the id of the experiment, created at first; a local store keeps its artifacts beside it."""
+    found = store.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    local = settings().tracking_uri.startswith("sqlite:")
+    with locked(settings().work / "run" / "experiment.lock", "the experiment"):
+        found = store.get_experiment_by_name(EXPERIMENT)
+        if found is not None:
+            return str(found.experiment_id)
+        location = (settings().work / "mlflow" / "artifacts").as_uri() if local else None
+        return str(store.create_experiment(EXPERIMENT, artifact_location=location))
+
+
+def log_batches(store: MlflowClient, run_id: str, metrics: Sequence[Metric] = (), params: Sequence[Param] = ()) -> None:
+    """Log metrics and parameters of a run in requests that every server takes."""
+    for first in range(0, len(metrics), _METRICS_A_REQUEST):
+        store.log_batch(run_id, metrics=metrics[first : first + _METRICS_A_REQUEST])
+    for first in range(0, len(params), _PARAMS_A_REQUEST):
+        store.log_batch(run_id, params=params[first : first + _PARAMS_A_REQUEST])
+
+
+@lru_cache(maxsize=4)
+def _connect(uri: str) -> MlflowClient:
+    from mlflow import MlflowClient
+
+    if not uri.startswith("sqlite:"):
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    # the first connection creates the tables: two at once would trip over each other
+    with locked(settings().work / "run" / "mlflow.lock", "the first connection to the registry"):
+        (settings().work / "mlflow").mkdir(parents=True, exist_ok=True)
+        store = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        store.search_experiments(max_results=1)
+        store.search_registered_models(max_results=1)
+    return store

@@ -1,0 +1,1 @@
+"""From the spool of a training to its MLflow run: every line once, however often the sender is killed."""

@@ -1,0 +1,1 @@
+"""From a bundle to answers: the model repository, blessing, going live and rolling back."""

@@ -1,0 +1,123 @@
+"""Which versions a server has loaded: one that answers, the one before it kept warm, and a candidate at times."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterable
+from typing import Literal
+
+from ecclip.client.clients import ClientOptions, ProductClient
+from ecclip.client.errors import ClientError, DeadlineExceeded, Overloaded, Unavailable
+from ecclip.client.types import Product
+from ecclip.core import IntegrityError, ServiceError, get_logger, patient
+from ecclip.serving.deploy.repository import CANDIDATE, ENTRY, GRAPH_MODELS, Repository
+from ecclip.serving.server.control import Control
+from ecclip.serving.server.processes import close_regions
+
+_SHADES = base64.b64decode(  # PNG, 64 x 64 pixels, a ramp of grey
+    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAAAAACPAi4CAAAAcklEQVR42mNgYOHgERCRkFFQ0dAxMLGwcXDx8AkIiYhJSMnIKSipqGlo6eiZMGXGnAVL"
+    "VqzZsGXHngNHTpy5cOXGnQdPXrz58OXHH4ZRA0YNGDVg1IBRA0YNGDVg1IBRA0YNGDVg1IBRA0YNGDVguBsAAHs24GqR2oMfAAAAAElFTkSuQmCC"
+)
+_PROBE = Product(image=_SHADES, title="probe")
+_ANSWER_LIMIT_S = 60.0
+
+
+def settle(control: Control, repository: Repository) -> None:
+    """Make the server serve what live.json names and nothing else; what a killed deployment left is undone.
+
+    Raises:
+        IntegrityError: the live version's files are not what was staged.
+        ServiceError: the live version does not load or does not answer.
+    """
+    live = repository.live()
+    if control.loaded(CANDIDATE):
+        control.unload(CANDIDATE)
+    if live is None:
+        for model in (ENTRY, *GRAPH_MODELS):
+            if control.loaded(model):
+                control.unload(model)
+        return
+    repository.verify(live.version)
+    load_graphs(control, repository, warm_versions(repository))
+    load_entry(control, repository, ENTRY, live.version)
+
+
+def warm_versions(repository: Repository) -> list[int]:
+    """Return the live version and the one before it, which a rollback wants ready; a damaged one is left out."""
+    live = repository.live()
+    if live is None:
+        return []
+    warm = [live.version]
+    if live.previous is not None:
+        try:
+            repository.verify(live.previous)
+            warm.append(live.previous)
+        except IntegrityError as error:
+            get_logger().warning("the previous version is not kept ready", version=live.previous, error=str(error))
+    return warm
+
+
+def beside_live(repository: Repository, version: int) -> list[int]:
+    """Return the versions of towers and heads that a change to ``version`` needs: the live one and the new one.
+
+    They are the warm ones after the change: a changed policy makes this server load every version in it again.
+    """
+    live = repository.live()
+    return sorted({version, live.version if live else version})
+
+
+def load_graphs(control: Control, repository: Repository, versions: Iterable[int]) -> None:
+    """Load towers and heads of exactly these versions; one that is loaded and wanted stays as it is."""
+    wanted = sorted(set(versions))
+    for model in GRAPH_MODELS:
+        _load(control, repository, model, wanted)
+
+
+def load_entry(control: Control, repository: Repository, model: str, version: int) -> None:
+    """Load one version of an entry model and let it answer a synthetic question; it is ready before another one goes.
+
+    Raises:
+        ServiceError: it did not load, or loaded and does not answer.
+    """
+    _load(control, repository, model, [version])
+    if not answers(control, model, version):
+        raise ServiceError("a model is ready but does not answer", value=f"{model} version {version}")
+
+
+def answers(control: Control, model: str, version: int | None) -> bool:
+    """Whether a model answers a synthetic question without an error; a busy one gets the time for it."""
+    deadline = time.monotonic() + patient(_ANSWER_LIMIT_S)
+    while (found := probe(control, model, version)) == "silent" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found == "answers"
+
+
+def probe(control: Control, model: str, version: int | None) -> Literal["answers", "silent", "broken"]:
+    """Ask a model a synthetic question, with a photo and a title so that every model behind it has a part in it.
+
+    An error is an answer of something that is broken. No answer in time may be many questions, or a server that hangs.
+    """
+    options = ClientOptions(model=model, version=str(version or ""), timeout_s=patient(10.0), retries=1)
+    try:
+        with ProductClient(control.address, options) as client:
+            error = client.ask([_PROBE])[0].error
+    except Overloaded:
+        return "answers"  # it said so itself
+    except (DeadlineExceeded, Unavailable) as silence:
+        get_logger().warning("a model does not answer in time", model=model, version=version, error=str(silence))
+        return "silent"
+    except ClientError as refusal:
+        error = str(refusal)
+    if error:
+        get_logger().warning("a model answers with an error", model=model, version=version, error=error)
+    return "broken" if error else "answers"
+
+
+def _load(control: Control, repository: Repository, model: str, versions: list[int]) -> None:
+    before = control.loaded(model)
+    repository.configure(model, versions)
+    if before == versions:
+        return
+    control.load(model, versions)
+    close_regions(repository.shared_memory)

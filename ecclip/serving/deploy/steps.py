@@ -1,0 +1,204 @@
+"""From a bundle to answers: stage, bless on the same server, go live, roll back. Safe to be killed and run again."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import Field
+
+from ecclip.client.clients import ClientOptions, ProductClient
+from ecclip.client.errors import ClientError
+from ecclip.core import GateError, ServiceError, StageConfig, get_logger, settings
+from ecclip.serving.deploy.activation import beside_live, load_entry, load_graphs, settle
+from ecclip.serving.deploy.repository import CANDIDATE, ENTRY, Repository, Staged
+from ecclip.serving.golden import Golden, differences, read_golden
+from ecclip.serving.server.control import Control
+from ecclip.serving.server.embedded import EmbeddedServer
+
+_LATENCY_QUESTIONS = 12
+
+
+class DeployConfig(StageConfig):
+    """What a version must keep to be blessed, beside giving the golden answers."""
+
+    max_latency_ms: float = Field(2000.0, gt=0, description="largest median time of one listing asked alone")
+
+
+@dataclass(frozen=True)
+class Blessing:
+    """Whether a version may serve; ``latency_ms`` is the median of one listing asked alone."""
+
+    version: int
+    passed: bool
+    reasons: list[str] = field(default_factory=list)
+    max_difference: float = 0.0
+    latency_ms: float = 0.0
+
+
+class Deployment:
+    """The versions of one server and its model repository.
+
+    Every change holds the repository's lock. ``live.json`` is written last, so a killed change has not happened: the
+    next one, or the next start of the server, goes on from what was committed.
+    """
+
+    def __init__(
+        self, repository: Repository, address: str, cfg: DeployConfig | None = None, key: str | None = None
+    ) -> None:
+        """``key`` is the control key of a server that runs elsewhere; the embedded one's lies in the repository."""
+        self.repository = repository
+        self.address = address
+        self.cfg = cfg or DeployConfig()
+        self._key = key
+
+    def bless(self, version: int) -> Blessing:
+        """Load a version beside the live one as ``candidate``, ask it the golden listings, and write down the outcome.
+
+        Raises:
+            IntegrityError: the version is not staged or not what was staged; nothing is loaded then.
+        """
+        with self.repository.lock(), self._control() as control:
+            staged = self.repository.verify(version)
+            settle(control, self.repository)
+            try:
+                load_graphs(control, self.repository, beside_live(self.repository, version))
+                load_entry(control, self.repository, CANDIDATE, version)
+                blessing = self._examine(CANDIDATE, staged)
+            except ServiceError as error:
+                blessing = Blessing(version, False, [str(error)])
+            finally:
+                control.unload(CANDIDATE)
+            if not blessing.passed:
+                settle(control, self.repository)
+            self.repository.write_blessing(version, vars(blessing) | {"staged": staged.digest})
+            get_logger().info("examined", **vars(blessing))
+            return blessing
+
+    def go_live(self, version: int) -> None:
+        """Let a blessed version answer. It is asked the golden listings once more where the public asks.
+
+        Raises:
+            GateError: not blessed as it lies there, or its answers differ; the version before serves on.
+            IntegrityError: the version is not what was staged; nothing has changed.
+        """
+        with self.repository.lock(), self._control() as control:
+            staged = self.repository.verify(version)
+            self._require_blessing(staged)
+            try:
+                self._switch(control, version)
+                blessing = self._examine(ENTRY, staged)
+                if not blessing.passed:
+                    raise GateError("the live model does not give the golden answers", value=blessing.reasons[:3])
+            except (GateError, ServiceError):
+                settle(control, self.repository)
+                raise
+            live = self.repository.commit(version)
+            get_logger().info("live", **live.model_dump())
+
+    def roll_back(self, version: int) -> None:
+        """Let an earlier version answer again; it has been blessed before and is usually still loaded.
+
+        Raises:
+            GateError: the version was never blessed as it lies there.
+            ServiceError: it does not answer; the version before serves on.
+        """
+        with self.repository.lock(), self._control() as control:
+            staged = self.repository.verify(version)
+            self._require_blessing(staged)
+            try:
+                self._switch(control, version)
+            except ServiceError:
+                settle(control, self.repository)
+                raise
+            live = self.repository.commit(version)
+            get_logger().warning("rolled back", **live.model_dump())
+
+    def _control(self) -> Control:
+        return Control(self.address, self._key or self.repository.control_key())
+
+    def _switch(self, control: Control, version: int) -> None:
+        if control.loaded(CANDIDATE):  # a killed examination left it
+            control.unload(CANDIDATE)
+        load_graphs(control, self.repository, beside_live(self.repository, version))
+        load_entry(control, self.repository, ENTRY, version)
+
+    def _require_blessing(self, staged: Staged) -> None:
+        record = self.repository.blessing(staged.version)
+        if record is None or not record["passed"] or record["staged"] != staged.digest:
+            reasons = record["reasons"][:3] if record else "never examined"
+            raise GateError(
+                "the version is not blessed", value=f"{staged.version}: {reasons}", next_step="bless it first"
+            )
+
+    def _examine(self, model: str, staged: Staged) -> Blessing:
+        golden = read_golden(self.repository.golden_path(staged.version))
+        options = ClientOptions(model=model, version=str(staged.version))
+        reasons: list[str] = []
+        largest = 0.0
+        try:
+            with ProductClient(self.address, options) as client:
+                found = client.ask([one.product for one in golden])
+                latency_ms = _latency_ms(client, golden)
+        except ClientError as error:
+            return Blessing(staged.version, False, [str(error)])
+        for one, answer in zip(golden, found, strict=True):
+            wrong, difference = differences(one, answer, staged.tolerance["embedding"], staged.tolerance["score"])
+            reasons += wrong
+            largest = max(largest, difference)
+            if answer.lineage != staged.lineage:
+                reasons.append(f"{one.listing_id}: lineage {answer.lineage!r} instead of {staged.lineage!r}")
+        if model == CANDIDATE and latency_ms > self.cfg.max_latency_ms:
+            reasons.append(f"one listing takes {latency_ms} ms (limit {self.cfg.max_latency_ms})")
+        return Blessing(staged.version, not reasons, reasons, largest, latency_ms)
+
+
+def stage_version(bundle: Path, version: int) -> Staged:
+    """Place a bundle in the model repository as ``version``; nothing is loaded. See :meth:`Repository.stage`."""
+    return _repository().stage(bundle, version)
+
+
+def bless(version: int, cfg: DeployConfig | None = None) -> Blessing:
+    """Examine a staged version on the running server (the embedded one is started if need be)."""
+    return _deployment(cfg).bless(version)
+
+
+def go_live(version: int) -> None:
+    """Let a blessed version answer; GateError and the old version serves on if its answers differ."""
+    _deployment().go_live(version)
+
+
+def roll_back(version: int) -> None:
+    """Let an earlier, blessed version answer again."""
+    _deployment().roll_back(version)
+
+
+def live_version() -> int | None:
+    """Return the version that answers by the last commit, or None."""
+    live = _repository().live()
+    return live.version if live else None
+
+
+def _repository() -> Repository:
+    # the embedded server has the python backend only, whatever the profile
+    production = settings().profile == "production" and settings().triton_address is not None
+    return Repository(settings().work / "model_repository", "onnxruntime" if production else "embedded")
+
+
+def _deployment(cfg: DeployConfig | None = None) -> Deployment:
+    elsewhere, key = settings().triton_address, settings().triton_control_key
+    if elsewhere is None:
+        return Deployment(_repository(), EmbeddedServer().start().address, cfg)
+    return Deployment(_repository(), elsewhere, cfg, key.get_secret_value() if key else None)
+
+
+def _latency_ms(client: ProductClient, golden: list[Golden]) -> float:
+    good = [one.product for one in golden if not one.answer.error]
+    seconds = []
+    for number in range(_LATENCY_QUESTIONS):
+        started = time.perf_counter()
+        client.ask([good[number % len(good)]])
+        seconds.append(time.perf_counter() - started)
+    return round(1e3 * statistics.median(seconds), 3)

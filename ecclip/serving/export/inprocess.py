@@ -1,0 +1,62 @@
+"""Answers without a server: torch, the heads and the decision in this process. The twin that the server must equal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ecclip.client.types import Answer, Product
+
+MODALITY_ORDER = ("image", "text", "both")
+
+
+class InProcess:
+    """Towers and heads of two folders, asked one listing at a time."""
+
+    def __init__(self, towers: Path, heads: Path, top_k: int) -> None:
+        from ecclip.model import load_preprocessor, load_towers
+        from ecclip.tasks import load_heads
+        from ecclip.tasks.decision import Decider
+
+        self.towers = load_towers(towers).float()
+        self.preprocessor = load_preprocessor(towers)
+        self.heads = load_heads(heads)
+        self.decider = Decider(self.heads.describe(), top_k)
+
+    def embeddings(self, product: Product) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return the image embedding and the text embedding, float32 [1, d] each or None.
+
+        Raises:
+            PreprocessingError: the image cannot be used.
+        """
+        import torch
+
+        image = text = None
+        with torch.inference_mode():
+            if product.image is not None:
+                pixels = torch.from_numpy(self.preprocessor.image(product.image))[None]
+                image = self.towers.encode_image(pixels).numpy()
+            if product.title is not None:
+                ids, mask = (torch.from_numpy(one)[None] for one in self.preprocessor.text(product.title))
+                text = self.towers.encode_text(ids, mask).numpy()
+        return image, text
+
+    def logits(self, image: np.ndarray | None, text: np.ndarray | None) -> tuple[np.ndarray, str]:
+        """Return logits [C] of one listing and the modality that they belong to."""
+        modality = "both" if image is not None and text is not None else "text" if image is None else "image"
+        return self.heads.logits(image, text, modality)[0], modality
+
+    def ask(self, product: Product) -> Answer:
+        """Return the answer of one listing; ``lineage`` stays empty."""
+        from ecclip.model import PreprocessingError
+
+        try:
+            image, text = self.embeddings(product)
+        except PreprocessingError as error:
+            return Answer(error=str(error))
+        decided = self.decider.answer(*self.logits(image, text))
+        given = [one[0] for one in (image, text) if one is not None]
+        total: np.ndarray = given[0] if len(given) == 1 else given[0] + given[1]
+        total = total / max(float(np.linalg.norm(total)), 1e-12)
+        return Answer(**vars(decided), embedding=total)

@@ -1,0 +1,84 @@
+"""Whether the parts of a bundle belong together: towers, heads, report and the snapshot that they were made from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.dataset as ds
+
+from ecclip.atomic import MANIFEST
+from ecclip.client.types import Product
+from ecclip.core import ContractError, digest_of, verify_folder
+from ecclip.serving.export.inprocess import InProcess
+
+_ASKED = 4
+_LEAST_COSINE = 0.99  # other processors and devices round otherwise; other towers are far away
+
+
+def check_parts(snapshot: Path, trained: Path, evaluated: Path) -> dict[str, str]:
+    """Return the digests of the parts after comparing every one with what the others were made from.
+
+    Raises:
+        ContractError: a part was made from another one; names both digests.
+        IntegrityError: a file of a part is not what its manifest says.
+    """
+    for part in (trained, evaluated):
+        if (part / MANIFEST).is_file():
+            verify_folder(part)
+    heads, report = _json(evaluated / "heads" / "heads.json"), _json(evaluated / "report.json")
+    told = report.get("lineage") or {}
+    towers, data = digest_of(trained / "towers"), digest_of(snapshot)
+    _same("the heads were trained on embeddings of other towers", heads.get("towers"), towers)
+    _same("the report is about other towers", told.get("towers"), towers)
+    _same("the report is about another snapshot", told.get("snapshot"), data)
+    _same("the embeddings come from another training", told.get("trained"), digest_of(trained))
+    return {
+        "snapshot": data,
+        "train": digest_of(trained),
+        "towers": towers,
+        "embed": str(told.get("embedded")),
+        "evaluate": digest_of(evaluated),
+    }
+
+
+def check_embeddings(snapshot: Path, evidence: dict[str, np.ndarray], twin: InProcess) -> None:
+    """Let the towers embed a few test listings again: a digest can be copied, an embedding cannot.
+
+    Raises:
+        ContractError: the towers give other embeddings than those that the report counts with.
+    """
+    ids = evidence["listing_ids"].tolist()[:_ASKED]
+    listings = ds.dataset(snapshot / "listings", format="parquet")
+    found = listings.to_table(columns=["listing_id", "title", "image"], filter=ds.field("listing_id").isin(ids))
+    by_id = {row["listing_id"]: row for row in found.to_pylist()}
+    for place, listing_id in enumerate(ids):
+        row = by_id.get(listing_id)
+        if row is None:
+            raise ContractError("the report is about a listing that the snapshot has not", value=listing_id)
+        kept = {"image": evidence["image"][place], "text": evidence["text"][place]}
+        photo = None if np.isnan(kept["image"]).any() else row["image"]
+        own = dict(zip(kept, twin.embeddings(Product(image=photo, title=row["title"] or "")), strict=True))
+        for name, vector in own.items():
+            cosine = 1.0 if vector is None else float(vector[0] @ kept[name])
+            if not cosine >= _LEAST_COSINE:
+                raise ContractError(
+                    f"the towers embed a listing otherwise than the report counts with: {name} of {listing_id}",
+                    value=f"cosine {cosine:.4f}",
+                    limit=_LEAST_COSINE,
+                    next_step="run embed and evaluate again with these towers",
+                )
+
+
+def _same(what: str, found: object, expected: str) -> None:
+    if found != expected:
+        raise ContractError(
+            what, value=found or "no digest", limit=expected, next_step="run embed, evaluate and export of this night"
+        )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(path.read_bytes())
+    return value

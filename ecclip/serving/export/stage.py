@@ -1,0 +1,203 @@
+"""The stage ``export``: towers, heads, graphs and golden listings of a night become one bundle."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+import ecclip
+from ecclip.core import Counts, StageConfig, canonical_json, stage, write_atomic
+from ecclip.serving import golden
+from ecclip.serving.export.inprocess import MODALITY_ORDER, InProcess
+from ecclip.serving.export.onnx_graphs import GRAPHS, OPSET, check_graph, export_graph
+from ecclip.serving.export.parts import check_embeddings, check_parts
+
+if TYPE_CHECKING:
+    import torch
+
+SCHEMA = "ecclip.bundle/1"
+_KNOWN_TITLE = "Röd väska 빨간 가죽 가방 No.5 – 100% läder, SALE!!"
+
+
+class ExportConfig(StageConfig):
+    """What goes into a bundle beside the weights."""
+
+    golden: int = Field(16, ge=2, le=256, description="golden listings, one with a broken photo among them")
+    top_k: int = Field(5, ge=1, le=50, description="categories in an answer")
+    tolerance: float = Field(1e-4, gt=0, description="largest difference of an embedding between torch and the server")
+    score_tolerance: float = Field(1e-3, gt=0, description="largest difference of a probability")
+
+
+@stage
+def export(cfg: ExportConfig, snapshot: Path, trained: Path, evaluated: Path, output: Path) -> Counts:
+    """Write the bundle of a night.
+
+    Raises:
+        ContractError: the parts do not belong together, the report claims what the heads do not do, a graph does not
+            answer as torch does, or the snapshot has no usable golden listing.
+        IntegrityError: a file of a part is not what its manifest says.
+    """
+    import torch
+
+    from ecclip.tasks import check_claims, read_evidence
+
+    parts = check_parts(snapshot, trained, evaluated)
+    claims = check_claims(evaluated)
+    torch.set_num_threads(1)  # one listing at a time: threads would only wait for each other
+    for name, source in (("towers", trained), ("heads", evaluated)):
+        shutil.copytree(source / name, output / name)
+    for name in ("report.json", "report.html", "evidence.npz"):
+        shutil.copyfile(evaluated / name, output / name)
+    _copy_code(output / "code")
+    twin = InProcess(output / "towers", output / "heads", cfg.top_k)
+    check_embeddings(snapshot, read_evidence(output), twin)
+    graphs = _examples(twin)
+    bounds = {name: _write_graph(name, module, feed, output, cfg) for name, (module, feed) in graphs.items()}
+    write_atomic(output / "known" / "product.json", canonical_json(_known_product(twin)))
+    questions = golden.choose(snapshot, twin, cfg.golden)
+    golden.write_golden(questions, output / golden.FILE)
+    lineage = parts | {"git_commit": git_commit(), "night": snapshot.resolve().name}
+    write_atomic(output / "bundle.json", canonical_json(_description(cfg, twin, lineage, bounds, output)))
+    kinds = [one.kind for one in questions]
+    return Counts(
+        read={"golden_candidates": 4 * cfg.golden, "claims": claims},
+        written={"graphs": len(bounds), "golden": len(questions)}
+        | {f"golden_{kind}": kinds.count(kind) for kind in kinds},
+        detail={"onnx_max_difference": bounds, "lineage": lineage},
+    )
+
+
+def git_commit() -> str:
+    """Return the commit of the code (``-dirty`` with uncommitted changes), or ``unknown`` outside git."""
+    root = Path(ecclip.__file__).parents[1]
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=30).stdout
+
+    try:
+        commit = git("rev-parse", "HEAD").strip()
+        # only what makes answers: files that the run itself rewrites must not change the bundle
+        changes = git("status", "--porcelain", "--untracked-files=no", "--", "ecclip", "triton_models")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return f"{commit}-dirty" if changes.strip() else commit
+
+
+def _copy_code(folder: Path) -> None:
+    """Copy the files that define preprocessing and decision, so that a bundle is answered as it was evaluated."""
+    from ecclip.product_input import preprocessing
+    from ecclip.tasks import decision
+
+    folder.mkdir()
+    for module in (preprocessing, decision):
+        source = Path(str(module.__file__))
+        shutil.copyfile(source, folder / source.name)
+
+
+def _examples(twin: InProcess) -> dict[str, tuple[torch.nn.Module, dict[str, torch.Tensor]]]:
+    """Return for every graph its module and a known question of five rows, drawn from a fixed seed."""
+    import torch
+
+    draw = torch.Generator().manual_seed(0)
+    cfg = twin.towers.cfg
+    pixels = torch.randint(0, 256, (5, 3, cfg.image_size, cfg.image_size), generator=draw, dtype=torch.uint8)
+    titles = [_KNOWN_TITLE, "", "mug", "a b c", "와인 한 병"]
+    ids, mask = (torch.from_numpy(one) for one in twin.preprocessor.texts(titles))
+    image, text = torch.nn.functional.normalize(torch.randn(2, 5, cfg.embedding_dim, generator=draw), dim=-1)
+    modality = torch.arange(5) % len(MODALITY_ORDER)
+    feeds = ((pixels,), (ids, mask), (image, text, modality))
+    modules = (twin.towers.image_encoder, twin.towers.text_encoder, _heads_module(twin))
+    return {
+        name: (module, dict(zip(GRAPHS[name][0], feed, strict=True)))
+        for name, module, feed in zip(GRAPHS, modules, feeds, strict=True)
+    }
+
+
+def _heads_module(twin: InProcess) -> torch.nn.Module:
+    import torch
+
+    weight, bias = (torch.from_numpy(one.copy()) for one in (twin.heads.weight, twin.heads.bias))
+
+    class HeadsGraph(torch.nn.Module):
+        """All three modalities' logits, of which each row takes its own."""
+
+        def forward(self, image: torch.Tensor, text: torch.Tensor, modality: torch.Tensor) -> torch.Tensor:
+            rows = torch.cat([image, text], dim=-1)
+            logits = torch.einsum("bf,mfc->bmc", rows, weight) + bias
+            own = (modality[:, None] == torch.arange(len(MODALITY_ORDER))).to(logits.dtype)
+            return (logits * own[:, :, None]).sum(dim=1)
+
+    return HeadsGraph()
+
+
+def _write_graph(
+    name: str, module: torch.nn.Module, feed: dict[str, torch.Tensor], output: Path, cfg: ExportConfig
+) -> float:
+    import torch
+
+    path = output / "onnx" / f"{name}.onnx"
+    export_graph(name, module, tuple(feed.values()), path)
+    with torch.inference_mode():
+        expected = module(*feed.values()).numpy()
+    arrays: dict[str, Any] = {key: value.numpy() for key, value in feed.items()}
+    limit = cfg.tolerance if name != "heads" else cfg.score_tolerance
+    # a single row too: a batch size that got stuck in the graph would show
+    bound = max(
+        check_graph(name, path, {key: value[:rows] for key, value in arrays.items()}, expected[:rows], limit)
+        for rows in (1, len(expected))
+    )
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays, **{GRAPHS[name][1]: expected})
+    write_atomic(output / "known" / f"{name}.npz", buffer.getvalue())
+    return bound
+
+
+def _known_product(twin: InProcess) -> dict[str, Any]:
+    """Return a question whose pixels, tokens and decision the entry model checks before it serves."""
+    from PIL import Image
+
+    side = np.arange(3 * 151 * 211, dtype=np.uint32).reshape(151, 211, 3)
+    buffer = io.BytesIO()
+    Image.fromarray((side * side // 97 % 256).astype(np.uint8)).save(buffer, "JPEG", quality=90)
+    ids, mask = twin.preprocessor.text(_KNOWN_TITLE)
+    logits = np.linspace(-3.0, 4.0, twin.decider.columns).astype(np.float32)
+    answer = json.loads(json.dumps(asdict(twin.decider.answer(logits, "both"))))
+    pixels = twin.preprocessor.image(buffer.getvalue())
+    return {
+        "image": base64.b64encode(buffer.getvalue()).decode(),
+        "title": _KNOWN_TITLE,
+        "pixels": hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest(),
+        "ids": ids.tolist(),
+        "mask": mask.tolist(),
+        "logits": logits.tolist(),
+        "modality": "both",
+        "answer": answer,
+    }
+
+
+def _description(
+    cfg: ExportConfig, twin: InProcess, lineage: dict[str, str], bounds: dict[str, float], output: Path
+) -> dict[str, Any]:
+    towers = twin.towers.cfg
+    return {
+        "schema": SCHEMA,
+        "embedding_dim": towers.embedding_dim,
+        "image_size": towers.image_size,
+        "max_tokens": towers.max_tokens,
+        "top_k": cfg.top_k,
+        "labels": {task.name: task.labels for task in twin.heads.tasks},
+        "lineage": lineage,
+        "metrics": json.loads((output / "report.json").read_text())["metrics"],
+        "onnx": {"opset": OPSET, "max_difference_to_torch": bounds},
+        "tolerance": {"embedding": cfg.tolerance, "score": cfg.score_tolerance},
+    }

@@ -1,0 +1,1 @@
+"""The embedded Triton server: started, found again, watched over and stopped."""

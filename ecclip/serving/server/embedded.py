@@ -1,0 +1,306 @@
+"""The embedded Triton server: started, found again, watched over and stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import json
+import os
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from ecclip.core import ConfigError, EcclipError, IntegrityError, ServiceError, get_logger, patient, settings
+from ecclip.serving.deploy.activation import probe, settle
+from ecclip.serving.deploy.repository import ENTRY, Repository
+from ecclip.serving.server import processes
+from ecclip.serving.server.control import Control, restricted_protocol
+from ecclip.serving.server.hidden import PLACEHOLDER
+from ecclip.serving.server.processes import Process
+
+_START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 25.0
+_DRAIN_TIMEOUT_S = 5.0
+_EXIT_TIMEOUT_S = 20
+# who hangs or was stopped uses next to no processor time; who has work uses more, however busy the machine is
+_SILENCE_S, _BUSY_SHARE = 60.0, 0.02
+_LONGEST_PAUSE_S = 30.0
+# place, language and time, and what chooses kernels, threads and cards; the rest could lead its Python elsewhere
+_KEPT = ("HOME", "LANG", "LC_", "TMPDIR", "TZ", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_")
+
+
+class EmbeddedServer:
+    """One ``tritonserver`` of a work folder: python backend, gRPC on the loopback address, models loaded explicitly.
+
+    It runs in a session of its own and outlives its starter; another process finds it again by ``run/triton.json``.
+    """
+
+    def __init__(
+        self, work: Path | None = None, triton_home: Path | None = None, serving_python: Path | None = None
+    ) -> None:
+        self.work = (work or settings().work).resolve()
+        environments = settings().work / "env"
+        self.home = (triton_home or settings().triton_home or environments / "triton").resolve()
+        # not resolved: the link inside a virtual environment is what makes it one
+        self.python = serving_python or settings().serving_python or environments / "serving" / "bin" / "python"
+        self.repository = Repository(self.work / "model_repository", threads=max(1, settings().torch_threads))
+        self.log = self.work / "logs" / "triton.log"
+        self._record = self.work / "run" / "triton.json"
+
+    def attach(self) -> Process | None:
+        """Return the server of this work folder if it runs, else None."""
+        process = processes.read_process(self._record)
+        return process if process is not None and process.is_running() else None
+
+    @property
+    def address(self) -> str:
+        """host:port of the running server's gRPC port.
+
+        Raises:
+            ServiceError: it does not run.
+        """
+        process = self.attach()
+        if process is None:
+            raise ServiceError("the embedded Triton server does not run", value=self.work, next_step="ecclip up")
+        return process.address
+
+    def start(self) -> Process:
+        """Return the running server, started if need be; what live.json names is ready and has answered then.
+
+        Raises:
+            ConfigError: the Triton tree or the serving environment is missing or unfit.
+            ServiceError: it did not come up, or its live version does not answer.
+            IntegrityError: the live version's files are not what was staged.
+        """
+        with self._lock():
+            process = self.attach()
+            if process is not None and self._is_well(process):
+                return process
+            if process is not None:
+                get_logger().warning("the Triton server does not answer and is started again", pid=process.pid)
+            self._end(drain=False)
+            process = self._spawn()
+            try:
+                self._wait_live(process)
+                with self._control(process) as control, self.repository.lock():
+                    settle(control, self.repository)
+            except BaseException:
+                self._end(drain=False)
+                raise
+            get_logger().info("the Triton server is up", address=process.address, pid=process.pid)
+            return process
+
+    def stop(self) -> None:
+        """Let the questions in flight finish, then end the server; nothing of it is left. Not running: nothing."""
+        with self._lock():
+            self._end(drain=True)
+
+    def supervise(self, stopped: threading.Event, every_s: float = 2.0) -> None:
+        """Start the server again whenever it is gone, broken or hangs, until ``stopped`` is set.
+
+        Nothing that can be mended outside ends the watch: what answers goes on answering, the error says what to do.
+        """
+        pause, said = every_s, ""
+        while not stopped.is_set():
+            try:
+                self.start()
+                self.repository.live()
+                pause, said = every_s, ""
+            except (EcclipError, OSError) as error:
+                running = self.attach() is not None
+                pause = every_s if running else min(2 * pause, _LONGEST_PAUSE_S)
+                if str(error) != said:
+                    what = "the model repository is damaged" if running else "the Triton server cannot be started"
+                    get_logger().error(what, error=str(error), again_in_s=pause)
+                said = str(error)
+            stopped.wait(pause)
+
+    def remains(self) -> list[str]:
+        """Return what is left of the last server: processes and shared memory; empty after a stop."""
+        process = processes.read_process(self._record)
+        return processes.remains(process) if process is not None else []
+
+    def _is_well(self, process: Process) -> bool:
+        """Whether a running server may go on: one that is silent may be busy, and is given up only where it hangs."""
+        began, used = time.monotonic(), processes.used_s(process)
+        while process.is_running():
+            found = self._probe(process)
+            if found != "silent":
+                return found == "answers"
+            elapsed = time.monotonic() - began
+            if elapsed > patient(_SILENCE_S):
+                return processes.used_s(process) - used > _BUSY_SHARE * elapsed
+            time.sleep(0.1)
+        return False
+
+    def _probe(self, process: Process) -> Literal["answers", "silent", "broken"]:
+        with Control(process.address) as control:
+            if not control.is_live():
+                return "silent"
+            try:
+                live = self.repository.live()
+            except IntegrityError:
+                return "answers"  # what it has loaded goes on answering; another start would not know what to load
+            return "answers" if live is None else probe(control, ENTRY, None)
+
+    def _end(self, drain: bool) -> None:
+        process = processes.read_process(self._record)
+        if process is None:
+            return
+        if drain and process.is_running():
+            self._drain(process)
+        processes.end(process, patient(_STOP_TIMEOUT_S) if drain else 5.0)
+
+    def _drain(self, process: Process) -> None:
+        """Wait until no question is pending: a question in flight when the server is told to stop would fail."""
+        deadline = time.monotonic() + patient(_DRAIN_TIMEOUT_S)
+        while time.monotonic() < deadline and _pending(process.metrics_address):
+            time.sleep(0.1)
+
+    def _spawn(self) -> Process:
+        self.repository.folder.mkdir(parents=True, exist_ok=True)
+        grpc, metrics = processes.free_ports(str(self.work), 2)
+        grpc = processes.given_port("ECCLIP_TRITON_PORT") or grpc
+        server = self.home / "pytriton" / "tritonserver"
+        command = [
+            str(server / "bin" / "tritonserver"),
+            f"--model-repository={self.repository.folder}",
+            f"--backend-directory={self._backends()}",
+            f"--cache-directory={server / 'caches'}",
+            f"--backend-config=python,shm-region-prefix-name={self.repository.shared_memory}",
+            "--model-control-mode=explicit",
+            "--strict-readiness=false",
+            "--disable-auto-complete-config",
+            f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
+            # HTTP has a known crash on large bodies in this version, and nobody here needs it
+            "--allow-http=false",
+            "--grpc-address=127.0.0.1",
+            f"--grpc-port={grpc}",
+            "--reuse-grpc-port=false",
+            "--allow-metrics=true",
+            "--metrics-address=127.0.0.1",
+            f"--metrics-port={metrics}",
+            "--log-format=ISO8601",
+            PLACEHOLDER,
+        ]
+        hidden = restricted_protocol(self.repository.new_control_key())
+        pid, started = processes.spawn(command, self._environment(), self.log, hidden)
+        process = Process(
+            pid=pid,
+            started=started,
+            address=f"127.0.0.1:{grpc}",
+            metrics_address=f"127.0.0.1:{metrics}",
+            shared_memory=self.repository.shared_memory,
+        )
+        processes.write_process(self._record, process)
+        return process
+
+    def _control(self, process: Process) -> Control:
+        return Control(process.address, self.repository.control_key())
+
+    def _wait_live(self, process: Process) -> None:
+        deadline = time.monotonic() + patient(_START_TIMEOUT_S)
+        with Control(process.address) as control:
+            while not control.is_live():
+                if not process.is_running():
+                    raise ServiceError(
+                        "the Triton server ended at its start", value=_tail(self.log), next_step=str(self.log)
+                    )
+                if time.monotonic() > deadline:
+                    raise ServiceError(
+                        "the Triton server does not come up", value=_tail(self.log), limit=patient(_START_TIMEOUT_S)
+                    )
+                time.sleep(0.1)
+
+    def _backends(self) -> Path:
+        """Return a backend folder in which the python backend and its stub lie side by side, as the server wants."""
+        tree = self.home / "pytriton" / "tritonserver"
+        version, _, numpy = _interpreter(self.python)
+        if int(numpy.split(".")[0]) >= 2:
+            raise ConfigError("the serving environment needs numpy < 2", value=numpy, next_step="make setup")
+        stub = tree / "python_backend_stubs" / version / "triton_python_backend_stub"
+        sources = [*(tree / "backends" / "python").glob("*"), stub]
+        if not stub.is_file() or len(sources) < 2:
+            raise ConfigError("the Triton tree has no python backend", value=stub, next_step="make setup")
+        folder = self.work / "run" / "triton_backends"
+        (folder / "python").mkdir(parents=True, exist_ok=True)
+        for source in sources:
+            link = folder / "python" / source.name
+            if not link.is_symlink() or link.readlink() != source:
+                link.unlink(missing_ok=True)
+                link.symlink_to(source)
+        return folder
+
+    def _environment(self) -> dict[str, str]:
+        _, library, _ = _interpreter(self.python)
+        path = f"{self.python.parent}:{os.environ.get('PATH', os.defpath)}"
+        libraries = ":".join(filter(None, (library, os.environ.get("LD_LIBRARY_PATH"))))
+        kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
+        return (
+            {"OMP_NUM_THREADS": "1"}
+            | kept
+            | {
+                "PATH": path,
+                "LD_LIBRARY_PATH": libraries,
+                "PYTHONNOUSERSITE": "1",
+                "TOKENIZERS_PARALLELISM": "false",
+            }
+        )
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        self._record.parent.mkdir(parents=True, exist_ok=True)
+        with self._record.with_name(".triton.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def embedded_address() -> str:
+    """Return host:port of this workspace's running embedded server.
+
+    Raises:
+        ServiceError: it does not run.
+    """
+    return EmbeddedServer().address
+
+
+@functools.lru_cache(maxsize=8)
+def _interpreter(python: Path) -> tuple[str, str, str]:
+    """Return version (3.11), folder of libpython and numpy version of the serving environment."""
+    ask = (
+        "import json, pathlib, sys, sysconfig, numpy, onnxruntime, tokenizers, PIL;"
+        "library = sysconfig.get_config_var('INSTSONAME');"
+        "folders = [sysconfig.get_config_var('LIBDIR'), sys.base_prefix + '/lib'];"
+        "found = [folder for folder in folders if (pathlib.Path(folder) / library).is_file()];"
+        "print(json.dumps(['%d.%d' % sys.version_info[:2], (found or folders)[0], numpy.__version__]))"
+    )
+    try:
+        done = subprocess.run([str(python), "-c", ask], capture_output=True, text=True, check=True, timeout=patient(60))
+    except (OSError, subprocess.SubprocessError) as error:
+        detail = getattr(error, "stderr", None) or str(error)
+        raise ConfigError(
+            "the serving environment cannot be used", value=f"{python}: {detail.strip()[-300:]}", next_step="make setup"
+        ) from error
+    version, library, numpy = json.loads(done.stdout)
+    return str(version), str(library), str(numpy)
+
+
+def _pending(metrics_address: str) -> bool:
+    with (
+        contextlib.suppress(OSError),
+        urllib.request.urlopen(f"http://{metrics_address}/metrics", timeout=patient(2)) as page,
+    ):
+        for line in page.read().decode().splitlines():
+            if line.startswith("nv_inference_pending_request_count{") and float(line.rsplit(" ", 1)[1]) > 0:
+                return True
+    return False
+
+
+def _tail(log: Path, characters: int = 600) -> str:
+    return log.read_text(errors="replace")[-characters:] if log.is_file() else ""

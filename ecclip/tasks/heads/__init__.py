@@ -1,0 +1,1 @@
+"""Linear heads on embeddings: fitted, calibrated, and put into one matrix a modality."""

@@ -1,0 +1,137 @@
+"""Train the heads of all targets on split train, calibrate on validation, and put them into one matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecclip.tasks.config import EvaluateConfig
+from ecclip.tasks.decision import NEVER_AUTO, confidence, probabilities
+from ecclip.tasks.heads.linear import UNSEEN, LinearHead, Samples, constant_head, fit_sigmoid, fit_softmax
+from ecclip.tasks.heads.matrix import MODALITIES, Heads, HeadTask
+from ecclip.tasks.report.metrics import threshold_at
+from ecclip.tasks.rows import Rows
+from ecclip.tasks.targets import UNKNOWN, Target
+
+ONE_LABEL = "all train listings have the same label"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The heads as they will serve, the temperature of each, and what could not be trained and why."""
+
+    heads: Heads
+    temperatures: dict[str, dict[str, float]]
+    untrained: dict[str, str]
+
+
+def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Trained:
+    """Fit every target from every modality; what cannot be trained becomes a constant that is never ``auto``."""
+    dim, columns = rows.dim, sum(len(target.labels) for target in targets)
+    weight = np.zeros((len(MODALITIES), 2 * dim, columns))
+    bias = np.zeros((len(MODALITIES), columns))
+    part = {"image": slice(0, dim), "text": slice(dim, 2 * dim), "both": slice(0, 2 * dim)}
+    tasks = _layout(targets)
+    temperatures: dict[str, dict[str, float]] = {target.name: {} for target in targets}
+    untrained: dict[str, str] = {}
+    for index, modality in enumerate(MODALITIES):
+        features = rows.features(modality)
+        for target, task in zip(targets, tasks, strict=True):
+            head, reason = _fit(features, rows, target, modality, cfg)
+            weight[index, part[modality], task.start : task.stop] = head.weight
+            bias[index, task.start : task.stop] = head.bias
+            temperatures[target.name][modality] = head.temperature
+            if reason:
+                untrained[f"{target.name}/{modality}"] = reason
+    heads = Heads(dim, weight.astype(np.float32), bias.astype(np.float32), tasks, {}, _untaught(targets, untrained))
+    heads.thresholds.update(_thresholds(heads, rows, targets, untrained, cfg))
+    return Trained(heads, temperatures, untrained)
+
+
+def _untaught(targets: list[Target], untrained: dict[str, str]) -> dict[str, list[str]]:
+    """Return where a head has no answer: no label at all, or a flag of which only one side was ever seen."""
+    found = {
+        target.name: [
+            modality
+            for modality in MODALITIES
+            if (reason := untrained.get(f"{target.name}/{modality}"))
+            and (reason != ONE_LABEL or target.kind == "sigmoid")
+        ]
+        for target in targets
+    }
+    return {name: modalities for name, modalities in found.items() if modalities}
+
+
+def _layout(targets: list[Target]) -> tuple[HeadTask, ...]:
+    stops = np.cumsum([len(target.labels) for target in targets]).tolist()
+    starts = [0, *stops[:-1]]
+    return tuple(
+        HeadTask(target.name, target.kind, start, stop, target.labels)
+        for target, start, stop in zip(targets, starts, stops, strict=True)
+    )
+
+
+def _fit(
+    features: np.ndarray, rows: Rows, target: Target, modality: str, cfg: EvaluateConfig
+) -> tuple[LinearHead, str]:
+    """Return the head and, where it is a mere constant, the reason."""
+    train = _samples(features, rows, target, modality, "train")
+    validation = _samples(features, rows, target, modality, "validation")
+    usable = validation if len(validation.y) >= cfg.calibration_min_rows else None
+    reason = _why_untrainable(train.y, target)
+    if not len(train.y):
+        return constant_head(features.shape[1], np.full(len(target.labels), _without_rows(target))), reason
+    if target.kind == "sigmoid":
+        return fit_sigmoid(train, usable, cfg.regularisation, cfg.max_iterations), reason
+    return fit_softmax(train, usable, len(target.labels), cfg.regularisation, cfg.max_iterations), reason
+
+
+def _without_rows(target: Target) -> float:
+    return UNSEEN if target.kind == "sigmoid" else 0.0
+
+
+def _why_untrainable(y: np.ndarray, target: Target) -> str:
+    if not len(y):
+        return "no labels" if (target.y < 0).all() else "no labelled train listing of this modality"
+    if len(np.unique(y)) == 1:
+        return ONE_LABEL
+    return ""
+
+
+def _samples(features: np.ndarray, rows: Rows, target: Target, modality: str, split: str) -> Samples:
+    used = (rows.split == split) & (target.y >= 0) & rows.has(modality)
+    return Samples(features[used], target.y[used])
+
+
+def _thresholds(
+    heads: Heads, rows: Rows, targets: list[Target], untrained: dict[str, str], cfg: EvaluateConfig
+) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {target.name: {} for target in targets}
+    for modality in MODALITIES:
+        known = (rows.split == "validation") & rows.has(modality)
+        logits = heads.logits(rows.image[known], rows.text[known], modality)
+        for target, task in zip(targets, heads.tasks, strict=True):
+            name = f"{target.name}/{modality}"
+            scores = probabilities(logits[:, task.start : task.stop], task.kind)
+            found[target.name][modality] = (
+                NEVER_AUTO if name in untrained else _threshold(scores, target.kind, target.y[known], cfg)
+            )
+    return found
+
+
+def _threshold(scores: np.ndarray, kind: str, y: np.ndarray, cfg: EvaluateConfig) -> float:
+    """A flag is rare, so its two sides count the same: a missed one cannot hide behind many that are not flagged."""
+    asked = y != UNKNOWN
+    scores, y = scores[asked], y[asked]
+    if not len(y):
+        return NEVER_AUTO
+    sure = confidence(scores, kind)
+    if kind == "softmax":
+        return threshold_at(sure, scores.argmax(axis=1) == y, cfg.auto_precision, cfg.auto_min_rows)
+    correct = (scores[:, 0] >= 0.5) == (y == 1)
+    yes = float((y == 1).mean())
+    if yes in (0.0, 1.0):
+        return NEVER_AUTO
+    weights = np.where(y == 1, 0.5 / yes, 0.5 / (1 - yes))
+    return threshold_at(sure, correct, cfg.auto_precision, cfg.auto_min_rows, weights)

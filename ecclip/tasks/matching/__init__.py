@@ -1,0 +1,1 @@
+"""Matching and clustering of a whole snapshot."""

@@ -1,0 +1,142 @@
+"""What a report claims, counted once more from the parts that will serve: heads, and embeddings of test listings."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ecclip.core import ContractError, IntegrityError, sha256_bytes, write_atomic
+from ecclip.tasks.config import EvaluateConfig
+from ecclip.tasks.heads.fitting import Trained
+from ecclip.tasks.heads.matrix import MODALITIES, Heads, load_heads
+from ecclip.tasks.report.classes import judge_task, report_attributes, report_task
+from ecclip.tasks.report.findings import Findings
+from ecclip.tasks.rows import Rows
+from ecclip.tasks.targets import Target
+
+FILE = "evidence.npz"
+_MOST_LISTINGS = 2000
+_SHARES = ("top1", "top5", "accuracy", "auto_coverage")  # means over listings: a sample of listings tells them
+_FLIPS = 1.5  # answers that other processors may round the other way
+_OTHER_LIMIT = 0.02  # of a measure that is no plain mean
+_FEW_ROUNDS = EvaluateConfig(bootstrap_rounds=20)
+
+
+def write_evidence(rows: Rows, targets: list[Target], folder: Path) -> None:
+    """Keep embeddings and truth of the test listings, at most 2000: those with the smallest hash of their id."""
+    test = np.flatnonzero(rows.split == "test")
+    hashes = [sha256_bytes(str(rows.listing_ids[index]).encode()) for index in test]
+    kept = np.sort(test[np.argsort(hashes)][:_MOST_LISTINGS])
+    categories = [json.dumps(rows.categories[index], ensure_ascii=False) for index in kept]
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        listing_ids=np.array([str(rows.listing_ids[index]) for index in kept], dtype=str),
+        categories=np.array(categories, dtype=str),
+        image=rows.image[kept],
+        text=rows.text[kept],
+        truth=np.array([target.y[kept] for target in targets], dtype=np.int64),
+        test_listings=np.array(len(test)),
+    )
+    write_atomic(folder / FILE, buffer.getvalue())
+
+
+def read_evidence(folder: Path) -> dict[str, np.ndarray]:
+    """Return the arrays that :func:`write_evidence` kept.
+
+    Raises:
+        IntegrityError: there are none, or they cannot be read.
+    """
+    try:
+        with np.load(io.BytesIO((folder / FILE).read_bytes())) as found:
+            return {name: found[name] for name in found.files}
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise IntegrityError(
+            "the evidence of a report cannot be read", value=folder / FILE, next_step="run evaluate again"
+        ) from error
+
+
+def check_claims(folder: Path) -> int:
+    """Compare report.json with what the heads beside it answer to the test listings kept; return the metrics compared.
+
+    All metrics of category, attributes and age restriction are counted again, but for calibration before the
+    temperature, which the heads no longer know. Where only a sample of the test listings was kept, shares alone are,
+    within four standard errors. Matching and clustering hang on all listings and are not.
+
+    Raises:
+        ContractError: the report claims what the heads do not do; names metric, claim and value.
+        IntegrityError: a part is missing or cannot be read.
+    """
+    heads, evidence = load_heads(folder / "heads"), read_evidence(folder)
+    claims: dict[str, float] = json.loads((folder / "report.json").read_bytes())["metrics"]
+    whole = int(evidence["test_listings"]) == len(evidence["listing_ids"])
+    found = _measure(heads, evidence)
+    compared = {name: claim for name, claim in claims.items() if _is_counted(name, heads, whole)}
+    for name, claim in sorted(compared.items()):
+        value = found.metrics.get(name)
+        limit = _limit(name, found.rows.get(f"{name.rpartition('/')[0]}/test", 0), value, whole)
+        if value is None or not abs(claim - value) <= limit:
+            raise ContractError(
+                f"the report claims what its heads do not do: {name} = {claim}",
+                value="nothing to count it from" if value is None else value,
+                limit=f"{limit:.4f} apart",
+                next_step="run evaluate again, then export",
+            )
+    return len(compared)
+
+
+def _measure(heads: Heads, evidence: dict[str, np.ndarray]) -> Findings:
+    rows, findings = _rows(evidence), Findings()
+    ones = {task.name: dict.fromkeys(MODALITIES, 1.0) for task in heads.tasks}
+    trained = Trained(heads, ones, {})
+    for modality in MODALITIES:
+        logits = heads.logits(rows.image, rows.text, modality)
+        judged = [
+            judge_task(rows, Target(task.name, task.kind, task.labels, truth), task, trained, logits, modality)
+            for task, truth in zip(heads.tasks, evidence["truth"], strict=True)
+        ]
+        for one in judged:
+            report_task(one, rows, trained, _FEW_ROUNDS, findings)
+        attributes = [one for one in judged if one.target.name.startswith("attribute:")]
+        report_attributes(attributes, rows, modality, _FEW_ROUNDS, findings)
+    return findings
+
+
+def _rows(evidence: dict[str, np.ndarray]) -> Rows:
+    count = len(evidence["listing_ids"])
+    paths: list[Any] = [json.loads(text) for text in evidence["categories"].tolist()]
+    return Rows(
+        listing_ids=evidence["listing_ids"],
+        titles=[""] * count,
+        categories=[None if path is None else tuple(path) for path in paths],
+        attributes=[None] * count,
+        age=np.full(count, -1),
+        groups=np.arange(count),
+        split=np.full(count, "test"),
+        image=evidence["image"],
+        text=evidence["text"],
+    )
+
+
+def _is_counted(name: str, heads: Heads, whole: bool) -> bool:
+    task, _, metric = name.rsplit("/", 2) if name.count("/") >= 2 else ("", "", "")
+    known = {one.name for one in heads.tasks} | {"category", "attributes", "age_restricted"}
+    return task in known and metric != "ece_before" and (whole or metric in _SHARES)
+
+
+def _limit(name: str, rows: int, value: float | None, whole: bool) -> float:
+    metric = name.rpartition("/")[2]
+    is_mean = metric in (*_SHARES, "present_accuracy", "auto_precision", "recall_at_precision") or metric.startswith(
+        "level"
+    )
+    flips = _FLIPS / max(rows, 1)
+    if whole:
+        return flips if is_mean else max(_OTHER_LIMIT, flips)
+    share = min(max(value or 0.0, 0.0), 1.0)
+    return flips + 4 * math.sqrt((share * (1 - share) + 1 / max(rows, 1)) / max(rows, 1))

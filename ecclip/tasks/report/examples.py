@@ -1,0 +1,120 @@
+"""Answers and found products worth looking at, with small photos."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from PIL import Image
+
+from ecclip.tasks.matching.report import FoundProducts
+from ecclip.tasks.report.classes import Judged
+from ecclip.tasks.rows import Rows
+
+THUMBNAIL_PX = 96
+_SHOWN_MEMBERS = 6
+
+
+def answer_examples(judged: Judged, rows: Rows, count: int, seed: int) -> dict[str, list[dict[str, Any]]]:
+    """Return the surest wrong answers and drawn right ones, as cards without photos."""
+    right = judged.answer == judged.truth
+    sure = judged.scores.max(axis=1)
+    wrong = np.lexsort((judged.rows, -sure))
+    wrong = wrong[~right[wrong]][:count]
+    pool = np.flatnonzero(right)
+    drawn = np.random.default_rng(seed).permutation(pool)[:count]
+    return {
+        "wrong": [_card(judged, rows, place) for place in wrong],
+        "right": [_card(judged, rows, place) for place in sorted(drawn)],
+    }
+
+
+def _card(judged: Judged, rows: Rows, place: int) -> dict[str, Any]:
+    index = int(judged.rows[place])
+    scores = judged.scores[place]
+    answer = judged.target.labels[int(scores.argmax())]
+    truth = list(rows.categories[index] or ())
+    return {
+        "listing_id": rows.listing_ids[index],
+        "title": rows.titles[index],
+        "truth": truth,
+        "answer": answer,
+        "score": float(scores.max()),
+        "auto": bool(scores.max() >= judged.threshold),
+        "shared": sum(1 for _ in _same_prefix(truth, answer)),
+    }
+
+
+def _same_prefix(one: list[str], other: list[str]) -> Iterable[str]:
+    for left, right in zip(one, other, strict=False):
+        if left != right:
+            return
+        yield left
+
+
+def confusions(judged: Judged, rows: Rows, count: int) -> list[dict[str, Any]]:
+    """Return the most frequent pairs of true path and wrong answer."""
+    pairs: Counter[tuple[tuple[str, ...], tuple[str, ...]]] = Counter()
+    for place in np.flatnonzero(judged.answer != judged.truth):
+        truth = rows.categories[int(judged.rows[place])] or ()
+        pairs[truth, tuple(judged.target.labels[int(judged.answer[place])])] += 1
+    ordered = sorted(pairs.items(), key=lambda entry: (-entry[1], entry[0]))[:count]
+    return [{"truth": list(truth), "answer": list(answer), "count": number} for (truth, answer), number in ordered]
+
+
+def product_examples(found: FoundProducts, rows: Rows, count: int, seed: int) -> dict[str, list[dict[str, Any]]]:
+    """Return found products with a test listing: mixed ones first by size, and drawn pure ones of several."""
+    members: dict[int, list[int]] = {}
+    for index, product in zip(found.members.tolist(), found.products.tolist(), strict=True):
+        members.setdefault(product, []).append(index)
+    several = [inside for inside in members.values() if len(inside) > 1 and (rows.split[inside] == "test").any()]
+    mixed = [inside for inside in several if len(set(rows.groups[inside])) > 1]
+    pure = [inside for inside in several if len(set(rows.groups[inside])) == 1]
+    mixed.sort(key=lambda inside: (-len(inside), inside))
+    drawn = sorted(np.random.default_rng(seed).permutation(len(pure))[:count].tolist())
+    return {
+        "mixed": [_product(inside, rows) for inside in mixed[:count]],
+        "pure": [_product(pure[place], rows) for place in drawn],
+        "counts": [{"mixed": len(mixed), "pure": len(pure)}],
+    }
+
+
+def _product(inside: list[int], rows: Rows) -> dict[str, Any]:
+    groups = dict(zip(dict.fromkeys(rows.groups[inside]), "ABCDEFGHIJKL", strict=False))
+    shown = [
+        {
+            "listing_id": rows.listing_ids[index],
+            "title": rows.titles[index],
+            "group": groups.get(rows.groups[index], "…"),
+        }
+        for index in inside[:_SHOWN_MEMBERS]
+    ]
+    return {"members": shown, "more": len(inside) - len(shown), "groups": len(set(rows.groups[inside]))}
+
+
+def thumbnails(snapshot: Path, listing_ids: list[str]) -> dict[str, str]:
+    """Return small JPEGs in base64 of the listings that have a photo; only their bytes are read."""
+    if not listing_ids:
+        return {}
+    wanted = pc.field("listing_id").isin(sorted(set(listing_ids))) & pc.field("image").is_valid()
+    listings = ds.dataset(snapshot / "listings", format="parquet")
+    found: dict[str, str] = {}
+    for batch in listings.to_batches(columns=["listing_id", "image"], filter=wanted, batch_size=256):
+        for listing_id, data in zip(batch["listing_id"].to_pylist(), batch["image"].to_pylist(), strict=True):
+            found[listing_id] = _thumbnail(data)
+    return found
+
+
+def _thumbnail(data: bytes) -> str:
+    with Image.open(io.BytesIO(data), formats=("JPEG",)) as photo:
+        photo.thumbnail((2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))  # twice the size shown: sharp on fine screens
+        buffer = io.BytesIO()
+        photo.convert("RGB").save(buffer, "JPEG", quality=72, optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

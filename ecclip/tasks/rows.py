@@ -1,0 +1,108 @@
+"""The snapshot's labels beside the embeddings, one row a listing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.dataset as ds
+
+from ecclip.core import ContractError, digest_of
+from ecclip.formats.embeddings import EmbeddingsError, Origin, load_embeddings, read_origin
+
+COLUMNS = ["listing_id", "title", "category", "attributes", "age_restricted", "group_id", "split"]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labels and embeddings in listing_id order; every array has N rows, embeddings are float32 [N, d].
+
+    ``categories`` holds paths root -> leaf or None, ``attributes`` name -> value or None, ``age`` 1, 0 or -1 for
+    unknown. NaN rows of ``image`` and ``text`` stand for a missing photo or title.
+    """
+
+    listing_ids: np.ndarray
+    titles: list[str]
+    categories: list[tuple[str, ...] | None]
+    attributes: list[dict[str, str] | None]
+    age: np.ndarray
+    groups: np.ndarray
+    split: np.ndarray
+    image: np.ndarray
+    text: np.ndarray
+
+    @property
+    def dim(self) -> int:
+        """Dimensions d of one embedding."""
+        return int(self.text.shape[1])
+
+    def has(self, modality: str) -> np.ndarray:
+        """Return bool [N]: the listings that have what ``modality`` reads."""
+        image, text = ~np.isnan(self.image[:, 0]), ~np.isnan(self.text[:, 0])
+        return {"image": image, "text": text, "both": image & text}[modality]
+
+    def features(self, modality: str) -> np.ndarray:
+        """Return float32 [N, d], or [N, 2d] for both: what the heads of ``modality`` read."""
+        if modality == "both":
+            return np.concatenate([self.image, self.text], axis=1)
+        return self.image if modality == "image" else self.text
+
+    def vectors(self, modality: str) -> np.ndarray:
+        """Return ``features`` of length 1: the inner product of two is their (mean) cosine similarity."""
+        return self.features(modality) / np.float32(np.sqrt(2) if modality == "both" else 1)
+
+
+def load_rows(snapshot: Path, embedded: Path) -> Rows:
+    """Read the listings of a snapshot, without photos, and their embeddings.
+
+    Raises:
+        ContractError: the embeddings are not those of this snapshot.
+    """
+    table = ds.dataset(snapshot / "listings", format="parquet").to_table(columns=COLUMNS).sort_by("listing_id")
+    found: dict[str, list[Any]] = table.to_pydict()
+    origin_of(snapshot, embedded)
+    try:
+        embeddings = load_embeddings(embedded)
+    except EmbeddingsError as error:
+        raise ContractError("the embeddings cannot be read", value=error, next_step="run embed again") from error
+    order = np.argsort(np.array(embeddings.listing_ids, dtype=object), kind="stable")
+    if [embeddings.listing_ids[index] for index in order] != found["listing_id"]:
+        raise ContractError(
+            "the embeddings are not those of the snapshot's listings",
+            value=f"{len(order)} embeddings, {table.num_rows} listings",
+            next_step="run embed again",
+        )
+    return Rows(
+        listing_ids=np.array(found["listing_id"], dtype=object),
+        titles=[title or "" for title in found["title"]],
+        categories=[tuple(path) if path else None for path in found["category"]],
+        attributes=[dict(pairs) if pairs else None for pairs in found["attributes"]],
+        age=np.array([-1 if flag is None else int(flag) for flag in found["age_restricted"]], dtype=np.int64),
+        groups=np.unique(np.array(found["group_id"], dtype=str), return_inverse=True)[1],
+        split=np.array(found["split"], dtype=str),
+        image=embeddings.image[order],
+        text=embeddings.text[order],
+    )
+
+
+def origin_of(snapshot: Path, embedded: Path) -> Origin:
+    """Return what embeddings were made from, after a look whether it is this snapshot.
+
+    Raises:
+        ContractError: they are not those of this snapshot; names both digests.
+    """
+    try:
+        origin = read_origin(embedded)
+    except EmbeddingsError as error:
+        raise ContractError("the embeddings cannot be used", value=error, next_step="run embed again") from error
+    digest = digest_of(snapshot)
+    if origin.snapshot != digest:
+        raise ContractError(
+            "the embeddings are not those of the snapshot",
+            value=origin.snapshot,
+            limit=digest,
+            next_step="run embed again",
+        )
+    return origin

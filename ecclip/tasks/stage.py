@@ -1,0 +1,85 @@
+"""The stage ``evaluate``: heads, thresholds and the report of all five tasks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from ecclip.core import Counts, canonical_json, digest_of, get_logger, stage, write_atomic
+from ecclip.tasks.config import EvaluateConfig
+from ecclip.tasks.decision import CATEGORY
+from ecclip.tasks.heads.fitting import Trained, train_heads
+from ecclip.tasks.heads.matrix import MODALITIES
+from ecclip.tasks.matching.report import FoundProducts, report_matching
+from ecclip.tasks.report.classes import Judged, judge_task, report_attributes, report_task
+from ecclip.tasks.report.evidence import write_evidence
+from ecclip.tasks.report.findings import Findings
+from ecclip.tasks.report.page import write_page
+from ecclip.tasks.rows import Rows, load_rows, origin_of
+from ecclip.tasks.targets import Target, find_targets
+
+
+@stage
+def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) -> Counts:
+    """Train and calibrate the heads of all tasks and write heads/, report.json, report.html and evidence.npz.
+
+    Heads learn from split train, temperatures and thresholds come from validation, the report is about test. What
+    cannot be measured is left out and explained in the report's ``missing``.
+
+    Raises:
+        ContractError: the embeddings are not those of the snapshot.
+    """
+    with threadpool_limits(limits=1):  # sums in one order: equal bytes whatever the machine's thread settings
+        rows, origin = load_rows(snapshot, embedded), origin_of(snapshot, embedded)
+        findings = Findings(rows=_row_counts(rows))
+        targets = find_targets(rows, cfg)
+        trained = train_heads(rows, targets, cfg)
+        replace(trained.heads, towers=origin.towers).save(output / "heads")
+        write_evidence(rows, targets, output)
+        if not any(target.name == CATEGORY for target in targets):
+            findings.lack(CATEGORY, "no category path has enough train listings")
+        judged = _report_classes(rows, targets, trained, cfg, findings)
+        products = _report_products(rows, cfg, findings)
+        lineage = asdict(origin) | {"embedded": digest_of(embedded)}
+        write_atomic(output / "report.json", canonical_json(findings.to_json() | {"lineage": lineage}))
+        write_page(output / "report.html", snapshot, rows, judged, products, trained, findings, cfg)
+    if findings.missing:
+        get_logger().warning("some metrics could not be measured", missing=findings.missing)
+    return Counts(
+        read={"listings": len(rows.listing_ids)},
+        written={"heads": len(targets), "metrics": len(findings.metrics)},
+        dropped={},
+        detail={"missing": len(findings.missing)},
+    )
+
+
+def _row_counts(rows: Rows) -> dict[str, int]:
+    counts = {"listings": len(rows.listing_ids), "groups": len(np.unique(rows.groups))}
+    counts |= {split: int((rows.split == split).sum()) for split in ("train", "validation", "test")}
+    return counts | {f"with_{modality}": int(rows.has(modality).sum()) for modality in MODALITIES}
+
+
+def _report_classes(
+    rows: Rows, targets: list[Target], trained: Trained, cfg: EvaluateConfig, findings: Findings
+) -> dict[str, Judged]:
+    found: dict[str, Judged] = {}
+    for modality in MODALITIES:
+        logits = trained.heads.logits(rows.image, rows.text, modality)
+        answers = [
+            judge_task(rows, target, task, trained, logits, modality)
+            for target, task in zip(targets, trained.heads.tasks, strict=True)
+        ]
+        for judged in answers:
+            report_task(judged, rows, trained, cfg, findings)
+        attributes = [judged for judged in answers if judged.target.name.startswith("attribute:")]
+        report_attributes(attributes, rows, modality, cfg, findings)
+        found |= {judged.prefix: judged for judged in answers}
+    return found
+
+
+def _report_products(rows: Rows, cfg: EvaluateConfig, findings: Findings) -> dict[str, FoundProducts]:
+    found = {modality: report_matching(rows, modality, cfg, findings) for modality in MODALITIES}
+    return {modality: products for modality, products in found.items() if products is not None}

@@ -1,0 +1,1 @@
+"""Training pairs: read from shards, ordered by a pure function, decoded ahead of the step."""

@@ -1,0 +1,82 @@
+"""Pairs to batches: decoded, varied and tokenized ahead of the training step, in an order that no thread can change."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from ecclip.product_input import Preprocessor, open_image, square
+from ecclip.train.config import AugmentConfig
+from ecclip.train.data.pairs import Pair, Pairs
+from ecclip.train.engine.accumulation import Batch
+
+_STREAM_OF_AUGMENTATION = 2
+
+
+class Loader:
+    """Makes batches from row numbers."""
+
+    def __init__(self, pairs: Pairs, preprocessor: Preprocessor, cfg: AugmentConfig, seed: int, workers: int) -> None:
+        self.pairs, self.preprocessor, self.cfg = pairs, preprocessor, cfg
+        self.seed, self.workers = seed, workers
+
+    def batches(self, plan: Iterable[tuple[int, np.ndarray]]) -> Iterator[Batch]:
+        """Yield one batch for every (epoch, rows), in order; ``workers`` threads work ahead, 0: none."""
+        if self.workers == 0:
+            yield from (self.make(epoch, rows) for epoch, rows in plan)
+            return
+        waiting: deque[Future[Batch]] = deque()
+        pool = ThreadPoolExecutor(self.workers, thread_name_prefix="decode")
+        try:
+            for epoch, rows in plan:
+                waiting.append(pool.submit(self.make, epoch, rows))
+                if len(waiting) > self.workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def make(self, epoch: int, rows: np.ndarray) -> Batch:
+        """Return the batch of these rows; a pure function of (seed, epoch, rows)."""
+        pixels, texts = [], []
+        for row in rows.tolist():
+            chance = np.random.default_rng([self.seed, epoch, row, _STREAM_OF_AUGMENTATION])
+            pair = self.pairs[row]
+            pixels.append(varied_image(pair.image, self.preprocessor.image_size, self.cfg, chance))
+            texts.append(varied_text(pair, self.cfg, chance))
+        return collate(pixels, texts, self.pairs.groups[rows], self.preprocessor)
+
+
+def collate(
+    pixels: Sequence[np.ndarray], texts: Sequence[str], groups: np.ndarray, preprocessor: Preprocessor
+) -> Batch:
+    """Return a batch on the CPU, texts padded to the longest of them."""
+    ids, mask = preprocessor.texts(texts, pad_to_longest=True)
+    arrays = (np.stack(pixels), ids, mask, np.asarray(groups, dtype=np.int64))
+    return Batch(*(torch.from_numpy(array) for array in arrays))
+
+
+def varied_image(data: bytes, size: int, cfg: AugmentConfig, chance: np.random.Generator) -> np.ndarray:
+    """Return pixels uint8 [3, size, size] of a random square part, mirrored or not."""
+    area, left, top, mirrored = chance.random(4)
+    picture = open_image(data, size)
+    width, height = picture.size
+    side = min(width, height) * math.sqrt(cfg.smallest_crop + (1 - cfg.smallest_crop) * area)
+    left, top = left * (width - side), top * (height - side)
+    pixels = square(picture, size, (left, top, left + side, top + side))
+    return np.ascontiguousarray(pixels[:, :, ::-1]) if mirrored < cfg.flip else pixels
+
+
+def varied_text(pair: Pair, cfg: AugmentConfig, chance: np.random.Generator) -> str:
+    """Return the title, sometimes with brand and attribute values that it does not already name."""
+    if chance.random() >= cfg.richer_text:
+        return pair.title
+    title = pair.title.lower()
+    values = [pair.brand or "", *(value for _, value in pair.attributes)]
+    return " ".join([pair.title, *(value for value in values if value and value.lower() not in title)])

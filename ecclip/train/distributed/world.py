@@ -1,0 +1,74 @@
+"""The processes that train together, as the engine sees them: here one that is alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+class World:
+    """One process: it holds every row, and every agreement is its own opinion.
+
+    :class:`ecclip.train.distributed.processes.Processes` is the same for several; this never touches torch.distributed.
+
+    Attributes:
+        rank: number of this process, from 0; process 0 writes, validates and logs.
+        size: number of processes.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes, validates and logs."""
+        return self.rank == 0
+
+    def rows(self, total: int) -> slice:
+        """Return the rows of a batch that this process computes: a contiguous part, uneven by one row at most."""
+        return slice(total * self.rank // self.size, total * (self.rank + 1) // self.size)
+
+    def counts(self, rows: int) -> list[int]:
+        """Return the number of rows of every process, in order."""
+        return [rows]
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Do a piece of work that talks to no other process.
+
+        Raises:
+            MemoryError: it did not fit into the memory of one of the other processes.
+        """
+        return work()
+
+    def gather(self, part: Tensor, counts: list[int]) -> Tensor:  # noqa: ARG002
+        """Return the rows of all processes, [sum(counts), ...]."""
+        return part
+
+    def stack(self, value: Tensor) -> Tensor:
+        """Return the values of all processes, [size, ...]."""
+        return value[None]
+
+    def sum(self, value: Tensor) -> Tensor:
+        """Return the sum over all processes, of equal bits on each."""
+        return value
+
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Put the sum over all processes into the gradient of every parameter that has one."""
+
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set in any process; every process waits here for the others."""
+        return flag
+
+    def from_first(self, value: int) -> int:
+        """Return the number that the first process has."""
+        return value
+
+    def copy_from_first(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite tensors by those of the first process."""
+
+
+ALONE = World()

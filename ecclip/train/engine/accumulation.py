@@ -1,0 +1,142 @@
+"""Exact gradients of a large batch from small streams, the temperature and dropout included.
+
+Pass 1 embeds every stream without a graph, but for the last one; the loss and its gradient for the embeddings are taken
+once, over the whole batch; pass 2 embeds the other streams again and sends each its part of that gradient back (Gao et
+al. 2021, GradCache).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from ecclip.model import Towers, text_lengths
+from ecclip.train.config import Labels, Loss, Precision
+from ecclip.train.distributed.world import ALONE, World
+from ecclip.train.engine.budget import Budget
+from ecclip.train.engine.lanes import Lanes, one_lane, vision_draws
+from ecclip.train.engine.passes import Passes
+from ecclip.train.loss.contrastive import contrastive_gradients
+from ecclip.train.loss.sigmoid import sigmoid_gradients
+from ecclip.train.loss.similarity import LossGradients
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pixels uint8 [B, 3, S, S], ids and mask int64 [B, T], groups int64 [B]."""
+
+    pixels: Tensor
+    ids: Tensor
+    mask: Tensor
+    groups: Tensor
+
+    def __len__(self) -> int:
+        return int(self.pixels.shape[0])
+
+    def lengths(self) -> list[int]:
+        """Return the number of tokens of every text, padding after it left out."""
+        return text_lengths(self.mask).tolist()
+
+    def part(self, rows: slice) -> Batch:
+        """Return some rows of the batch."""
+        return Batch(self.pixels[rows], self.ids[rows], self.mask[rows], self.groups[rows])
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        names = ("pixels", "ids", "mask", "groups")
+        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in names))
+
+
+def accumulate_gradients(
+    towers: Towers,
+    batch: Batch,
+    *,
+    stream_size: int,
+    labels: Labels,
+    seed: tuple[int, ...],
+    precision: Precision = "float32",
+    stream_tokens: int | None = None,
+    loss: Loss = "softmax",
+    loss_scale: float = 1.0,
+    world: World = ALONE,
+    lanes: Lanes = one_lane,
+) -> Tensor:
+    """Leave the gradients of a batch in every parameter of the towers and return the loss (detached scalar).
+
+    Gradients that were there before are dropped, so that a call that ran out of memory can be made again.
+
+    Args:
+        towers: in training mode if dropout is wanted; with a logit bias for the sigmoid loss.
+        batch: on the towers' device; of several processes each has its rows, in order.
+        stream_size: most pairs whose activations exist at once; the gradients do not depend on it but for dropout.
+        labels: see :func:`contrastive_gradients` and :func:`sigmoid_gradients`.
+        seed: randomness of a stream is a pure function of ``seed`` and its first row in the whole batch: both passes
+            draw the same dropout, and so do any processes whose streams begin and end at the same rows.
+        precision: number format of the encoders.
+        stream_tokens: most tokens of a stream, padding included.
+        loss: which of the two losses.
+        loss_scale: factor on the gradients while they are in the encoders' format; a power of two.
+        world: the processes that hold the rows of the batch; the gradients are summed over them once.
+        lanes: how the work of the two towers is called.
+    """
+    towers.zero_grad(set_to_none=True)
+    lengths = batch.lengths()
+    streams = Budget(stream_size, stream_tokens).streams(lengths)
+    first = sum(world.counts(len(batch))[: world.rank])
+    image, text = _passes(towers, batch, lengths, (seed, first), precision)
+    embeddings = world.together(lambda: lanes(partial(image.embed, streams), partial(text.embed, streams)))
+    result = _loss(towers, *embeddings, batch.groups, labels, loss, world)
+    world.together(
+        lambda: lanes(
+            partial(image.send_back, streams, result.image, loss_scale),
+            partial(text.send_back, streams, result.text, loss_scale),
+        )
+    )
+    _unscale(towers, loss_scale)
+    for scalar, gradient in ((towers.logit_scale, result.logit_scale), (towers.logit_bias, result.logit_bias)):
+        if scalar is not None and gradient is not None and scalar.requires_grad:
+            scalar.grad = gradient.to(scalar.dtype)
+    world.sum_gradients(towers.parameters())
+    return result.loss
+
+
+def _passes(
+    towers: Towers, batch: Batch, lengths: list[int], seed: tuple[tuple[int, ...], int], precision: Precision
+) -> tuple[Passes, Passes]:
+    def encode_image(rows: slice) -> Tensor:
+        return towers.encode_image(batch.pixels[rows])
+
+    def encode_text(rows: slice) -> Tensor:
+        # cut to the stream's own longest text: what a stream computes depends on its rows alone
+        width = max(lengths[rows])
+        return towers.encode_text(batch.ids[rows, :width], batch.mask[rows, :width])
+
+    def seed_of(tower: int, rows: slice) -> tuple[int, ...]:
+        return (*seed[0], seed[1] + rows.start, tower)
+
+    device = batch.pixels.device
+    image_seed = partial(seed_of, 0) if vision_draws(towers) else None
+    return (
+        Passes(encode_image, device, precision, image_seed),
+        Passes(encode_text, device, precision, partial(seed_of, 1)),
+    )
+
+
+def _loss(
+    towers: Towers, image: Tensor, text: Tensor, groups: Tensor, labels: Labels, loss: Loss, world: World
+) -> LossGradients:
+    if loss == "softmax":
+        return contrastive_gradients(image, text, towers.logit_scale, groups, labels, world=world)
+    if towers.logit_bias is None:
+        raise ValueError("the sigmoid loss needs towers with a logit bias: call add_logit_bias() first")
+    return sigmoid_gradients(image, text, towers.logit_scale, towers.logit_bias, groups, labels, world=world)
+
+
+def _unscale(towers: Towers, loss_scale: float) -> None:
+    if loss_scale != 1.0:
+        for parameter in towers.parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(1.0 / loss_scale)

@@ -1,0 +1,1 @@
+"""Contrastive losses that know groups, with their gradients, a block of rows at a time."""
