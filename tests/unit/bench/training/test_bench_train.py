@@ -20,7 +20,7 @@ from ecclip.bench.training.twin import Twin, clip_loss
 from ecclip.model import build_towers
 from ecclip.train import Batch, OptimizerConfig, accumulate_gradients
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PEERS = ROOT / "work" / "env" / "bench"
 HEADLINE = {
     "ratio_open_clip_k1",
