@@ -10,19 +10,18 @@ from pathlib import Path
 
 import psutil
 import pytest
-from chain import run_chain
+from chain import run_chain, stage_function
 from dumps import market, write_dump
 from waiting import wait_ended, wait_until
 
-from ecclip import catalog
 from ecclip.core import digest_of
+from ecclip.pipeline import stage_model
 
 pytestmark = pytest.mark.fault(1)
 RUN = """
 import sys, pathlib
-from ecclip import catalog
-name, output, *inputs = sys.argv[1:]
-getattr(catalog, name)(getattr(catalog, name.title() + "Config")(), *map(pathlib.Path, inputs), pathlib.Path(output))
+from ecclip.catalog.{name}.stage import {name}, {name_title}Config
+{name}({name_title}Config(), *map(pathlib.Path, sys.argv[1:]))
 """
 INPUTS = {"ingest": ["land"], "clean": ["land", "ingest", "none", "none"]}
 
@@ -42,7 +41,8 @@ def test_a_killed_driver_leaves_nothing_and_the_rerun_is_byte_identical(
     inputs = [undisturbed / folder for folder in INPUTS[name]]
     output = tmp_path / name
     environment = {**os.environ, "ECCLIP_WORKSPACE": str(tmp_path)}
-    command = [sys.executable, "-c", RUN, name, str(output), *map(str, inputs)]
+    code = RUN.format(name=name, name_title=name.title())
+    command = [sys.executable, "-c", code, *map(str, inputs), str(output)]
     with subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL) as driver:
         wait_until(
             lambda: any(tmp_path.glob(f".{name}.tmp-*/**/_temporary")) or driver.poll() is not None, "the first write"
@@ -55,8 +55,7 @@ def test_a_killed_driver_leaves_nothing_and_the_rerun_is_byte_identical(
     assert any(tmp_path.glob(f".{name}.tmp-*"))
     wait_ended(children, "the JVM and its workers after their driver's")
 
-    stage = getattr(catalog, name)
-    report = stage(getattr(catalog, f"{name.title()}Config").model_validate({}), *inputs, output)
+    report = stage_function(name)(stage_model(name)(), *inputs, output)
     assert report.outcome == "written"
     assert digest_of(output) == digest_of(undisturbed / name)
     assert (output / "manifest.json").read_bytes() == (undisturbed / name / "manifest.json").read_bytes()

@@ -15,7 +15,7 @@ from dumps import picture, write_dump
 from hostile_dumps import random_dump
 from hostile_rows import LOOSE, assert_closed, csv_text, ingested, plain
 
-from ecclip import catalog
+from ecclip.catalog.mapping.map_dump import map_dump
 from ecclip.core import ContractError, EcclipError, read_manifest
 
 pytestmark = pytest.mark.fault(39)
@@ -158,7 +158,7 @@ def _cleaned(work: Path, source: Path, mapping: Path | None) -> EcclipError | No
 def _as_dump(source: Path, mapping: Path | None, folder: Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     if mapping is not None:
-        counts = catalog.map_dump(mapping, str(source), folder, "2026-11-01")
+        counts = map_dump(mapping, str(source), folder, "2026-11-01")
         assert counts.read["rows"] == counts.written["listings"] + sum(counts.dropped.values())
         return folder
     shutil.copytree(source, folder)

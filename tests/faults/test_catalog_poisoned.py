@@ -19,7 +19,7 @@ import pytest
 from chain import run_chain
 from dumps import market, write_dump
 
-from ecclip import catalog
+from ecclip.catalog.publish.stage import PublishConfig, publish
 from ecclip.core import ContractError, GateError, digest_of, verify_folder
 from ecclip.sample import SampleConfig, generate
 
@@ -168,9 +168,9 @@ def test_titles_shuffled_against_photos_are_refused_before_publishing(shop: Shop
     pairs = scores(tmp_path / "pairs", shop.dumps[NIGHTS - 1], -0.5)
     inputs = [night / name for name in ("ingest", "check", "clean", "group")]
     previous = shop.work / str(NIGHTS - 2) / "publish"
-    cfg = catalog.PublishConfig.model_validate({})
+    cfg = PublishConfig()
     with pytest.raises(GateError, match=r"the snapshot was refused: .*mismatch"):
-        catalog.publish(cfg, *inputs, pairs, previous, tmp_path / "snapshot")
+        publish(cfg, *inputs, pairs, previous, tmp_path / "snapshot")
     assert not (tmp_path / "snapshot").exists()
     assert {"mismatch", "mismatch_share"} <= failed(tmp_path / "snapshot.refused")
     assert digest_of(shop.last) == before

@@ -1,20 +1,30 @@
-"""Run the catalog's stages one after another on a dump."""
+"""Run the catalog's stages one after another on a dump, wired as the pipeline wires them."""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ecclip import catalog
+from ecclip.core import Report
+from ecclip.pipeline import STEPS, stage_model
 
-INPUTS = {
-    "land": ["dump", "previous_land"],
-    "ingest": ["land"],
-    "check": ["ingest", "previous"],
-    "clean": ["land", "ingest", "check", "previous"],
-    "group": ["clean", "previous"],
-    "publish": ["ingest", "check", "clean", "group", "pairs", "previous"],
+CHAIN = ("land", "ingest", "check", "clean", "group", "publish")
+# the pipeline's places, by the names that they have below the work folder of a test
+PLACES = {
+    "nights/{night}/dump": "dump",
+    "nights/{night}/pairs": "pairs",
+    "nights/{previous}/land": "previous_land",
+    "snapshots/{previous}": "previous",
+    **{STEPS[name].output: name for name in CHAIN},
 }
+
+
+def stage_function(name: str) -> Callable[..., Report]:
+    """Return the function of a stage."""
+    module, function = STEPS[name].function.split(":")
+    return getattr(importlib.import_module(module), function)
 
 
 def run_chain(
@@ -42,14 +52,15 @@ def run_chain(
         "previous_land": previous_land or empty,
         "pairs": pairs or empty,
     }
-    places |= {name: work / name for name in INPUTS}
+    places |= {name: work / name for name in CHAIN}
     if not gate:
         places["check"] = empty
-    for name, inputs in INPUTS.items():
+    for name in CHAIN:
         if name == "check" and not gate:
             continue
-        config = getattr(catalog, f"{name.title()}Config").model_validate(configs.get(name, {}))
-        getattr(catalog, name)(config, *[places[key] for key in inputs], places[name])
+        inputs = {parameter: places[PLACES[template]] for parameter, template in STEPS[name].inputs.items()}
+        config = stage_model(name).model_validate(configs.get(name, {}))
+        stage_function(name)(cfg=config, **inputs, output=places[name])
         if name == until:
             break
     return places[until]
