@@ -1,4 +1,4 @@
-"""A registered bundle becomes the champion: judged against the old one, blessed by the server, promoted.
+"""A registered bundle becomes the champion: compared with the old one by the gate, blessed by the server, promoted.
 
 A gate that refuses fails its task at once, and the champion goes on answering.
 """
@@ -11,11 +11,11 @@ from airflow.sdk import dag
 from ecclip_tasks import BUNDLE, CHAMPION, DEFAULTS, FIRST_NIGHT, NIGHT_PARAM, night_task
 
 
-def judge(night: str) -> Any:
+def gate(night: str) -> Any:
     """Hold the night's bundle against the champion."""
-    from ecclip.release import judge_night
+    from ecclip.release import gate_night
 
-    return judge_night(night)
+    return gate_night(night)
 
 
 def bless(night: str) -> Any:
@@ -45,7 +45,7 @@ def promote(night: str) -> Any:
 def deploy_bundle() -> None:
     """Judge, bless, promote."""
     (
-        night_task("judge", judge)
+        night_task("gate", gate)
         >> night_task("bless", bless, pool="serving")
         >> night_task("promote", promote, pool="serving", outlet=CHAMPION)
     )

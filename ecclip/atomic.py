@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 MANIFEST = "manifest.json"
-_FLUSHES_AT_ONCE = 16  # disks merge flushes: a folder of 1,900 photos takes 0.3 s instead of 8.5 s
+_CONCURRENT_FLUSHES = 16  # disks merge flushes: a folder of 1,900 photos takes 0.3 s instead of 8.5 s
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 _NOT_SUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)  # an old kernel, or a file system without exchange
 
@@ -82,7 +82,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 def flush_folder(folder: Path) -> None:
     """Flush a folder, every file and every folder below it to disk."""
     below = (path for path in folder.rglob("*") if not path.is_symlink() and (path.is_file() or path.is_dir()))
-    with ThreadPoolExecutor(_FLUSHES_AT_ONCE) as pool:
+    with ThreadPoolExecutor(_CONCURRENT_FLUSHES) as pool:
         list(pool.map(fsync_path, [*below, folder]))
 
 
@@ -90,7 +90,7 @@ def replace_folder(temporary: Path, final: Path) -> None:
     """Put a finished folder in place of ``final`` and remove what was there.
 
     The two change places in one step where the file system can do that. Elsewhere the old folder steps aside for a
-    moment in which a reader finds nothing; :func:`settle_folder` brings it back after a kill in that moment.
+    moment in which a reader finds nothing; :func:`recover_folder` brings it back after a kill in that moment.
     """
     flush_folder(temporary)
     if not os.path.lexists(final):
@@ -103,7 +103,7 @@ def replace_folder(temporary: Path, final: Path) -> None:
     remove_tree(temporary)
 
 
-def settle_folder(final: Path) -> list[Path]:
+def recover_folder(final: Path) -> list[Path]:
     """Settle what a killed writer of ``final`` left, and return what was found; nobody may be writing there.
 
     A folder that stepped aside comes back where none took its place; everything else that is left is removed.

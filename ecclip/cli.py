@@ -18,7 +18,7 @@ from ecclip.bench.commands import bench_app
 from ecclip.core import EcclipError, Terminal, configure_logging, keep_private, parse_night, settings, shown
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-release_app = typer.Typer(no_args_is_help=True, help="Register, judge, bless and promote the bundle of a night.")
+release_app = typer.Typer(no_args_is_help=True, help="Register, gate, bless and promote the bundle of a night.")
 nights_app = typer.Typer(no_args_is_help=True, help="The nights of this workspace.")
 registry_app = typer.Typer(no_args_is_help=True, help="Versions, aliases and lineage.")
 output = Terminal(soft_wrap=True)
@@ -145,12 +145,12 @@ def release_register(night: Night) -> None:
     _show(register_night(night))
 
 
-@release_app.command("judge")
-def release_judge(night: Night) -> None:
+@release_app.command("gate")
+def release_gate(night: Night) -> None:
     """Hold the challenger against the champion; a refusal is an error."""
-    from ecclip.release import judge_night
+    from ecclip.release import gate_night
 
-    _show(judge_night(night))
+    _show(gate_night(night))
 
 
 @release_app.command("bless")

@@ -1,4 +1,4 @@
-"""The steps of a night that change the world outside its folders: register, judge, bless, promote.
+"""The steps of a night that change the world outside its folders: register, gate, bless, promote.
 
 Keyed by the night, called by the command line and by the Airflow tasks. Each can be run again at any time: what is
 done stays done, and what was interrupted is completed.
@@ -15,7 +15,7 @@ from ecclip.core import ContractError, GateError, bind, digest_of, get_logger, p
 from ecclip.pipeline import stage_config
 from ecclip.registry import GateConfig, ModelRef, trace
 
-__all__ = ["await_decision", "bless_night", "judge_night", "promote_night", "register_night", "trace"]
+__all__ = ["await_decision", "bless_night", "gate_night", "promote_night", "register_night", "trace"]
 
 _DEPLOY_WAIT_S = 300.0
 _DECISION_WAIT_S = 900.0
@@ -63,7 +63,7 @@ def register_night(night: str) -> dict[str, Any]:
     }
 
 
-def judge_night(night: str) -> dict[str, Any]:
+def gate_night(night: str) -> dict[str, Any]:
     """Hold the night's version against the champion by the section ``gate`` of params.yaml.
 
     Raises:
@@ -72,7 +72,7 @@ def judge_night(night: str) -> dict[str, Any]:
     reference = _registered(night)
     from ecclip.tasks import check_claims
 
-    verdict = registry.judge(cast(GateConfig, stage_config("gate")), reference.version, prove=check_claims)
+    verdict = registry.check_gate(cast(GateConfig, stage_config("gate")), reference.version, prove=check_claims)
     if not verdict.passed:
         raise GateError(
             f"version {reference.version} of night {night} may not become champion",
@@ -172,12 +172,12 @@ def _skipped(night: str, reference: ModelRef, what: str, reason: str) -> dict[st
 
 
 def _verdict_against(reference: ModelRef) -> str | None:
-    """Return the champion that the version was judged against, after a look whether it still reigns."""
+    """Return the champion that the version was compared with, if that is still the champion."""
     if reference.tags.get("gate") != "passed" or "rolled_back" in reference.tags:
         raise GateError(
             f"version {reference.version} was not passed by the gate",
-            value=reference.tags.get("gate_reasons", "not judged"),
-            next_step=f"ecclip release judge --night {reference.night}",
+            value=reference.tags.get("gate_reasons", "the gate has not run"),
+            next_step=f"ecclip release gate --night {reference.night}",
         )
     against = reference.tags.get("gate_champion", "none")
     reigning = registry.champion()
@@ -187,7 +187,7 @@ def _verdict_against(reference: ModelRef) -> str | None:
             f"version {current} became champion after the verdict on version {reference.version}",
             value=f"champion: {current}",
             limit=f"champion at the verdict: {against}",
-            next_step=f"ecclip release judge --night {reference.night}",
+            next_step=f"ecclip release gate --night {reference.night}",
         )
     return None if against == "none" else against
 

@@ -52,10 +52,10 @@ def run(
     counts = {split: sum(one.split == split for one in products) for split in ("train", "validation", "test")}
     result = new_result(command, listings=counts, towers=towers_cfg.vision, image_size=towers_cfg.image_size)
     write_shards([one for one in products if one.split == "train"], work / "shards")
-    before = _judge(result, _BEFORE, build_towers(towers_cfg), products)
+    before = _probe_scores(result, _BEFORE, build_towers(towers_cfg), products)
     for name, cfg in variants.items():
         towers = _trained(work / name.replace(" ", "-").replace(",", ""), work / "shards", towers_cfg, cfg)
-        after = _judge(result, name, towers, products)
+        after = _probe_scores(result, name, towers, products)
         _gains(result, name, before, after)
     return result
 
@@ -71,7 +71,9 @@ def _trained(folder: Path, shards: Path, towers_cfg: TowersConfig, cfg: TrainerC
     return towers
 
 
-def _judge(result: Result, system: str, towers: Towers, products: list[Product]) -> dict[tuple[str, str], np.ndarray]:
+def _probe_scores(
+    result: Result, system: str, towers: Towers, products: list[Product]
+) -> dict[tuple[str, str], np.ndarray]:
     """Enter retrieval and probes of towers; return the hits of every probe."""
     _retrieval(result, system, towers, [one for one in products if one.split == "test"])
     preprocessor, workers = towers.preprocessor(), torch.get_num_threads()

@@ -41,15 +41,15 @@ def run(size: str, command: str, peer: str) -> Result:
 def _speed(result: Result, sizes: Sizes, peer: str) -> None:
     seconds = in_own_process(tasks.speed, sizes, peer)
     ours, theirs = seconds["ecclip"], seconds[peer]
-    for streams in map(str, sizes.streams):
-        what = f"training step of {sizes.batch} pairs, K={streams}"
+    for micro_batches in map(str, sizes.micro_batches):
+        what = f"training step of {sizes.batch} pairs, K={micro_batches}"
         for system, values in (("ecclip", ours), (peer, theirs)):
-            result.add(what, system, "pairs/s", [sizes.batch / value for value in values[streams]])
-        ratios = [b / a for a, b in zip(ours[streams], theirs[streams], strict=True)]
-        ratio = result.add(f"speed ratio, K={streams}", f"ecclip / {peer}", "×", ratios)
+            result.add(what, system, "pairs/s", [sizes.batch / value for value in values[micro_batches]])
+        ratios = [b / a for a, b in zip(ours[micro_batches], theirs[micro_batches], strict=True)]
+        ratio = result.add(f"speed ratio, K={micro_batches}", f"ecclip / {peer}", "×", ratios)
         if peer == "open_clip":
-            result.head(**{f"ratio_open_clip_k{streams}": ratio})
-    first, last = str(sizes.streams[0]), str(sizes.streams[-1])
+            result.head(**{f"ratio_open_clip_k{micro_batches}": ratio})
+    first, last = str(sizes.micro_batches[0]), str(sizes.micro_batches[-1])
     for system, values in (("ecclip", ours), (peer, theirs)):
         costs = [k / plain for plain, k in zip(values[first], values[last], strict=True)]
         cost = result.add(f"cost of accumulation, K={last} / K={first}", system, "×", costs)
@@ -58,10 +58,10 @@ def _speed(result: Result, sizes: Sizes, peer: str) -> None:
 
 
 def _peaks(result: Result, sizes: Sizes, peer: str) -> None:
-    for streams in sizes.streams:
+    for micro_batches in sizes.micro_batches:
         for system in ("ecclip", peer):
-            peak = in_own_process(tasks.peak, sizes, system, streams)
-            what = f"peak memory of that step above model and moments, K={streams}"
+            peak = in_own_process(tasks.peak, sizes, system, micro_batches)
+            what = f"peak memory of that step above model and moments, K={micro_batches}"
             result.add(what, system, "MiB", [peak / _MIB])
 
 
@@ -72,7 +72,7 @@ def _memory_curve(result: Result, sizes: Sizes) -> None:
         peak = in_own_process(tasks.peak_of_batch, sizes, batch)
         grown = embedding_bytes(batch, sizes.memory_towers.embedding_dim)
         apart[batch] = peak - grown
-        what = f"peak memory, effective batch {batch:,} in streams of {sizes.memory_stream}"
+        what = f"peak memory, effective batch {batch:,} in micro-batches of {sizes.memory_micro_batch}"
         result.add(what, "ecclip", "MiB", [peak / _MIB])
         result.add(f"of which embeddings and their gradients at {batch:,} (formula)", "ecclip", "MiB", [grown / _MIB])
     smallest, largest = min(apart), max(apart)

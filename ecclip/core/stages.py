@@ -20,8 +20,8 @@ from ecclip.atomic import (
     MANIFEST,
     canonical_json,
     folder_lock,
+    recover_folder,
     replace_folder,
-    settle_folder,
     sha256_bytes,
     write_atomic,
 )
@@ -87,7 +87,7 @@ def stage(function: Callable[P, Counts]) -> Callable[P, Report]:
         output = Path(bound.arguments["output"])
         started = time.monotonic()
         with folder_lock(output):
-            _settle(output)
+            _recover(output)
             inputs = {k: digest_of(Path(v)) for k, v in bound.arguments.items() if k not in ("cfg", "output")}
             config = bound.arguments["cfg"].model_dump(mode="json")
             key = _key(name, config, inputs, function)
@@ -163,7 +163,7 @@ def _report(manifest: Manifest, output: Path, outcome: Literal["written", "uncha
     return report
 
 
-def _settle(output: Path) -> None:
+def _recover(output: Path) -> None:
     """Settle what a killed run left; the lock is held, so nobody is writing there."""
-    for leftover in settle_folder(output):
+    for leftover in recover_folder(output):
         get_logger().warning("a killed run left something behind", path=str(leftover))

@@ -1,4 +1,4 @@
-"""Wait for the night's export without holding a worker: looks are taken by the triggerer, up to a deadline."""
+"""Wait for the night's export without holding a worker: the triggerer polls, up to a deadline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from ecclip.core import ConfigError, NotReadyError, now, parse_night, patient, settings
 
-_LOOK_S = 120.0  # a file system that is silent for longer does not hold up the deadline
+_POLL_TIMEOUT_S = 120.0  # a file system that is silent for longer does not hold up the deadline
 _GRACE_S = 600.0  # after the deadline, for a triggerer that was away
 
 NightOf = Callable[[Any], str]
@@ -22,7 +22,7 @@ NightOf = Callable[[Any], str]
 class DumpTrigger(BaseTrigger):
     """Fires when the export of a night is finished, or with the reason at the deadline (ISO 8601, UTC).
 
-    The section ``source`` of params.yaml is read at every look: what is corrected there while a night waits counts.
+    The section ``source`` of params.yaml is read at every poll, so a correction there takes effect while a night waits.
     """
 
     def __init__(self, night: str, deadline: str, poke_s: float) -> None:
@@ -38,7 +38,7 @@ class DumpTrigger(BaseTrigger):
         """Look until the export is there or the deadline is over."""
         while True:
             try:
-                reason = await look(self.night)
+                reason = await missing_of(self.night)
             except ConfigError as error:  # waiting mends no setting
                 yield TriggerEvent({"reason": str(error), "next_step": error.next_step})
                 return
@@ -50,7 +50,7 @@ class DumpTrigger(BaseTrigger):
             await asyncio.sleep(min(self.poke_s, left))
 
 
-async def look(night: str) -> str:
+async def missing_of(night: str) -> str:
     """Return what is missing of the night's export, or an empty text; a source that does not answer is missing too.
 
     Raises:
@@ -59,7 +59,7 @@ async def look(night: str) -> str:
     from ecclip.pipeline import why_waiting
 
     try:
-        return await asyncio.wait_for(asyncio.to_thread(why_waiting, night), patient(_LOOK_S))
+        return await asyncio.wait_for(asyncio.to_thread(why_waiting, night), patient(_POLL_TIMEOUT_S))
     except OSError as error:  # TimeoutError is one
         return f"the source does not answer: {type(error).__name__} {error}"
 
@@ -78,7 +78,7 @@ class DumpSensor(BaseSensorOperator):
         settings.cache_clear()
         try:
             night = parse_night(self._night(context))
-            reason = asyncio.run(look(night))
+            reason = asyncio.run(missing_of(night))
             source: Any = stage_config("extract")
         except ConfigError as error:
             raise AirflowFailException(f"ConfigError: {error}") from error
@@ -97,12 +97,12 @@ class DumpSensor(BaseSensorOperator):
         return {"night": night, "waited": True}
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
-        """Take a last look where the triggerer let the deadline go by: it may be down while the export is there."""
+        """Poll once more where the triggerer let the deadline go by: it may be down while the export is there."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout:
-            reason = asyncio.run(look(self._night(context)))
-            said = f"{reason}; nor did the triggerer look: does it run?" if reason else ""
+            reason = asyncio.run(missing_of(self._night(context)))
+            said = f"{reason}; nor did the triggerer missing_of: does it run?" if reason else ""
             return self.resume(context, {"reason": said, "next_step": ""})
 
     @staticmethod

@@ -4,7 +4,7 @@ Built on MLflow (runs, model versions, aliases) and DVC (data versions). MLflow 
 """
 
 from ecclip.registry.data_versions import dvc_version, record_version
-from ecclip.registry.gate import GateConfig, MetricGate, Verdict, judge
+from ecclip.registry.gate import GateConfig, MetricGate, Verdict, check_gate
 from ecclip.registry.lineage import trace, trace_back
 from ecclip.registry.locks import locked
 from ecclip.registry.promotion import set_champion
@@ -32,10 +32,10 @@ __all__ = [
     "StartConfig",
     "Verdict",
     "champion",
+    "check_gate",
     "deliver_all",
     "dvc_version",
     "follow",
-    "judge",
     "lineage_of",
     "locked",
     "model_version",

@@ -16,9 +16,9 @@ from ecclip.core import (
     canonical_json,
     digest_of,
     read_manifest,
+    recover_folder,
     replace_folder,
     settings,
-    settle_folder,
     verify_folder,
 )
 from ecclip.registry.locks import locked
@@ -52,7 +52,7 @@ def keep_bundle(bundle: Path) -> Path:
     store = settings().work / "bundles"
     target = store / digest
     with locked(store / f".{digest}.lock", f"bundle {digest[:16]}"):
-        settle_folder(target)
+        recover_folder(target)
         if target.is_dir() and _sound(target, digest):
             return target
         temporary = store / f".{digest}.tmp-{os.getpid()}"

@@ -55,7 +55,7 @@ class Verdict:
     compared: tuple[dict[str, Any], ...] = ()
 
 
-def judge(cfg: GateConfig, version: str, prove: Callable[[Path], object] | None = None) -> Verdict:
+def check_gate(cfg: GateConfig, version: str, prove: Callable[[Path], object] | None = None) -> Verdict:
     """Compare a version with @champion; keep the verdict as tags and in ``work/nights/<night>/verdict.json``.
 
     The metrics are those inside the bundles of the store, proven by digest, never those that a registry or a report
@@ -66,7 +66,7 @@ def judge(cfg: GateConfig, version: str, prove: Callable[[Path], object] | None 
     """
     try:
         challenger = model_version(version)
-        verdict = _settled(challenger)
+        verdict = _earlier_verdict(challenger)
         if verdict is None:
             verdict = _verdict(cfg, challenger, champion(), prove)
             _keep(verdict, challenger)
@@ -75,7 +75,7 @@ def judge(cfg: GateConfig, version: str, prove: Callable[[Path], object] | None 
     return verdict
 
 
-def _settled(challenger: ModelRef) -> Verdict | None:
+def _earlier_verdict(challenger: ModelRef) -> Verdict | None:
     """Return the verdict on a version that has been champion: a night that is run again does not try it again."""
     previous = challenger.tags.get("previous_champion")
     if "rolled_back" in challenger.tags:

@@ -42,7 +42,7 @@ def _compare_and_set(target: ModelRef, reason: str, against: str | None) -> str 
                     f"version {current} became champion after the verdict on version {target.version}",
                     value=f"champion: {current}",
                     limit=f"champion at the verdict: {against}",
-                    next_step="judge the version again",
+                    next_step="run the gate again",
                 )
             _move(store, target, current, reason)
         return current

@@ -1,4 +1,4 @@
-"""The stages that fix which weights a night builds on: those that training starts from, those that judge its pairs."""
+"""The stages that fix which weights a night builds on: those that training starts from, those that score its pairs."""
 
 from __future__ import annotations
 

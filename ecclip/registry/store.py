@@ -29,8 +29,8 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
-_METRICS_A_REQUEST = 500  # a server takes at most 1000
-_PARAMS_A_REQUEST = 100  # a server takes no more
+_METRICS_PER_REQUEST = 500  # a server takes at most 1000
+_PARAMS_PER_REQUEST = 100  # a server takes no more
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")
 
 
@@ -95,10 +95,10 @@ def experiment_id(store: MlflowClient) -> str:
 
 def log_batches(store: MlflowClient, run_id: str, metrics: Sequence[Metric] = (), params: Sequence[Param] = ()) -> None:
     """Log metrics and parameters of a run in requests that every server takes."""
-    for first in range(0, len(metrics), _METRICS_A_REQUEST):
-        store.log_batch(run_id, metrics=metrics[first : first + _METRICS_A_REQUEST])
-    for first in range(0, len(params), _PARAMS_A_REQUEST):
-        store.log_batch(run_id, params=params[first : first + _PARAMS_A_REQUEST])
+    for first in range(0, len(metrics), _METRICS_PER_REQUEST):
+        store.log_batch(run_id, metrics=metrics[first : first + _METRICS_PER_REQUEST])
+    for first in range(0, len(params), _PARAMS_PER_REQUEST):
+        store.log_batch(run_id, params=params[first : first + _PARAMS_PER_REQUEST])
 
 
 @lru_cache(maxsize=4)

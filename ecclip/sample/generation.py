@@ -21,8 +21,8 @@ from ecclip.core import (
     folder_lock,
     fsync_path,
     get_logger,
+    recover_folder,
     replace_folder,
-    settle_folder,
     sha256_bytes,
     track,
     write_atomic,
@@ -33,7 +33,7 @@ from ecclip.sample.rows import TRUTH_SCHEMA, Line, lines_of
 from ecclip.sample.world import Listing, World
 
 DIGEST = "sample.json"
-ROWS_A_FILE = 5000
+ROWS_PER_FILE = 5000
 _FEW = 200  # below this, starting processes costs more than drawing
 _CHUNK = 24
 
@@ -92,7 +92,7 @@ def _write_night(
 ) -> None:
     dump, truth = output / "dumps" / night, output / "truth" / night
     with folder_lock(dump):
-        settle_folder(dump)
+        recover_folder(dump)
         temporary = dump.with_name(f".{night}.tmp-{os.getpid()}")
         (temporary / "images").mkdir(parents=True)
         try:
@@ -125,7 +125,7 @@ def _photos(
             paths[photo.key] = path
         else:
             new[photo.key] = photo
-    ordered = sorted(new.values(), key=lambda photo: (photo.look.key, photo.key))
+    ordered = sorted(new.values(), key=lambda photo: (photo.appearance.key, photo.key))
     chunks = [ordered[start : start + _CHUNK] for start in range(0, len(ordered), _CHUNK)]
     for drawn in track(_drawn(chunks, folder, world.cfg.processes), f"photos of {night}", len(chunks)):
         paths.update(drawn)
@@ -176,10 +176,10 @@ def _known(truth: Path) -> dict[str, str]:
 
 
 def _write_lines(lines: list[Line], folder: Path) -> None:
-    for part, start in enumerate(range(0, len(lines), ROWS_A_FILE)):
+    for part, start in enumerate(range(0, len(lines), ROWS_PER_FILE)):
         buffer = io.BytesIO()
         with gzip.GzipFile(filename="", mode="wb", fileobj=buffer, compresslevel=6, mtime=0) as file:
-            file.writelines(f"{line.text}\n".encode() for line in lines[start : start + ROWS_A_FILE])
+            file.writelines(f"{line.text}\n".encode() for line in lines[start : start + ROWS_PER_FILE])
         (folder / f"listings-{part:04d}.jsonl.gz").write_bytes(buffer.getvalue())
 
 

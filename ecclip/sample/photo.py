@@ -10,8 +10,8 @@ from random import Random
 from PIL import Image, ImageChops, ImageFilter
 
 from ecclip.sample import scene
+from ecclip.sample.appearance import Appearance
 from ecclip.sample.canvas import SIZE
-from ecclip.sample.look import Look
 from ecclip.sample.shape import drawn
 from ecclip.sample.world import Listing, Seller, World
 
@@ -25,7 +25,7 @@ class Photo:
     """All that decides the bytes of a photo; equal photos are drawn once."""
 
     key: str
-    look: Look
+    appearance: Appearance
     scene: str
     scene_key: str
     framing: str
@@ -42,23 +42,23 @@ def photo_of(world: World, listing: Listing) -> Photo | None:
         return None
     product, seller = world.product(listing.product), world.sellers[listing.seller]
     rng = world.rng("photo", listing.number, listing.photo_version)
-    look = product.look
+    appearance = product.appearance
     if fault == "mismatched_photo":
-        others = (world.product(listing.product + step).look for step in range(1, 400))
-        look = next((other for other in others if other.leaf != look.leaf), look)
-    stock = f"stock/{look.key}"
+        others = (world.product(listing.product + step).appearance for step in range(1, 400))
+        appearance = next((other for other in others if other.leaf != appearance.leaf), appearance)
+    stock = f"stock/{appearance.key}"
     own = f"own/{listing.number}/{listing.photo_version}"
     as_is = not listing.own_photo and rng.random() < 0.3 and not fault
-    place = seller.scene if listing.own_photo else "studio" if sum(look.brand.encode()) % 3 else "pastel"
+    place = seller.scene if listing.own_photo else "studio" if sum(appearance.brand.encode()) % 3 else "pastel"
     return Photo(
         key=stock
         if as_is
         else f"{own}/{fault}"
         if fault != "placeholder_photo"
         else f"placeholder/{listing.number % 2}",
-        look=look,
+        appearance=appearance,
         scene=place,
-        scene_key=seller.id if listing.own_photo else look.brand,
+        scene_key=seller.id if listing.own_photo else appearance.brand,
         framing=own if listing.own_photo else stock,
         treatment="" if as_is else own,
         seller=seller,
@@ -94,13 +94,13 @@ def _jpeg(image: Image.Image, quality: int, **options: object) -> bytes:
 
 def _framed(photo: Photo) -> Image.Image:
     """Return the product in its scene: placed, lit, with its shadow."""
-    rng = Random(f"{photo.look.key}/{photo.framing}")
+    rng = Random(f"{photo.appearance.key}/{photo.framing}")
     wide, high = _ASPECTS[sum(photo.scene_key.encode()) % len(_ASPECTS)]
     size = (round(photo.side * wide), round(photo.side * high))
     scale = SIZE / (photo.side * rng.uniform(0.8, 0.98))
     turn = math.radians(rng.uniform(-7, 7) if photo.scene in ("table", "stone") else rng.uniform(-2, 2))
     center = (size[0] * rng.uniform(0.46, 0.54), size[1] * rng.uniform(0.47, 0.53))
-    product, corner = _placed(drawn(photo.look), scale, turn, center, size)
+    product, corner = _placed(drawn(photo.appearance), scale, turn, center, size)
     alpha = product.getchannel("A")
     image = scene.background(photo.scene, photo.scene_key, size).copy()
     _cast_shadow(image, alpha, corner, rng.choice((-9, 9, 14)))
@@ -143,7 +143,7 @@ def _treated(photo: Photo, image: Image.Image) -> tuple[Image.Image, int]:
     """Return the photo after the seller's hands: cropped anew, brighter or darker, marked; and its JPEG quality."""
     if not photo.treatment:
         return image, 88
-    rng = Random(f"{photo.look.key}/{photo.treatment}")
+    rng = Random(f"{photo.appearance.key}/{photo.treatment}")
     wide, high = image.size
     if rng.random() < 0.6:
         keep = rng.uniform(0.88, 0.98)

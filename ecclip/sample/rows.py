@@ -73,7 +73,7 @@ def _second(world: World, listing: Listing, row: dict[str, Any], truth: dict[str
 def _row(world: World, listing: Listing, uri: str | None) -> dict[str, Any]:
     product, seller = world.product(listing.product), world.sellers[listing.seller]
     rng = world.rng("fields", listing.number)
-    leaf, given = LEAVES[product.look.leaf], {}
+    leaf, given = LEAVES[product.appearance.leaf], {}
     if rng.random() < 0.86:
         given = {name: value for name, value in attributes_of(product).items() if rng.random() < 0.94}
     row = {
@@ -83,7 +83,7 @@ def _row(world: World, listing: Listing, uri: str | None) -> dict[str, Any]:
         "description": description_of(world, listing),
         "category": list(leaf.path) if rng.random() < 0.97 else None,
         "attributes": given or None,
-        "brand": product.look.brand if rng.random() < 0.8 else None,
+        "brand": product.appearance.brand if rng.random() < 0.8 else None,
         "price": _price(world, listing, listing.price_version),
         "currency": seller.currency,
         "catalog_id": f"C{product.number * 7919 % 1_000_003:06d}"
@@ -113,14 +113,14 @@ def _price(world: World, listing: Listing, version: int) -> str:
 
 def _truth(world: World, listing: Listing, key: str | None, uri: str | None) -> dict[str, Any]:
     product = world.product(listing.product)
-    leaf = LEAVES[product.look.leaf]
+    leaf = LEAVES[product.appearance.leaf]
     return {
         "listing_id": listing.id,
         "product_id": product.id,
         "seller_id": world.sellers[listing.seller].id,
         "category": list(leaf.path),
         "attributes": list(attributes_of(product).items()),
-        "brand": product.look.brand,
+        "brand": product.appearance.brand,
         "age_restricted": leaf.age_restricted,
         "deleted": listing.change == "deleted",
         "change": listing.change or "unchanged",

@@ -1,4 +1,4 @@
-"""From the look of a product to its picture without a background."""
+"""From the appearance of a product to its picture without a background."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from random import Random
 
 from PIL import Image
 
+from ecclip.sample.appearance import Appearance
 from ecclip.sample.canvas import Canvas, Color, mix
-from ecclip.sample.look import Look
 from ecclip.sample.paint import GLOSSY, paint
 from ecclip.sample.words import BRAND_INKS, COLORS
 
@@ -45,20 +45,20 @@ class Surface:
 
 
 @lru_cache(maxsize=24)
-def drawn(look: Look) -> Image.Image:
+def drawn(appearance: Appearance) -> Image.Image:
     """Return a product as a picture of mode RGBa; cached, as the listings of a product come one after another."""
-    rng = Random(look.key)
-    color = mix(COLORS[look.color], (128, 128, 128), rng.uniform(0, 0.07))
-    second = COLORS[look.second]
+    rng = Random(appearance.key)
+    color = mix(COLORS[appearance.color], (128, 128, 128), rng.uniform(0, 0.07))
+    second = COLORS[appearance.second]
     surface = Surface(
-        paint=paint(color, second, look.pattern, look.material, rng),
+        paint=paint(color, second, appearance.pattern, appearance.material, rng),
         color=color,
         second=second,
-        pattern=look.pattern,
-        gloss="spot" if look.material in GLOSSY else "",
-        ink=BRAND_INKS[sum(look.brand.encode()) % len(BRAND_INKS)],
+        pattern=appearance.pattern,
+        gloss="spot" if appearance.material in GLOSSY else "",
+        ink=BRAND_INKS[sum(appearance.brand.encode()) % len(BRAND_INKS)],
     )
-    canvas = Canvas(flipped=look.leaf in _SIDED and rng.random() < 0.5)
-    module, name = _DRAWN_BY[look.leaf]
-    getattr(importlib.import_module(module), name)(canvas, look, surface, rng)
+    canvas = Canvas(flipped=appearance.leaf in _SIDED and rng.random() < 0.5)
+    module, name = _DRAWN_BY[appearance.leaf]
+    getattr(importlib.import_module(module), name)(canvas, appearance, surface, rng)
     return canvas.finished()

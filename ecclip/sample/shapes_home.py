@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from random import Random
 
+from ecclip.sample.appearance import Appearance
 from ecclip.sample.canvas import Canvas, Color, box, darker, lighter, mirror, oval, readable_on, smooth
-from ecclip.sample.look import Look
 from ecclip.sample.shape import Surface
 
 STEEL: Color = (176, 182, 190)
 WOOD: tuple[Color, ...] = ((150, 102, 60), (196, 152, 104), (92, 60, 38))
 
 
-def mug(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
+def mug(canvas: Canvas, appearance: Appearance, skin: Surface, rng: Random) -> None:
     """Draw a mug from the side, a little from above."""
     left, right, top = rng.uniform(18, 24), rng.uniform(62, 70), rng.uniform(18, 32)
     bottom, taper, flat = rng.uniform(80, 88), rng.uniform(0, 6), rng.uniform(3.5, 6)
@@ -33,10 +33,10 @@ def mug(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     if skin.pattern == "plain" and rng.random() < 0.5:
         for offset in (0, 3):
             canvas.line([(left + 0.6, bottom - 14 + offset), (right - 0.6, bottom - 14 + offset)], skin.second, 1.2)
-    _badge(canvas, look, skin, rng, middle, (top + bottom) / 2 + 1)
+    _badge(canvas, appearance, skin, rng, middle, (top + bottom) / 2 + 1)
 
 
-def _badge(canvas: Canvas, look: Look, skin: Surface, rng: Random, x: float, y: float) -> None:
+def _badge(canvas: Canvas, appearance: Appearance, skin: Surface, rng: Random, x: float, y: float) -> None:
     shape = rng.choice(("round", "plate", "heart", "print"))
     ground: Color = (248, 244, 234)
     if shape == "round":
@@ -51,10 +51,10 @@ def _badge(canvas: Canvas, look: Look, skin: Surface, rng: Random, x: float, y: 
     ink = readable_on(skin.color) if shape == "print" and skin.pattern == "plain" else skin.ink
     if shape == "print" and skin.pattern != "plain":
         canvas.part(box(x - 17, y - 4, x + 17, y + 4, 1), ground)
-    canvas.text(x, y, look.brand, ink, 6, limit=24 if shape != "print" else 32)
+    canvas.text(x, y, appearance.brand, ink, 6, limit=24 if shape != "print" else 32)
 
 
-def lamp(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
+def lamp(canvas: Canvas, appearance: Appearance, skin: Surface, rng: Random) -> None:
     """Draw a table lamp: base, stem, shade."""
     wide, narrow, low = rng.uniform(18, 26), rng.uniform(30, 42), rng.uniform(46, 54)
     stem = rng.choice((STEEL, *WOOD, (60, 60, 66), (190, 160, 90)))
@@ -81,13 +81,13 @@ def lamp(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     trim = skin.second
     canvas.line([(narrow, 13), (100 - narrow, 13)], trim, 1.2)
     canvas.line(oval(50, low - 1, 49.5 - wide, 2.5, 8, 172), trim, 1.2)
-    canvas.text(50, 90.2, look.brand, readable_on(darker(stem, 0.1)), 3.8, limit=24)
+    canvas.text(50, 90.2, appearance.brand, readable_on(darker(stem, 0.1)), 3.8, limit=24)
 
 
-def chair(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
+def chair(canvas: Canvas, appearance: Appearance, skin: Surface, rng: Random) -> None:
     """Draw a chair half from the side."""
     top, seat, lean = rng.uniform(6, 14), rng.uniform(50, 56), rng.uniform(0, 5)
-    frame = STEEL if look.material == "steel" else rng.choice(WOOD)
+    frame = STEEL if appearance.material == "steel" else rng.choice(WOOD)
     edge, back = darker(frame, 0.4), darker(frame, 0.3)
     for x, foot in ((36.0, 33), (77.0, 81)):
         canvas.part([(x, seat), (x + 3, seat), (foot + 2.4, 86), (foot, 86)], back, outline=darker(back))
@@ -128,10 +128,10 @@ def chair(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     if rng.random() < 0.5:
         canvas.line([(21, 80), (75, 80)], frame, 1.6, covers=True)
     canvas.part(box(38, top + 3, 60, top + 9, 1), (246, 240, 226), outline=edge)
-    canvas.text(49, top + 6, look.brand, skin.ink, 4.4, limit=20)
+    canvas.text(49, top + 6, appearance.brand, skin.ink, 4.4, limit=20)
 
 
-def juice(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
+def juice(canvas: Canvas, appearance: Appearance, skin: Surface, rng: Random) -> None:
     """Draw a carton or a bottle of juice with its fruit."""
     edge, cap = darker(skin.color, 0.45), rng.choice(((240, 240, 236), (40, 120, 60), (200, 50, 50), (250, 200, 60)))
     top, wide = rng.uniform(24, 30), rng.uniform(24, 33)
@@ -154,9 +154,9 @@ def juice(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
         canvas.part(box(42.5, 6, 57.5, 14, 1.5), cap, shade="cylinder", outline=darker(cap))
     middle, ground = (left + right) / 2, (250, 248, 236)
     canvas.part(box(left, 44, right, 86), ground, shade="cylinder")
-    canvas.text(middle, 50, look.brand, skin.ink, 7, limit=(right - left) - 4)
-    _fruit(canvas, look.kind, middle, 66)
-    canvas.text(middle, 81, look.kind.upper(), darker(skin.color, 0.3), 5, limit=(right - left) - 6)
+    canvas.text(middle, 50, appearance.brand, skin.ink, 7, limit=(right - left) - 4)
+    _fruit(canvas, appearance.kind, middle, 66)
+    canvas.text(middle, 81, appearance.kind.upper(), darker(skin.color, 0.3), 5, limit=(right - left) - 6)
 
 
 def _fruit(canvas: Canvas, kind: str, x: float, y: float) -> None:
@@ -192,7 +192,7 @@ def _fruit(canvas: Canvas, kind: str, x: float, y: float) -> None:
     canvas.part(smooth([(x, y - 9), (x + 6, y - 15), (x + 11, y - 13), (x + 5, y - 9)]), (70, 140, 60))
 
 
-def wine(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
+def wine(canvas: Canvas, appearance: Appearance, skin: Surface, rng: Random) -> None:
     """Draw a bottle of wine or spirits with its label."""
     tints: dict[str, Color] = {
         "red wine": (58, 22, 30),
@@ -201,9 +201,9 @@ def wine(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
         "gin": (150, 196, 226),
         "rum": (58, 38, 28),
     }
-    tint, foil = tints[look.kind], rng.choice(((120, 24, 36), (200, 168, 84), (30, 30, 34), (34, 72, 58)))
+    tint, foil = tints[appearance.kind], rng.choice(((120, 24, 36), (200, 168, 84), (30, 30, 34), (34, 72, 58)))
     edge = darker(tint, 0.5)
-    if "wine" in look.kind:
+    if "wine" in appearance.kind:
         wide, shoulder = rng.uniform(33, 37), rng.uniform(34, 42)
         half = [(46, 4), (46, 24), (45, 28), (wide + 2, shoulder), (wide, shoulder + 5), (wide, 93), (wide + 2, 96)]
         neck = box(45.4, 3, 54.6, 22, 0.8)
@@ -218,7 +218,7 @@ def wine(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     canvas.part(box(wide + 0.4, top, 99.6 - wide, bottom), ground, shade="cylinder", outline=darker(ground, 0.3))
     ink = skin.ink if sum(ground) > 380 else (226, 200, 120)
     span, center = 98 - 2 * wide, (top + bottom) / 2
-    canvas.text(50, top + 5, look.brand, ink, 5, limit=span)
+    canvas.text(50, top + 5, appearance.brand, ink, 5, limit=span)
     mark = rng.choice(("ring", "peak", "line"))
     if mark == "ring":
         canvas.line(oval(50, center + 1, 4.4, 4.4), ink, 0.9)
@@ -226,18 +226,18 @@ def wine(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
         canvas.part([(50, center - 4), (56, center + 5), (44, center + 5)], ink)
     else:
         canvas.line([(wide + 6, center + 1), (94 - wide, center + 1)], ink, 0.8)
-    canvas.text(50, bottom - 8, look.kind.upper(), ink, 4, limit=span)
+    canvas.text(50, bottom - 8, appearance.kind.upper(), ink, 4, limit=span)
     canvas.text(
         50,
         bottom - 3.4,
-        f"{rng.choice((12, 13, 14) if 'wine' in look.kind else (38, 40, 43))}% vol",
+        f"{rng.choice((12, 13, 14) if 'wine' in appearance.kind else (38, 40, 43))}% vol",
         ink,
         3.2,
         limit=span,
     )
 
 
-def knife(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
+def knife(canvas: Canvas, appearance: Appearance, skin: Surface, rng: Random) -> None:
     """Draw a knife that lies across the picture, handle at the lower left."""
     deep, joint, tip = rng.uniform(9, 16), rng.uniform(36, 42), rng.uniform(94, 98)
     angle = math.radians(rng.uniform(-55, -5))
@@ -263,4 +263,4 @@ def knife(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     canvas.part(turned(grip), skin.paint, shade="down", gloss=skin.gloss, outline=darker(skin.color, 0.5))
     for x in (14, 22, 30):
         canvas.part(turned(oval(x, 49, 1.1, 1.1)), (214, 196, 140), outline=(120, 104, 60))
-    canvas.text(*turned([((joint + tip) / 2 - 6, 47.5)])[0], look.brand, (70, 74, 82), 3.8, limit=22)
+    canvas.text(*turned([((joint + tip) / 2 - 6, 47.5)])[0], appearance.brand, (70, 74, 82), 3.8, limit=22)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from random import Random
 
+from ecclip.sample.appearance import Appearance
 from ecclip.sample.canvas import Canvas, Color, box, darker, lighter, mirror, oval, readable_on, smooth
-from ecclip.sample.look import Look
 from ecclip.sample.shape import Surface
 
 METAL: Color = (196, 180, 130)
 
 
-def t_shirt(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
+def t_shirt(canvas: Canvas, appearance: Appearance, skin: Surface, rng: Random) -> None:
     """Draw a T-shirt seen from the front."""
     shoulder, sleeve, hem = rng.uniform(27, 31), rng.uniform(7, 13), rng.uniform(84, 93)
     droop, waist, neck = rng.uniform(38, 50), rng.uniform(27, 32), rng.uniform(7, 9.5)
@@ -34,10 +34,10 @@ def t_shirt(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
         canvas.line([(50 - side * (50 - sleeve - 1.4), droop - 2), (50 - side * (37 - sleeve), droop + 5)], edge, 0.5)
         canvas.line([(50 - side * (50 - shoulder), 17), (50 - side * (51 - waist), 36)], edge, 0.4)
     canvas.line([(waist - 2, hem - 3), (102 - waist, hem - 3)], edge, 0.4)
-    emblem(canvas, look, skin, rng, 50, rng.uniform(42, 50), rng.uniform(8, 12))
+    emblem(canvas, appearance, skin, rng, 50, rng.uniform(42, 50), rng.uniform(8, 12))
 
 
-def emblem(canvas: Canvas, look: Look, skin: Surface, rng: Random, x: float, y: float, size: float) -> None:
+def emblem(canvas: Canvas, appearance: Appearance, skin: Surface, rng: Random, x: float, y: float, size: float) -> None:
     """Print the product's own drawing with the brand below it."""
     ink = readable_on(skin.color) if skin.pattern == "plain" else skin.ink
     shape = rng.choice(("round", "peak", "bars", "star", "wave", "none"))
@@ -71,10 +71,10 @@ def emblem(canvas: Canvas, look: Look, skin: Surface, rng: Random, x: float, y: 
             canvas.line(
                 [(x + t * size / 6, row + size * 0.18 * math.sin(t * 1.3)) for t in range(-8, 9)], tone, size * 0.16
             )
-    canvas.text(x, y + size * 1.15, look.brand, ink, max(3.2, size * 0.5), limit=34)
+    canvas.text(x, y + size * 1.15, appearance.brand, ink, max(3.2, size * 0.5), limit=34)
 
 
-def dress(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
+def dress(canvas: Canvas, appearance: Appearance, skin: Surface, rng: Random) -> None:
     """Draw a dress: straps or short sleeves, a waist, a skirt that widens."""
     waist, hem, length = rng.uniform(38, 41), rng.uniform(14, 30), rng.uniform(88, 96)
     edge = darker(skin.color, 0.45)
@@ -95,10 +95,10 @@ def dress(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
         x = hem + (100 - 2 * hem) * t / 6
         canvas.line([(50 + (x - 50) * 0.28, 46), (50 + (x - 50) * 0.95, length - 1)], darker(skin.color, 0.22), 0.45)
     canvas.part(box(43, 47, 57, 51, 1), lighter(skin.color, 0.85))
-    canvas.text(50, 49, look.brand, skin.ink, 3.2, limit=13)
+    canvas.text(50, 49, appearance.brand, skin.ink, 3.2, limit=13)
 
 
-def sneaker(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
+def sneaker(canvas: Canvas, appearance: Appearance, skin: Surface, rng: Random) -> None:
     """Draw a low shoe from the side, toe to the right."""
     collar, toe, sole = rng.uniform(24, 42), rng.uniform(56, 64), rng.uniform(5, 13)
     edge, rubber = darker(skin.color, 0.5), (240, 240, 236) if rng.random() < 0.7 else skin.second
@@ -142,10 +142,10 @@ def sneaker(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     elif stripe == "bars":
         for x in (34, 41, 48):
             canvas.part([(x, 66), (x + 8, 52), (x + 11, 53), (x + 4, 66)], skin.second)
-    canvas.text(45, 65.5, look.brand, readable_on(skin.color), 4.2, limit=30)
+    canvas.text(45, 65.5, appearance.brand, readable_on(skin.color), 4.2, limit=30)
 
 
-def boot(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
+def boot(canvas: Canvas, appearance: Appearance, skin: Surface, rng: Random) -> None:
     """Draw a boot from the side, toe to the right."""
     top, shaft, heel = rng.uniform(8, 26), rng.uniform(46, 54), rng.uniform(5, 11)
     edge, floor, sole = darker(skin.color, 0.5), 82, (44, 40, 38) if rng.random() < 0.7 else (176, 140, 96)
@@ -181,10 +181,10 @@ def boot(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
         canvas.line([(30, top + 5), (31, 74)], METAL, 1.3)
         canvas.part(box(28.5, top + 7, 32, top + 13, 1), METAL)
     canvas.line([(19, 64), (40, 66), (62, 58)], darker(skin.color, 0.35), 0.6)
-    canvas.text(54, 74, look.brand, readable_on(skin.color), 4.4, limit=26)
+    canvas.text(54, 74, appearance.brand, readable_on(skin.color), 4.4, limit=26)
 
 
-def backpack(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
+def backpack(canvas: Canvas, appearance: Appearance, skin: Surface, rng: Random) -> None:
     """Draw a backpack from the front."""
     left, top, bottom, round_ = rng.uniform(19, 31), rng.uniform(13, 26), rng.uniform(84, 95), rng.uniform(7, 19)
     right, edge = 100 - left, darker(skin.color, 0.5)
@@ -202,13 +202,13 @@ def backpack(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     canvas.line([(left + 8, pocket + 6), (right - 8, pocket + 6)], METAL, 0.9)
     canvas.part(box(right - 15, pocket + 6, right - 13, pocket + 12, 0.8), METAL)
     canvas.part(box(38, pocket + 13, 62, pocket + 21, 2), lighter(plain, 0.85), outline=edge)
-    canvas.text(50, pocket + 17, look.brand, skin.ink, 4.6, limit=22)
+    canvas.text(50, pocket + 17, appearance.brand, skin.ink, 4.6, limit=22)
     if rng.random() < 0.4:
         for x in (left + 10, right - 13):
             canvas.part(box(x, top + 12, x + 3, pocket + 4, 0.5), darker(plain, 0.4))
 
 
-def handbag(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
+def handbag(canvas: Canvas, appearance: Appearance, skin: Surface, rng: Random) -> None:
     """Draw a handbag from the front."""
     top, wide, narrow, handle = rng.uniform(40, 48), rng.uniform(11, 18), rng.uniform(18, 30), rng.uniform(14, 22)
     edge = darker(skin.color, 0.5)
@@ -231,4 +231,4 @@ def handbag(canvas: Canvas, look: Look, skin: Surface, rng: Random) -> None:
     for offset in (0.0, 1.6):
         canvas.line([(wide + 3, 86 - offset), (97 - wide, 86 - offset)], darker(skin.color, 0.3), 0.3)
     canvas.part(box(37, 76, 63, 83.5, 1.5), METAL if rng.random() < 0.5 else lighter(skin.color, 0.85), outline=edge)
-    canvas.text(50, 79.7, look.brand, (40, 34, 20), 4.4, limit=23)
+    canvas.text(50, 79.7, appearance.brand, (40, 34, 20), 4.4, limit=23)

@@ -36,33 +36,42 @@ def title_of(world: World, listing: Listing) -> str:
 
 
 def _english_words(product: Product, seller: Seller, rng: Random) -> list[str]:
-    look, leaf = product.look, LEAVES[product.look.leaf]
-    color = "" if leaf.kinds else rng.choice(COLOR_SYNONYMS[look.color]).title()
+    appearance, leaf = product.appearance, LEAVES[product.appearance.leaf]
+    color = "" if leaf.kinds else rng.choice(COLOR_SYNONYMS[appearance.color]).title()
     pattern = (
         ""
-        if not look.pattern or (look.pattern == "plain" and rng.random() < 0.6)
-        else rng.choice(PATTERN_WORDS[look.pattern])
+        if not appearance.pattern or (appearance.pattern == "plain" and rng.random() < 0.6)
+        else rng.choice(PATTERN_WORDS[appearance.pattern])
     )
-    material = look.material.title() if look.material and rng.random() < 0.7 else ""
-    noun, model = rng.choice(leaf.nouns), look.model if rng.random() < 0.85 else ""
-    kind = look.kind.title()
+    material = appearance.material.title() if appearance.material and rng.random() < 0.7 else ""
+    noun, model = rng.choice(leaf.nouns), appearance.model if rng.random() < 0.85 else ""
+    kind = appearance.kind.title()
     if seller.order == "brand":
-        return [look.brand, model, color, pattern.title(), material, kind, noun]
+        return [appearance.brand, model, color, pattern.title(), material, kind, noun]
     if seller.order == "color":
-        return [color, pattern.title(), material, kind, noun, "by" if rng.random() < 0.4 else "-", look.brand, model]
-    return [kind, noun, look.brand, color.lower(), material.lower(), pattern, model]
+        return [
+            color,
+            pattern.title(),
+            material,
+            kind,
+            noun,
+            "by" if rng.random() < 0.4 else "-",
+            appearance.brand,
+            model,
+        ]
+    return [kind, noun, appearance.brand, color.lower(), material.lower(), pattern, model]
 
 
 def _korean_words(product: Product, rng: Random) -> list[str]:
-    look, leaf = product.look, LEAVES[product.look.leaf]
-    color = "" if leaf.kinds else COLOR_KOREAN[look.color]
-    pattern = PATTERN_KOREAN.get(look.pattern, "") if look.pattern != "plain" or rng.random() < 0.4 else ""
-    material = MATERIAL_KOREAN.get(look.material, look.material)
+    appearance, leaf = product.appearance, LEAVES[product.appearance.leaf]
+    color = "" if leaf.kinds else COLOR_KOREAN[appearance.color]
+    pattern = PATTERN_KOREAN.get(appearance.pattern, "") if appearance.pattern != "plain" or rng.random() < 0.4 else ""
+    material = MATERIAL_KOREAN.get(appearance.material, appearance.material)
     noun = rng.choice(leaf.korean)
     english = rng.choice(leaf.nouns) if rng.random() < 0.7 else ""
     if rng.random() < 0.5 and not leaf.kinds:
-        color = f"{color} {look.color}"
-    return [look.brand, look.model, color, pattern, material, look.kind.title(), noun, english]
+        color = f"{color} {appearance.color}"
+    return [appearance.brand, appearance.model, color, pattern, material, appearance.kind.title(), noun, english]
 
 
 def with_typo(title: str, rng: Random) -> str:
@@ -86,10 +95,10 @@ def description_of(world: World, listing: Listing) -> str | None:
     rng = world.rng("description", listing.number)
     if rng.random() < 0.25:
         return None
-    look, leaf = product.look, LEAVES[product.look.leaf]
+    appearance, leaf = product.appearance, LEAVES[product.appearance.leaf]
     values = {
-        "color": look.color, "noun": rng.choice(leaf.nouns).lower(), "brand": look.brand, "model": look.model,
-        "material": look.material or look.kind, "korean": leaf.korean[0],
+        "color": appearance.color, "noun": rng.choice(leaf.nouns).lower(), "brand": appearance.brand,
+        "model": appearance.model, "material": appearance.material or appearance.kind, "korean": leaf.korean[0],
     }  # fmt: skip
     lines = [line.format(**values) for line in rng.sample(DESCRIPTIONS, 2)]
     if not seller.html:
@@ -100,8 +109,8 @@ def description_of(world: World, listing: Listing) -> str | None:
 
 def attributes_of(product: Product) -> dict[str, str]:
     """Return the true attributes of a product; a name that does not apply to its category is absent."""
-    look, leaf = product.look, LEAVES[product.look.leaf]
-    found = {"color": look.color, "pattern": look.pattern, "material": look.material}
+    appearance, leaf = product.appearance, LEAVES[product.appearance.leaf]
+    found = {"color": appearance.color, "pattern": appearance.pattern, "material": appearance.material}
     if leaf.kind_name:
-        found[leaf.kind_name] = look.kind
+        found[leaf.kind_name] = appearance.kind
     return {name: value for name, value in sorted(found.items()) if value}

@@ -7,8 +7,8 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from random import Random
 
+from ecclip.sample.appearance import Appearance
 from ecclip.sample.config import SampleConfig
-from ecclip.sample.look import Look
 from ecclip.sample.words import COLORS, LEAVES, MODELS, PREFIXES, SELLER_NAMES, SUFFIXES
 
 ROW_FAULTS = ("duplicate_id", "missing_id", "missing_title", "malformed_line")
@@ -25,7 +25,7 @@ class Product:
     """One product; its number is its identity and seeds everything about it."""
 
     number: int
-    look: Look
+    appearance: Appearance
     price: float
     in_catalog: bool
 
@@ -132,7 +132,7 @@ class World:
         leaf = LEAVES[leaf_name]
         kind, color = rng.choice(leaf.kinds) if leaf.kinds else ("", rng.choice(leaf.colors))
         pattern = rng.choices(leaf.patterns, [3, *[1] * (len(leaf.patterns) - 1)])[0] if leaf.patterns else ""
-        look = Look(
+        appearance = Appearance(
             key=f"{self.cfg.seed}/{number}",
             leaf=leaf_name,
             color=color,
@@ -144,7 +144,7 @@ class World:
             model=f"{rng.choice(MODELS)} {rng.randrange(100, 1000)}",
         )
         low, high = leaf.price
-        return Product(number, look, round(low * (high / low) ** rng.random(), 2), rng.random() < 0.33)
+        return Product(number, appearance, round(low * (high / low) ** rng.random(), 2), rng.random() < 0.33)
 
     def listings(self, first: int, count: int, product: int, night: str) -> list[Listing]:
         """Return ``count`` new listings of products from number ``product`` on, 1-4 sellers each."""

@@ -14,7 +14,7 @@ from ecclip.tasks.decision import CATEGORY
 from ecclip.tasks.heads.fitting import Trained, train_heads
 from ecclip.tasks.heads.matrix import MODALITIES
 from ecclip.tasks.matching.report import FoundProducts, report_matching
-from ecclip.tasks.report.classes import Judged, judge_task, report_attributes, report_task
+from ecclip.tasks.report.classes import ScoredTask, report_attributes, report_task, score_task
 from ecclip.tasks.report.evidence import write_evidence
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.page import write_page
@@ -41,11 +41,11 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         write_evidence(rows, targets, output)
         if not any(target.name == CATEGORY for target in targets):
             findings.lack(CATEGORY, "no category path has enough train listings")
-        judged = _report_classes(rows, targets, trained, cfg, findings)
+        scored = _report_classes(rows, targets, trained, cfg, findings)
         products = _report_products(rows, cfg, findings)
         lineage = asdict(origin) | {"embedded": digest_of(embedded)}
         write_atomic(output / "report.json", canonical_json(findings.to_json() | {"lineage": lineage}))
-        write_page(output / "report.html", snapshot, rows, judged, products, trained, findings, cfg)
+        write_page(output / "report.html", snapshot, rows, scored, products, trained, findings, cfg)
     if findings.missing:
         get_logger().warning("some metrics could not be measured", missing=findings.missing)
     return Counts(
@@ -64,19 +64,19 @@ def _row_counts(rows: Rows) -> dict[str, int]:
 
 def _report_classes(
     rows: Rows, targets: list[Target], trained: Trained, cfg: EvaluateConfig, findings: Findings
-) -> dict[str, Judged]:
-    found: dict[str, Judged] = {}
+) -> dict[str, ScoredTask]:
+    found: dict[str, ScoredTask] = {}
     for modality in MODALITIES:
         logits = trained.heads.logits(rows.image, rows.text, modality)
         answers = [
-            judge_task(rows, target, task, trained, logits, modality)
+            score_task(rows, target, task, trained, logits, modality)
             for target, task in zip(targets, trained.heads.tasks, strict=True)
         ]
-        for judged in answers:
-            report_task(judged, rows, trained, cfg, findings)
-        attributes = [judged for judged in answers if judged.target.name.startswith("attribute:")]
+        for scored in answers:
+            report_task(scored, rows, trained, cfg, findings)
+        attributes = [scored for scored in answers if scored.target.name.startswith("attribute:")]
         report_attributes(attributes, rows, modality, cfg, findings)
-        found |= {judged.prefix: judged for judged in answers}
+        found |= {scored.prefix: scored for scored in answers}
     return found
 
 

@@ -12,12 +12,12 @@ from ecclip.train.data.pairs import Pair, Pairs, open_pairs
 from ecclip.train.engine.accumulation import Batch, accumulate_gradients
 from ecclip.train.engine.checkpoint import Checkpoint, CheckpointStore
 from ecclip.train.engine.heap import keep_freed_memory
-from ecclip.train.engine.lanes import lanes_for
 from ecclip.train.engine.measures import Tracker
 from ecclip.train.engine.optimizer import Optimizer, rate_factor
 from ecclip.train.engine.process import deterministic
 from ecclip.train.engine.progress import Progress
 from ecclip.train.engine.retrieval import RECALL_AT, recall_at_k, retrieval_metrics
+from ecclip.train.engine.tower_executor import tower_executor
 from ecclip.train.engine.trainer import Trainer
 from ecclip.train.errors import (
     PREEMPTED_EXIT_CODE,
@@ -68,7 +68,6 @@ __all__ = [
     "encode_images",
     "encode_texts",
     "keep_freed_memory",
-    "lanes_for",
     "open_pairs",
     "plan_epoch",
     "plan_training",
@@ -76,4 +75,5 @@ __all__ = [
     "recall_at_k",
     "retrieval_metrics",
     "sigmoid_gradients",
+    "tower_executor",
 ]

@@ -60,7 +60,7 @@ def test_the_commands_of_nights_were_found() -> None:
         "run land --night NIGHT",
         "nights add NIGHT",
         "nights restore NIGHT",
-        "release judge --night NIGHT",
+        "release gate --night NIGHT",
     } <= found
 
 
@@ -79,7 +79,7 @@ def test_no_function_that_takes_a_night_takes_another_spelling(night: str, works
         lambda: pipeline.run_stage("land", night),
         lambda: pipeline.add_night(night),
         lambda: release.register_night(night),
-        lambda: release.judge_night(night),
+        lambda: release.gate_night(night),
         lambda: release.bless_night(night),
         lambda: release.promote_night(night),
         lambda: SampleConfig(first_night=night),

@@ -142,7 +142,7 @@ def test_every_pool_exists_with_slots_for_each_of_its_tasks(described: dict[str,
 def test_the_order_of_a_night(described: dict[str, Any]) -> None:
     orders = {
         "train_towers": ["start", "train", "embed", "evaluate", "export", "register", "version"],
-        "deploy_bundle": ["judge", "bless", "promote"],
+        "deploy_bundle": ["gate", "bless", "promote"],
         "product_groups": ["group_products", "version"],
     }
     edges = {name: {*itertools.pairwise(order)} for name, order in orders.items()}

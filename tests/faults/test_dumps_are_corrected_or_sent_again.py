@@ -15,7 +15,7 @@ from dumps import market, picture, write_dump
 from ecclip.catalog.gate.facts import measured, night_facts
 from ecclip.catalog.gate.history import NightFacts
 from ecclip.catalog.gate.shift import ShiftConfig, shifts
-from ecclip.catalog.land.photos import places
+from ecclip.catalog.land.photos import photo_entries
 from ecclip.catalog.land.stage import LandConfig, land
 from ecclip.catalog.spark.session import spark_session
 
@@ -117,5 +117,5 @@ def test_times_and_links_of_files_do_not_change_what_is_landed(tmp_path: Path) -
     first = land(LandConfig(), dump, tmp_path / "none", tmp_path / "land")
     os.utime(dump / "a.jpg", (0, 0))
     assert land(LandConfig(), dump, tmp_path / "none", tmp_path / "land").outcome == "unchanged"
-    assert [place["image_uri"] for place in places(tmp_path / "land")] == ["a.jpg"]
+    assert [entry["image_uri"] for entry in photo_entries(tmp_path / "land")] == ["a.jpg"]
     assert first.written["photos"] == 1

@@ -138,11 +138,11 @@ def test_the_gate_believes_the_digested_bundle_and_no_run_beside_it(tmp_path: Pa
     honest = json.loads((tiny_bundle(0) / "bundle.json").read_text())["metrics"][TOP1]
     registered = _registered(tiny_bundle(0))
     client().log_metric(registered.run_id, TOP1, 0.99)
-    verdict = registry.judge(GATE, registered.version, prove=check_claims)
+    verdict = registry.check_gate(GATE, registered.version, prove=check_claims)
     assert verdict.passed
     assert verdict.compared[0]["challenger"] == honest
     strict = GateConfig(metrics={TOP1: MetricGate(floor=0.98)})
-    assert not registry.judge(strict, registered.version, prove=check_claims).passed
+    assert not registry.check_gate(strict, registered.version, prove=check_claims).passed
 
 
 @pytest.mark.usefixtures("workspace")
@@ -170,7 +170,7 @@ def test_a_sealed_bundle_that_claims_more_than_its_heads_do_is_refused_by_the_ga
     for name in ("report.json", "bundle.json"):
         _change(tmp_path / "bundle" / name, lambda content: content["metrics"].update({TOP1: 0.99}))
     registered = _registered(sealed(tmp_path / "bundle"))
-    verdict = registry.judge(GATE, registered.version, prove=check_claims)
+    verdict = registry.check_gate(GATE, registered.version, prove=check_claims)
     assert not verdict.passed
     assert "claims what its heads do not do" in verdict.reasons[0]
     assert registry.model_version(registered.version).tags["gate"] == "refused"
@@ -180,10 +180,10 @@ def test_a_bundle_of_the_store_that_was_changed_or_is_gone_is_refused_by_the_gat
     registered = _registered(tiny_bundle(0))
     kept = workspace / "work" / "bundles" / registered.digest
     (kept / "report.html").write_text("<html></html>")
-    verdict = registry.judge(GATE, registered.version, prove=check_claims)
+    verdict = registry.check_gate(GATE, registered.version, prove=check_claims)
     assert not verdict.passed
     assert "not what its digest says" in verdict.reasons[0]
     shutil.rmtree(kept)
-    assert not registry.judge(GATE, registered.version, prove=check_claims).passed
+    assert not registry.check_gate(GATE, registered.version, prove=check_claims).passed
     _registered(tiny_bundle(0))
-    assert registry.judge(GATE, registered.version, prove=check_claims).passed
+    assert registry.check_gate(GATE, registered.version, prove=check_claims).passed

@@ -89,7 +89,7 @@ def test_of_two_promoters_at_once_one_wins_and_the_other_is_told(
     refused = [answer for answer in answers if "error" in answer]
     assert len(refused) == 1
     assert refused[0]["error"] == "GateError"
-    assert "judge the version again" in refused[0]["message"]
+    assert "run the gate again" in refused[0]["message"]
     winner = next(answer["version"] for answer in answers if "error" not in answer)
     reigning = registry.champion()
     assert reigning is not None

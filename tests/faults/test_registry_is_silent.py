@@ -50,7 +50,7 @@ def _start(output: Path) -> None:
 
 @pytest.mark.fault(24)
 def test_a_silent_registry_passes_no_version_and_says_why(silent: str) -> None:
-    verdict = registry.judge(GateConfig(), silent)
+    verdict = registry.check_gate(GateConfig(), silent)
     assert not verdict.passed
     assert "registry does not answer" in verdict.reasons[0]
 

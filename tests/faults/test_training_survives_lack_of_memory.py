@@ -1,4 +1,4 @@
-"""A step that does not fit into the memory is tried again in smaller streams, and a resumed run remembers them."""
+"""A step that runs out of memory is tried again in smaller micro-batches, and a resumed run remembers them."""
 
 from __future__ import annotations
 

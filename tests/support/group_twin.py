@@ -10,10 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ecclip.catalog.group.agreement import agree
 from ecclip.catalog.group.description import SCALE, Describer, Description
+from ecclip.catalog.group.fellegi_sunter import agree
 from ecclip.catalog.group.stage import GroupConfig
-from ecclip.catalog.group.term_statistics import Night, learn
+from ecclip.catalog.group.term_statistics import TermStatistics, count_terms
 
 Row = dict[str, Any]
 Edge = tuple[str, str, str, float]
@@ -49,8 +49,8 @@ class Twin:
         self.cfg = cfg
         self.rows = {row["id"]: row for row in plain_rows(listings)}
         seen = Counter(word for row in self.rows.values() for word in set(row["plain"].split(" ")))
-        self.night = learn(len(self.rows), {w: c for w, c in seen.items() if c > 1}, self.rows.values())
-        describer = Describer(self.night)
+        self.terms = count_terms(len(self.rows), {w: c for w, c in seen.items() if c > 1}, self.rows.values())
+        describer = Describer(self.terms)
         self.described = {name: describer.describe(row) for name, row in self.rows.items()}
         same = {} if before is None else {n for n, row in self.rows.items() if before.rows.get(n) == row}
         known = [] if before is None else [e for e in before.near if e[0] in same and e[1] in same]
@@ -83,14 +83,14 @@ class Twin:
     def _pairs(self) -> dict[tuple[str, str], bool]:
         buckets = defaultdict(set)
         for name, one in self.described.items():
-            for kind in ("codes", "keys", "looks"):
+            for kind in ("codes", "keys", "loose_keys"):
                 for key in getattr(one, kind):
                     buckets[kind, key].add(name)
         pairs: dict[tuple[str, str], bool] = {}
         for (kind, _), names in buckets.items():
             if len(names) <= (self.cfg.code_listings if kind == "codes" else self.cfg.bucket_cap):
                 for pair in itertools.combinations(sorted(names), 2):
-                    if kind != "looks" or any(not self.described[name].numbers for name in pair):
+                    if kind != "loose_keys" or any(not self.described[name].numbers for name in pair):
                         pairs[pair] = pairs.get(pair, False) or kind == "codes"
         return pairs
 
@@ -128,12 +128,12 @@ class Twin:
             f"{side}_{key}": row[key] for side, row in (("left", a), ("right", b)) for key in ("price", "currency")
         }
         return agree(
-            self.cfg, self.night, {**sides, "left_told": one.told, "right_told": two.told, "distance": distance}
+            self.cfg, self.terms, {**sides, "left_told": one.told, "right_told": two.told, "distance": distance}
         )
 
     def _similarity(self, a: Row, b: Row) -> tuple[int, float]:
-        left, right = ({self.night.spelled(word) for word in row["plain"].split()} for row in (a, b))
-        shared, either = (sum(_weight(self.night, word) for word in some) for some in (left & right, left | right))
+        left, right = ({self.terms.corrected(word) for word in row["plain"].split()} for row in (a, b))
+        shared, either = (sum(_weight(self.terms, word) for word in some) for some in (left & right, left | right))
         return shared, shared / either if either else 0.0
 
     def _ambiguous(self) -> dict[Edge, str]:
@@ -183,9 +183,9 @@ def _joined(names: Iterable[str], edges: list[Edge], cap: float) -> dict[str, st
     return {name: min(whole) for name, whole in part.items()}
 
 
-def _weight(night: Night, word: str) -> int:
-    seen = night.seen.get(word, 1)
-    return round((math.log(2) if seen == 1 else math.log(night.listings / seen)) * SCALE)
+def _weight(terms: TermStatistics, word: str) -> int:
+    seen = terms.seen.get(word, 1)
+    return round((math.log(2) if seen == 1 else math.log(terms.listings / seen)) * SCALE)
 
 
 def _ratio(a: Row, b: Row) -> float | None:

@@ -24,7 +24,7 @@ from ecclip.atomic import sha256_bytes
 from ecclip.model import Towers
 from ecclip.train import CheckpointError, Trainer, TrainerConfig, accumulate_gradients
 from ecclip.train.distributed.processes import join_processes
-from ecclip.train.distributed.world import ALONE, World
+from ecclip.train.distributed.world import SINGLE_PROCESS, World
 from ecclip.train.engine import checkpoint
 from ecclip.train.engine.budget import Budget, within_memory
 
@@ -93,7 +93,7 @@ def _meet(folder: Path, rank: int, size: int) -> None:
 def training_process(snapshot: Path, folder: Path, fault: str, workers: int) -> None:
     """Train tiny towers, with a fault (``step 5``, ``write 2``, ``rename``, ``disk``, ``terminate 3``, or none)."""
     torch.set_num_threads(1)
-    _train(snapshot, folder, fault, replace(TRAINER, workers=workers), ALONE, folder / "steps")
+    _train(snapshot, folder, fault, replace(TRAINER, workers=workers), SINGLE_PROCESS, folder / "steps")
 
 
 def _train(snapshot: Path, folder: Path, fault: str, cfg: TrainerConfig, world: World, steps: Path) -> None:
@@ -240,7 +240,7 @@ def _hold(folder: Path, steps: tuple[int, ...]) -> None:
     step = Trainer._step
 
     def held(*arguments: Any) -> None:
-        number = arguments[-3].step  # progress, batch and lanes come last
+        number = arguments[-3].step  # progress, batch and executor come last
         if number in steps:
             wait_until((folder / f"go-{number}").exists, f"the word to take step {number}")
         step(*arguments)
@@ -253,7 +253,7 @@ def _kill_in_step(trainer: Any, number: int) -> None:
     step = trainer._step
 
     def killed(*arguments: Any) -> None:
-        if arguments[-3].step == number:  # progress, batch and lanes come last
+        if arguments[-3].step == number:  # progress, batch and executor come last
             if clip is None:
                 os.kill(os.getpid(), signal.SIGKILL)
             # gradients are there, the parameters have not moved yet

@@ -72,7 +72,7 @@ def _bundle(workspace: Path, night: str, top1: float = 0.8) -> None:
 
 def _release(night: str) -> None:
     release.register_night(night)
-    release.judge_night(night)
+    release.gate_night(night)
     release.bless_night(night)
     assert release.promote_night(night)["promoted"]
 
@@ -92,7 +92,7 @@ def test_a_refused_gate_names_its_reasons_and_nothing_is_asked_of_the_server(wor
     _bundle(workspace, FIRST, top1=0.4)
     release.register_night(FIRST)
     with pytest.raises(GateError, match=r"category/both/top1: 0\.4000"):
-        release.judge_night(FIRST)
+        release.gate_night(FIRST)
     with pytest.raises(GateError, match="not passed by the gate"):
         release.promote_night(FIRST)
     assert server.calls == []
@@ -101,7 +101,7 @@ def test_a_refused_gate_names_its_reasons_and_nothing_is_asked_of_the_server(wor
 def test_a_version_that_nobody_judged_is_not_promoted(workspace: Path, server: Server) -> None:
     _bundle(workspace, FIRST)
     release.register_night(FIRST)
-    with pytest.raises(GateError, match="not judged"):
+    with pytest.raises(GateError, match="gate has not run"):
         release.promote_night(FIRST)
     assert server.calls == []
 
@@ -110,7 +110,7 @@ def test_a_refused_blessing_is_an_error_and_a_tag(workspace: Path, server: Serve
     _bundle(workspace, FIRST)
     server.wrong = {1}
     release.register_night(FIRST)
-    release.judge_night(FIRST)
+    release.gate_night(FIRST)
     with pytest.raises(GateError, match="swapped labels"):
         release.bless_night(FIRST)
     assert registry.model_version("1").tags["blessing"] == "refused"
@@ -123,7 +123,7 @@ def test_an_old_night_that_is_run_again_does_not_bring_its_model_back(workspace:
     _bundle(workspace, SECOND)
     _release(SECOND)
     release.register_night(FIRST)
-    release.judge_night(FIRST)
+    release.gate_night(FIRST)
     assert release.bless_night(FIRST)["blessed"] is False
     assert release.promote_night(FIRST)["promoted"] is False
     reigning = registry.champion()
@@ -139,7 +139,7 @@ def test_when_the_alias_cannot_move_the_old_version_answers_again(
     _release(FIRST)
     _bundle(workspace, SECOND)
     release.register_night(SECOND)
-    release.judge_night(SECOND)
+    release.gate_night(SECOND)
     release.bless_night(SECOND)
 
     def silent(*_: object, **__: object) -> None:
@@ -188,7 +188,7 @@ def test_a_night_waits_until_the_one_before_it_is_decided(
     _bundle(workspace, SECOND, top1=0.1)
     release.register_night(SECOND)
     with pytest.raises(GateError):
-        release.judge_night(SECOND)
+        release.gate_night(SECOND)
     assert registry.undecided() is None, "a refused challenger holds nobody up"
 
 
@@ -202,7 +202,7 @@ def test_a_version_that_was_rolled_back_is_not_promoted_again(workspace: Path, s
     with pytest.raises(GateError, match="not passed by the gate"):
         release.promote_night(SECOND)
     with pytest.raises(GateError, match="answers were wrong"):
-        release.judge_night(SECOND)
+        release.gate_night(SECOND)
     reigning = registry.champion()
     assert reigning is not None
     assert (reigning.version, server.live) == ("1", 1)

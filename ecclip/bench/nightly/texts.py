@@ -18,7 +18,7 @@ _OTHER = {"age_restricted": pa.bool_(), "updated_at": pa.timestamp("us", tz="UTC
 SCHEMA = pa.schema([(name, {**_TEXTS, **_OTHER}.get(name, pa.string())) for name in CLEAN_COLUMNS])
 _SYLLABLES = [one + two for one in "bcdfghjklmnprstvz" for two in "aeiou"]
 _PROMOTION = ("free shipping", "best price", "official", "sale up to 50%", "100% authentic", "hot deal")
-_ROWS_AT_ONCE = 20_000
+_BATCH_ROWS = 20_000
 _FILES = 2
 
 
@@ -63,7 +63,7 @@ def write_listings(folder: Path, listings: int) -> None:
     files = [folder / "listings" / f"part-{number:05d}.parquet" for number in range(_FILES)]
     writers = [pq.ParquetWriter(file, SCHEMA) for file in files]
     number = 0
-    while rows := list(islice(offers, _ROWS_AT_ONCE)):
+    while rows := list(islice(offers, _BATCH_ROWS)):
         writers[number % _FILES].write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
         number += 1
     for writer in writers:

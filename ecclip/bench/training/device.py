@@ -35,7 +35,7 @@ def copy_ceiling(device: torch.device, size: int) -> list[float]:
     return [2 * size / seconds for seconds in _repeated(lambda: target.copy_(source), device)]
 
 
-def flops_of_a_pair(towers: Towers, tokens: int) -> float:
+def flops_per_pair(towers: Towers, tokens: int) -> float:
     """Return the floating-point operations of one pair's forward and backward pass, a product and a sum counted as two.
 
     Of matrix products, convolutions and attention; the loss over the batch and what is recomputed are not in it.

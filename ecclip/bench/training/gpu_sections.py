@@ -57,7 +57,7 @@ class GpuBenchmark:
         """Measure plain and accumulated steps of both systems."""
         towers = [self._towers(tokens) for _ in range(2)]
         label = f"{tokens} tokens{', compiled' if compiled else ''}"
-        flops = measure.flops_of_a_pair(towers[0], tokens)
+        flops = measure.flops_per_pair(towers[0], tokens)
         self.result.add(f"forward and backward of a pair, {label}", "both", "GFLOP", [flops / 1e9])
         ours = Ours(
             towers[0],
@@ -116,10 +116,10 @@ class GpuBenchmark:
             return OpenClip(towers, _OPTIMIZER, self.folder, "bfloat16")
         return Twin(towers, _OPTIMIZER, "bfloat16")
 
-    def _speed(self, systems: list[System], pairs: int, streams: int, label: str, flops: float) -> list[float]:
+    def _speed(self, systems: list[System], pairs: int, micro_batches: int, label: str, flops: float) -> list[float]:
         """Return pairs a second of every system on one effective batch, and enter them."""
         batch = measure.noise(systems[0].towers, pairs, systems[0].towers.cfg.max_tokens)
-        found = [self._fitting(system, batch, streams) for system in systems]
+        found = [self._fitting(system, batch, micro_batches) for system in systems]
         steps = {
             system.name: partial(self._step, system, fitting)
             for system, (fitting, _) in zip(systems, found, strict=True)
@@ -136,22 +136,22 @@ class GpuBenchmark:
                 self.result.add(f"peak memory, {what}", system.name, "GiB", [peak / _GIB])
         return speeds
 
-    def _fitting(self, system: System, batch: Batch, streams: int) -> tuple[int, int]:
-        """Return the number of streams that fits the memory, doubled as often as need be, and the step's peak bytes."""
+    def _fitting(self, system: System, batch: Batch, micro_batches: int) -> tuple[int, int]:
+        """Return the number of micro-batches that fits into memory, found by doubling, and the step's peak bytes."""
         while True:
             try:
                 system.use(batch)
-                self._step(system, streams)  # brings in moments, kernels, compiled code
-                return streams, measure.peak_memory(self.device, partial(self._step, system, streams))
+                self._step(system, micro_batches)  # brings in moments, kernels, compiled code
+                return micro_batches, measure.peak_memory(self.device, partial(self._step, system, micro_batches))
             except torch.OutOfMemoryError:
-                if 2 * streams > len(batch):
+                if 2 * micro_batches > len(batch):
                     raise
             system.forget()
             torch.cuda.empty_cache()
-            streams *= 2
+            micro_batches *= 2
 
-    def _step(self, system: System, streams: int) -> None:
-        system.step(streams)
+    def _step(self, system: System, micro_batches: int) -> None:
+        system.step(micro_batches)
         measure.synchronise(self.device)
 
 

@@ -20,7 +20,7 @@ class GpuSizes:
         text: transformers configuration of the text encoder.
         embedding_dim: width of both embeddings.
         tokens: of a text; one measurement each, the first one is the headline's.
-        plain_batch: pairs of a plain step, and of a stream where a batch is accumulated.
+        plain_batch: pairs of a plain step, and of a micro-batch where a batch is accumulated.
         effective_batch: pairs of an accumulated step.
         repetitions: timed steps of each system.
         matmul_side: rows and columns of the ceiling's matrices.

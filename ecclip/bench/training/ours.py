@@ -8,14 +8,14 @@ from typing import Literal, Protocol
 import torch
 
 from ecclip.model import Towers
-from ecclip.train import Batch, Optimizer, OptimizerConfig, accumulate_gradients, deterministic, lanes_for
+from ecclip.train import Batch, Optimizer, OptimizerConfig, accumulate_gradients, deterministic, tower_executor
 
 Precision = Literal["float32", "bfloat16"]
 MANY_STEPS = 1000  # of the learning-rate schedule, which no timing depends on
 
 
 class System(Protocol):
-    """Something that trains two towers on one batch, in any number of streams."""
+    """Something that trains two towers on one batch, in any number of micro_batches."""
 
     name: str
     towers: Towers
@@ -23,7 +23,7 @@ class System(Protocol):
     def use(self, batch: Batch) -> None:
         """Take a batch on the towers' device in hand, as a loader would give it."""
 
-    def step(self, streams: int) -> None:
+    def step(self, micro_batches: int) -> None:
         """Take one step of the optimizer on it."""
 
     def forget(self) -> None:
@@ -62,19 +62,19 @@ class Ours:
         """Take a batch in hand."""
         self.batch = batch
 
-    def step(self, streams: int) -> None:
-        """Take one step, exact for every number of streams."""
+    def step(self, micro_batches: int) -> None:
+        """Take one step, exact for every number of micro_batches."""
         device = self.towers.logit_scale.device
         reproducible = deterministic(self.threads, device) if self.reproducible else nullcontext()
-        with reproducible, lanes_for(self.towers, self.threads) as lanes:
+        with reproducible, tower_executor(self.towers, self.threads) as executor:
             loss = accumulate_gradients(
                 self.towers,
                 self.batch,
-                stream_size=-(-len(self.batch) // streams),
+                stream_size=-(-len(self.batch) // micro_batches),
                 labels="soft",
                 seed=(0, self.steps),
                 precision=self.precision,
-                lanes=lanes,
+                executor=executor,
             )
             norm = self.optimizer.clip()
             if torch.isfinite(loss + norm):

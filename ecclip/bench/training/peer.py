@@ -56,11 +56,11 @@ class OpenClip:
         """Take a batch in hand, its photos normalised: its loader's processes do that, so it is not timed."""
         self.images, self.ids = normalised(self.towers, batch), batch.ids
 
-    def step(self, streams: int) -> None:
-        """Take one step with ``--accum-freq`` streams."""
+    def step(self, micro_batches: int) -> None:
+        """Take one step with ``--accum-freq`` micro_batches."""
         from open_clip_train.train import train_one_epoch
 
-        loader = _Loader(list(zip(self.images.chunk(streams), self.ids.chunk(streams), strict=True)))
+        loader = _Loader(list(zip(self.images.chunk(micro_batches), self.ids.chunk(micro_batches), strict=True)))
         train_one_epoch(
             self.model,
             {"train": _Data(loader)},
@@ -70,18 +70,18 @@ class OpenClip:
             None,
             None,
             None,
-            self._arguments(streams),
+            self._arguments(micro_batches),
         )
 
     def forget(self) -> None:
         """Drop the gradients of the last step."""
         self.optimizer.zero_grad()
 
-    def _arguments(self, streams: int) -> Namespace:
+    def _arguments(self, micro_batches: int) -> Namespace:
         return Namespace(
             device=str(self.towers.logit_scale.device),
             precision=self.precision,
-            accum_freq=streams,
+            accum_freq=micro_batches,
             grad_clip_norm=self.cfg.clip_norm,
             log_every_n_steps=100,
             batch_size=1,

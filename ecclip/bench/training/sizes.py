@@ -15,12 +15,12 @@ class Sizes:
     Attributes:
         towers: both systems have them.
         optimizer: rates, clipping, and what is frozen in both systems.
-        batch: pairs of a step, equal for all numbers of streams.
-        streams: numbers of streams that are timed; 1 is the plain step.
-        repetitions: timed steps of every system and number of streams.
+        batch: pairs of a step, equal for all numbers of micro_batches.
+        micro_batches: numbers of micro_batches that are timed; 1 is the plain step.
+        repetitions: timed steps of every system and number of micro_batches.
         memory_towers: towers of the memory curve, small enough that its largest batch takes seconds.
         memory_batches: effective batches of the memory curve.
-        memory_stream: stream size of the memory curve.
+        memory_micro_batch: micro-batch size of the memory curve.
         loader_pairs: made-up listings that the loader reads.
         trainer: the training that the loader feeds.
         threads: of the processor, for all systems.
@@ -29,11 +29,11 @@ class Sizes:
     towers: TowersConfig
     optimizer: OptimizerConfig
     batch: int
-    streams: tuple[int, ...]
+    micro_batches: tuple[int, ...]
     repetitions: int
     memory_towers: TowersConfig
     memory_batches: tuple[int, ...]
-    memory_stream: int
+    memory_micro_batch: int
     loader_pairs: int
     trainer: TrainerConfig
     threads: int = 2
@@ -43,11 +43,11 @@ FULL = Sizes(
     towers=TowersConfig(),
     optimizer=OptimizerConfig(),
     batch=128,
-    streams=(1, 4),
+    micro_batches=(1, 4),
     repetitions=9,
     memory_towers=TowersConfig(image_size=64, max_tokens=16),
     memory_batches=(256, 1024, 4096),
-    memory_stream=64,
+    memory_micro_batch=64,
     loader_pairs=640,
     trainer=TrainerConfig(epochs=2),
 )
@@ -74,11 +74,11 @@ QUICK = Sizes(
     towers=_QUICK_TOWERS,
     optimizer=_QUICK_OPTIMIZER,
     batch=16,
-    streams=(1, 4),
+    micro_batches=(1, 4),
     repetitions=2,
     memory_towers=_QUICK_TOWERS,
     memory_batches=(32, 64),
-    memory_stream=16,
+    memory_micro_batch=16,
     loader_pairs=48,
     trainer=TrainerConfig(epochs=1, order=replace(OrderConfig(), batch_size=16), optimizer=_QUICK_OPTIMIZER),
     threads=1,

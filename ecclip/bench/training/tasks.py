@@ -49,7 +49,7 @@ def _start(task: Callable[..., Answer], sizes: Sizes, *arguments: object) -> Ans
 
 
 def speed(sizes: Sizes, peer: str) -> dict[str, dict[str, list[float]]]:
-    """Return seconds a step by system and number of streams; the steps of all take turns."""
+    """Return seconds per step by system and number of micro-batches; the steps of all take turns."""
     keep_freed_memory()  # for the peer too: its steps need it as much
     with tempfile.TemporaryDirectory() as folder:
         systems = [make_system(name, sizes, sizes.towers, Path(folder)) for name in ("ecclip", peer)]
@@ -57,20 +57,22 @@ def speed(sizes: Sizes, peer: str) -> dict[str, dict[str, list[float]]]:
         for system in systems:
             system.use(batch)
         steps = {
-            f"{system.name} {streams}": _stepper(system, streams) for streams in sizes.streams for system in systems
+            f"{system.name} {micro_batches}": _stepper(system, micro_batches)
+            for micro_batches in sizes.micro_batches
+            for system in systems
         }
         seconds = taking_turns(steps, sizes.repetitions, warm_up=2)
-    return {s.name: {str(k): seconds[f"{s.name} {k}"] for k in sizes.streams} for s in systems}
+    return {s.name: {str(k): seconds[f"{s.name} {k}"] for k in sizes.micro_batches} for s in systems}
 
 
-def peak(sizes: Sizes, system: str, streams: int) -> int:
+def peak(sizes: Sizes, system: str, micro_batches: int) -> int:
     """Return the bytes by which a step exceeds model, moments and batch: activations, gradients, logits."""
-    return _peak(sizes, system, sizes.towers, sizes.batch, streams)
+    return _peak(sizes, system, sizes.towers, sizes.batch, micro_batches)
 
 
 def peak_of_batch(sizes: Sizes, batch: int) -> int:
-    """Return the same for ecclip on the small towers, at any effective batch in streams of one size."""
-    return _peak(sizes, "ecclip", sizes.memory_towers, batch, batch // sizes.memory_stream)
+    """Return the same for ecclip on the small towers, at any effective batch in micro-batches of one size."""
+    return _peak(sizes, "ecclip", sizes.memory_towers, batch, batch // sizes.memory_micro_batch)
 
 
 def loader(sizes: Sizes) -> dict[str, float]:
@@ -146,7 +148,7 @@ def make_system(name: str, sizes: Sizes, towers: TowersConfig, folder: Path) -> 
     return Twin(ours.towers, sizes.optimizer)
 
 
-def _peak(sizes: Sizes, system: str, cfg: TowersConfig, batch: int, streams: int) -> int:
+def _peak(sizes: Sizes, system: str, cfg: TowersConfig, batch: int, micro_batches: int) -> int:
     _give_back_at_once()
     with tempfile.TemporaryDirectory() as folder:
         made = make_system(system, sizes, cfg, Path(folder))
@@ -158,7 +160,7 @@ def _peak(sizes: Sizes, system: str, cfg: TowersConfig, batch: int, streams: int
         made.use(many)
         loaded = resident_bytes()
         reset_peak()
-        made.step(streams)
+        made.step(micro_batches)
         return peak_bytes() - loaded
 
 
@@ -169,5 +171,5 @@ def _give_back_at_once() -> None:
         library.mallopt(option, _SMALL)
 
 
-def _stepper(system: System, streams: int) -> Callable[[], None]:
-    return lambda: system.step(streams)
+def _stepper(system: System, micro_batches: int) -> Callable[[], None]:
+    return lambda: system.step(micro_batches)

@@ -42,11 +42,11 @@ class Twin:
         """Take a batch in hand."""
         self.batch = batch
 
-    def step(self, streams: int) -> None:
-        """Take one step with ``streams`` parts."""
+    def step(self, micro_batches: int) -> None:
+        """Take one step with ``micro_batches`` parts."""
         batch = self.batch
         self.optimizer.zero_grad()
-        size = -(-len(batch) // streams)
+        size = -(-len(batch) // micro_batches)
         parts = [batch.part(slice(start, start + size)) for start in range(0, len(batch), size)]
         if len(parts) == 1:
             with self._autocast():

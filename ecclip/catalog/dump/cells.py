@@ -48,7 +48,7 @@ class Limits(NamedTuple):
     attributes: int
 
 
-class Judged(NamedTuple):
+class ParsedCells(NamedTuple):
     """The values of a row by field, None where there is none; ``reason`` and ``detail`` of a bad row."""
 
     values: dict[str, Any]
@@ -60,7 +60,7 @@ class BadCell(ValueError):
     """What is in the cell is no value of its kind."""
 
 
-def judge_cells(cells: dict[str, Any], limits: Limits) -> Judged:
+def parse_cells(cells: dict[str, Any], limits: Limits) -> ParsedCells:
     """Return the values of a row, and the first reason for which it cannot be used.
 
     Text is stripped of white space around it, an empty one is no value, and so is a number that is none (NaN) where
@@ -75,13 +75,13 @@ def judge_cells(cells: dict[str, Any], limits: Limits) -> Judged:
             values[field.name] = None
             bad[field.name] = shown(str(error))[:_DETAIL_CHARACTERS]
     if values["listing_id"] is None and "listing_id" not in bad:
-        return Judged(values, "missing_listing_id", "listing_id is null or empty")
+        return ParsedCells(values, "missing_listing_id", "listing_id is null or empty")
     for name in [*_FIRST, *bad]:
         if name in bad:
-            return Judged(values, f"bad_{name}", bad[name])
+            return ParsedCells(values, f"bad_{name}", bad[name])
     if values["title"] is None and not values["deleted"]:
-        return Judged(values, "missing_title", "title is null or empty")
-    return Judged(values, None, None)
+        return ParsedCells(values, "missing_title", "title is null or empty")
+    return ParsedCells(values, None, None)
 
 
 def _value(field: Field, cell: Any, limits: Limits) -> Any:

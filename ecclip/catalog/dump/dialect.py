@@ -44,7 +44,7 @@ class Dialect(NamedTuple):
     array: bool | None = None  # JSON: one array instead of lines
 
 
-class Known(NamedTuple):
+class ResolvedDialect(NamedTuple):
     """A dialect of which nothing is open."""
 
     encoding: str
@@ -64,7 +64,7 @@ def read_sample(stream: IO[bytes]) -> bytes:
     return b"".join(parts)
 
 
-def detect(sample: bytes, kind: Format, declared: Dialect | None = None) -> Known:
+def detect(sample: bytes, kind: Format, declared: Dialect | None = None) -> ResolvedDialect:
     """Return the dialect of a file by its beginning; what was declared is taken as it is.
 
     The encoding is that of the byte order mark, else UTF-8: bytes that are none are refused line by line, and
@@ -74,23 +74,23 @@ def detect(sample: bytes, kind: Format, declared: Dialect | None = None) -> Know
     Raises:
         ContractError: it is no text of rows at all, the lines end in carriage returns alone, or an encoding is unknown.
     """
-    asked = declared or Dialect()
+    requested = declared or Dialect()
     refuse_packed(sample)
     _refuse_markup(sample)
-    encoding = _encoding(sample, asked.encoding)
+    encoding = _encoding(sample, requested.encoding)
     _refuse_wide(sample, encoding)
-    array = kind == "json" and (_is_array(sample, encoding) if asked.array is None else asked.array)
+    array = kind == "json" and (_is_array(sample, encoding) if requested.array is None else requested.array)
     alone = _JSON_RETURN.search(sample) if kind == "json" and not array else kind == "csv" and b"\r" in sample
     if alone and b"\n" not in sample:
         raise ContractError("lines end in carriage returns alone", limit="line feeds", next_step="write the file again")
     if kind == "json":
         if not array:
             _refuse_one_document(sample, encoding)
-        return Known(encoding, ",", "", "", array, trust_quotes=False)
+        return ResolvedDialect(encoding, ",", "", "", array, trust_quotes=False)
     complete = sample[: sample.rfind(b"\n") + 1] if len(sample) >= SAMPLE_BYTES else sample
-    delimiter = asked.delimiter or _delimiter(complete, encoding)
-    quote, escape = _quoting(complete, encoding, delimiter, asked)
-    return Known(encoding, delimiter, quote, escape, array=False, trust_quotes=asked.quote is not None)
+    delimiter = requested.delimiter or _delimiter(complete, encoding)
+    quote, escape = _quoting(complete, encoding, delimiter, requested)
+    return ResolvedDialect(encoding, delimiter, quote, escape, array=False, trust_quotes=requested.quote is not None)
 
 
 def propose_encoding(sample: bytes) -> str | None:
@@ -160,11 +160,11 @@ def _delimiter(sample: bytes, encoding: str) -> str:
     return min(signs, key=lambda sign: (_problems(beginning, encoding, sign, '"', ""), -header.count(sign)))
 
 
-def _quoting(sample: bytes, encoding: str, delimiter: str, asked: Dialect) -> tuple[str, str]:
-    choices = list(_QUOTING) if asked.quote is None else [(asked.quote, escape) for escape in ("", "\\")]
-    if asked.escape is not None:
-        choices = list(dict.fromkeys((quote, asked.escape if quote else "") for quote, _ in choices))
-    if len(choices) == 1 or b'"' not in sample.replace((asked.quote or '"').encode(), b'"'):
+def _quoting(sample: bytes, encoding: str, delimiter: str, requested: Dialect) -> tuple[str, str]:
+    choices = list(_QUOTING) if requested.quote is None else [(requested.quote, escape) for escape in ("", "\\")]
+    if requested.escape is not None:
+        choices = list(dict.fromkeys((quote, requested.escape if quote else "") for quote, _ in choices))
+    if len(choices) == 1 or b'"' not in sample.replace((requested.quote or '"').encode(), b'"'):
         return choices[0]
     return min(choices, key=lambda choice: _problems(sample, encoding, delimiter, *choice))
 

@@ -17,7 +17,7 @@ from ecclip.atomic import canonical_json
 from ecclip.catalog.dump.rows import (
     Dialect,
     Format,
-    Known,
+    ResolvedDialect,
     Row,
     column_names,
     detect,
@@ -98,7 +98,7 @@ def format_of(path: Path) -> Format | None:
     return None
 
 
-def write_dialects(folder: Path, declared: Dialect) -> dict[str, Known]:
+def write_dialects(folder: Path, declared: Dialect) -> dict[str, ResolvedDialect]:
     """Find out how each listing file of a folder is written and keep it beside them: every reader goes by that."""
     found = {}
     for path in listing_files(folder):
@@ -109,13 +109,13 @@ def write_dialects(folder: Path, declared: Dialect) -> dict[str, Known]:
     return found
 
 
-def dialect_of(path: Path) -> Known:
+def dialect_of(path: Path) -> ResolvedDialect:
     """Return how a text file is written: as ``write_dialects`` found it, else by its beginning."""
     kept = path.with_name(DIALECTS)
     if kept.is_file():
         known = json.loads(kept.read_text()).get(path.name)
         if known is not None:
-            return Known(**known)
+            return ResolvedDialect(**known)
     return _detect(path, format_of(path) or "json", Dialect())
 
 
@@ -182,10 +182,10 @@ def csv_header(path: Path) -> list[str]:
         return column_names(stream, dialect_of(path))
 
 
-def _detect(path: Path, kind: Format, declared: Dialect) -> Known:
-    asked = declared._replace(delimiter="\t") if ".tsv" in path.name and declared.delimiter is None else declared
+def _detect(path: Path, kind: Format, declared: Dialect) -> ResolvedDialect:
+    requested = declared._replace(delimiter="\t") if ".tsv" in path.name and declared.delimiter is None else declared
     with _named(path):
-        return detect(sample_of(path), kind, asked)
+        return detect(sample_of(path), kind, requested)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def parquet_records(
         for batch in file.iter_batches(rows, row_groups=groups, columns=wanted):
             for cells in _rows(batch):
                 line += 1
-                yield _judged(cells, line)
+                yield _checked(cells, line)
 
 
 class _Unreadable(str):
@@ -60,7 +60,7 @@ def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
         yield dict(zip(names, cells, strict=True))
 
 
-def _judged(cells: dict[str, Any], line: int) -> Row:
+def _checked(cells: dict[str, Any], line: int) -> Row:
     for name, cell in cells.items():
         if isinstance(cell, _Unreadable):
             plain = {key: value for key, value in cells.items() if not isinstance(value, bytes)}

@@ -23,7 +23,7 @@ def refuse_share(
     """Raise ContractError with the counts by reason when more than ``limit`` of ``read`` were rejected.
 
     ``output`` is the folder that the stage writes into: a refused run publishes nothing, and its ``quarantine/`` is
-    then in ``<output>.refused/``. ``advice`` is asked for what may mend the input.
+    then in ``<output>.refused/``. ``advice`` is requested for what may mend the input.
     """
     rejected = sum(reasons.values())
     refused = beside(output, ".refused")

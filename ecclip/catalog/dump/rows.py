@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import IO, cast
 
 from ecclip.catalog.dump.csv_records import csv_names, csv_records
-from ecclip.catalog.dump.dialect import Dialect, Format, Known, detect, propose_encoding, read_sample
+from ecclip.catalog.dump.dialect import Dialect, Format, ResolvedDialect, detect, propose_encoding, read_sample
 from ecclip.catalog.dump.json_records import array_records, json_records
 from ecclip.catalog.dump.lines import is_wide, text_lines
 from ecclip.catalog.dump.parquet_records import parquet_records
@@ -21,7 +21,7 @@ from ecclip.catalog.dump.record import Row
 __all__ = [
     "Dialect",
     "Format",
-    "Known",
+    "ResolvedDialect",
     "Row",
     "can_be_split",
     "column_names",
@@ -44,7 +44,7 @@ def plain_stream(stream: IO[bytes], name: str, opened: ExitStack) -> IO[bytes]:
 def text_records(
     stream: IO[bytes],
     kind: Format,
-    dialect: Known,
+    dialect: ResolvedDialect,
     *,
     start: int = 0,
     end: int | None = None,
@@ -73,7 +73,7 @@ def text_records(
     )
 
 
-def column_names(stream: IO[bytes], dialect: Known) -> list[str]:
+def column_names(stream: IO[bytes], dialect: ResolvedDialect) -> list[str]:
     """Return the names of the columns of CSV, its first record.
 
     Raises:
@@ -83,6 +83,6 @@ def column_names(stream: IO[bytes], dialect: Known) -> list[str]:
     return csv_names(lines, dialect.delimiter, dialect.quote, dialect.escape)
 
 
-def can_be_split(kind: Format, dialect: Known) -> bool:
+def can_be_split(kind: Format, dialect: ResolvedDialect) -> bool:
     """Return whether a line's end always ends a record, so that a file may be read in ranges of bytes."""
     return not is_wide(dialect.encoding) and not dialect.array and (kind == "json" or not dialect.quote)

@@ -1,4 +1,4 @@
-"""The second look, before publishing: what only cleaning, grouping and the champion's embeddings could show."""
+"""The second check, before publishing: what only cleaning, grouping and the champion's embeddings could show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ecclip.catalog.clean.photos import PHOTO_SAYS
 from ecclip.catalog.gate.expectations import Rule
 from ecclip.catalog.gate.history import NightFacts, read_facts
 from ecclip.catalog.gate.shift import RELEASED, ShiftConfig, shifts
-from ecclip.catalog.gate.verdict import accept, look, pronounce, shift_table
+from ecclip.catalog.gate.verdict import accept_shifts, shift_table, validate_shifts, write_verdict
 from ecclip.catalog.publish.mismatch import MismatchConfig, mismatched, read_pairs
 from ecclip.catalog.spark.parts import count_given, count_rows, count_values
 
@@ -48,7 +48,7 @@ def release(
     own = {name: round(share, 6) for name, share in own.items()}
     tonight = before.model_copy(update={"shares": dict(sorted({**before.shares, **own}.items()))})
     found = [shift for shift in shifts(cfg, tonight, history) if shift.name.startswith(RELEASED)]
-    accepted = accept(cfg, tonight, found)
+    accepted = accept_shifts(cfg, tonight, found)
     tonight = tonight.model_copy(update={"accepted": sorted({*before.accepted, *accepted})})
     rules = [Rule.within("published", float(cfg.min_published), None)]
     more = {"published": float(listings)}
@@ -56,7 +56,7 @@ def release(
         rules.append(Rule.within("mismatch_share", None, cfg.max_mismatch_share))
         more |= {"mismatch_share": own["mismatch"]}
     table = shift_table(found, accepted, more, rules)
-    pronounce([table], look(table, output / "data_docs"), found, tonight, output, "the snapshot was")
+    write_verdict([table], validate_shifts(table, output / "data_docs"), found, tonight, output, "the snapshot was")
     return tonight, wrong
 
 

@@ -85,7 +85,7 @@ class Outcome:
     value: float | None
 
 
-def judge(tables: Sequence[Table], docs: Path) -> list[Outcome]:
+def validate(tables: Sequence[Table], docs: Path) -> list[Outcome]:
     """Validate every table by its rules with Great Expectations and write one site of data docs to ``docs``."""
     gx, base, run_identifier = _great_expectations()
     # the default configuration leaves a temporary folder for docs behind
@@ -96,7 +96,7 @@ def judge(tables: Sequence[Table], docs: Path) -> list[Outcome]:
     context = gx.get_context(mode="ephemeral", project_config=project)
     context.add_data_docs_site("docs", _site(docs))
     moment = run_identifier.RunIdentifier(run_name="night", run_time=_NO_MOMENT)
-    outcomes = [outcome for table in tables for outcome in _validate(gx, context, _plain_table(table), moment)]
+    outcomes = [outcome for table in tables for outcome in _validate_table(gx, context, _plain_table(table), moment)]
     context.build_data_docs()
     _make_repeatable(docs)
     names = [rule.name for table in tables for rule in table.rules]
@@ -123,8 +123,8 @@ def _plain_table(table: Table) -> Table:
     return replace(table, frame=frame, rules=rules)
 
 
-def compare(table: Table) -> list[Outcome]:
-    """Return what :func:`judge` finds for a table of one row whose rules are all :meth:`Rule.within`, without a page.
+def validate_row(table: Table) -> list[Outcome]:
+    """Return what :func:`validate` finds for a one-row table with only :meth:`Rule.within` rules, but write no page.
 
     Importing Great Expectations takes seconds; this takes none.
     """
@@ -137,7 +137,7 @@ def compare(table: Table) -> list[Outcome]:
     return outcomes
 
 
-def _validate(gx: Any, context: Any, table: Table, moment: Any) -> list[Outcome]:
+def _validate_table(gx: Any, context: Any, table: Table, moment: Any) -> list[Outcome]:
     """Run one table's suite in a checkpoint of its own: a checkpoint takes one frame."""
     sources = context.data_sources
     add = sources.add_spark if isinstance(table.frame, DataFrame) else sources.add_pandas

@@ -23,7 +23,7 @@ _UNKNOWN = "(unknown)"
 
 
 def measured(spark: SparkSession, ingested: Path) -> DataFrame:
-    """Return one narrow row a listing: what the declared rules look at, nulls and hashes, no text and no photo.
+    """Return one narrow row per listing: what the declared rules look at, nulls and hashes, no text and no photo.
 
     ``row_hash`` sees the bytes of photos that lie in the rows; those beside are in the digest that ingest leaves.
     """

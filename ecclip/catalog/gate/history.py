@@ -64,7 +64,7 @@ def read_history(previous: Path) -> list[NightFacts]:
     """Return the last good nights, oldest first, from the previous snapshot; none for the first night.
 
     Raises:
-        IntegrityError: the previous snapshot carries no history: without one a gate cannot compare.
+        IntegrityError: the previous snapshot carries no history: without one a gate cannot validate_row.
     """
     if not (previous / "manifest.json").is_file():
         return []

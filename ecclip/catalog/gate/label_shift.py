@@ -19,7 +19,7 @@ Limits = Callable[[Sequence[float], float], tuple[float, float]]
 _NONE = LabelShare(share=0.0, low=0.0, high=0.0)
 
 
-def is_judged(name: str, usual: float, least_share: float) -> bool:
+def is_tested(name: str, usual: float, least_share: float) -> bool:
     """Return whether a label of this usual share is looked at by itself: one of many only where it is not rare."""
     return name in (AGE, LABELLED) or usual >= least_share
 
@@ -27,7 +27,7 @@ def is_judged(name: str, usual: float, least_share: float) -> bool:
 def label_limits(
     name: str, tonight: NightFacts, nights: Sequence[NightFacts], limits: Limits, linear: Limits
 ) -> tuple[float, float, float | None, float | None]:
-    """Return the usual share, the share to judge, and the lowest and the highest share allowed (None: any).
+    """Return the usual share, the share to test, and the lowest and the highest share allowed (None: any).
 
     ``limits`` and ``linear`` take a series and its sampling error and return centre and reach, for logarithms and for
     shares.

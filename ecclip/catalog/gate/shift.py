@@ -18,7 +18,7 @@ from pydantic import Field
 from scipy.spatial.distance import jensenshannon
 
 from ecclip.catalog.gate.history import NightFacts, Prices
-from ecclip.catalog.gate.label_shift import is_judged, label_limits
+from ecclip.catalog.gate.label_shift import is_tested, label_limits
 from ecclip.core import StageConfig
 
 T = TypeVar("T")
@@ -160,7 +160,7 @@ def _labels(cfg: ShiftConfig, tonight: NightFacts, history: Sequence[NightFacts]
             lambda series, sampling: _limits(cfg, series, cfg.least_label_deviation, sampling),
             lambda series, sampling: _limits(cfg, series, cfg.least_share_deviation, sampling),
         )
-        if is_judged(name, usual, cfg.least_label_share):
+        if is_tested(name, usual, cfg.least_label_share):
             edges = [None if edge is None else round(edge, 6) for edge in (low, high)]
             found.append(Shift(name, round(value, 6), edges[0], edges[1], len(nights)))
     return found

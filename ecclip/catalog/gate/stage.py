@@ -7,12 +7,12 @@ from pathlib import Path
 from pydantic import Field
 
 from ecclip.catalog.dump.contract import DUMP_FIELDS
-from ecclip.catalog.gate.expectations import Rule, Table, compare, judge
+from ecclip.catalog.gate.expectations import Rule, Table, validate, validate_row
 from ecclip.catalog.gate.facts import measured, night_facts
 from ecclip.catalog.gate.history import NightFacts, read_history, write_facts
 from ecclip.catalog.gate.label_shift import is_one_of_many
 from ecclip.catalog.gate.shift import RELEASED, Shift, ShiftConfig, shifts
-from ecclip.catalog.gate.verdict import accept, pronounce, shift_table
+from ecclip.catalog.gate.verdict import accept_shifts, shift_table, write_verdict
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import Counts, stage
 
@@ -47,21 +47,21 @@ def check(cfg: CheckConfig, ingested: Path, previous: Path, output: Path) -> Cou
     try:
         tonight = night_facts(rows, ingested)
         found = [shift for shift in shifts(cfg, tonight, history) if not shift.name.startswith(RELEASED)]
-        tonight = tonight.model_copy(update={"accepted": accept(cfg, tonight, found)})
+        tonight = tonight.model_copy(update={"accepted": accept_shifts(cfg, tonight, found)})
         write_facts(output, tonight)
         # a page with a line for every label of a catalog would hide what was refused, and cost a second a hundred lines
         usual = [shift for shift in found if is_one_of_many(shift.name) and not shift.outside]
         told = [shift for shift in found if shift not in usual]
         tables = [Table("listings", rows, _declared(cfg, tonight, history)), _metrics(cfg, tonight, told)]
         labels = shift_table(usual, tonight.accepted, {}, [])
-        outcomes = [*judge(tables, output / "data_docs"), *compare(labels)]
+        outcomes = [*validate(tables, output / "data_docs"), *validate_row(labels)]
         tables.append(labels)
-        judged = pronounce(tables, outcomes, found, tonight, output, "the night's listings were")
+        rules = write_verdict(tables, outcomes, found, tonight, output, "the night's listings were")
     finally:
         rows.unpersist()
     return Counts(
         read={"listings": tonight.listings},
-        detail={"expectations": judged, "history": len(history), "fingerprint": tonight.fingerprint},
+        detail={"expectations": rules, "history": len(history), "fingerprint": tonight.fingerprint},
     )
 
 

@@ -6,17 +6,17 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from ecclip.catalog.gate.expectations import Outcome, Rule, Table, compare, judge
+from ecclip.catalog.gate.expectations import Outcome, Rule, Table, validate, validate_row
 from ecclip.catalog.gate.history import NightFacts
 from ecclip.catalog.gate.shift import Shift, ShiftConfig, accepted_names
 from ecclip.catalog.spark.output import beside
-from ecclip.core import GateError, canonical_json, get_logger, replace_folder, settle_folder, write_atomic
+from ecclip.core import GateError, canonical_json, get_logger, recover_folder, replace_folder, write_atomic
 
 
 def shift_table(found: Sequence[Shift], accepted: Sequence[str], more: dict[str, float], rules: list[Rule]) -> Table:
     """Return tonight's metrics as one row, with a rule for each shift that was not accepted.
 
-    ``more`` are metrics of the night that ``rules`` look at beside the shifts.
+    ``more`` are metrics of the night that ``rules`` validate_shifts at beside the shifts.
     """
     import pandas as pd  # Great Expectations' plain frame: only a gate pays for the import
 
@@ -25,7 +25,7 @@ def shift_table(found: Sequence[Shift], accepted: Sequence[str], more: dict[str,
     return Table("metrics", pd.DataFrame([values]), [*rules, *judged])
 
 
-def accept(cfg: ShiftConfig, tonight: NightFacts, found: Sequence[Shift]) -> list[str]:
+def accept_shifts(cfg: ShiftConfig, tonight: NightFacts, found: Sequence[Shift]) -> list[str]:
     """Return the shifts of tonight that the configuration lets pass, and say so in the log."""
     accepted = accepted_names(cfg, tonight.fingerprint, [shift.name for shift in found])
     if accepted:
@@ -33,13 +33,13 @@ def accept(cfg: ShiftConfig, tonight: NightFacts, found: Sequence[Shift]) -> lis
     return accepted
 
 
-def look(table: Table, docs: Path) -> list[Outcome]:
+def validate_shifts(table: Table, docs: Path) -> list[Outcome]:
     """Judge one row of metrics; the page is made for a refused night only, for it costs seconds."""
-    outcomes = compare(table)
-    return outcomes if all(outcome.passed for outcome in outcomes) else judge([table], docs)
+    outcomes = validate_row(table)
+    return outcomes if all(outcome.passed for outcome in outcomes) else validate([table], docs)
 
 
-def pronounce(
+def write_verdict(
     tables: Sequence[Table],
     outcomes: Sequence[Outcome],
     found: Sequence[Shift],
@@ -66,7 +66,7 @@ def pronounce(
     write_atomic(output / "verdict.json", canonical_json(verdict))
     # the stage publishes nothing when it raises, so what a person has to read is put beside its place
     refused = beside(output, ".refused")
-    settle_folder(refused)
+    recover_folder(refused)
     if not failed:
         shutil.rmtree(refused, ignore_errors=True)
         return len(outcomes)

@@ -1,4 +1,4 @@
-"""One listing as numbers that are quick to compare: weighted words, facts, and the buckets that it falls into."""
+"""One listing as numbers that are quick to compare: weighted words, facts, and its blocking keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ecclip.catalog.group.minhash import bands
-from ecclip.catalog.group.term_statistics import BRAND, CATEGORY, Fact, Night, codes, given_facts, has_digit
+from ecclip.catalog.group.term_statistics import BRAND, CATEGORY, Fact, TermStatistics, codes, given_facts, has_digit
 
 SCALE = 1024  # a weight of 1.0 as a whole number: sums of whole numbers do not depend on their order
 WEIGHT_BITS = 16
@@ -21,9 +21,9 @@ class Description(NamedTuple):
     """What two listings are compared by.
 
     ``words`` hold hash and weight of a word in one number; ``numbers`` are the words that may name its model, the
-    likeliest first; ``named`` and
-    ``facts`` are hashes of a fact's name, and of its name and value; ``told`` are the facts as text. Listings that
-    share a number of ``codes``, ``keys`` or ``looks`` are candidates; those of ``looks`` only where one names no model.
+    likeliest first; ``named`` and ``facts`` are hashes of a fact's name, and of its name and value; ``told`` are the
+    facts as text. ``codes``, ``keys`` and ``loose_keys`` are blocking keys: listings that share one are candidates,
+    those of ``loose_keys`` only where one of the two names no model.
     """
 
     words: list[int]
@@ -34,25 +34,25 @@ class Description(NamedTuple):
     told: list[str]
     codes: list[int]
     keys: list[int]
-    looks: list[int]
+    loose_keys: list[int]
 
 
 class Describer:
-    """Describes listings in the light of a night."""
+    """Describes listings by the term statistics of their night."""
 
-    def __init__(self, night: Night) -> None:
-        self._night = night
+    def __init__(self, terms: TermStatistics) -> None:
+        self._terms = terms
         self._word = lru_cache(1 << 17)(self._packed)
 
     def describe(self, row: Mapping[str, Any]) -> Description:
         """Return the description of a row with plain, brand, category, attributes and phash."""
-        night = self._night
-        words = [night.spelled(word) for word in row["plain"].split()]
+        terms = self._terms
+        words = [terms.corrected(word) for word in row["plain"].split()]
         distinct = sorted(set(words))
         packed = [self._word(word) for word in distinct]
-        named = [word for word in distinct if night.names_model(word)]
+        named = [word for word in distinct if terms.names_model(word)]
         # the rarest names the model, then the longest: the others are sizes and years that few titles have
-        numbers = sorted(named, key=lambda word: (night.seen.get(word, 1), -len(word), word))
+        numbers = sorted(named, key=lambda word: (terms.seen.get(word, 1), -len(word), word))
         facts = self._facts(row, distinct)
         # the category is compared apart: sellers often choose another one
         compared = [fact for fact in facts if fact[0] != CATEGORY]
@@ -66,18 +66,18 @@ class Describer:
             told=["\x1f".join(fact) for fact in facts],
             codes=[_hash("code", word, number) for word, number in sorted(codes(words)) if number in numbers[:1]],
             keys=[*_tagged(lettered, numbers[:1]), *_photo_keys(row)],
-            looks=[*_tagged(lettered, [""]), *self._fact_keys(dict(facts))],
+            loose_keys=[*_tagged(lettered, [""]), *self._fact_keys(dict(facts))],
         )
 
     def _packed(self, word: str) -> int:
-        weight = min(max(round(self._night.weight(word) * SCALE), 0), (1 << WEIGHT_BITS) - 1)
+        weight = min(max(round(self._terms.weight(word) * SCALE), 0), (1 << WEIGHT_BITS) - 1)
         return (_hash("word", word) >> WEIGHT_BITS << WEIGHT_BITS) | weight
 
     def _facts(self, row: Mapping[str, Any], words: Iterable[str]) -> list[Fact]:
         facts = given_facts(row)
         said: dict[str, set[str]] = {}
         for word in words:
-            for name, value in self._night.says.get(word, ()):
+            for name, value in self._terms.says.get(word, ()):
                 said.setdefault(name, set()).add(value)
         # words that disagree ("black lace dress", "black friday") say nothing
         facts |= {name: min(values) for name, values in said.items() if len(values) == 1 and name not in facts}
@@ -87,7 +87,7 @@ class Describer:
         if BRAND not in facts or CATEGORY not in facts:
             return []
         rest = [fact for fact in facts.items() if fact[0] not in (BRAND, CATEGORY)]
-        rarest = sorted(rest, key=lambda fact: (self._night.values.get(fact, 1), fact))[:_KEY_FACTS]
+        rarest = sorted(rest, key=lambda fact: (self._terms.values.get(fact, 1), fact))[:_KEY_FACTS]
         place = (facts[BRAND], facts[CATEGORY])
         chosen = [*itertools.combinations(sorted(rarest), 1), *itertools.combinations(sorted(rarest), 2)]
         return [_hash("facts", *place, *itertools.chain(*some)) for some in chosen]

@@ -8,10 +8,10 @@ from functools import reduce
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from ecclip.catalog.group.agreement import agreeing
 from ecclip.catalog.group.description import SCALE, WEIGHT_BITS
 from ecclip.catalog.group.evidence import CATALOG_ID, KINDS, NEAR_TITLE, SAME_FACTS, EvidenceConfig, weight
-from ecclip.catalog.group.term_statistics import Night
+from ecclip.catalog.group.fellegi_sunter import agreeing
+from ecclip.catalog.group.term_statistics import TermStatistics
 
 # words of a title depend on each other ("verde", "valle"): alone they must say twice what independent facts must
 _TWICE = 2
@@ -35,7 +35,7 @@ def crowded_catalog_ids(cfg: EvidenceConfig, described: DataFrame) -> int:
     return sizes.where(F.col("size") > cfg.catalog_listings).count()
 
 
-def near_edges(cfg: EvidenceConfig, pairs: DataFrame, described: DataFrame, night: Night) -> DataFrame:
+def near_edges(cfg: EvidenceConfig, pairs: DataFrame, described: DataFrame, terms: TermStatistics) -> DataFrame:
     """Return the edges among candidate ``pairs`` (left, right, coded): the first rule that holds is the evidence.
 
     Titles and facts are compared in Spark; only pairs of which a listing names no model, and that nothing else ties,
@@ -44,13 +44,15 @@ def near_edges(cfg: EvidenceConfig, pairs: DataFrame, described: DataFrame, nigh
     compared = pairs.join(_side(described, "left"), "left").join(_side(described, "right"), "right")
     compared = compared.where(~_contradicted(cfg))
     compared = compared.withColumn("shared", _shared()).withColumn("distance", _distance())
-    compared = compared.withColumn("similarity", _similarity()).where(~_elsewhere() | _at_least(cfg.category_title))
-    judged = compared.withColumn("evidence", _evidence(cfg, night.listings))
-    sure = judged.where(F.col("evidence").isNotNull())
-    open_ = judged.where(F.col("evidence").isNull() & ~_both_name())
-    found = agreeing(cfg, open_, night).withColumn("evidence", F.lit(SAME_FACTS))
+    compared = compared.withColumn("similarity", _similarity()).where(
+        ~_other_category() | _at_least(cfg.category_title)
+    )
+    compared = compared.withColumn("evidence", _evidence(cfg, terms.listings))
+    decided = compared.where(F.col("evidence").isNotNull())
+    undecided = compared.where(F.col("evidence").isNull() & ~_both_name())
+    found = agreeing(cfg, undecided, terms).withColumn("evidence", F.lit(SAME_FACTS))
     columns = ["left", "right", "evidence", "similarity"]
-    return sure.select(*columns).unionByName(found.select(*columns)).select("left", "right", "evidence", _weight())
+    return decided.select(*columns).unionByName(found.select(*columns)).select("left", "right", "evidence", _weight())
 
 
 def _star(listings: DataFrame, keys: list[str], evidence: str) -> DataFrame:
@@ -87,7 +89,7 @@ def _both_name() -> Column:
     return (F.size("left_numbers") > 0) & (F.size("right_numbers") > 0)
 
 
-def _elsewhere() -> Column:
+def _other_category() -> Column:
     return F.coalesce(F.col("left_category") != F.col("right_category"), F.lit(False))
 
 
@@ -108,10 +110,8 @@ def _similarity() -> Column:
 
 
 def _weight() -> Column:
-    places = F.create_map(
-        *[part for kind in KINDS for part in (F.lit(kind), F.lit(len(KINDS) - 1 - KINDS.index(kind)))]
-    )
-    return F.round((places[F.col("evidence")] + F.col("similarity")) / len(KINDS), 6).alias("weight")
+    ranks = F.create_map(*[part for kind in KINDS for part in (F.lit(kind), F.lit(len(KINDS) - 1 - KINDS.index(kind)))])
+    return F.round((ranks[F.col("evidence")] + F.col("similarity")) / len(KINDS), 6).alias("weight")
 
 
 def _distance() -> Column:

@@ -1,4 +1,4 @@
-"""Describe every listing of a night in Spark: count words over all, learn from a sample, describe each alone."""
+"""Describe every listing of a night in Spark: words are counted over all, facts over a sample."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ecclip.catalog.group.description import Describer, Description
-from ecclip.catalog.group.term_statistics import Night, learn
+from ecclip.catalog.group.term_statistics import TermStatistics, count_terms
 
 # what grouping looks at: a listing whose other columns change is not compared anew
 COMPARED = (
@@ -60,7 +60,7 @@ def digest() -> Column:
     return F.xxhash64(*plain, *empty)
 
 
-def learn_night(rows: DataFrame, total: int, sample_listings: int) -> Night:
+def learn_statistics(rows: DataFrame, total: int, sample_listings: int) -> TermStatistics:
     """Return what ``total`` listings say together: words are counted over all, facts over an even sample by hash."""
     words = rows.select(F.explode(F.array_distinct(F.split("plain", " "))).alias("word"))
     counted = words.groupBy("word").agg(F.count("*").alias("seen")).where(F.col("seen") > 1).toArrow()
@@ -68,12 +68,12 @@ def learn_night(rows: DataFrame, total: int, sample_listings: int) -> Night:
     every = -(-total // sample_listings) or 1
     chosen = rows.where(F.pmod(F.xxhash64("listing_id"), F.lit(every)) == 0)
     sample = chosen.select("plain", "brand", "category", "attributes").toArrow()
-    return learn(total, seen, sample.to_pylist())
+    return count_terms(total, seen, sample.to_pylist())
 
 
-def describe(spark: SparkSession, rows: DataFrame, night: Night) -> DataFrame:
+def describe(spark: SparkSession, rows: DataFrame, terms: TermStatistics) -> DataFrame:
     """Return a row for each listing: what it is compared by (see :class:`Description`) and its plain columns."""
-    shared = spark.sparkContext.broadcast(night)
+    shared = spark.sparkContext.broadcast(terms)
 
     def described(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         describer = Describer(shared.value)

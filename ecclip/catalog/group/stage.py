@@ -16,10 +16,10 @@ from ecclip.catalog.group.components import components
 from ecclip.catalog.group.cut import split
 from ecclip.catalog.group.edges import crowded_catalog_ids, exact_edges, near_edges
 from ecclip.catalog.group.evidence import CUT, EvidenceConfig
-from ecclip.catalog.group.features import comparable, describe, learn_night
+from ecclip.catalog.group.features import comparable, describe, learn_statistics
 from ecclip.catalog.group.ids import group_ids
-from ecclip.catalog.group.since import known_edges, unchanged, write_rules
-from ecclip.catalog.group.term_statistics import Night
+from ecclip.catalog.group.incremental import known_edges, unchanged, write_rules
+from ecclip.catalog.group.term_statistics import TermStatistics
 from ecclip.catalog.spark.parts import count_rows, count_values, write_parts
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import Counts, stage
@@ -38,19 +38,21 @@ def group(cfg: GroupConfig, cleaned: Path, previous: Path, output: Path) -> Coun
     """Write ``groups/`` (listing_id, group_id: one row a listing) and ``edges/`` (the evidence, with marks).
 
     Groups are the connected components of the edges that are not marked: ``ambiguous`` (see ``mark_ambiguous``) and
-    ``cut`` (see ``split_component``) stay as evidence and join nothing. A pair is judged on the night that one of its
-    listings is new or changed, by the words and bucket sizes of that night; the edge keeps that evidence until one of
-    its listings changes or goes, or the rules do. A group takes over the id of a group of the previous snapshot (see
-    ``group_ids``); else it gets a new one made from its smallest listing_id.
+    ``cut`` (see ``split_component``) stay as evidence and join nothing.
+
+    A pair is compared on the night when one of its listings is new or changed, by that night's term statistics and
+    block sizes; the edge keeps that evidence until one of its listings changes or is removed, or the rules change. A
+    group keeps the id of a group of the previous snapshot (see ``group_ids``); a new group gets an id made from its
+    smallest listing_id.
     """
     total = count_rows(cleaned / "listings")
     spark = spark_session(max(cfg.parts, -(-total // _ROWS_PER_PARTITION)), cleaned, rows=total)
     rows = spark.read.parquet(str(cleaned / "listings")).drop("image")
     same = unchanged(cfg, rows, previous)
-    night = learn_night(comparable(rows), total, cfg.sample_listings)
-    describe(spark, comparable(rows), night).write.parquet(str(output / "_described"))
+    terms = learn_statistics(comparable(rows), total, cfg.sample_listings)
+    describe(spark, comparable(rows), terms).write.parquet(str(output / "_described"))
     described = spark.read.parquet(str(output / "_described"))
-    dropped = _judge(cfg, described, night, same, previous, output / "_edges")
+    dropped = _write_edges(cfg, described, terms, same, previous, output / "_edges")
     edges = mark_ambiguous(spark.read.parquet(str(output / "_edges")), described)
     labels, edges = _components(cfg, edges.localCheckpoint(storageLevel=StorageLevel.DISK_ONLY))
     write_parts(edges, output / "edges", 1, sort=["left", "right", "evidence"], prefix="edges")
@@ -64,8 +66,13 @@ def group(cfg: GroupConfig, cleaned: Path, previous: Path, output: Path) -> Coun
     return _counts(output, dropped)
 
 
-def _judge(
-    cfg: EvidenceConfig, described: DataFrame, night: Night, same: DataFrame | None, previous: Path, scratch: Path
+def _write_edges(
+    cfg: EvidenceConfig,
+    described: DataFrame,
+    terms: TermStatistics,
+    same: DataFrame | None,
+    previous: Path,
+    scratch: Path,
 ) -> dict[str, int]:
     """Write all edges of the night without marks; return what was left out by reason, and how much was compared."""
     spark = described.sparkSession
@@ -77,12 +84,12 @@ def _judge(
         flagged = flagged.withColumn("fresh", F.col("same").isNull()).drop("same")
     oversized = Observation()
     edges = exact_edges(cfg, described)
-    edges = edges.unionByName(near_edges(cfg, candidates(cfg, flagged, oversized), described, night))
+    edges = edges.unionByName(near_edges(cfg, candidates(cfg, flagged, oversized), described, terms))
     if same is not None:
         edges = edges.unionByName(known_edges(spark, same, previous))
     edges.write.parquet(str(scratch))
     left_out = {
-        "oversized_buckets": int(oversized.get["buckets"]),
+        "oversized_blocks": int(oversized.get["blocks"]),
         "oversized_catalog_ids": crowded_catalog_ids(cfg, described),
     }
     return {reason: count for reason, count in left_out.items() if count}

@@ -1,4 +1,4 @@
-"""What a whole night's listings say about one listing: how rare words are, what they mean, how likely chance is."""
+"""Term statistics of all listings: how rare words are, which facts they imply, how likely chance agreement is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Fact = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Night:
+class TermStatistics:
     """Counts over the listings of one night: pure functions of its rows.
 
     ``seen`` counts the listings whose title has a word, for words of two listings and more. ``says`` are the facts
@@ -55,18 +55,18 @@ class Night:
         rare = self.seen.get(word, 1) <= max(_RARE_LISTINGS, _RARE_SHARE * self.listings)
         return rare and has_digit(word) and word not in self.sizes
 
-    def spelled(self, word: str) -> str:
+    def corrected(self, word: str) -> str:
         """Return the word that was meant: a word of one title that is one slip away from a common one is that one.
 
         A slip is a letter lost, added or changed, or two neighbours swapped; words with digits stay.
         """
         if word in self.seen or len(word) < _SLIP_LETTERS or not word.isalpha():
             return word
-        meant = {common for form in _forms(word) for common in self._slips.get(form, ())}
+        meant = {common for form in _forms(word) for common in self._misspellings.get(form, ())}
         return max(meant, key=lambda common: (self.seen[common], common), default=word)
 
     @cached_property
-    def _slips(self) -> dict[str, list[str]]:
+    def _misspellings(self) -> dict[str, list[str]]:
         # two words one slip apart have a form in common when each may lose a letter
         found: dict[str, list[str]] = defaultdict(list)
         for word, seen in self.seen.items():
@@ -75,7 +75,7 @@ class Night:
                     found[form].append(word)
         return dict(found)
 
-    def surprise(self, facts: Iterable[Fact]) -> float:
+    def surprisal(self, facts: Iterable[Fact]) -> float:
         """Return -ln of the chance that a listing states all of ``facts``.
 
         A fact that follows from another (a kind of drink has one colour) adds nothing: its chance is the largest of
@@ -91,8 +91,8 @@ class Night:
         return total
 
 
-def learn(listings: int, seen: Mapping[str, int], sample: Iterable[Mapping[str, Any]]) -> Night:
-    """Return what a night says: ``sample`` holds rows with plain, brand, category and attributes."""
+def count_terms(listings: int, seen: Mapping[str, int], sample: Iterable[Mapping[str, Any]]) -> TermStatistics:
+    """Return the term statistics; ``sample`` holds rows with plain, brand, category and attributes."""
     stated: Counter[str] = Counter()
     values: Counter[Fact] = Counter()
     pairs: Counter[tuple[Fact, Fact]] = Counter()
@@ -110,7 +110,7 @@ def learn(listings: int, seen: Mapping[str, int], sample: Iterable[Mapping[str, 
             if word.isalpha():
                 for name, value in facts:
                     told[word, name][value] += 1
-    return Night(listings, dict(seen), _says(told), stated, values, pairs, _sizes(coded))
+    return TermStatistics(listings, dict(seen), _says(told), stated, values, pairs, _sizes(coded))
 
 
 def codes(words: list[str]) -> set[tuple[str, str]]:

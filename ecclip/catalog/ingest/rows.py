@@ -1,4 +1,4 @@
-"""The row model inside Spark: splits of files in, judged rows out, nothing passes through the driver."""
+"""The row model inside Spark: splits of files in, parsed rows out, nothing passes through the driver."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ecclip.catalog.dump.cells import Judged, Limits, judge_cells
+from ecclip.catalog.dump.cells import Limits, ParsedCells, parse_cells
 from ecclip.catalog.dump.contract import DUMP_FIELDS, KINDS, PROBLEM_COLUMNS
 from ecclip.catalog.dump.record import MALFORMED, ROW_PROBLEMS, Row, json_text, shown
 from ecclip.catalog.ingest.splits import split_rows
@@ -31,20 +31,20 @@ _ARROW = {
     "int": pa.int32(),
 }
 _REASONS = {*ROW_PROBLEMS, *(f"bad_{field.name}" for field in DUMP_FIELDS), "missing_listing_id", "missing_title"}
-JUDGED_SCHEMA = ", ".join(f"{name} {kind}" for name, kind in _SPARK.items())
+PARSED_SCHEMA = ", ".join(f"{name} {kind}" for name, kind in _SPARK.items())
 _SCHEMA = pa.schema([(name, _ARROW[kind]) for name, kind in _SPARK.items()])
 
 
-def row_judge(limits: Limits) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Return what ``mapInArrow`` runs over splits: every row of them, judged once, as ``JUDGED_SCHEMA`` says."""
+def row_parser(limits: Limits) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """Return what ``mapInArrow`` runs over splits: every row of them, parsed once, as ``PARSED_SCHEMA`` says."""
 
-    def judge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def parse(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         rows: list[dict[str, Any]] = []
         size = 0
         for batch in batches:
             for split in batch.to_pylist():
                 for row in split_rows(split):
-                    rows.append(judged_row(row, split, limits))
+                    rows.append(parse_row(row, split, limits))
                     size += len(rows[-1]["image"] or b"") + len(rows[-1]["row"])
                     if len(rows) >= _BATCH_ROWS or size >= _BATCH_BYTES:
                         yield pa.RecordBatch.from_pylist(rows, _SCHEMA)
@@ -52,28 +52,28 @@ def row_judge(limits: Limits) -> Callable[[Iterator[pa.RecordBatch]], Iterator[p
         if rows:
             yield pa.RecordBatch.from_pylist(rows, _SCHEMA)
 
-    return judge
+    return parse
 
 
-def judged_row(row: Row, split: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    """Return a row of ``JUDGED_SCHEMA``: the values and no reason, or the reason for which it is refused."""
+def parse_row(row: Row, split: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    """Return a row of ``PARSED_SCHEMA``: the values and no reason, or the reason for which it is refused."""
     refused = _refused(row, split)
     if refused is not None:
         return refused
     cells = {field.name: row.cells.get(field.name) for field in DUMP_FIELDS} if row.cells else {}
-    judged = judge_cells(cells, limits)
+    parsed = parse_cells(cells, limits)
     image = cells.pop("image", None)
     text = row.text if row.text.startswith("{") else shown(json_text(cells))
     content = json.dumps(cells, sort_keys=True, default=str) + text
     hashed = hashlib.sha256(content.encode("utf-8", "backslashreplace"))
     hashed.update(image if isinstance(image, bytes) else b"")
     return {
-        **judged.values,
-        "reason": judged.reason,
-        "detail": judged.detail,
+        **parsed.values,
+        "reason": parsed.reason,
+        "detail": parsed.detail,
         "row": text,
         "content": hashed.hexdigest(),
-        **_tally(cells, judged),
+        **_tally(cells, parsed),
     }
 
 
@@ -109,15 +109,15 @@ def _problem(reason: str, detail: str, text: str) -> dict[str, Any]:
     }
 
 
-def _tally(cells: dict[str, Any], judged: Judged) -> dict[str, int]:
+def _tally(cells: dict[str, Any], parsed: ParsedCells) -> dict[str, int]:
     """Return how many attributes and categories the row came with, and how many of them have a value."""
     attributes, category = cells.get("attributes"), cells.get("category")
-    kept = len(judged.values["attributes"] or ())
+    kept = len(parsed.values["attributes"] or ())
     return {
         "attributes_given": max(_length(attributes), kept),
         "attributes_kept": kept,
         "categories_given": int(bool(category.strip() if isinstance(category, str) else category)),
-        "categories_kept": int(bool(judged.values["category"])),
+        "categories_kept": int(bool(parsed.values["category"])),
     }
 
 

@@ -16,7 +16,7 @@ from ecclip.catalog.dump.listing_files import DIALECTS, format_of, listing_files
 from ecclip.catalog.dump.quarantine import refuse_share
 from ecclip.catalog.dump.record import MALFORMED, TOO_FEW, TOO_MANY, UNDECODABLE
 from ecclip.catalog.dump.rows import propose_encoding
-from ecclip.catalog.ingest.rows import JUDGED_SCHEMA, row_judge
+from ecclip.catalog.ingest.rows import PARSED_SCHEMA, row_parser
 from ecclip.catalog.ingest.schema_drift import refuse_drift
 from ecclip.catalog.ingest.splits import SPLIT_SCHEMA, plan_splits
 from ecclip.catalog.land.photos import photo_facts
@@ -53,15 +53,15 @@ def ingest(cfg: IngestConfig, landed: Path, output: Path) -> Counts:
     files = listing_files(landed / "listings")
     added = refuse_drift(files, cfg.drift_sample_rows)
     spark = spark_session(cfg.parts, landed)
-    judged = _judge_deleted(_judge_repeated(_judge(spark, cfg, files))).persist()
+    parsed = _mark_deleted(_reject_repeated(_parse(spark, cfg, files))).persist()
     try:
-        kept = judged.where(F.col("reason").isNull())
+        kept = parsed.where(F.col("reason").isNull())
         write_parts(kept.select(*listing_columns()), output / "listings", cfg.parts)
-        rejected = judged.where(F.col("reason").isNotNull() & (F.col("reason") != "deleted"))
+        rejected = parsed.where(F.col("reason").isNotNull() & (F.col("reason") != "deleted"))
         write_parts(_quarantine(rejected), output / "quarantine", 1, sort=_QUARANTINED)
-        deleted, tally = _tally(judged)
+        deleted, tally = _tally(parsed)
     finally:
-        judged.unpersist()
+        parsed.unpersist()
     written, reasons = count_rows(output / "listings"), count_values(output / "quarantine", "reason")
     read = written + deleted + sum(reasons.values())
     if not read:
@@ -75,19 +75,19 @@ def ingest(cfg: IngestConfig, landed: Path, output: Path) -> Counts:
     )
 
 
-def _judge(spark: SparkSession, cfg: IngestConfig, files: list[Path]) -> DataFrame:
+def _parse(spark: SparkSession, cfg: IngestConfig, files: list[Path]) -> DataFrame:
     """Return every row of the files: its values by field and no reason, or the reason for which it is refused."""
     splits = [tuple(split) for split in plan_splits(files, cfg.split_bytes)]
     limits = Limits(cfg.max_title_characters, cfg.max_category_depth, cfg.max_attributes)
     planned = spark.createDataFrame(splits, SPLIT_SCHEMA).repartition(max(1, len(splits)))
-    return planned.mapInArrow(row_judge(limits), JUDGED_SCHEMA)
+    return planned.mapInArrow(row_parser(limits), PARSED_SCHEMA)
 
 
-def _tally(judged: DataFrame) -> tuple[int, dict[str, dict[str, int]]]:
+def _tally(parsed: DataFrame) -> tuple[int, dict[str, dict[str, int]]]:
     """Return the deleted rows, and what became of attributes and categories: published, unusable or of other rows."""
     good = F.col("reason").isNull()
     names = [f"{name}{part}" for name in _TALLIED for part in ("_given", "_kept")]
-    row = judged.agg(
+    row = parsed.agg(
         F.count_if(F.col("reason") == "deleted").alias("deleted"),
         *[F.coalesce(F.sum(name), F.lit(0)).alias(name) for name in names],
         *[F.coalesce(F.sum(F.when(good, F.col(name))), F.lit(0)).alias(f"good_{name}") for name in names],
@@ -131,11 +131,11 @@ def _is_utf_8(sample: bytes) -> bool:
     return True
 
 
-def _judge_repeated(judged: DataFrame) -> DataFrame:
+def _reject_repeated(parsed: DataFrame) -> DataFrame:
     newest = Window.partitionBy("listing_id", F.col("reason").isNull())
     newest = newest.orderBy(F.col("updated_at").desc_nulls_last(), F.col("content").desc())
     repeated = F.col("reason").isNull() & (F.row_number().over(newest) > 1)
-    return judged.withColumns(
+    return parsed.withColumns(
         {
             "reason": F.when(repeated, F.lit("duplicate_listing_id")).otherwise(F.col("reason")),
             "detail": F.when(repeated, F.lit("a newer row of this listing was kept")).otherwise(F.col("detail")),
@@ -143,9 +143,9 @@ def _judge_repeated(judged: DataFrame) -> DataFrame:
     )
 
 
-def _judge_deleted(judged: DataFrame) -> DataFrame:
+def _mark_deleted(parsed: DataFrame) -> DataFrame:
     deleted = F.col("reason").isNull() & F.coalesce(F.col("deleted"), F.lit(False))
-    return judged.withColumn("reason", F.when(deleted, F.lit("deleted")).otherwise(F.col("reason")))
+    return parsed.withColumn("reason", F.when(deleted, F.lit("deleted")).otherwise(F.col("reason")))
 
 
 def _quarantine(rejected: DataFrame) -> DataFrame:

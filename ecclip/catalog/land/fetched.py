@@ -41,7 +41,7 @@ class FetchConfig(StageConfig):
     )
 
 
-class Known(NamedTuple):
+class PreviousPhoto(NamedTuple):
     """A photo that the night before landed: where its bytes lie, and what tells whether it has changed."""
 
     sha256: str
@@ -57,7 +57,7 @@ class Fetched(NamedTuple):
     image: bytes | None
     sha256: str | None
     validator: str | None
-    known: Known | None
+    known: PreviousPhoto | None
     error: str | None
 
     @classmethod
@@ -66,12 +66,12 @@ class Fetched(NamedTuple):
         return cls(uri, None, None, None, None, reason)
 
     @classmethod
-    def same(cls, uri: str, known: Known) -> Self:
+    def same(cls, uri: str, known: PreviousPhoto) -> Self:
         """Return a photo whose validator says that it is what the night before has."""
         return cls(uri, None, known.sha256, known.validator, known, None)
 
     @classmethod
-    def read(cls, uri: str, image: bytes, validator: str | None, known: Known | None) -> Self:
+    def read(cls, uri: str, image: bytes, validator: str | None, known: PreviousPhoto | None) -> Self:
         """Return a photo that was read; where its content is what the night before has, that is kept."""
         digest = sha256_bytes(image)
         same = known if known is not None and known.sha256 == digest else None

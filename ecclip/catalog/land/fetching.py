@@ -9,20 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 
 import fsspec
 
-from ecclip.catalog.land.fetched import FetchConfig, Fetched, Known
-from ecclip.catalog.land.hosts import OUT_OF_TIME, Hosts
+from ecclip.catalog.land.fetched import FetchConfig, Fetched, PreviousPhoto
+from ecclip.catalog.land.host_budgets import OUT_OF_TIME, HostBudgets
 from ecclip.catalog.land.http import HttpPhotos
-from ecclip.catalog.land.night_photos import NightPhotos
+from ecclip.catalog.land.photo_queue import PhotoQueue
 from ecclip.catalog.land.uris import HTTP, scheme_of
 
 
-async def fetch_photos(cfg: FetchConfig, photos: NightPhotos, clock: Callable[[], float] = time.monotonic) -> None:
+async def fetch_photos(cfg: FetchConfig, photos: PhotoQueue, clock: Callable[[], float] = time.monotonic) -> None:
     """Keep in ``photos`` what comes of each that lies elsewhere: its bytes, that it is unchanged, or a reason.
 
     ``cfg.connections`` photos are in memory at once. Waiting photos of different hosts come in turn, so that a slow
     host holds up its own; ``clock`` counts seconds for the budgets of hosts and of the night.
     """
-    hosts = Hosts(cfg, clock)
+    hosts = HostBudgets(cfg, clock)
     pool = ThreadPoolExecutor(cfg.threads)
     try:
         async with HttpPhotos(cfg, hosts) as http, asyncio.TaskGroup() as tasks:
@@ -36,7 +36,7 @@ async def fetch_photos(cfg: FetchConfig, photos: NightPhotos, clock: Callable[[]
 
 
 async def _fetch_host(
-    fetch: _Elsewhere, photos: NightPhotos, host: str, waiting: Iterator[tuple[str, Known | None]]
+    fetch: _Elsewhere, photos: PhotoQueue, host: str, waiting: Iterator[tuple[str, PreviousPhoto | None]]
 ) -> None:
     for address, known in waiting:
         full = photos.is_full()
@@ -46,11 +46,11 @@ async def _fetch_host(
 class _Elsewhere:
     """Fetches a photo by the scheme of its address."""
 
-    def __init__(self, cfg: FetchConfig, hosts: Hosts, http: HttpPhotos, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, cfg: FetchConfig, hosts: HostBudgets, http: HttpPhotos, pool: ThreadPoolExecutor) -> None:
         self._cfg, self._hosts, self._http, self._pool = cfg, hosts, http, pool
         self._threads = asyncio.Semaphore(cfg.threads)
 
-    async def one(self, host: str, address: str, known: Known | None) -> Fetched:
+    async def one(self, host: str, address: str, known: PreviousPhoto | None) -> Fetched:
         if scheme_of(address) in HTTP:
             return await self._http.fetch(host, address, known)
         async with self._threads:
@@ -65,7 +65,7 @@ class _Elsewhere:
                 return Fetched.refused(address, self._hosts.refusal(host) or OUT_OF_TIME)
 
 
-def _read_remote(cfg: FetchConfig, uri: str, known: Known | None) -> Fetched:
+def _read_remote(cfg: FetchConfig, uri: str, known: PreviousPhoto | None) -> Fetched:
     """Read through fsspec what its file system's key (size and time, or an entity tag) says has changed."""
     try:
         system, path = fsspec.url_to_fs(uri)

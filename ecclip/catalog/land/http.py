@@ -11,8 +11,8 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from yarl import URL
 
 from ecclip.catalog.land.addresses import REFUSED, public_socket
-from ecclip.catalog.land.fetched import FetchConfig, Fetched, Known
-from ecclip.catalog.land.hosts import Hosts
+from ecclip.catalog.land.fetched import FetchConfig, Fetched, PreviousPhoto
+from ecclip.catalog.land.host_budgets import HostBudgets
 from ecclip.catalog.land.name_lookups import patient_resolver
 
 _BLOCK = 1 << 16
@@ -38,7 +38,7 @@ class _Lost(Exception):
 class HttpPhotos:
     """Fetches photos over HTTP, ``cfg.connections`` at once, in the order in which they were asked for."""
 
-    def __init__(self, cfg: FetchConfig, hosts: Hosts) -> None:
+    def __init__(self, cfg: FetchConfig, hosts: HostBudgets) -> None:
         self._cfg, self._hosts = cfg, hosts
         self._slots = asyncio.Semaphore(cfg.connections)
         self._session: aiohttp.ClientSession | None = None
@@ -63,7 +63,7 @@ class HttpPhotos:
         if self._session is not None:
             await self._session.close()
 
-    async def fetch(self, host: str, uri: str, known: Known | None) -> Fetched:
+    async def fetch(self, host: str, uri: str, known: PreviousPhoto | None) -> Fetched:
         """Return the photo at ``uri``, the known one where its validator holds, or the reason why there is none."""
         doubled = wait_exponential(multiplier=self._cfg.backoff_s, max=_LONGEST_WAIT_S)
 
@@ -82,7 +82,7 @@ class HttpPhotos:
             self._hosts.failed(host)
             return Fetched.refused(uri, str(reason))
 
-    async def _attempt(self, host: str, uri: str, known: Known | None) -> Fetched:
+    async def _attempt(self, host: str, uri: str, known: PreviousPhoto | None) -> Fetched:
         """Return what one attempt gives; the host's failures are counted, its time and the night's are kept."""
         async with self._slots:
             refusal = self._hosts.refusal(host)
@@ -90,7 +90,7 @@ class HttpPhotos:
                 return Fetched.refused(uri, refusal)
             try:
                 async with asyncio.timeout(self._hosts.left(host)):
-                    photo = await self._judged(uri, known)
+                    photo = await self._validated(uri, known)
             except (_Silent, TimeoutError) as error:  # the second: the host's time, or the night's, is over
                 self._hosts.failed(host)
                 refusal = self._hosts.refusal(host)
@@ -103,7 +103,7 @@ class HttpPhotos:
             self._hosts.answered(host)
             return photo
 
-    async def _judged(self, uri: str, known: Known | None) -> Fetched:
+    async def _validated(self, uri: str, known: PreviousPhoto | None) -> Fetched:
         try:
             return await self._get(uri, known)
         except TimeoutError as error:
@@ -117,7 +117,7 @@ class HttpPhotos:
         except (aiohttp.ClientError, OSError) as error:
             raise _Silent("fetch_failed") from error
 
-    async def _get(self, uri: str, known: Known | None) -> Fetched:
+    async def _get(self, uri: str, known: PreviousPhoto | None) -> Fetched:
         if self._session is None:
             raise RuntimeError("HttpPhotos is used as an async context manager")
         # encoded: as it is written, since another spelling of a signed address has another signature
@@ -155,7 +155,7 @@ def _validator(headers: Any) -> str | None:
     return f"etag {tag}" if tag else f"modified {modified}" if modified else None
 
 
-def _condition(known: Known | None) -> dict[str, str]:
+def _condition(known: PreviousPhoto | None) -> dict[str, str]:
     kind, _, value = (known.validator or "").partition(" ") if known else ("", "", "")
     names = {"etag": "If-None-Match", "modified": "If-Modified-Since"}
     return {names[kind]: value} if kind in names else {}

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from aiohttp import ThreadedResolver
 
-_AT_ONCE = 64
+_MAX_THREADS = 64
 
 
 def patient_resolver() -> ThreadedResolver:
@@ -25,7 +25,7 @@ class _Lookups:
     """
 
     def __init__(self) -> None:
-        self._free = asyncio.Semaphore(_AT_ONCE)
+        self._free = asyncio.Semaphore(_MAX_THREADS)
 
     async def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
         return await self._run(lambda: socket.getaddrinfo(*args, **kwargs))
@@ -33,12 +33,12 @@ class _Lookups:
     async def getnameinfo(self, *args: Any) -> Any:
         return await self._run(lambda: socket.getnameinfo(*args))
 
-    async def _run(self, look: Callable[[], Any]) -> Any:
+    async def _run(self, lookup: Callable[[], Any]) -> Any:
         loop = asyncio.get_running_loop()
         found: asyncio.Future[Any] = loop.create_future()
         await self._free.acquire()
 
-        def settle(result: Any, error: BaseException | None) -> None:
+        def set_outcome(result: Any, error: BaseException | None) -> None:
             self._free.release()  # not before: a thread that hangs is still one
             if found.cancelled():
                 return
@@ -50,13 +50,13 @@ class _Lookups:
         def work() -> None:
             result, error = None, None
             try:
-                result = look()
+                result = lookup()
             except OSError as failure:
                 error = failure
             except UnicodeError as failure:  # a name that is none
                 error = socket.gaierror(socket.EAI_NONAME, str(failure))
             if not loop.is_closed():
-                loop.call_soon_threadsafe(settle, result, error)
+                loop.call_soon_threadsafe(set_outcome, result, error)
 
         threading.Thread(target=work, daemon=True, name="ecclip-lookup").start()
         return await found

@@ -24,10 +24,10 @@ from ecclip.core import canonical_json, read_manifest
 INDEX = "photos.parquet"
 IMAGES = "images"
 _SPARSE_PARTS = 16
-_ROWS_AT_ONCE = 8192
+_BATCH_ROWS = 8192
 _GROUP_BYTES = 64 << 20
 _PART = pa.schema([("image_uri", pa.string()), ("image_sha256", pa.string()), ("image", pa.binary())])
-_PLACE = pa.schema(
+_ENTRY = pa.schema(
     [
         ("image_uri", pa.string()),
         ("image_sha256", pa.string()),
@@ -41,16 +41,16 @@ _PLACE = pa.schema(
 
 def sparse_parts(previous: Path, photos_per_part: int) -> set[str]:
     """Return the parts of the night before that are to be written anew: the emptiest, when there are too many."""
-    rows = Counter(place["part"] for place in places(previous) if place["part"] is not None)
+    rows = Counter(entry["part"] for entry in photo_entries(previous) if entry["part"] is not None)
     sparse = sorted((count, part) for part, count in rows.items() if count < photos_per_part / 2)
     return {part for _, part in sparse[: 2 * _SPARSE_PARTS]} if len(sparse) > _SPARSE_PARTS else set()
 
 
-def places(folder: Path) -> Iterator[dict[str, Any]]:
+def photo_entries(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of the table that says where each photo of a landed night lies, in the order of addresses."""
     if (folder / INDEX).is_file():
         with pq.ParquetFile(folder / INDEX) as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE):
+            for batch in file.iter_batches(_BATCH_ROWS):
                 yield from batch.to_pylist()
 
 
@@ -63,9 +63,9 @@ def photo_facts(landed: Path) -> dict[str, Any]:
 
 def _digest(landed: Path) -> str:
     digest = hashlib.sha256()
-    for place in places(landed):
-        if place["image_sha256"] is not None:
-            digest.update(canonical_json([place["image_uri"], place["image_sha256"]]).encode())
+    for entry in photo_entries(landed):
+        if entry["image_sha256"] is not None:
+            digest.update(canonical_json([entry["image_uri"], entry["image_sha256"]]).encode())
     return digest.hexdigest()
 
 
@@ -81,10 +81,10 @@ class LandedPhotos:
         self._first = max((int(path.stem[5:]) for path in _parts(previous)), default=-1) + 1
         self._written = 0
         self._photos: list[dict[str, Any]] = []
-        self._places: list[dict[str, Any]] = []
+        self._entries: list[dict[str, Any]] = []
         self._part: pq.ParquetWriter | None = None
         (folder / IMAGES).mkdir(parents=True)
-        self._index = pq.ParquetWriter(folder / INDEX, _PLACE)
+        self._index = pq.ParquetWriter(folder / INDEX, _ENTRY)
         self.errors: Counter[str] = Counter()
         self.landed = self.kept = 0
 
@@ -110,14 +110,14 @@ class LandedPhotos:
         elif photo.known is not None and photo.known.part not in self._sparse:
             part, size = self._link(photo.known.part), photo.known.bytes
         else:
-            image = photo.image if photo.image is not None else self._taken(photo)
+            image = photo.image if photo.image is not None else self._read_previous(photo)
             part, size = self._write(photo, image), len(image)
         self.landed += part is not None
         self.kept += photo.known is not None
-        place = {"image_uri": photo.uri, "image_sha256": photo.sha256, "bytes": size, "part": part}
-        self._places.append({**place, "validator": photo.validator, "error": photo.error})
-        if len(self._places) >= _ROWS_AT_ONCE:
-            self._flush_places()
+        entry = {"image_uri": photo.uri, "image_sha256": photo.sha256, "bytes": size, "part": part}
+        self._entries.append({**entry, "validator": photo.validator, "error": photo.error})
+        if len(self._entries) >= _BATCH_ROWS:
+            self._flush_entries()
 
     def _link(self, part: str) -> str:
         if part not in self._linked:
@@ -129,13 +129,13 @@ class LandedPhotos:
             self._linked.add(part)
         return part
 
-    def _taken(self, photo: Fetched) -> bytes:
+    def _read_previous(self, photo: Fetched) -> bytes:
         if photo.known is None:
-            raise ValueError(f"{photo.uri} has neither bytes nor a place")
+            raise ValueError(f"{photo.uri} has neither bytes nor an entry")
         part = photo.known.part
         if part not in self._old:
             self._old[part] = _OldPart(self._previous / IMAGES / part)
-        return self._old[part].take(photo.uri)
+        return self._old[part].read(photo.uri)
 
     def _write(self, photo: Fetched, image: bytes) -> str:
         name = f"part-{self._first + self._written // self._per_part:05d}.parquet"
@@ -152,17 +152,17 @@ class LandedPhotos:
 
     def _flush(self) -> None:
         self._flush_photos()
-        self._flush_places()
+        self._flush_entries()
 
     def _flush_photos(self) -> None:
         if self._photos and self._part is not None:
             self._part.write_batch(pa.RecordBatch.from_pylist(self._photos, schema=_PART))
             self._photos = []
 
-    def _flush_places(self) -> None:
-        if self._places:
-            self._index.write_batch(pa.RecordBatch.from_pylist(self._places, schema=_PLACE))
-            self._places = []
+    def _flush_entries(self) -> None:
+        if self._entries:
+            self._index.write_batch(pa.RecordBatch.from_pylist(self._entries, schema=_ENTRY))
+            self._entries = []
 
 
 class _OldPart:
@@ -171,7 +171,7 @@ class _OldPart:
     def __init__(self, path: Path) -> None:
         self._rows = self._read(path)
 
-    def take(self, uri: str) -> bytes:
+    def read(self, uri: str) -> bytes:
         for found, image in self._rows:
             if found == uri:
                 return image

@@ -16,9 +16,9 @@ from ecclip.catalog.dump.listing_files import listing_files, read_rows, verify_r
 from ecclip.catalog.dump.rows import Dialect
 from ecclip.catalog.land.fetched import FetchConfig, Fetched
 from ecclip.catalog.land.fetching import fetch_photos
-from ecclip.catalog.land.inside import read_inside
-from ecclip.catalog.land.night_photos import NightPhotos, Turn
-from ecclip.catalog.land.photos import LandedPhotos, places
+from ecclip.catalog.land.local_files import read_inside
+from ecclip.catalog.land.photo_queue import PhotoQueue, QueuedPhoto
+from ecclip.catalog.land.photos import LandedPhotos, photo_entries
 from ecclip.catalog.spark.output import beside
 from ecclip.core import ContractError, Counts, forget_once_published, get_logger, stage
 
@@ -91,10 +91,10 @@ def _pack(cfg: LandConfig, dump: Path, previous: Path, files: list[Path], output
     What is fetched lies beside the output until it is published: an attempt that follows a stopped one goes on from it.
     """
     spool = beside(output, ".fetched", hidden=True)
-    with NightPhotos(spool, cfg.allowed_schemes, cfg.spool_bytes) as photos:
+    with PhotoQueue(spool, cfg.allowed_schemes, cfg.spool_bytes) as photos:
         for path in files:
             photos.name(_uris(path))
-        photos.know(place for place in places(previous) if place["bytes"] <= cfg.max_image_bytes)
+        photos.know(entry for entry in photo_entries(previous) if entry["bytes"] <= cfg.max_image_bytes)
         named = len(photos)
         if photos.resumed:
             get_logger().info("photos are there from an attempt that was stopped", photos=photos.resumed)
@@ -107,26 +107,26 @@ def _pack(cfg: LandConfig, dump: Path, previous: Path, files: list[Path], output
     return landed
 
 
-def _write(cfg: LandConfig, dump: Path, previous: Path, photos: NightPhotos, output: Path) -> _Landed:
+def _write(cfg: LandConfig, dump: Path, previous: Path, photos: PhotoQueue, output: Path) -> _Landed:
     root = dump.resolve()
 
-    def photo_of(turn: Turn) -> Fetched:
-        return turn.photo or read_inside(root, turn.address, turn.known, cfg.max_image_bytes)
+    def photo_of(queued: QueuedPhoto) -> Fetched:
+        return queued.photo or read_inside(root, queued.address, queued.known, cfg.max_image_bytes)
 
     writer = LandedPhotos(output, previous, photos_per_part=cfg.photos_per_part, chunk_photos=cfg.chunk_photos)
     with writer, ThreadPoolExecutor(cfg.threads) as pool:
-        for photo in _in_order(pool, photo_of, photos.turns(), 2 * cfg.threads):
+        for photo in _in_order(pool, photo_of, photos.in_order(), 2 * cfg.threads):
             writer.add(photo)
     return _Landed(len(photos), writer.landed, writer.kept, dict(sorted(writer.errors.items())))
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Turn], Fetched], turns: Iterable[Turn], ahead: int
+    pool: ThreadPoolExecutor, work: Callable[[QueuedPhoto], Fetched], queue: Iterable[QueuedPhoto], ahead: int
 ) -> Iterator[Fetched]:
-    """Yield ``work`` of each turn in order, ``ahead`` of them at once in threads."""
+    """Yield ``work`` of each photo in order, at most ``ahead`` of them at once in threads."""
     waiting: deque[Future[Fetched]] = deque()
-    for turn in turns:
-        waiting.append(pool.submit(work, turn))
+    for queued in queue:
+        waiting.append(pool.submit(work, queued))
         if len(waiting) >= ahead:
             yield waiting.popleft().result()
     while waiting:

@@ -32,13 +32,13 @@ from ecclip.core import (
     folder_lock,
     get_logger,
     parse_night,
+    recover_folder,
     replace_folder,
-    settle_folder,
     sha256_bytes,
     write_atomic,
 )
 
-ROWS_A_FILE = 5000
+ROWS_PER_FILE = 5000
 _CHUNK = 32  # rows whose photos are read at once
 _GROUP_ROWS, _GROUP_BYTES = 250, 64 << 20  # of a row group, which is in memory as a whole
 THREADS = 8
@@ -105,7 +105,7 @@ def map_dump(
     declared = mapping if isinstance(mapping, Mapping) else load_mapping(mapping)
     night = parse_night(night)
     with folder_lock(output):
-        settle_folder(output)
+        recover_folder(output)
         _refuse_other(output)
         temporary = output.with_name(f".{output.name}.tmp-{os.getpid()}")
         temporary.mkdir()
@@ -143,7 +143,7 @@ def _map(mapping: Mapping, source: Source, folder: Path, limit: int | None, spar
     with ExitStack() as opened:
         rows = ForeignRows(mapping, source, folder, opened)
         numbers = Numbers(mapping)
-        rows.settle(numbers)
+        rows.infer_notation(numbers)
         tally = Tally(mapping, source)
         if limit is None and _is_for_spark(mapping, source, spark_bytes):
             from ecclip.catalog.mapping.with_spark import map_by_spark
@@ -191,7 +191,7 @@ def _write(listings: Iterator[dict[str, Any]], folder: Path) -> None:
         first = next(listings, None)
         if first is None:
             return
-        write_part(folder, part, chain([first], islice(listings, ROWS_A_FILE - 1)))
+        write_part(folder, part, chain([first], islice(listings, ROWS_PER_FILE - 1)))
 
 
 def write_part(folder: Path, part: int, listings: Iterator[dict[str, Any]]) -> None:

@@ -163,7 +163,7 @@ class Numbers:
         values += [self._currency_value] if self._currency_value and (values or self._currency) else []
         return {name for value in values for name in value.source_columns()}
 
-    def settle(self, rows: Iterable[dict[str, Any]]) -> None:
+    def infer_notation(self, rows: Iterable[dict[str, Any]]) -> None:
         """Read the source once.
 
         Raises:

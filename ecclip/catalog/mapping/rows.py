@@ -66,7 +66,7 @@ class ForeignRows:
                 next_step=f"correct {field} in the mapping, or give the column's other name in source.aliases",
             )
 
-    def settle(self, numbers: Numbers) -> None:
+    def infer_notation(self, numbers: Numbers) -> None:
         """Read the source once where a sign of a number is open."""
         wanted = numbers.wanted()
         if not wanted:
@@ -74,7 +74,7 @@ class ForeignRows:
         joins = [join for join in self._joins if wanted & set(join.columns)]
         needed = wanted | {join.left for join in self._mapping.join}
         rows = (source.row.cells for source in self._plain(needed) if source.row.cells is not None)
-        numbers.settle(self._with_joins(cells, joins, Counter()) for cells in rows)
+        numbers.infer_notation(self._with_joins(cells, joins, Counter()) for cells in rows)
 
     def __iter__(self) -> Iterator[SourceRow]:
         for place, source in enumerate(self._plain()):

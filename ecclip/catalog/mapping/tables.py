@@ -94,8 +94,8 @@ class Source:
                 yield from parquet_records(file, names)
             return
         kind = cast(Format, "csv" if table.format == "csv" else "json")
-        asked = Dialect(table.encoding, table.delimiter, table.quote, table.escape)
-        dialect = detect(self._sample(path), kind, asked)
+        requested = Dialect(table.encoding, table.delimiter, table.quote, table.escape)
+        dialect = detect(self._sample(path), kind, requested)
         with ExitStack() as opened:
             stream = opened.enter_context(self.filesystem.open(path, "rb"))
             yield from text_records(plain_stream(stream, path, opened), kind, dialect)

@@ -21,7 +21,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ecclip.catalog.mapping.listing import listing_of
-from ecclip.catalog.mapping.map_dump import ROWS_A_FILE, THREADS, with_photos, write_part
+from ecclip.catalog.mapping.map_dump import ROWS_PER_FILE, THREADS, with_photos, write_part
 from ecclip.catalog.mapping.model import Join, Mapping, TableFiles
 from ecclip.catalog.mapping.photos import Photos
 from ecclip.catalog.mapping.prices import Numbers
@@ -56,7 +56,7 @@ def map_by_spark(
         EcclipError: what mapping the first of the wrong files raises.
     """
     files = source.files(mapping.source)
-    spark = spark_session(max(2, len(files)), rows=ROWS_A_FILE * len(files))
+    spark = spark_session(max(2, len(files)), rows=ROWS_PER_FILE * len(files))
     planned = spark.createDataFrame(list(enumerate(files)), "file int, path string").repartition(len(files), "file")
     mapped = planned.mapInArrow(_file_mapper(mapping, numbers, source.url, folder), _MAPPED_SPARK).persist()
     try:
@@ -87,8 +87,8 @@ def _write_in_order(mapped: DataFrame, sizes: list[int], folder: Path) -> None:
     offsets = mapped.sparkSession.createDataFrame(list(enumerate(starts)), "file int, start long")
     placed = mapped.where(F.col("row") != _TOLD).join(F.broadcast(offsets), "file")
     placed = placed.select((F.col("start") + F.col("row")).alias("at"), "content")
-    placed = placed.withColumn("part", F.floor(F.col("at") / ROWS_A_FILE).cast("int"))
-    parts = -(-sum(sizes) // ROWS_A_FILE)
+    placed = placed.withColumn("part", F.floor(F.col("at") / ROWS_PER_FILE).cast("int"))
+    parts = -(-sum(sizes) // ROWS_PER_FILE)
     ordered = placed.repartition(parts, "part").sortWithinPartitions("part", "at")
     ordered.select("part", "content").mapInArrow(_part_writer(folder), "part int").collect()
 

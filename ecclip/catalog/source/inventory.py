@@ -145,10 +145,10 @@ def _below(root: str, suffixes: tuple[str, ...] = ("",)) -> Iterator[Entry]:
             if not name.lower().endswith(suffixes):
                 continue
             path = Path(folder) / name
-            yield _judged(path.relative_to(inside).as_posix(), path, inside)
+            yield _checked(path.relative_to(inside).as_posix(), path, inside)
 
 
-def _judged(name: str, path: Path, inside: Path) -> Entry:
+def _checked(name: str, path: Path, inside: Path) -> Entry:
     if not _is_writable_name(name):
         return Entry(name, str(path), 0, "", "bad_name")
     try:

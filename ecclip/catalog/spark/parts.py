@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 
 from ecclip.catalog.spark.footer import sort_encodings
 
-_ROWS_AT_ONCE = 65536
+_BATCH_ROWS = 65536
 
 
 def write_parts(
@@ -78,4 +78,4 @@ def count_given(folder: Path, columns: list[str]) -> int:
 
 def _batches(folder: Path, columns: list[str]) -> Iterator[pa.RecordBatch]:
     for path in sorted(folder.glob("*.parquet")):
-        yield from pq.ParquetFile(path).iter_batches(_ROWS_AT_ONCE, columns=columns)
+        yield from pq.ParquetFile(path).iter_batches(_BATCH_ROWS, columns=columns)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 SPOOLS = ("metrics.jsonl", "system.jsonl")
-LOOKS = ("sample.png", "sample.txt")
-_ENTRIES_A_BATCH = 100
+PREVIEWS = ("sample.png", "sample.txt")
+_ENTRIES_PER_BATCH = 100
 _LOCK_WAIT_S = 60.0
 
 
@@ -106,7 +106,7 @@ class Delivery:
 
     def _send_batch(self, store: MlflowClient, name: str) -> bool:
         path = self.folder / name
-        entries = list(islice(read_spool(path, self.state.offsets.get(name, 0)), _ENTRIES_A_BATCH))
+        entries = list(islice(read_spool(path, self.state.offsets.get(name, 0)), _ENTRIES_PER_BATCH))
         if not entries:
             return False
         fsync_path(path)  # after a loss of power the spool must not have less than MLflow
@@ -135,7 +135,7 @@ class Delivery:
         self._save(replace(self.state, status=entry.status))
 
     def _send_file(self, store: MlflowClient) -> bool:
-        waiting = [name for name in LOOKS if name not in self.state.sent and (self.folder / name).is_file()]
+        waiting = [name for name in PREVIEWS if name not in self.state.sent and (self.folder / name).is_file()]
         for name in waiting[:1]:
             store.log_artifact(self.state.run_id, str(self.folder / name), "sample")
             self._save(replace(self.state, sent=(*self.state.sent, name)))

@@ -23,7 +23,7 @@ _PROBE = Product(image=_SHADES, title="probe")
 _ANSWER_LIMIT_S = 60.0
 
 
-def settle(control: Control, repository: Repository) -> None:
+def reconcile(control: Control, repository: Repository) -> None:
     """Make the server serve what live.json names and nothing else; what a killed deployment left is undone.
 
     Raises:

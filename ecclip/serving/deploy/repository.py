@@ -113,7 +113,7 @@ class Repository:
         verify_folder(bundle)
         files: dict[str, str] = {}
         for model, content in self._contents(bundle, digest).items():
-            place_folder(self.folder / model / str(version), content)
+            install_folder(self.folder / model / str(version), content)
             files |= {f"{model}/{version}/{name}": sha256_bytes(data) for name, data in content.items()}
         questions = (bundle / golden.FILE).read_bytes()
         write_atomic(self.golden_path(version), questions)
@@ -280,7 +280,7 @@ class Repository:
         return shapes[0]
 
 
-def place_folder(final: Path, content: dict[str, bytes]) -> None:
+def install_folder(final: Path, content: dict[str, bytes]) -> None:
     """Put a version folder into place by one rename."""
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = final.with_name(f".{final.name}.tmp-{os.getpid()}")

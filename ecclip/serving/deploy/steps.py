@@ -12,7 +12,7 @@ from pydantic import Field
 from ecclip.client.clients import ClientOptions, ProductClient
 from ecclip.client.errors import ClientError
 from ecclip.core import GateError, ServiceError, StageConfig, get_logger, settings
-from ecclip.serving.deploy.activation import beside_live, load_entry, load_graphs, settle
+from ecclip.serving.deploy.activation import beside_live, load_entry, load_graphs, reconcile
 from ecclip.serving.deploy.repository import CANDIDATE, ENTRY, Repository, Staged
 from ecclip.serving.golden import Golden, differences, read_golden
 from ecclip.serving.server.control import Control
@@ -62,7 +62,7 @@ class Deployment:
         """
         with self.repository.lock(), self._control() as control:
             staged = self.repository.verify(version)
-            settle(control, self.repository)
+            reconcile(control, self.repository)
             try:
                 load_graphs(control, self.repository, beside_live(self.repository, version))
                 load_entry(control, self.repository, CANDIDATE, version)
@@ -72,7 +72,7 @@ class Deployment:
             finally:
                 control.unload(CANDIDATE)
             if not blessing.passed:
-                settle(control, self.repository)
+                reconcile(control, self.repository)
             self.repository.write_blessing(version, vars(blessing) | {"staged": staged.digest})
             get_logger().info("examined", **vars(blessing))
             return blessing
@@ -93,7 +93,7 @@ class Deployment:
                 if not blessing.passed:
                     raise GateError("the live model does not give the golden answers", value=blessing.reasons[:3])
             except (GateError, ServiceError):
-                settle(control, self.repository)
+                reconcile(control, self.repository)
                 raise
             live = self.repository.commit(version)
             get_logger().info("live", **live.model_dump())
@@ -111,7 +111,7 @@ class Deployment:
             try:
                 self._switch(control, version)
             except ServiceError:
-                settle(control, self.repository)
+                reconcile(control, self.repository)
                 raise
             live = self.repository.commit(version)
             get_logger().warning("rolled back", **live.model_dump())

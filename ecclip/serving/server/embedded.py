@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from ecclip.core import ConfigError, EcclipError, IntegrityError, ServiceError, get_logger, patient, settings
-from ecclip.serving.deploy.activation import probe, settle
+from ecclip.serving.deploy.activation import probe, reconcile
 from ecclip.serving.deploy.repository import ENTRY, Repository
 from ecclip.serving.server import processes
 from ecclip.serving.server.control import Control, restricted_protocol
@@ -89,7 +89,7 @@ class EmbeddedServer:
             try:
                 self._wait_live(process)
                 with self._control(process) as control, self.repository.lock():
-                    settle(control, self.repository)
+                    reconcile(control, self.repository)
             except BaseException:
                 self._end(drain=False)
                 raise

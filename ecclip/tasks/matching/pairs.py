@@ -27,7 +27,7 @@ class Retrieved:
         return Retrieved(self.queries[chosen], self.scores[chosen], self.correct[chosen], self.relevant[chosen])
 
 
-def judge(queries: np.ndarray, scores: np.ndarray, found: np.ndarray, groups: np.ndarray) -> Retrieved:
+def score_neighbours(queries: np.ndarray, scores: np.ndarray, found: np.ndarray, groups: np.ndarray) -> Retrieved:
     """Compare the neighbours ``found`` [Q, k] (-1: none) of ``queries`` with the group number of every listing [N]."""
     correct = (groups[found] == groups[queries][:, None]) & (found >= 0)
     relevant = np.bincount(groups)[groups[queries]] - 1

@@ -10,7 +10,14 @@ from sklearn.metrics import adjusted_rand_score, v_measure_score
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.decision import NEVER_AUTO
 from ecclip.tasks.matching.neighbours import all_neighbours, mutual_pairs
-from ecclip.tasks.matching.pairs import Retrieved, hits_at, judge, match_threshold, mean_average_precision, pairs_at
+from ecclip.tasks.matching.pairs import (
+    Retrieved,
+    hits_at,
+    match_threshold,
+    mean_average_precision,
+    pairs_at,
+    score_neighbours,
+)
 from ecclip.tasks.matching.products import View, cluster
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.metrics import Bootstrap, average_precision
@@ -35,7 +42,7 @@ def report_matching(rows: Rows, modality: str, cfg: EvaluateConfig, findings: Fi
         return None
     vectors, groups, split = rows.vectors(modality)[members], rows.groups[members], rows.split[members]
     scores, found = all_neighbours(vectors, min(cfg.neighbours, len(members) - 1))
-    retrieved = judge(np.arange(len(members)), scores, found, groups)
+    retrieved = score_neighbours(np.arange(len(members)), scores, found, groups)
     threshold = match_threshold(retrieved.part(split == "validation"), cfg.match_precision, cfg.match_min_pairs)
     _retrieval(retrieved.part(split == "test"), groups, matching, cfg, findings)
     if threshold >= NEVER_AUTO:

@@ -14,7 +14,7 @@ from ecclip.core import Counts, stage
 from ecclip.tasks.config import GroupProductsConfig
 from ecclip.tasks.decision import NEVER_AUTO
 from ecclip.tasks.matching.neighbours import all_neighbours, mutual_pairs, neighbour_blocks
-from ecclip.tasks.matching.pairs import judge, match_threshold
+from ecclip.tasks.matching.pairs import match_threshold, score_neighbours
 from ecclip.tasks.matching.products import View, cluster
 from ecclip.tasks.rows import Rows, load_rows
 
@@ -91,7 +91,7 @@ def _threshold(vectors: np.ndarray, rows: Rows, members: np.ndarray, cfg: GroupP
         return NEVER_AUTO
     neighbours = min(cfg.neighbours, len(members) - 1)
     scores, found = all_neighbours(vectors, neighbours, queries, cfg.exact_rows)
-    retrieved = judge(queries, scores, found, rows.groups[members])
+    retrieved = score_neighbours(queries, scores, found, rows.groups[members])
     return match_threshold(retrieved, cfg.match_precision, cfg.match_min_pairs)
 
 

@@ -29,7 +29,7 @@ MIN_SLICE_ROWS = 10
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredTask:
     """Answers to the test listings of one task and modality: ``rows`` [M] of the snapshot, scores [M, C], truth [M]."""
 
     target: Target
@@ -53,14 +53,14 @@ class Judged:
         return self.scores.argmax(axis=1)
 
 
-def judge_task(
+def score_task(
     rows: Rows, target: Target, task: HeadTask, trained: Trained, logits: np.ndarray, modality: str
-) -> Judged:
+) -> ScoredTask:
     """Pick the labelled test listings of a modality; ``logits`` [N, C] are those of the heads."""
     chosen = np.flatnonzero((rows.split == "test") & rows.has(modality) & (target.y != UNKNOWN))
     part = logits[chosen][:, task.start : task.stop].astype(np.float64)
     before = part * trained.temperatures[target.name][modality]
-    return Judged(
+    return ScoredTask(
         target,
         modality,
         chosen,
@@ -71,108 +71,110 @@ def judge_task(
     )
 
 
-def report_task(judged: Judged, rows: Rows, trained: Trained, cfg: EvaluateConfig, findings: Findings) -> None:
+def report_task(scored: ScoredTask, rows: Rows, trained: Trained, cfg: EvaluateConfig, findings: Findings) -> None:
     """Add ``<task>/<modality>/*`` of one task, or the reason why there is nothing."""
-    findings.rows[f"{judged.prefix}/test"] = len(judged.rows)
-    reason = trained.untrained.get(judged.prefix) or ("" if len(judged.rows) else "no labelled test listing")
+    findings.rows[f"{scored.prefix}/test"] = len(scored.rows)
+    reason = trained.untrained.get(scored.prefix) or ("" if len(scored.rows) else "no labelled test listing")
     if reason:
-        findings.lack(judged.prefix, reason)
+        findings.lack(scored.prefix, reason)
         return
-    resample = Bootstrap(rows.groups[judged.rows], cfg.bootstrap_rounds, cfg.seed)
-    if judged.target.name == AGE_RESTRICTED:
-        _flag(judged, resample, cfg, findings)
+    resample = Bootstrap(rows.groups[scored.rows], cfg.bootstrap_rounds, cfg.seed)
+    if scored.target.name == AGE_RESTRICTED:
+        _flag(scored, resample, cfg, findings)
     else:
-        _classes(judged, resample, findings)
-    if judged.target.name == CATEGORY:
-        _paths(judged, rows, resample, findings)
-        _slices(judged, rows, findings)
-    _scores(judged, cfg, findings)
+        _classes(scored, resample, findings)
+    if scored.target.name == CATEGORY:
+        _paths(scored, rows, resample, findings)
+        _slices(scored, rows, findings)
+    _scores(scored, cfg, findings)
 
 
-def _classes(judged: Judged, resample: Bootstrap, findings: Findings) -> None:
-    right = (judged.answer == judged.truth).astype(np.float64)
-    name = "top1" if judged.target.name == CATEGORY else "accuracy"
-    findings.add(f"{judged.prefix}/{name}", float(right.mean()), resample.mean(right))
-    truth, answer = judged.truth, judged.answer
+def _classes(scored: ScoredTask, resample: Bootstrap, findings: Findings) -> None:
+    right = (scored.answer == scored.truth).astype(np.float64)
+    name = "top1" if scored.target.name == CATEGORY else "accuracy"
+    findings.add(f"{scored.prefix}/{name}", float(right.mean()), resample.mean(right))
+    truth, answer = scored.truth, scored.answer
     interval = resample.weighted(macro_f1, truth, answer)
-    findings.add(f"{judged.prefix}/macro_f1", macro_f1(truth, answer), interval)
+    findings.add(f"{scored.prefix}/macro_f1", macro_f1(truth, answer), interval)
 
 
-def _paths(judged: Judged, rows: Rows, resample: Bootstrap, findings: Findings) -> None:
+def _paths(scored: ScoredTask, rows: Rows, resample: Bootstrap, findings: Findings) -> None:
     """Top five, and whether the answer is right down to a level; asked where the truth reaches that level."""
-    first = np.array([best(row, 5) for row in judged.scores])
-    among = (first == judged.truth[:, None]).any(axis=1).astype(np.float64)
-    findings.add(f"{judged.prefix}/top5", float(among.mean()), resample.mean(among))
-    truths = [rows.categories[index] or () for index in judged.rows]
-    answers = [tuple(judged.target.labels[index]) for index in judged.answer]
+    first = np.array([best(row, 5) for row in scored.scores])
+    among = (first == scored.truth[:, None]).any(axis=1).astype(np.float64)
+    findings.add(f"{scored.prefix}/top5", float(among.mean()), resample.mean(among))
+    truths = [rows.categories[index] or () for index in scored.rows]
+    answers = [tuple(scored.target.labels[index]) for index in scored.answer]
     for level in range(1, max(map(len, truths)) + 1):
         right = [
             answer[:level] == truth[:level]
             for answer, truth in zip(answers, truths, strict=True)
             if len(truth) >= level
         ]
-        findings.add(f"{judged.prefix}/level{level}", float(np.mean(right)))
+        findings.add(f"{scored.prefix}/level{level}", float(np.mean(right)))
 
 
-def _flag(judged: Judged, resample: Bootstrap, cfg: EvaluateConfig, findings: Findings) -> None:
-    truth, scores = judged.truth.astype(np.float64), judged.scores[:, 0]
-    findings.rows[f"{judged.prefix}/test_positives"] = int(truth.sum())
+def _flag(scored: ScoredTask, resample: Bootstrap, cfg: EvaluateConfig, findings: Findings) -> None:
+    truth, scores = scored.truth.astype(np.float64), scored.scores[:, 0]
+    findings.rows[f"{scored.prefix}/test_positives"] = int(truth.sum())
     if not truth.any():
-        findings.lack(f"{judged.prefix}/average_precision", "no test listing is age restricted")
+        findings.lack(f"{scored.prefix}/average_precision", "no test listing is age restricted")
         return
     interval = resample.weighted(average_precision, truth, scores)
-    findings.add(f"{judged.prefix}/average_precision", average_precision(truth, scores), interval)
-    findings.add(f"{judged.prefix}/recall_at_precision", recall_at(truth, scores, cfg.auto_precision))
+    findings.add(f"{scored.prefix}/average_precision", average_precision(truth, scores), interval)
+    findings.add(f"{scored.prefix}/recall_at_precision", recall_at(truth, scores, cfg.auto_precision))
 
 
-def _scores(judged: Judged, cfg: EvaluateConfig, findings: Findings) -> None:
+def _scores(scored: ScoredTask, cfg: EvaluateConfig, findings: Findings) -> None:
     """Calibration before and after the temperature, and what the threshold of `auto` brings."""
-    right = judged.answer == judged.truth
-    for name, scores in (("ece_before", judged.scores_before), ("ece", judged.scores)):
-        sure, correct = _calibrated_pairs(judged, scores)
-        findings.add(f"{judged.prefix}/{name}", calibration_error(sure, correct, cfg.calibration_bins))
-    auto = confidence(judged.scores, judged.target.kind) >= judged.threshold
-    findings.add(f"{judged.prefix}/auto_coverage", float(auto.mean()))
+    right = scored.answer == scored.truth
+    for name, scores in (("ece_before", scored.scores_before), ("ece", scored.scores)):
+        sure, correct = _calibrated_pairs(scored, scores)
+        findings.add(f"{scored.prefix}/{name}", calibration_error(sure, correct, cfg.calibration_bins))
+    auto = confidence(scored.scores, scored.target.kind) >= scored.threshold
+    findings.add(f"{scored.prefix}/auto_coverage", float(auto.mean()))
     if auto.any():
-        findings.add(f"{judged.prefix}/auto_precision", float(right[auto].mean()))
+        findings.add(f"{scored.prefix}/auto_precision", float(right[auto].mean()))
     else:
-        findings.lack(f"{judged.prefix}/auto_precision", "no test answer reaches the threshold of auto")
+        findings.lack(f"{scored.prefix}/auto_precision", "no test answer reaches the threshold of auto")
 
 
-def _calibrated_pairs(judged: Judged, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _calibrated_pairs(scored: ScoredTask, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return what should agree: the score of the answer and being right; of a flag its score and the flag."""
-    if judged.target.kind == "sigmoid":
-        return scores[:, 0], judged.truth == 1
-    return scores.max(axis=1), judged.answer == judged.truth
+    if scored.target.kind == "sigmoid":
+        return scores[:, 0], scored.truth == 1
+    return scores.max(axis=1), scored.answer == scored.truth
 
 
-def reliability_of(judged: Judged, cfg: EvaluateConfig) -> dict[str, list[Bin]]:
+def reliability_of(scored: ScoredTask, cfg: EvaluateConfig) -> dict[str, list[Bin]]:
     """Return the bars of the reliability diagram before and after calibration."""
     return {
-        "before": reliability(*_calibrated_pairs(judged, judged.scores_before), cfg.calibration_bins),
-        "after": reliability(*_calibrated_pairs(judged, judged.scores), cfg.calibration_bins),
+        "before": reliability(*_calibrated_pairs(scored, scored.scores_before), cfg.calibration_bins),
+        "after": reliability(*_calibrated_pairs(scored, scored.scores), cfg.calibration_bins),
     }
 
 
-def _slices(judged: Judged, rows: Rows, findings: Findings) -> None:
+def _slices(scored: ScoredTask, rows: Rows, findings: Findings) -> None:
     """Top1 by root category and by script of the title, where there are enough listings to say something."""
-    right = judged.answer == judged.truth
+    right = scored.answer == scored.truth
     members: dict[str, list[int]] = {}
-    for place, index in enumerate(judged.rows):
+    for place, index in enumerate(scored.rows):
         path = rows.categories[index] or ("",)
         script = "Hangul" if _HANGUL.search(rows.titles[index]) else "other"
         members.setdefault(f"root: {path[0]}", []).append(place)
         members.setdefault(f"title script: {script}", []).append(place)
-    findings.slices[f"{judged.prefix}/top1"] = {
+    findings.slices[f"{scored.prefix}/top1"] = {
         name: {"value": round(float(right[places].mean()), 6), "rows": len(places)}
         for name, places in sorted(members.items())
         if len(places) >= MIN_SLICE_ROWS
     }
 
 
-def report_attributes(judged: list[Judged], rows: Rows, modality: str, cfg: EvaluateConfig, findings: Findings) -> None:
+def report_attributes(
+    scored: list[ScoredTask], rows: Rows, modality: str, cfg: EvaluateConfig, findings: Findings
+) -> None:
     """Add ``attributes/<modality>/*``: all attribute heads together, every (listing, attribute) one answer."""
-    parts = [entry for entry in judged if len(entry.rows) and f"{entry.prefix}/accuracy" in findings.metrics]
+    parts = [entry for entry in scored if len(entry.rows) and f"{entry.prefix}/accuracy" in findings.metrics]
     prefix = f"attributes/{modality}"
     if not parts:
         findings.lack(prefix, "no attribute is frequent enough, or no test listing gives one")
@@ -189,6 +191,6 @@ def report_attributes(judged: list[Judged], rows: Rows, modality: str, cfg: Eval
     findings.add(f"{prefix}/macro_f1", float(np.mean(scores)))
 
 
-def _is_present(entry: Judged) -> np.ndarray:
+def _is_present(entry: ScoredTask) -> np.ndarray:
     absent = [index for index, label in enumerate(entry.target.labels) if label is None]
     return ~np.isin(entry.truth, absent)

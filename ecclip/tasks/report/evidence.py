@@ -15,7 +15,7 @@ from ecclip.core import ContractError, IntegrityError, sha256_bytes, write_atomi
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.fitting import Trained
 from ecclip.tasks.heads.matrix import MODALITIES, Heads, load_heads
-from ecclip.tasks.report.classes import judge_task, report_attributes, report_task
+from ecclip.tasks.report.classes import report_attributes, report_task, score_task
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.rows import Rows
 from ecclip.tasks.targets import Target
@@ -97,13 +97,13 @@ def _measure(heads: Heads, evidence: dict[str, np.ndarray]) -> Findings:
     trained = Trained(heads, ones, {})
     for modality in MODALITIES:
         logits = heads.logits(rows.image, rows.text, modality)
-        judged = [
-            judge_task(rows, Target(task.name, task.kind, task.labels, truth), task, trained, logits, modality)
+        scored = [
+            score_task(rows, Target(task.name, task.kind, task.labels, truth), task, trained, logits, modality)
             for task, truth in zip(heads.tasks, evidence["truth"], strict=True)
         ]
-        for one in judged:
+        for one in scored:
             report_task(one, rows, trained, _FEW_ROUNDS, findings)
-        attributes = [one for one in judged if one.target.name.startswith("attribute:")]
+        attributes = [one for one in scored if one.target.name.startswith("attribute:")]
         report_attributes(attributes, rows, modality, _FEW_ROUNDS, findings)
     return findings
 

@@ -15,31 +15,31 @@ import pyarrow.dataset as ds
 from PIL import Image
 
 from ecclip.tasks.matching.report import FoundProducts
-from ecclip.tasks.report.classes import Judged
+from ecclip.tasks.report.classes import ScoredTask
 from ecclip.tasks.rows import Rows
 
 THUMBNAIL_PX = 96
 _SHOWN_MEMBERS = 6
 
 
-def answer_examples(judged: Judged, rows: Rows, count: int, seed: int) -> dict[str, list[dict[str, Any]]]:
+def answer_examples(scored: ScoredTask, rows: Rows, count: int, seed: int) -> dict[str, list[dict[str, Any]]]:
     """Return the surest wrong answers and drawn right ones, as cards without photos."""
-    right = judged.answer == judged.truth
-    sure = judged.scores.max(axis=1)
-    wrong = np.lexsort((judged.rows, -sure))
+    right = scored.answer == scored.truth
+    sure = scored.scores.max(axis=1)
+    wrong = np.lexsort((scored.rows, -sure))
     wrong = wrong[~right[wrong]][:count]
     pool = np.flatnonzero(right)
     drawn = np.random.default_rng(seed).permutation(pool)[:count]
     return {
-        "wrong": [_card(judged, rows, place) for place in wrong],
-        "right": [_card(judged, rows, place) for place in sorted(drawn)],
+        "wrong": [_card(scored, rows, place) for place in wrong],
+        "right": [_card(scored, rows, place) for place in sorted(drawn)],
     }
 
 
-def _card(judged: Judged, rows: Rows, place: int) -> dict[str, Any]:
-    index = int(judged.rows[place])
-    scores = judged.scores[place]
-    answer = judged.target.labels[int(scores.argmax())]
+def _card(scored: ScoredTask, rows: Rows, place: int) -> dict[str, Any]:
+    index = int(scored.rows[place])
+    scores = scored.scores[place]
+    answer = scored.target.labels[int(scores.argmax())]
     truth = list(rows.categories[index] or ())
     return {
         "listing_id": rows.listing_ids[index],
@@ -47,7 +47,7 @@ def _card(judged: Judged, rows: Rows, place: int) -> dict[str, Any]:
         "truth": truth,
         "answer": answer,
         "score": float(scores.max()),
-        "auto": bool(scores.max() >= judged.threshold),
+        "auto": bool(scores.max() >= scored.threshold),
         "shared": sum(1 for _ in _same_prefix(truth, answer)),
     }
 
@@ -59,12 +59,12 @@ def _same_prefix(one: list[str], other: list[str]) -> Iterable[str]:
         yield left
 
 
-def confusions(judged: Judged, rows: Rows, count: int) -> list[dict[str, Any]]:
+def confusions(scored: ScoredTask, rows: Rows, count: int) -> list[dict[str, Any]]:
     """Return the most frequent pairs of true path and wrong answer."""
     pairs: Counter[tuple[tuple[str, ...], tuple[str, ...]]] = Counter()
-    for place in np.flatnonzero(judged.answer != judged.truth):
-        truth = rows.categories[int(judged.rows[place])] or ()
-        pairs[truth, tuple(judged.target.labels[int(judged.answer[place])])] += 1
+    for place in np.flatnonzero(scored.answer != scored.truth):
+        truth = rows.categories[int(scored.rows[place])] or ()
+        pairs[truth, tuple(scored.target.labels[int(scored.answer[place])])] += 1
     ordered = sorted(pairs.items(), key=lambda entry: (-entry[1], entry[0]))[:count]
     return [{"truth": list(truth), "answer": list(answer), "count": number} for (truth, answer), number in ordered]
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ecclip.train.errors import PairsError
 
-_ROWS_AT_ONCE = 2048
+_BATCH_ROWS = 2048
 
 
 def iterate_listings(snapshot: Path, columns: list[str]) -> Iterator[dict[str, list[Any]]]:
@@ -26,7 +26,7 @@ def iterate_listings(snapshot: Path, columns: list[str]) -> Iterator[dict[str, l
     for path in sorted((snapshot / "listings").glob("*.parquet")):
         try:
             with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(_ROWS_AT_ONCE, columns=columns):
+                for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
                     yield batch.to_pydict()
         except (OSError, pa.ArrowException) as error:
             raise PairsError("a part of the snapshot cannot be read", value=path) from error

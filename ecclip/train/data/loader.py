@@ -15,7 +15,7 @@ from ecclip.train.config import AugmentConfig
 from ecclip.train.data.pairs import Pair, Pairs
 from ecclip.train.engine.accumulation import Batch
 
-_STREAM_OF_AUGMENTATION = 2
+_AUGMENTATION_STREAM = 2
 
 
 class Loader:
@@ -46,7 +46,7 @@ class Loader:
         """Return the batch of these rows; a pure function of (seed, epoch, rows)."""
         pixels, texts = [], []
         for row in rows.tolist():
-            chance = np.random.default_rng([self.seed, epoch, row, _STREAM_OF_AUGMENTATION])
+            chance = np.random.default_rng([self.seed, epoch, row, _AUGMENTATION_STREAM])
             pair = self.pairs[row]
             pixels.append(varied_image(pair.image, self.preprocessor.image_size, self.cfg, chance))
             texts.append(varied_text(pair, self.cfg, chance))

@@ -9,7 +9,7 @@ import numpy as np
 
 from ecclip.train.config import OrderConfig
 
-_STREAM_OF_ORDER = 1
+_ORDER_STREAM = 1
 
 
 def plan_training(
@@ -47,7 +47,7 @@ def plan_epoch(
     Rows that do not fill a batch, or whose group is in every batch already, rest for this epoch; which ones
     differs from epoch to epoch.
     """
-    chance = np.random.default_rng([seed, epoch, _STREAM_OF_ORDER])
+    chance = np.random.default_rng([seed, epoch, _ORDER_STREAM])
     sizes = _even(cfg.batch_size, len(groups)) if sizes is None else sizes
     if not sizes:
         return []

@@ -47,7 +47,7 @@ def train_in_processes(job: dict[str, Any], folder: Path) -> Counts:
     write_atomic(folder / JOB, canonical_json(job))
     status, was_told = _run(torchrun_arguments(folder))
     outcomes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("outcome-*.json"))]
-    return _judge(status, outcomes, was_told)
+    return _outcome_of(status, outcomes, was_told)
 
 
 def torchrun_arguments(folder: Path) -> list[str]:
@@ -96,7 +96,7 @@ def _run(arguments: Sequence[str]) -> tuple[int, bool]:
             process.wait()
 
 
-def _judge(status: int, outcomes: list[dict[str, Any]], was_told: bool) -> Counts:
+def _outcome_of(status: int, outcomes: list[dict[str, Any]], was_told: bool) -> Counts:
     errors = [outcome for outcome in outcomes if outcome["kind"] == "error"]
     preempted = [outcome for outcome in outcomes if outcome["kind"] == "preempted"]
     done = [outcome for outcome in outcomes if outcome["kind"] == "done"]

@@ -71,4 +71,4 @@ class World:
         """Overwrite tensors by those of the first process."""
 
 
-ALONE = World()
+SINGLE_PROCESS = World()

@@ -1,8 +1,8 @@
-"""Exact gradients of a large batch from small streams, the temperature and dropout included.
+"""Exact gradients of a large batch from small micro-batches, the temperature and dropout included.
 
-Pass 1 embeds every stream without a graph, but for the last one; the loss and its gradient for the embeddings are taken
-once, over the whole batch; pass 2 embeds the other streams again and sends each its part of that gradient back (Gao et
-al. 2021, GradCache).
+Pass 1 embeds every micro-batch without a graph, except the last one; the loss and its gradient with respect to the
+embeddings are computed once, over the whole batch; pass 2 embeds the other micro-batches again and propagates each
+one's part of that gradient backward (GradCache: Gao et al., 2021, https://arxiv.org/abs/2101.06983).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor
 
 from ecclip.model import Towers, text_lengths
 from ecclip.train.config import Labels, Loss, Precision
-from ecclip.train.distributed.world import ALONE, World
+from ecclip.train.distributed.world import SINGLE_PROCESS, World
 from ecclip.train.engine.budget import Budget
-from ecclip.train.engine.lanes import Lanes, one_lane, vision_draws
 from ecclip.train.engine.passes import Passes
+from ecclip.train.engine.tower_executor import TowerExecutor, run_sequentially, vision_draws
 from ecclip.train.loss.contrastive import contrastive_gradients
 from ecclip.train.loss.sigmoid import sigmoid_gradients
 from ecclip.train.loss.similarity import LossGradients
@@ -61,8 +61,8 @@ def accumulate_gradients(
     stream_tokens: int | None = None,
     loss: Loss = "softmax",
     loss_scale: float = 1.0,
-    world: World = ALONE,
-    lanes: Lanes = one_lane,
+    world: World = SINGLE_PROCESS,
+    executor: TowerExecutor = run_sequentially,
 ) -> Tensor:
     """Leave the gradients of a batch in every parameter of the towers and return the loss (detached scalar).
 
@@ -73,26 +73,28 @@ def accumulate_gradients(
         batch: on the towers' device; of several processes each has its rows, in order.
         stream_size: most pairs whose activations exist at once; the gradients do not depend on it but for dropout.
         labels: see :func:`contrastive_gradients` and :func:`sigmoid_gradients`.
-        seed: randomness of a stream is a pure function of ``seed`` and its first row in the whole batch: both passes
-            draw the same dropout, and so do any processes whose streams begin and end at the same rows.
+        seed: randomness of a micro-batch is a pure function of ``seed`` and its first row in the whole batch: both
+            passes draw the same dropout, and so do any processes whose micro-batches begin and end at the same rows.
         precision: number format of the encoders.
-        stream_tokens: most tokens of a stream, padding included.
+        stream_tokens: most tokens of a micro-batch, padding included.
         loss: which of the two losses.
         loss_scale: factor on the gradients while they are in the encoders' format; a power of two.
         world: the processes that hold the rows of the batch; the gradients are summed over them once.
-        lanes: how the work of the two towers is called.
+        executor: how the work of the two towers is called.
     """
     towers.zero_grad(set_to_none=True)
     lengths = batch.lengths()
-    streams = Budget(stream_size, stream_tokens).streams(lengths)
+    micro_batches = Budget(stream_size, stream_tokens).micro_batches(lengths)
     first = sum(world.counts(len(batch))[: world.rank])
     image, text = _passes(towers, batch, lengths, (seed, first), precision)
-    embeddings = world.together(lambda: lanes(partial(image.embed, streams), partial(text.embed, streams)))
+    embeddings = world.together(
+        lambda: executor(partial(image.embed, micro_batches), partial(text.embed, micro_batches))
+    )
     result = _loss(towers, *embeddings, batch.groups, labels, loss, world)
     world.together(
-        lambda: lanes(
-            partial(image.send_back, streams, result.image, loss_scale),
-            partial(text.send_back, streams, result.text, loss_scale),
+        lambda: executor(
+            partial(image.backward, micro_batches, result.image, loss_scale),
+            partial(text.backward, micro_batches, result.text, loss_scale),
         )
     )
     _unscale(towers, loss_scale)
@@ -110,7 +112,7 @@ def _passes(
         return towers.encode_image(batch.pixels[rows])
 
     def encode_text(rows: slice) -> Tensor:
-        # cut to the stream's own longest text: what a stream computes depends on its rows alone
+        # cut to the micro-batch's own longest text: what a micro-batch computes depends on its rows alone
         width = max(lengths[rows])
         return towers.encode_text(batch.ids[rows, :width], batch.mask[rows, :width])
 

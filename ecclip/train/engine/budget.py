@@ -1,4 +1,4 @@
-"""How many pairs a stream holds: a budget in images and in tokens, halved where the memory does not suffice."""
+"""How many pairs a micro-batch holds: a budget in images and in tokens, halved when memory runs out."""
 
 from __future__ import annotations
 
@@ -21,35 +21,36 @@ class Budget:
     """Most images and most tokens (rows x length of the longest text) whose activations exist at once.
 
     Attributes:
-        images: pairs of a stream.
-        tokens: tokens of a stream, padding included; None: no limit. A single longer text is a stream of its own.
+        images: pairs of a micro-batch.
+        tokens: tokens of a micro-batch, padding included; None: no limit. A single longer text is one
+            micro-batch.
     """
 
     images: int
     tokens: int | None = None
 
-    def streams(self, lengths: Sequence[int]) -> list[slice]:
-        """Cut rows whose texts have these lengths into streams, each as long as the budget allows; in order."""
-        streams: list[slice] = []
+    def micro_batches(self, lengths: Sequence[int]) -> list[slice]:
+        """Cut rows whose texts have these lengths into micro-batches, each as long as the budget allows; in order."""
+        micro_batches: list[slice] = []
         start, longest = 0, 0
         for row, length in enumerate(lengths):
             longest = max(longest, length)
             if row > start and not self._holds(row + 1 - start, longest):
-                streams.append(slice(start, row))
+                micro_batches.append(slice(start, row))
                 start, longest = row, length
-        return [*streams, slice(start, len(lengths))]
+        return [*micro_batches, slice(start, len(lengths))]
 
     def halved(self, rows: int) -> Budget:
         """Return half the budget, for a process that has ``rows`` rows of the batch.
 
         Raises:
-            OutOfMemoryError: streams are single pairs already.
+            OutOfMemoryError: micro-batches are single pairs already.
         """
         images = min(self.images, rows)
         if images == 1:
             raise OutOfMemoryError(
                 "not even one pair at a time fits into the memory",
-                value="streams of 1 pair",
+                value="micro_batches of 1 pair",
                 next_step="take smaller towers, pictures or batches, or a machine with more memory",
             )
         return Budget(images // 2, None if self.tokens is None else max(1, self.tokens // 2))

@@ -17,8 +17,8 @@ from torch import Tensor
 from ecclip.atomic import (
     MANIFEST,
     canonical_json,
+    recover_folder,
     replace_folder,
-    settle_folder,
     sha256_bytes,
     sha256_file,
     write_atomic,
@@ -49,7 +49,7 @@ class CheckpointStore:
             return
         folder.mkdir(parents=True, exist_ok=True)
         for name in {path.name.split(".")[1] for path in folder.glob(".step-*")}:
-            for leftover in settle_folder(folder / name):
+            for leftover in recover_folder(folder / name):
                 log("a killed run left something behind", path=str(leftover))
         self._drop_oldest()  # a run killed after its last save had no time for it
 

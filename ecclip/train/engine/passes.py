@@ -1,4 +1,4 @@
-"""One tower's two passes over the streams of a batch."""
+"""One tower's two passes over the micro-batches of a batch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _REDUCED = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Passes:
-    """Embeds every stream, then embeds them again and sends each its gradients; equal calls give equal embeddings.
+    """Embeds every micro-batch, then embeds each again and propagates its gradient backward; calls are repeatable.
 
     Args:
         encode: rows of the batch to embeddings [rows, d].
@@ -36,20 +36,20 @@ class Passes:
         self._reduced = _REDUCED.get(precision)
         self._graph: Tensor | None = None
 
-    def embed(self, streams: Sequence[slice]) -> Tensor:
-        """Return the embeddings of all streams, [B, d], without a graph.
+    def embed(self, micro_batches: Sequence[slice]) -> Tensor:
+        """Return the embeddings of all micro-batches, [B, d], without a graph.
 
-        The last stream keeps its graph, the one that fits, so that it is embedded only once.
+        The last micro-batch keeps its graph, the one that fits, so that it is embedded only once.
         """
         with torch.no_grad():
-            embedded = [self._embed(rows) for rows in streams[:-1]]
+            embedded = [self._embed(rows) for rows in micro_batches[:-1]]
         with torch.enable_grad():
-            self._graph = self._embed(streams[-1])
+            self._graph = self._embed(micro_batches[-1])
         return torch.cat([*embedded, self._graph.detach()])
 
-    def send_back(self, streams: Sequence[slice], gradient: Tensor, loss_scale: float) -> None:
-        """Add to the parameters' gradients what ``gradient`` [B, d] of all embeddings means for them."""
-        for rows in reversed(streams):
+    def backward(self, micro_batches: Sequence[slice], gradient: Tensor, loss_scale: float) -> None:
+        """Propagate ``gradient`` [B, d] of all embeddings backward into the parameters' ``grad``."""
+        for rows in reversed(micro_batches):
             output, self._graph = self._graph, None
             if output is None:
                 with torch.enable_grad():
@@ -71,7 +71,7 @@ def _seeded(seed: tuple[int, ...], device: torch.device) -> Iterator[None]:
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         number = int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1)
-        # torch.manual_seed also visits every kind of accelerator: 0.3 ms a stream
+        # torch.manual_seed also visits every kind of accelerator: 0.3 ms per micro-batch
         torch.default_generator.manual_seed(number)
         if devices:
             with torch.cuda.device(device):

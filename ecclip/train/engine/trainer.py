@@ -16,20 +16,20 @@ from ecclip.train.config import TrainerConfig
 from ecclip.train.data.loader import Loader
 from ecclip.train.data.order import plan_training
 from ecclip.train.data.pairs import Pairs
-from ecclip.train.distributed.world import ALONE, World
+from ecclip.train.distributed.world import SINGLE_PROCESS, World
 from ecclip.train.engine.accumulation import Batch, accumulate_gradients
 from ecclip.train.engine.budget import Budget, within_memory
 from ecclip.train.engine.checkpoint import Checkpoint, CheckpointStore
 from ecclip.train.engine.execution import prepare_execution
-from ecclip.train.engine.lanes import Lanes, lanes_for
 from ecclip.train.engine.loss_scale import INITIAL_LOSS_SCALE, next_loss_scale
 from ecclip.train.engine.measures import Tracker
 from ecclip.train.engine.optimizer import Optimizer
 from ecclip.train.engine.process import catch_termination, deterministic
 from ecclip.train.engine.progress import Progress, Reporter, log_nothing, log_to_logging
+from ecclip.train.engine.tower_executor import TowerExecutor, tower_executor
 from ecclip.train.errors import DivergedError, PairsError, Preempted, ProcessesError
 
-_STREAM_OF_DROPOUT = 3
+_DROPOUT_STREAM = 3
 _LOG_EVERY = 10
 Validate = Callable[[Towers], dict[str, float]]
 
@@ -65,7 +65,7 @@ class Trainer:
         timing: Path | None = None,
         tracker: Tracker | None = None,
         log: Callable[..., None] = log_to_logging,
-        world: World = ALONE,
+        world: World = SINGLE_PROCESS,
     ) -> None:
         self.towers, self.pairs, self.cfg, self.world, self.threads = towers, pairs, cfg, world, threads
         self.device = towers.logit_scale.device
@@ -99,8 +99,8 @@ class Trainer:
         """
         with (
             deterministic(self.threads, self.device),
-            # activations that are computed again set the generators, which both lanes share
-            lanes_for(self.towers, 1 if self.cfg.gradient_checkpointing else self.threads) as lanes,
+            # activations that are computed again set the generators, which both towers share
+            tower_executor(self.towers, 1 if self.cfg.gradient_checkpointing else self.threads) as executor,
             catch_termination() as termination,
         ):
             progress = self._resume() or self._begin()
@@ -108,19 +108,19 @@ class Trainer:
             self._learning_curve(progress)
             for batch in self._batches(progress.step):
                 budget = progress.budget
-                self._step(progress, batch, lanes)
+                self._step(progress, batch, executor)
                 self._reporter.publish(progress)
                 if self.world.any(termination.requested):
                     self._save(progress)
                     self._log("training stops after SIGTERM", step=progress.step)
                     raise Preempted(progress.step)
                 self._learning_curve(progress)
-                # Another try of this step may find more memory and cut other streams: it must not be taken again.
+                # Another try of this step may find more memory and cut other micro-batches: it must not be taken again.
                 is_due = progress.step % self.cfg.checkpoint_every == 0 or progress.budget != budget
                 if is_due and progress.step < len(self.plan):
                     self._save(progress)
             self.towers.train(False)
-            self._mix_in_start()
+            self._interpolate_with_start()
             progress.add(progress.step, **self._measure())
             self._reporter.publish(progress)
         return progress
@@ -141,7 +141,7 @@ class Trainer:
             )
         return plan
 
-    def _mix_in_start(self) -> None:
+    def _interpolate_with_start(self) -> None:
         """Move the networks back towards where they started, by ``start_share`` of the way."""
         with torch.no_grad():
             for name, start in self._start.items():
@@ -213,10 +213,10 @@ class Trainer:
             seconds = time.perf_counter() - asked - self._aside
             self._reporter.time(step, len(rows), wait=wait, seconds=seconds)
 
-    def _step(self, progress: Progress, batch: Batch, lanes: Lanes) -> None:
+    def _step(self, progress: Progress, batch: Batch, executor: TowerExecutor) -> None:
         step = progress.step
         progress.step = step + 1
-        loss = float(self._gradients(progress, batch, lanes))
+        loss = float(self._gradients(progress, batch, executor))
         norms = self.optimizer.norms()
         values = {"train/loss": loss, "train/gradient_norm": float(self.optimizer.clip())}
         is_finite = not self.world.any(not all(math.isfinite(value) for value in values.values()))
@@ -238,7 +238,7 @@ class Trainer:
         if progress.step % _LOG_EVERY == 0 or progress.step == len(self.plan):
             self._log("training", step=progress.step, of=len(self.plan), loss=round(values["train/loss"], 4))
 
-    def _gradients(self, progress: Progress, batch: Batch, lanes: Lanes) -> Tensor:
+    def _gradients(self, progress: Progress, batch: Batch, executor: TowerExecutor) -> Tensor:
         """Leave the gradients in the parameters and return the loss; the budget shrinks until the memory suffices."""
 
         def work(budget: Budget) -> Tensor:
@@ -249,21 +249,21 @@ class Trainer:
                 stream_tokens=budget.tokens,
                 loss=self.cfg.loss,
                 labels=self.cfg.labels,
-                seed=(self.cfg.seed, progress.step - 1, _STREAM_OF_DROPOUT),
+                seed=(self.cfg.seed, progress.step - 1, _DROPOUT_STREAM),
                 precision=self.cfg.precision,
                 loss_scale=progress.loss_scale,
                 world=self.world,
-                lanes=lanes,
+                executor=executor,
             )
 
-        def take_note(budget: Budget) -> None:
+        def on_halved(budget: Budget) -> None:
             progress.budget = budget
             limits = {"stream_size": budget.images, "stream_tokens": budget.tokens}
-            self._log("out of memory, the step is tried again in smaller streams", step=progress.step, **limits)
+            self._log("out of memory, the step is tried again in smaller micro_batches", step=progress.step, **limits)
             progress.add(progress.step, train__out_of_memory=1.0, train__stream_size=float(budget.images))
 
         most_rows = -(-len(self.plan[progress.step - 1][1]) // self.world.size)
-        return within_memory(work, progress.budget, most_rows, take_note)
+        return within_memory(work, progress.budget, most_rows, on_halved)
 
     def _skip(self, progress: Progress, values: dict[str, float]) -> None:
         progress.skipped += 1

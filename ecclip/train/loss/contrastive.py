@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ecclip.train.config import Labels
-from ecclip.train.distributed.world import ALONE, World
+from ecclip.train.distributed.world import SINGLE_PROCESS, World
 from ecclip.train.loss.similarity import BLOCK_ROWS, LossGradients, Similarities
 
 
@@ -17,7 +17,7 @@ def contrastive_gradients(
     groups: Tensor,
     labels: Labels,
     block_rows: int = BLOCK_ROWS,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
 ) -> LossGradients:
     """Return the symmetric cross entropy over the similarities of a batch and its exact gradients.
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ecclip.train.config import Labels
-from ecclip.train.distributed.world import ALONE, World
+from ecclip.train.distributed.world import SINGLE_PROCESS, World
 from ecclip.train.loss.similarity import BLOCK_ROWS, LossGradients, Similarities
 
 
@@ -19,7 +19,7 @@ def sigmoid_gradients(
     groups: Tensor,
     labels: Labels,
     block_rows: int = BLOCK_ROWS,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
 ) -> LossGradients:
     """Return the pairwise sigmoid loss of a batch and its exact gradients.
 

@@ -42,12 +42,12 @@ from ecclip.train.config import TrainerConfig
 from ecclip.train.data.listings import held_out
 from ecclip.train.data.pairs import PAIRS, Pairs, open_pairs
 from ecclip.train.distributed.launch import train_in_processes
-from ecclip.train.distributed.world import ALONE, World
+from ecclip.train.distributed.world import SINGLE_PROCESS, World
 from ecclip.train.engine.heap import keep_freed_memory
 from ecclip.train.engine.retrieval import retrieval_metrics
 from ecclip.train.engine.trainer import Progress, Trainer
 from ecclip.train.run.stage_errors import house_errors
-from ecclip.train.run.tracking import FOLDER, keep_look, tracking
+from ecclip.train.run.tracking import FOLDER, save_preview, tracking
 
 
 class TrainConfig(StageConfig):
@@ -117,7 +117,7 @@ def train_with(
         pairs = _open_pairs(world, snapshot / "shards", folder)
         trainer = _trainer(world, cfg, trainer_cfg, towers, pairs, snapshot, folder, spool)
         if spool is not None:
-            keep_look(trainer, spool.path.parent)
+            save_preview(trainer, spool.path.parent)
         progress = trainer.run()
         pairs.close()
         history = _history(trainer, progress, kind) | {"run_key": folder.name}
@@ -138,7 +138,7 @@ def _train_somewhere(
     """Train in this process, or in as many as the settings say."""
     if settings().train_processes == 1:
         device = torch.device(settings().device)
-        return train_with(ALONE, device, cfg, snapshot, start, output, folder, spool)
+        return train_with(SINGLE_PROCESS, device, cfg, snapshot, start, output, folder, spool)
     paths = {"snapshot": snapshot, "start": start, "output": output, "folder": folder}
     if spool is not None:
         paths["spool"] = spool.path

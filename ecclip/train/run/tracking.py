@@ -53,7 +53,7 @@ def tracking(folder: Path, description: Mapping[str, Any]) -> Iterator[Spool]:
         spool.close()
 
 
-def keep_look(trainer: Trainer, folder: Path) -> None:
+def save_preview(trainer: Trainer, folder: Path) -> None:
     """Write what the towers see of the first pairs, ``sample.png`` and ``sample.txt``."""
     epoch, rows = trainer.plan[0]
     batch = trainer.loader.make(epoch, rows[:PAIRS])

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ecclip.sample.appearance import Appearance
 from ecclip.sample.config import SampleConfig
-from ecclip.sample.look import Look
 from ecclip.sample.photo import encoded, photo_of
 from ecclip.sample.shape import drawn
 from ecclip.sample.words import COLORS, LEAVES
 from ecclip.sample.world import World
 
 
-def look(leaf: str, number: int, color: str = "red") -> Look:
-    return Look(f"test/{number}", leaf, color, "white", "plain", "cotton", _kind(leaf), "Norvik", "Nova 1")
+def appearance(leaf: str, number: int, color: str = "red") -> Appearance:
+    return Appearance(f"test/{number}", leaf, color, "white", "plain", "cotton", _kind(leaf), "Norvik", "Nova 1")
 
 
 def _kind(leaf: str) -> str:
@@ -29,14 +29,14 @@ def silhouette(picture: Image.Image) -> np.ndarray:
 @pytest.mark.parametrize("leaf", LEAVES)
 def test_every_leaf_draws_a_whole_thing_inside_the_canvas(leaf: str) -> None:
     for number in range(4):
-        shape = silhouette(drawn(look(leaf, number)))
+        shape = silhouette(drawn(appearance(leaf, number)))
         assert 0.06 < shape.mean() < 0.75
         assert not shape[0].any()
 
 
 def test_silhouettes_of_one_leaf_are_nearer_to_each_other_than_to_other_leaves() -> None:
     leaves = ("t-shirt", "dress", "handbag", "lamp", "wine")
-    shapes = [(leaf, silhouette(drawn(look(leaf, number)))) for leaf in leaves for number in range(5)]
+    shapes = [(leaf, silhouette(drawn(appearance(leaf, number)))) for leaf in leaves for number in range(5)]
     right = 0
     for place, (leaf, shape) in enumerate(shapes):
         others = [(np.mean(shape != other), name) for index, (name, other) in enumerate(shapes) if index != place]
@@ -46,7 +46,7 @@ def test_silhouettes_of_one_leaf_are_nearer_to_each_other_than_to_other_leaves()
 
 @pytest.mark.parametrize("color", ["red", "green", "blue", "black", "white"])
 def test_the_colour_of_a_plain_shirt_is_the_named_one(color: str) -> None:
-    pixels = np.asarray(drawn(look("t-shirt", 1, color)).convert("RGBA"))
+    pixels = np.asarray(drawn(appearance("t-shirt", 1, color)).convert("RGBA"))
     seen = np.median(pixels[pixels[..., 3] == 255][:, :3], axis=0)
     distances = {name: float(np.abs(seen - np.array(value)).sum()) for name, value in COLORS.items()}
     assert min(distances, key=lambda name: distances[name]) == color
@@ -57,4 +57,4 @@ def test_sellers_take_other_photos_of_the_same_product() -> None:
     listings = world.listings(0, 60, 0, "2026-11-01")
     photos = [photo for photo in (photo_of(world, one) for one in listings) if photo is not None]
     assert len({encoded(photo)[0] for photo in photos}) > 0.9 * len({photo.key for photo in photos})
-    assert len({photo.look.key for photo in photos}) < 0.7 * len(photos)
+    assert len({photo.appearance.key for photo in photos}) < 0.7 * len(photos)

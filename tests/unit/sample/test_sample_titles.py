@@ -31,13 +31,13 @@ def test_titles_mostly_name_category_and_colour(world: World) -> None:
     listings = world.listings(0, 600, 0, "2026-11-01")
     nouns = colors = colored = korean = 0
     for listing in listings:
-        title, look = title_of(world, listing).lower(), world.product(listing.product).look
-        leaf = LEAVES[look.leaf]
+        title, appearance = title_of(world, listing).lower(), world.product(listing.product).appearance
+        leaf = LEAVES[appearance.leaf]
         nouns += any(noun.lower() in title for noun in (*leaf.nouns, *leaf.korean))
         korean += re.search("[가-힣]", title) is not None
         if not leaf.kinds:
             colored += 1
-            colors += any(word in title for word in (*COLOR_SYNONYMS[look.color], COLOR_KOREAN[look.color]))
+            colors += any(word in title for word in (*COLOR_SYNONYMS[appearance.color], COLOR_KOREAN[appearance.color]))
     assert nouns > 0.9 * len(listings)
     assert colors > 0.85 * colored
     assert 0.05 < korean / len(listings) < 0.6

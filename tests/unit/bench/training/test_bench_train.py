@@ -120,13 +120,13 @@ def test_the_twin_accumulates_as_open_clip_does_temperature_included() -> None:
     """Its temperature gradient is K times the whole batch's, which is open_clip's known fault, not ours."""
     batch = small_batch(12, groups=list(range(12)))
     scales = {}
-    for streams in (1, 4):
+    for micro_batches in (1, 4):
         twin = Twin(tiny_towers(**NO_DROPOUT).double(), OptimizerConfig(freeze=(), clip_norm=1e9))
         twin.use(batch)
-        twin.step(streams)
+        twin.step(micro_batches)
         gradient = twin.towers.logit_scale.grad
         assert gradient is not None
-        scales[streams] = float(gradient)
+        scales[micro_batches] = float(gradient)
     assert scales[4] == pytest.approx(4 * scales[1], rel=1e-9)
 
 

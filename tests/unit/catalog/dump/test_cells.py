@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from ecclip.catalog.dump.cells import Limits, judge_cells
+from ecclip.catalog.dump.cells import Limits, parse_cells
 from ecclip.catalog.dump.contract import DUMP_FIELDS
 
 LIMITS = Limits(title_characters=2000, category_depth=8, attributes=200)
 NAN = float("nan")
 
 
-def judge(**cells: Any) -> Any:
-    return judge_cells({"listing_id": "l1", "title": "Mug", **cells}, LIMITS)
+def parse(**cells: Any) -> Any:
+    return parse_cells({"listing_id": "l1", "title": "Mug", **cells}, LIMITS)
 
 
 GOOD = [
@@ -106,23 +106,23 @@ BAD = [
 
 @pytest.mark.parametrize(("name", "cell", "value"), GOOD)
 def test_a_cell_is_read(name: str, cell: Any, value: Any) -> None:
-    judged = judge(**{name: cell})
-    assert judged.reason is None
-    assert judged.values[name] == value
+    parsed = parse(**{name: cell})
+    assert parsed.reason is None
+    assert parsed.values[name] == value
 
 
 @pytest.mark.parametrize(("name", "cell"), BAD)
 def test_a_bad_cell_costs_its_row(name: str, cell: Any) -> None:
-    judged = judge(**{name: cell})
-    assert judged.reason == f"bad_{name}"
-    assert judged.detail is not None
-    assert 0 < len(judged.detail) <= 200
-    judged.detail.encode()
+    parsed = parse(**{name: cell})
+    assert parsed.reason == f"bad_{name}"
+    assert parsed.detail is not None
+    assert 0 < len(parsed.detail) <= 200
+    parsed.detail.encode()
 
 
 def test_a_row_without_identity_or_title_says_so() -> None:
-    assert judge(listing_id=" ").reason == "missing_listing_id"
-    assert judge(title=None).reason == "missing_title"
-    assert judge(title=None, deleted=True).reason is None
-    assert judge(title=None, price="cheap").reason == "bad_price"
-    assert set(judge().values) == {field.name for field in DUMP_FIELDS}
+    assert parse(listing_id=" ").reason == "missing_listing_id"
+    assert parse(title=None).reason == "missing_title"
+    assert parse(title=None, deleted=True).reason is None
+    assert parse(title=None, price="cheap").reason == "bad_price"
+    assert set(parse().values) == {field.name for field in DUMP_FIELDS}

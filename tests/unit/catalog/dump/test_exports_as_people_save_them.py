@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ecclip.catalog.dump.cells import Limits, judge_cells
+from ecclip.catalog.dump.cells import Limits, parse_cells
 from ecclip.catalog.dump.listing_files import listing_files
 from ecclip.catalog.dump.rows import Dialect, Row, column_names, detect, text_records
 from ecclip.catalog.ingest.schema_drift import refuse_drift
@@ -119,23 +119,23 @@ def test_a_file_without_a_byte_does_not_stop_the_others(tmp_path: Path) -> None:
         refuse_drift(listing_files(tmp_path), 10)
 
 
-def judge(**cells: Any) -> Any:
-    return judge_cells({"listing_id": "00017", "title": "Mug", **cells}, Limits(2000, 8, 200))
+def parse(**cells: Any) -> Any:
+    return parse_cells({"listing_id": "00017", "title": "Mug", **cells}, Limits(2000, 8, 200))
 
 
 @pytest.mark.parametrize("text", ["8.80123E+12", "8,80123E+12", "1.0E+15"])
 def test_an_identity_that_a_spreadsheet_has_rounded_is_none(text: str) -> None:
-    assert judge(listing_id=text).reason == "bad_listing_id"
+    assert parse(listing_id=text).reason == "bad_listing_id"
 
 
 @pytest.mark.parametrize("text", ["00017", "5E10", "8E-12", "12E4", "E+12"])
 def test_an_identity_is_the_text_that_it_is(text: str) -> None:
-    assert judge(listing_id=text).values["listing_id"] == text
+    assert parse(listing_id=text).values["listing_id"] == text
 
 
 @pytest.mark.parametrize("field", ["listing_id", "seller_id", "catalog_id"])
 def test_an_identity_has_no_control_characters(field: str) -> None:
-    assert judge(**{field: "0\x0018"}).reason == f"bad_{field}"
+    assert parse(**{field: "0\x0018"}).reason == f"bad_{field}"
 
 
 @pytest.mark.parametrize(
@@ -149,11 +149,11 @@ def test_an_identity_has_no_control_characters(field: str) -> None:
     ],
 )
 def test_a_path_is_a_path_however_its_sign_is_written(text: str) -> None:
-    assert judge(category=text).values["category"] == ["Home & Garden", "Pots"]
+    assert parse(category=text).values["category"] == ["Home & Garden", "Pots"]
 
 
 @pytest.mark.parametrize(
     ("text", "flag"), [("ja", True), ("NEIN", False), ("1.0", True), ("0.0", False), ("oui", True), ("off", False)]
 )
 def test_flags_are_read_in_the_words_of_shops(text: str, flag: bool) -> None:
-    assert judge(age_restricted=text).values["age_restricted"] is flag
+    assert parse(age_restricted=text).values["age_restricted"] is flag

@@ -1,4 +1,4 @@
-"""The second look: photos, groups and mismatches of a night against the good nights before it."""
+"""The second check: photos, groups and mismatches of a night against the good nights before it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ecclip.catalog.gate.before_publishing import ReleaseConfig, release
-from ecclip.catalog.gate.expectations import Rule, Table, compare, judge
+from ecclip.catalog.gate.expectations import Rule, Table, validate, validate_row
 from ecclip.catalog.gate.history import NightFacts, write_facts
 from ecclip.catalog.publish.mismatch import mismatched, read_pairs
 from ecclip.core import ContractError, GateError
@@ -97,8 +97,8 @@ def test_the_quick_comparison_is_the_judgement_of_great_expectations(tmp_path: P
     limits |= {"no_low": (None, 1.0), "no_high": (0.0, None)}
     rules = [Rule.within(name, low, high) for name, (low, high) in limits.items()]
     table = Table("metrics", pd.DataFrame([values]), rules)
-    outcomes = compare(table)
-    assert outcomes == judge([table], tmp_path / "docs")
+    outcomes = validate_row(table)
+    assert outcomes == validate([table], tmp_path / "docs")
     assert {outcome.name for outcome in outcomes if not outcome.passed} == {"below", "above"}
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from hostile_texts import HOSTILE_TEXTS
 
-from ecclip.catalog.gate.expectations import Rule, Table, judge, plain
+from ecclip.catalog.gate.expectations import Rule, Table, plain, validate
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -46,7 +46,7 @@ def _structure(docs: Path) -> Structure:
 def _judged(names: list[str], docs: Path) -> Structure:
     rules = [Rule.within(f"label/attribute/{name}", None, 0.5) for name in names]
     frame = pd.DataFrame([{rule.name: float(place % 2) for place, rule in enumerate(rules)}])
-    outcomes = judge([Table("metrics", frame, rules)], docs)
+    outcomes = validate([Table("metrics", frame, rules)], docs)
     assert [outcome.name for outcome in outcomes] == [rule.name for rule in rules]
     assert [outcome.passed for outcome in outcomes] == [place % 2 == 0 for place in range(len(rules))]
     return _structure(docs)

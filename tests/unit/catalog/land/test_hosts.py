@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ecclip.catalog.land.hosts import Hosts
+from ecclip.catalog.land.host_budgets import HostBudgets
 from ecclip.catalog.land.stage import LandConfig
 
 
@@ -16,9 +16,9 @@ class Clock:
         return self.now
 
 
-def hosts(clock: Clock, **options: float) -> Hosts:
+def hosts(clock: Clock, **options: float) -> HostBudgets:
     limits = {"host_s": 100, "night_s": 1000, "host_failures": 3}
-    return Hosts(LandConfig.model_validate({**limits, **options}), clock)
+    return HostBudgets(LandConfig.model_validate({**limits, **options}), clock)
 
 
 def test_a_host_is_given_up_after_failures_in_a_row_and_stays_so() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ecclip.catalog.mapping.map_dump import ROWS_A_FILE, map_dump
+from ecclip.catalog.mapping.map_dump import ROWS_PER_FILE, map_dump
 from ecclip.catalog.mapping.model import Mapping
 from ecclip.core import ConfigError, ContractError
 
@@ -50,7 +50,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_bytes_and_counts_of_spark_are_those_of_one_process(tmp_path: Path) -> None:
-    source = export(tmp_path / "shop", [ROWS_A_FILE // 2, 3, ROWS_A_FILE, 40])
+    source = export(tmp_path / "shop", [ROWS_PER_FILE // 2, 3, ROWS_PER_FILE, 40])
     loose = mapping(limits={"missing_photos": 0.9})
     alone = map_dump(loose, str(source), tmp_path / "alone", NIGHT)
     spread = map_dump(loose, str(source), tmp_path / "spread", NIGHT, spark_bytes=1)

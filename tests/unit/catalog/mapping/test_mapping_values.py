@@ -23,7 +23,7 @@ def mapped(row: dict[str, Any], **more: Any) -> dict[str, Any]:
         {"source": {"format": "csv", "files": ["x.csv"]}, "columns": columns, "null_values": sorted(NULLS), **more}
     )
     numbers = Numbers(mapping)
-    numbers.settle([row])
+    numbers.infer_notation([row])
     return listing_of(mapping, numbers, SourceRow(Row(row, None, "", 1), "x.csv"), Counter())
 
 

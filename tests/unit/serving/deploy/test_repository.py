@@ -110,7 +110,7 @@ def _die_at(step: int) -> None:
 
         return run
 
-    for name in ("place_folder", "write_atomic", "replace_folder"):
+    for name in ("install_folder", "write_atomic", "replace_folder"):
         setattr(module, name, counted(getattr(module, name)))
     Path.replace = counted(Path.replace)  # type: ignore[method-assign]
     Path.rename = counted(Path.rename)  # type: ignore[method-assign]

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from ecclip.tasks.matching.neighbours import all_neighbours, mutual_pairs, neighbour_blocks
-from ecclip.tasks.matching.pairs import hits_at, judge, match_threshold, mean_average_precision, pairs_at
+from ecclip.tasks.matching.pairs import hits_at, match_threshold, mean_average_precision, pairs_at, score_neighbours
 from ecclip.tasks.matching.products import View, cluster
 from ecclip.tasks.matching.report import cluster_counts
 
@@ -89,7 +89,7 @@ def judged(rows: int = 60, k: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 def test_retrieval_measures_equal_plain_loops() -> None:
     scores, found, groups = judged()
-    retrieved = judge(np.arange(60), scores, found, groups)
+    retrieved = score_neighbours(np.arange(60), scores, found, groups)
     for query in range(60):
         others = [index for index in range(60) if index != query and groups[index] == groups[query]]
         right = [int(index) in others for index in found[query]]
@@ -103,7 +103,7 @@ def test_retrieval_measures_equal_plain_loops() -> None:
 def test_average_precision_of_a_full_ranking_equals_scikit_learn() -> None:
     vectors, groups = unit(30, 4), np.random.default_rng(1).integers(0, 6, 30)
     scores, found = all_neighbours(vectors, 29)
-    retrieved = judge(np.arange(30), scores, found, groups)
+    retrieved = score_neighbours(np.arange(30), scores, found, groups)
     asked = np.flatnonzero(retrieved.relevant > 0)
     expected = [average_precision_score(retrieved.correct[query], scores[query]) for query in asked]
     assert mean_average_precision(retrieved)[asked] == pytest.approx(expected)
@@ -113,7 +113,7 @@ def test_the_match_threshold_keeps_the_precision_and_no_pairs_fail_closed() -> N
     groups = np.arange(60) // 3
     vectors = unit(20, 8)[groups] + 0.5 * unit(60, 8, seed=1)
     scores, found = all_neighbours(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), 8)
-    retrieved = judge(np.arange(60), scores, found, groups)
+    retrieved = score_neighbours(np.arange(60), scores, found, groups)
     threshold = match_threshold(retrieved, 0.7, 5)
     given, right = pairs_at(retrieved, threshold)
     assert right.sum() / given.sum() >= 0.7

@@ -15,7 +15,7 @@ from training_faults import gradients_process, run_children
 
 from ecclip.train import PairsError, ProcessesError, accumulate_gradients
 from ecclip.train.distributed.processes import _buckets
-from ecclip.train.distributed.world import ALONE, World
+from ecclip.train.distributed.world import SINGLE_PROCESS, World
 
 SEED = (5, 0, 3)
 PAIRS = 13
@@ -33,14 +33,14 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# 13 pairs in two processes are 6 and 7: streams of 3 end where those of one process end only in the first.
+# 13 pairs in two processes are 6 and 7: micro-batches of 3 end where those of one process end only in the first.
 CASES: dict[str, dict[str, Any]] = {
     f"{loss} {labels} {size}": {"loss": loss, "labels": labels, "stream_size": size, "train": False}
     for loss in ("softmax", "sigmoid")
     for labels in ("soft", "mask", "hard")
     for size in (2, 5, 13)
 }
-CASES["one stream each, with dropout"] = {"loss": "softmax", "labels": "soft", "stream_size": 7, "train": True}
+CASES["one micro-batch each, with dropout"] = {"loss": "softmax", "labels": "soft", "stream_size": 7, "train": True}
 
 
 @pytest.mark.fault(15)
@@ -64,11 +64,11 @@ def test_two_processes_give_the_gradients_of_one(several: Path, name: str) -> No
 
 
 def _one_process_with_the_streams_of_two(towers: Any) -> dict[str, Any]:
-    """Take the gradients of the whole batch alone, in streams of 6 and 7 rows."""
+    """Take the gradients of the whole batch alone, in micro-batches of 6 and 7 rows."""
     from ecclip.train.engine import accumulation
 
     class SixAndSeven(accumulation.Budget):
-        def streams(self, _lengths: Any) -> list[slice]:
+        def micro_batches(self, _lengths: Any) -> list[slice]:
             return [slice(0, 6), slice(6, 13)]
 
     with pytest.MonkeyPatch.context() as patch:
@@ -88,7 +88,7 @@ def test_the_rows_of_all_processes_are_the_batch_in_order(size: int) -> None:
         parts = [np.arange(total)[_Part(rank, size).rows(total)] for rank in range(size)]
         assert np.concatenate(parts).tolist() == list(range(total))
         assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    assert ALONE.rows(7) == slice(0, 7)
+    assert SINGLE_PROCESS.rows(7) == slice(0, 7)
 
 
 @pytest.mark.parametrize("size", [2, 3])

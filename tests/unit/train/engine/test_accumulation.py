@@ -1,4 +1,4 @@
-"""The exact batch from streams: every gradient equals that of the full batch, the temperature's and the bias' too."""
+"""Exact gradients from micro-batches: all equal the full batch's, the temperature's and the bias' too."""
 
 from __future__ import annotations
 
@@ -72,12 +72,12 @@ def _seed(rows: slice, tower: int) -> None:
 
 
 def _reference(
-    towers: Towers, batch: Batch, streams: list[slice], labels: Labels, loss: Loss = "softmax"
+    towers: Towers, batch: Batch, micro_batches: list[slice], labels: Labels, loss: Loss = "softmax"
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """All streams in one graph, drawing the dropout that the engine draws; one dense loss; one backward."""
+    """All micro-batches in one graph, drawing the dropout that the engine draws; one dense loss; one backward."""
     towers.zero_grad()
     parts = []
-    for rows in streams:
+    for rows in micro_batches:
         _seed(rows, tower=0)
         image = towers.encode_image(batch.pixels[rows])
         _seed(rows, tower=1)
@@ -107,14 +107,16 @@ def _assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None
     ("loss", "labels"),
     [("softmax", "soft"), ("softmax", "mask"), ("softmax", "hard"), ("sigmoid", "soft"), ("sigmoid", "mask")],
 )
-@pytest.mark.parametrize("streams", [1, 2, 3, 7])
-def test_streams_give_the_gradients_of_the_full_batch_with_dropout(streams: int, loss: Loss, labels: Labels) -> None:
+@pytest.mark.parametrize("micro_batches", [1, 2, 3, 7])
+def test_micro_batches_give_the_gradients_of_the_full_batch_with_dropout(
+    micro_batches: int, loss: Loss, labels: Labels
+) -> None:
     towers, batch = _double(loss), random_batch(13)
     towers.train(True)
-    stream_size = -(-len(batch) // streams)
-    cut = Budget(stream_size).streams(batch.lengths())
-    assert len(cut) == streams
-    assert streams == 1 or len(batch) % stream_size != 0, "the last stream is to be uneven"
+    stream_size = -(-len(batch) // micro_batches)
+    cut = Budget(stream_size).micro_batches(batch.lengths())
+    assert len(cut) == micro_batches
+    assert micro_batches == 1 or len(batch) % stream_size != 0, "the last micro-batch is to be uneven"
     expected_loss, expected = _reference(towers, batch, cut, labels, loss)
     found_loss = accumulate_gradients(towers, batch, stream_size=stream_size, loss=loss, labels=labels, seed=SEED)
     found = _gradients(towers)
@@ -130,7 +132,7 @@ def test_streams_give_the_gradients_of_the_full_batch_with_dropout(streams: int,
 def test_streams_of_uneven_rows_give_the_gradients_of_the_full_batch_with_dropout(tokens: int) -> None:
     towers, batch = _double("softmax"), random_batch(13)
     towers.train(True)
-    cut = Budget(13, tokens).streams(batch.lengths())
+    cut = Budget(13, tokens).micro_batches(batch.lengths())
     expected_loss, expected = _reference(towers, batch, cut, "soft")
     loss = accumulate_gradients(towers, batch, stream_size=13, stream_tokens=tokens, labels="soft", seed=SEED)
     torch.testing.assert_close(loss, expected_loss, atol=1e-10, rtol=0)

@@ -12,10 +12,10 @@ from ecclip.train.engine.budget import Budget, is_out_of_memory, within_memory
 
 
 def _cut(budget: Budget, lengths: list[int]) -> list[int]:
-    streams = budget.streams(lengths)
-    assert [stream.start for stream in streams] == [0, *(stream.stop for stream in streams[:-1])]
-    assert streams[-1].stop == len(lengths)
-    return [stream.stop - stream.start for stream in streams]
+    micro_batches = budget.micro_batches(lengths)
+    assert [part.start for part in micro_batches] == [0, *(part.stop for part in micro_batches[:-1])]
+    assert micro_batches[-1].stop == len(lengths)
+    return [part.stop - part.start for part in micro_batches]
 
 
 @pytest.mark.parametrize(("images", "expected"), [(20, [13]), (13, [13]), (5, [5, 5, 3]), (1, [1] * 13)])
@@ -37,7 +37,7 @@ def test_a_text_longer_than_the_budget_is_a_stream_of_its_own() -> None:
 def test_half_a_budget_counts_from_what_the_rows_can_fill() -> None:
     assert Budget(128, 1000).halved(64) == Budget(32, 500)
     assert Budget(7).halved(64) == Budget(3)
-    with pytest.raises(OutOfMemoryError, match="streams of 1 pair"):
+    with pytest.raises(OutOfMemoryError, match="micro_batches of 1 pair"):
         Budget(1).halved(64)
     with pytest.raises(OutOfMemoryError, match="next: take smaller towers"):
         Budget(128).halved(1)
@@ -79,7 +79,7 @@ def test_memory_that_runs_out_in_the_second_pass_leaves_no_half_gradient() -> No
 
     def fail_once(_module: object, inputs: tuple[torch.Tensor, ...]) -> None:
         calls.append(len(inputs[0]))
-        if len(calls) == 3:  # a stream without a graph, the last with one, and now the first again
+        if len(calls) == 3:  # a micro-batch without a graph, the last with one, and now the first again
             torch.empty(2**62, dtype=torch.uint8)
 
     towers.image_encoder.register_forward_pre_hook(fail_once)

@@ -11,8 +11,8 @@ from tiny_training import TRAINER, random_batch, tiny_towers
 from ecclip.model import Towers
 from ecclip.train import accumulate_gradients
 from ecclip.train.engine.execution import prepare_execution
-from ecclip.train.engine.lanes import lanes_for, one_lane
 from ecclip.train.engine.process import deterministic
+from ecclip.train.engine.tower_executor import run_sequentially, tower_executor
 
 SWITCHES = {"channels_last": False, "fused_attention": True, "gradient_checkpointing": True}
 
@@ -62,10 +62,10 @@ def test_compiled_towers_give_the_gradients_of_plain_ones_with_dropout() -> None
 
 def test_two_lanes_give_the_bits_of_one_with_dropout_in_one_tower() -> None:
     cpu = torch.device("cpu")
-    with deterministic(2, cpu), lanes_for(_one_draws(), 2) as lanes:
-        assert lanes is not one_lane
+    with deterministic(2, cpu), tower_executor(_one_draws(), 2) as executor:
+        assert executor is not run_sequentially
         first, second = (
-            _gradients(tiny_towers(vision_dropout=0.0, drop_path=0.0), random=True, lanes=lanes) for _ in "ab"
+            _gradients(tiny_towers(vision_dropout=0.0, drop_path=0.0), random=True, executor=executor) for _ in "ab"
         )
     with deterministic(1, cpu):
         one = _gradients(_one_draws(), random=True)
@@ -75,8 +75,8 @@ def test_two_lanes_give_the_bits_of_one_with_dropout_in_one_tower() -> None:
 
 
 def test_towers_that_both_draw_take_turns() -> None:
-    with lanes_for(tiny_towers(drop_path=0.1, vision_dropout=0.0), 2) as lanes:
-        assert lanes is one_lane
+    with tower_executor(tiny_towers(drop_path=0.1, vision_dropout=0.0), 2) as executor:
+        assert executor is run_sequentially
 
 
 def test_an_error_of_one_tower_waits_for_the_other_and_is_raised() -> None:
@@ -86,8 +86,8 @@ def test_an_error_of_one_tower_waits_for_the_other_and_is_raised() -> None:
         raise ValueError("too large")
 
     with (
-        lanes_for(tiny_towers(vision_dropout=0.0, drop_path=0.0), 2) as lanes,
+        tower_executor(tiny_towers(vision_dropout=0.0, drop_path=0.0), 2) as executor,
         pytest.raises(ValueError, match="too large"),
     ):
-        lanes(fails, lambda: finished.append(1))
+        executor(fails, lambda: finished.append(1))
     assert finished == [1]

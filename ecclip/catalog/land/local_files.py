@@ -6,13 +6,13 @@ import os
 import stat
 from pathlib import Path
 
-from ecclip.catalog.land.fetched import Fetched, Known
+from ecclip.catalog.land.fetched import Fetched, PreviousPhoto
 from ecclip.catalog.land.uris import looks_like_host
 
 _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def read_inside(root: Path, address: str, known: Known | None, most_bytes: int) -> Fetched:
+def read_inside(root: Path, address: str, known: PreviousPhoto | None, most_bytes: int) -> Fetched:
     """Return the photo at a path below ``root`` (resolved), or why there is none.
 
     Its content tells whether it has changed, since a shop may write every file anew. What is no regular file is never

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """A product as the drawing code sees it; ``key`` seeds its own proportions, so that no two are quite alike."""
 
     key: str

@@ -20,28 +20,28 @@ _Image = TypeVar("_Image")
 _Text = TypeVar("_Text")
 
 
-class Lanes(Protocol):
+class TowerExecutor(Protocol):
     """Calls the work of the image tower and of the text tower and returns both results."""
 
     def __call__(self, image: Callable[[], _Image], text: Callable[[], _Text]) -> tuple[_Image, _Text]: ...
 
 
-def one_lane(image: Callable[[], _Image], text: Callable[[], _Text]) -> tuple[_Image, _Text]:
+def run_sequentially(image: Callable[[], _Image], text: Callable[[], _Text]) -> tuple[_Image, _Text]:
     """Call one after the other."""
     return image(), text()
 
 
 @contextmanager
-def lanes_for(towers: Towers, threads: int) -> Iterator[Lanes]:
-    """Give two lanes where they give equal bits: on a CPU with threads for both, with one tower at most that draws.
+def tower_executor(towers: Towers, threads: int) -> Iterator[TowerExecutor]:
+    """Run the towers concurrently where that gives equal bits: on a CPU with threads for both, if at most one draws.
 
     Dropout takes its numbers from one generator of the process, so two towers that draw must do so in order.
     """
     if towers.logit_scale.device.type != "cpu" or threads < 2 or vision_draws(towers):
-        yield one_lane
+        yield run_sequentially
         return
     with ThreadPoolExecutor(2, "tower", initializer=torch.set_num_threads, initargs=(threads // 2,)) as pool:
-        yield _TwoLanes(pool)
+        yield _ConcurrentExecutor(pool)
 
 
 def vision_draws(towers: Towers) -> bool:
@@ -49,7 +49,7 @@ def vision_draws(towers: Towers) -> bool:
     return towers.cfg.vision_dropout > 0 or towers.cfg.drop_path > 0
 
 
-class _TwoLanes:
+class _ConcurrentExecutor:
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         self._pool = pool
 

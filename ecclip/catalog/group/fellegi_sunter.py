@@ -10,48 +10,48 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from ecclip.catalog.group.evidence import EvidenceConfig
-from ecclip.catalog.group.term_statistics import BRAND, Fact, Night
+from ecclip.catalog.group.term_statistics import BRAND, Fact, TermStatistics
 
-_NEAR_PRICE, _NEAR_PRICE_SAYS = 1.3, 1.2
+_NEAR_PRICE, _NEAR_PRICE_LOG_RATIO = 1.3, 1.2
 # how much likelier a distance of photo hashes is for one product than for two of one category, as ln: a product
 # photographed anew is about as far from itself as from others, so that only near ones say much
-_PHOTO_SAYS = ((3, 4.0), (7, 2.0), (15, 0.8), (31, 0.0), (64, -1.0))
+_PHOTO_LOG_RATIOS = ((3, 4.0), (7, 2.0), (15, 0.8), (31, 0.0), (64, -1.0))
 
 
-def agreeing(cfg: EvidenceConfig, pairs: DataFrame, night: Night) -> DataFrame:
+def agreeing(cfg: EvidenceConfig, pairs: DataFrame, terms: TermStatistics) -> DataFrame:
     """Return ``left, right, similarity`` of the pairs whose facts agree more than chance explains."""
-    shared = pairs.sparkSession.sparkContext.broadcast(night)
+    shared = pairs.sparkSession.sparkContext.broadcast(terms)
 
-    def judge(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def keep_agreeing(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             kept = [agree(cfg, shared.value, row) for row in batch.to_pylist()]
             yield batch.select(["left", "right", "similarity"]).filter(pa.array(kept, pa.bool_()))
 
-    asked = pairs.select(
+    columns = pairs.select(
         "left",
         "right",
         "similarity",
         "distance",
         *[f"{side}_{name}" for side in ("left", "right") for name in ("told", "price", "currency")],
     )
-    return asked.where(F.arrays_overlap("left_told", "right_told")).mapInArrow(
-        judge, "left string, right string, similarity double"
+    return columns.where(F.arrays_overlap("left_told", "right_told")).mapInArrow(
+        keep_agreeing, "left string, right string, similarity double"
     )
 
 
-def agree(cfg: EvidenceConfig, night: Night, pair: dict[str, object]) -> bool:
+def agree(cfg: EvidenceConfig, terms: TermStatistics, pair: dict[str, object]) -> bool:
     """Return whether fewer than ``chance`` listings are expected to agree with one of the pair by chance in all this.
 
     The brand must be among it. ``pair`` has told, price and currency of both sides and the distance of the photos.
     """
-    left, right = _told(pair["left_told"]), _told(pair["right_told"])
+    left, right = _facts(pair["left_told"]), _facts(pair["right_told"])
     both = [fact for fact in left if fact in right]
     ratio = price_ratio(pair)
     if BRAND not in dict(both) or (ratio is not None and ratio > cfg.facts_price):
         return False
-    surprise = night.surprise(both) + _photo_says(pair["distance"])
-    surprise += _NEAR_PRICE_SAYS if ratio is not None and ratio <= _NEAR_PRICE else 0.0
-    return surprise >= math.log(max(night.listings, 1) / cfg.chance)
+    surprisal = terms.surprisal(both) + _photo_log_ratio(pair["distance"])
+    surprisal += _NEAR_PRICE_LOG_RATIO if ratio is not None and ratio <= _NEAR_PRICE else 0.0
+    return surprisal >= math.log(max(terms.listings, 1) / cfg.chance)
 
 
 def price_ratio(pair: dict[str, object]) -> float | None:
@@ -64,12 +64,12 @@ def price_ratio(pair: dict[str, object]) -> float | None:
     return max(left, right) / min(left, right)
 
 
-def _told(facts: object) -> list[Fact]:
+def _facts(facts: object) -> list[Fact]:
     assert isinstance(facts, list)
     return [(name, value) for name, value in (fact.split("\x1f", 1) for fact in facts)]
 
 
-def _photo_says(distance: object) -> float:
+def _photo_log_ratio(distance: object) -> float:
     if not isinstance(distance, int):
         return 0.0
-    return next(says for most, says in _PHOTO_SAYS if distance <= most)
+    return next(ratio for most, ratio in _PHOTO_LOG_RATIOS if distance <= most)

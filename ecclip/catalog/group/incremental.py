@@ -1,4 +1,4 @@
-"""What the previous night already knows: which listings are as they were, and the evidence between them."""
+"""Incremental grouping: which listings are unchanged since the previous night, and the evidence between them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _EXACT = (CATALOG_ID, "same_photo_and_title")
 
 
 def write_rules(cfg: EvidenceConfig, folder: Path) -> None:
-    """Write what the evidence of ``folder`` was judged by: the next night takes it over only under equal rules."""
+    """Write what the evidence of ``folder`` was found by: the next night reuses it only under equal rules."""
     write_atomic(folder / RULES, _rules(cfg))
 
 
 def unchanged(cfg: EvidenceConfig, rows: DataFrame, previous: Path) -> DataFrame | None:
     """Return the listing_ids that the previous snapshot has with equal compared columns.
 
-    None where nothing can be taken over: there is no previous snapshot, or its evidence was judged by other rules.
+    None where nothing can be reused: there is no previous snapshot, or its evidence was found by other rules.
     """
     rules = previous / "groups" / RULES
     if not rules.is_file() or rules.read_text() != _rules(cfg):
@@ -34,7 +34,7 @@ def unchanged(cfg: EvidenceConfig, rows: DataFrame, previous: Path) -> DataFrame
 
 
 def known_edges(spark: SparkSession, same: DataFrame, previous: Path) -> DataFrame:
-    """Return the previous night's near evidence between two unchanged listings, as it was judged then.
+    """Return the previous night's near evidence between two unchanged listings, as it was found then.
 
     Marks are left behind: which edges are cut or ambiguous follows from all edges of a night. Exact evidence is
     found anew every night, because a star's centre may have left.

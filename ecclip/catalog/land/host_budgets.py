@@ -17,7 +17,7 @@ class _Host:
     failures: int = 0
 
 
-class Hosts:
+class HostBudgets:
     """Keeps count of the hosts that are asked, by a clock in seconds that never goes back."""
 
     def __init__(self, cfg: FetchConfig, clock: Callable[[], float] = time.monotonic) -> None:

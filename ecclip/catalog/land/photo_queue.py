@@ -1,7 +1,7 @@
 """The photos that a night names, on disk: each address once and in order, with what the night before has of it.
 
-A night may name more addresses than memory holds. What was fetched from elsewhere waits in the same file until its turn
-comes to be packed, and stays there when the stage is stopped: the next attempt goes on from it.
+A night may name more addresses than fit into memory. What was fetched from elsewhere waits in the same file until it is
+packed, and stays there when the stage is stopped: the next attempt continues from it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from ecclip.catalog.land.fetched import Fetched, Known
+from ecclip.catalog.land.fetched import Fetched, PreviousPhoto
 from ecclip.catalog.land.uris import PhotoAddress, photo_address, scheme_of
 from ecclip.core import get_logger, now, sha256_bytes
 
 _FRESH = timedelta(days=1)  # what an attempt fetched longer ago is asked for again
-_ROWS_AT_ONCE = 1024
+_BATCH_ROWS = 1024
 _TABLES = """
 pragma journal_mode = wal;
 pragma synchronous = off;
@@ -34,7 +34,7 @@ create table if not exists fetched (
 );
 delete from fetched where image is null;
 """
-_TURN = """
+_QUEUED = """
 select named.address, host, problem, named.sha256, bytes, named.validator, part,
        fetched.address, image, fetched.sha256, fetched.validator, error
 from named left join fetched on fetched.address = named.address order by named.address
@@ -43,15 +43,15 @@ _WAITING = "named.host != '' and problem is null and fetched.address is null"
 _NOT_FETCHED = f"from named left join fetched on fetched.address = named.address where {_WAITING}"
 
 
-class Turn(NamedTuple):
+class QueuedPhoto(NamedTuple):
     """One address: the photo where that is known by now, else a path (``photo`` is None) that is still to be read."""
 
     address: str
-    known: Known | None
+    known: PreviousPhoto | None
     photo: Fetched | None
 
 
-class NightPhotos:
+class PhotoQueue:
     """A file in ``folder``, which is made; ``most_bytes`` of fetched photos wait in it."""
 
     def __init__(self, folder: Path, allowed_schemes: Iterable[str], most_bytes: int) -> None:
@@ -76,11 +76,11 @@ class NightPhotos:
         self._db.executemany("insert or ignore into named (address, host, problem) values (?, ?, ?)", self._rows(texts))
         self._db.commit()
 
-    def know(self, places: Iterable[dict[str, Any]]) -> None:
+    def know(self, entries: Iterable[dict[str, Any]]) -> None:
         """Add what the night before landed: rows of its table of photos."""
         rows = (
             (row["image_sha256"], row["bytes"], row["validator"], row["part"], row["image_uri"])
-            for row in places
+            for row in entries
             if row["part"] is not None
         )
         self._db.executemany("update named set sha256 = ?, bytes = ?, validator = ?, part = ? where address = ?", rows)
@@ -93,14 +93,14 @@ class NightPhotos:
         """Return how many photos are to be fetched from each host."""
         return dict(self._db.execute(f"select host, count(*) {_NOT_FETCHED} group by host").fetchall())
 
-    def of_host(self, host: str) -> Iterator[tuple[str, Known | None]]:
+    def of_host(self, host: str) -> Iterator[tuple[str, PreviousPhoto | None]]:
         """Yield the photos that are to be fetched from a host; others may be kept meanwhile."""
         after = ""
         query = f"select named.address, named.sha256, bytes, named.validator, part {_NOT_FETCHED}"
         query += " and host = ? and named.address > ? order by named.address limit ?"
-        while rows := self._db.execute(query, (host, after, _ROWS_AT_ONCE)).fetchall():
-            for address, *place in rows:
-                yield address, _known(*place)
+        while rows := self._db.execute(query, (host, after, _BATCH_ROWS)).fetchall():
+            for address, *entry in rows:
+                yield address, _known(*entry)
             after = rows[-1][0]
 
     def is_full(self) -> bool:
@@ -114,10 +114,10 @@ class NightPhotos:
         self._bytes += len(photo.image or b"")
         self._db.commit()  # without a flush it costs little, and a killed process has lost nothing
 
-    def turns(self) -> Iterator[Turn]:
+    def in_order(self) -> Iterator[QueuedPhoto]:
         """Yield every address in order."""
-        for row in self._db.execute(_TURN):
-            yield _turn(*row)
+        for row in self._db.execute(_QUEUED):
+            yield _queued(*row)
 
     def _rows(self, texts: Iterable[str]) -> Iterator[tuple[str, str, str | None]]:
         for text in texts:
@@ -154,20 +154,20 @@ def _host_of(found: PhotoAddress, allowed: set[str]) -> tuple[str, str | None]:
     return f"{scheme}://{urlsplit(found.address).netloc.rpartition('@')[2]}", None
 
 
-def _known(sha256: str | None, size: int | None, validator: str | None, part: str | None) -> Known | None:
-    return None if sha256 is None or size is None or part is None else Known(sha256, size, validator, part)
+def _known(sha256: str | None, size: int | None, validator: str | None, part: str | None) -> PreviousPhoto | None:
+    return None if sha256 is None or size is None or part is None else PreviousPhoto(sha256, size, validator, part)
 
 
-def _turn(
+def _queued(
     address: str, host: str, problem: str | None, sha256: str | None, size: int | None, validator: str | None,
     part: str | None, asked: str | None, image: bytes | None, digest: str | None, tag: str | None, error: str | None,
-) -> Turn:  # fmt: skip
+) -> QueuedPhoto:  # fmt: skip
     known = _known(sha256, size, validator, part)
     if problem is not None or error is not None:
-        return Turn(address, known, Fetched.refused(address, str(problem or error)))
+        return QueuedPhoto(address, known, Fetched.refused(address, str(problem or error)))
     if not host:
-        return Turn(address, known, None)
+        return QueuedPhoto(address, known, None)
     if asked is None or (image is not None and sha256_bytes(image) != digest):
-        return Turn(address, known, Fetched.refused(address, "fetch_failed"))
+        return QueuedPhoto(address, known, Fetched.refused(address, "fetch_failed"))
     same = known if known is not None and known.sha256 == digest else None
-    return Turn(address, known, Fetched(address, image, digest, tag, same, None))
+    return QueuedPhoto(address, known, Fetched(address, image, digest, tag, same, None))
