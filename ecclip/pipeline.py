@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,9 @@ from ecclip.core import (
     source_files,
     write_atomic,
 )
+from ecclip.spool import DELIVERY
 
+DELIVER_METRICS = (sys.executable, "-m", "ecclip", "registry", "follow")
 NO_NIGHT = "none"
 _NIGHT_FOLDER = "-".join("[0-9]" * digits for digits in (4, 2, 2))  # a copy set aside is no night
 
@@ -179,6 +182,7 @@ def run_stage(name: str, night: str) -> Report:
     bind(night=parse_night(night), stage=name, run=settings().run_id)
     # libraries seed their own hashes and threads from the environment: one value everywhere makes bytes equal
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    DELIVERY.set(DELIVER_METRICS)
     step, cfg = STEPS[name], stage_config(name)
     if name in ("extract", "land"):
         add_night(night)

@@ -11,11 +11,18 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+
+DELIVERY: ContextVar[tuple[str, ...]] = ContextVar("DELIVERY", default=())
+"""The command that delivers a spool while it grows; ``<folder> --parent <process id>`` is added to it.
+
+Set by whoever starts a training, since training itself knows no registry. Empty: the spool is delivered later.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

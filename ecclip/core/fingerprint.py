@@ -1,44 +1,62 @@
 """Which files decide what a piece of code does: the closure of its imports, found in the source without importing it.
 
-Followed are imports at the top of a module and inside functions, modules that are named in a string (they are spawned
-by ``python -m`` or imported by name), and package data that a module names in a string and that lies beside it. A name
-that comes through a package's ``__init__`` is followed to the module that defines it, not to everything that the
-package offers. Imports for type checkers alone are not followed: they decide nothing at run time.
+Followed are imports at the top of a module and inside functions; modules that are named in a string, whole or with
+computed parts (they are spawned by ``python -m`` or imported by name); and data. A module that asks where a module
+lies (``__file__``, ``importlib.resources``) may read any file beside it by a computed name: all that is no code there
+counts, and what it names in the folders above. A name that comes through a package's ``__init__`` is followed to the
+module that defines it, not to everything that the package offers.
+
+What decides a result and is no file of this package (libraries, settings, the machine) is not known here: a stage puts
+what matters of it into its configuration or its inputs.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
+import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import ecclip
 from ecclip.atomic import files_below, sha256_file
+from ecclip.core.source_code import SourceCode, source_code
+from ecclip.errors import ConfigError
 
 _PACKAGE = Path(ecclip.__file__).parent
+_ROOT = _PACKAGE.parent
 _MODULE_NAME = re.compile(r"ecclip(\.\w+)+(?=(:\w+)?$)")
 
 
-def fingerprint(*sources: str | Path) -> dict[str, str]:
+def fingerprint(*sources: str | Path | Callable[..., Any]) -> dict[str, str]:
     """Return the SHA-256 of every file that decides what ``sources`` do, by its name within the package.
 
-    ``sources`` are modules by their dotted names, or files. Cached: a process runs the code that it started with.
+    ``sources`` are files, modules by their dotted names, or functions, which stand for the modules that define them.
+    Cached: a process runs the code that it started with.
+
+    Raises:
+        ConfigError: a function has no source file.
     """
     found: dict[str, str] = {}
     for source in sources:
-        found |= _fingerprint(str(source))
+        found |= _fingerprint(_defined_in(source) if callable(source) else str(source))
     return dict(sorted(found.items()))
 
 
 def source_files(source: str | Path) -> list[Path]:
     """Return the files whose bytes :func:`fingerprint` takes, in order."""
     walk = _Walk()
-    path = _file_of(str(source)) or Path(source)
-    walk.follow(path)
+    walk.follow(_file_of(str(source)) or Path(source))
     return sorted(walk.files)
+
+
+def _defined_in(function: Callable[..., Any]) -> str:
+    path = inspect.getsourcefile(inspect.unwrap(function))
+    if path is None or not Path(path).is_file():
+        raise ConfigError("the code of a stage must come from a file", value=function)
+    return path
 
 
 @functools.cache
@@ -47,7 +65,10 @@ def _fingerprint(source: str) -> dict[str, str]:
 
 
 def _name(path: Path) -> str:
-    return path.relative_to(_PACKAGE).as_posix() if path.is_relative_to(_PACKAGE) else path.name
+    for folder in (_PACKAGE, _ROOT):
+        if path.is_relative_to(folder):
+            return path.relative_to(folder).as_posix()
+    return path.name
 
 
 @dataclass
@@ -58,86 +79,94 @@ class _Walk:
     followed: set[Path] = field(default_factory=set)
 
     def follow(self, path: Path) -> None:
-        """Take a module whole: its file, the doors above it, its data, and whatever it imports."""
+        """Take a module whole: its file, the doors above it, its data, and whatever it imports or names."""
         if path in self.followed:
             return
         self.followed.add(path)
-        self.files.add(path)
-        self._doors_above(path)
-        source = _parsed(path)
-        for data in _data_beside(path, source.strings):
-            self.files |= {data} if data.is_file() else set(files_below(data))
+        self._take(path)
+        source = source_code(path, _package_of(path))
+        self.files.update(_data_of(path, source))
         for module, name in source.imports:
             self._resolve(module, name)
-        for text in source.strings:
-            named = _MODULE_NAME.match(text)
-            if named and (spawned := _file_of(named.group())):
-                self.follow(spawned)
+        for named in _modules_named(path, source):
+            self.follow(named)
 
-    def _doors_above(self, path: Path) -> None:
-        for folder in path.parents:
-            if not folder.is_relative_to(_PACKAGE):
-                return
-            door = folder / "__init__.py"
-            if door.is_file():
-                self.files.add(door)
+    def _take(self, path: Path) -> None:
+        """Take a file and the doors above it, through which Python comes to it."""
+        self.files.add(path)
+        doors = (folder / "__init__.py" for folder in path.parents if folder.is_relative_to(_PACKAGE))
+        self.files.update(door for door in doors if door.is_file())
 
     def _resolve(self, module: str, name: str | None) -> None:
         """Follow ``from module import name`` to where the name is defined; None: the module itself is imported."""
         target = _file_of(f"{module}.{name}") if name else None
         if target is not None:
             self.follow(target)
-            return
         door = _file_of(module)
         if door is None:
             return
-        origin = _parsed(door).offered.get(name) if name and door.name == "__init__.py" else None
-        if origin is None:
+        origin = source_code(door, _package_of(door)).offered.get(name or "") if door.name == "__init__.py" else None
+        if origin is None and target is None:
             self.follow(door)
         else:
-            self.files.add(door)
-            self._doors_above(door)
+            self._take(door)
+        if origin is not None and origin != (module, name):
             self._resolve(*origin)
 
 
-@dataclass(frozen=True)
-class _Source:
-    imports: list[tuple[str, str | None]]
-    strings: set[str]
-    offered: dict[str | None, tuple[str, str | None]]
+def _modules_named(path: Path, source: SourceCode) -> Iterator[Path]:
+    """Yield the modules that a file names in strings: by dotted names, by patterns of them, or as files beside it."""
+    for text in source.strings:
+        named = _MODULE_NAME.match(text)
+        if named and (file := _file_of(named.group())):
+            yield file
+        if text.endswith(".py") and text != "__init__.py" and (beside := path.parent / text).is_file():
+            yield beside
+    for package in source.runs:
+        if (door := _file_of(package)) and (main := door.with_name("__main__.py")).is_file():
+            yield main
+    for pattern in source.patterns:
+        if pattern.startswith(r"ecclip\."):
+            yield from (file for module, file in _all_modules().items() if re.fullmatch(pattern, module))
+
+
+def _data_of(module: Path, source: SourceCode) -> Iterator[Path]:
+    """Yield the files that are no code of the package and that a module may read."""
+    if not source.knows_its_folder:
+        return
+    for path in module.parent.iterdir():
+        if not _is_code(path):
+            yield from _files(path)
+    above = [folder for folder in module.parents if folder.is_relative_to(_ROOT)] if _inside(module) else []
+    for path in (folder / text for folder in above for text in source.strings if text and "\0" not in text):
+        if path.is_relative_to(_ROOT) and path.exists() and not _is_code(path) and path.parent in above:
+            yield from _files(path)
+
+
+def _files(path: Path) -> Iterable[Path]:
+    return [path] if path.is_file() else files_below(path)
+
+
+def _is_code(path: Path) -> bool:
+    hidden = path.name.startswith((".", "__pycache__"))
+    return hidden or path.suffix in (".py", ".pyc") or (path / "__init__.py").is_file()
+
+
+def _inside(path: Path) -> bool:
+    return path.is_relative_to(_PACKAGE)
+
+
+def _package_of(path: Path) -> str:
+    return ".".join(path.parent.relative_to(_ROOT).parts) if _inside(path) else ""
 
 
 @functools.cache
-def _parsed(path: Path) -> _Source:
-    tree = ast.parse(path.read_bytes())
-    imports: list[tuple[str, str | None]] = []
-    strings: set[str] = set()
-    offered: dict[str | None, tuple[str, str | None]] = {}
-    for node in _run_time_nodes(tree):
-        if isinstance(node, ast.Import):
-            imports += [(alias.name, None) for alias in node.names if alias.name.startswith("ecclip.")]
-        elif isinstance(node, ast.ImportFrom) and f"{node.module}.".startswith("ecclip."):
-            imports += [(str(node.module), alias.name) for alias in node.names]
-            offered |= {alias.asname or alias.name: (str(node.module), alias.name) for alias in node.names}
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value) < 100:
-            strings.add(node.value)
-    return _Source(imports, strings, offered)
-
-
-def _run_time_nodes(node: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
-            for other in child.orelse:
-                yield from _run_time_nodes(other)
-            continue
-        yield child
-        yield from _run_time_nodes(child)
-
-
-def _data_beside(module: Path, strings: set[str]) -> list[Path]:
-    """Return files and folders beside a module that are no code and that the module names."""
-    beside = [path for path in module.parent.iterdir() if path.name in strings and path != module]
-    return [path for path in beside if path.suffix != ".py" and not (path / "__init__.py").is_file()]
+def _all_modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        parts = path.relative_to(_ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
 
 
 def _file_of(module: str) -> Path | None:

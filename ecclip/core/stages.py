@@ -28,7 +28,6 @@ from ecclip.atomic import (
 from ecclip.core.fingerprint import fingerprint
 from ecclip.core.log import get_logger
 from ecclip.core.manifests import Manifest, digest_of, list_files, read_manifest
-from ecclip.errors import ConfigError
 
 P = ParamSpec("P")
 _ONCE_PUBLISHED: ContextVar[list[Path]] = ContextVar("folders that go once the running stage is published")
@@ -136,11 +135,8 @@ def report_of(output: Path) -> Report | None:
 
 
 def _key(name: str, config: dict[str, Any], inputs: dict[str, str], function: Callable[..., Any]) -> str:
-    source = inspect.getsourcefile(function)
-    if source is None:
-        raise ConfigError("a stage needs its source file", value=name)
     payload = {"stage": name, "version": ecclip.__version__, "config": config, "inputs": inputs}
-    return sha256_bytes(canonical_json(payload | {"code": fingerprint(source)}).encode())
+    return sha256_bytes(canonical_json(payload | {"code": fingerprint(function)}).encode())
 
 
 def _sizes_match(folder: Path, manifest: Manifest) -> bool:

@@ -129,8 +129,11 @@ def stage_process(
     """
     _write_outside(output.parent / "outside.txt")
     os.environ.update({"ECCLIP_TORCH_THREADS": "1", "ECCLIP_TRACKING": "false", **(environment or {})})
+    from ecclip.pipeline import DELIVER_METRICS
+    from ecclip.spool import DELIVERY
     from ecclip.train.run.stage import TrainConfig, train
 
+    DELIVERY.set(DELIVER_METRICS)
     if hold_at:
         _hold(output.parent, hold_at)
     if kill_at is not None:

@@ -12,13 +12,13 @@ import numpy as np
 import PIL
 from PIL import features
 
+from ecclip.catalog.clean.photo import clean_photo
 from ecclip.core import StageConfig, canonical_json, fingerprint, sha256_bytes, write_atomic
+from ecclip.product_input.text import clean_text
+from ecclip.product_input.units import spell_units
 
 RECIPES = "recipes.json"
-_CODE = {
-    "photo": ["ecclip.catalog.clean.photo"],
-    "text": ["ecclip.product_input.text", "ecclip.product_input.units"],
-}
+_DONE_BY = {"photo": (clean_photo,), "text": (clean_text, spell_units)}
 _PHOTO_PARAMETERS = {"image_side", "jpeg_quality", "max_pixels"}
 
 
@@ -42,8 +42,8 @@ def recipes(cfg: StageConfig) -> dict[str, str]:
     }
     parameters = {"photo": cfg.model_dump(mode="json", include=_PHOTO_PARAMETERS), "text": {}}
     return {
-        kind: sha256_bytes(canonical_json([fingerprint(*_CODE[kind]), versions[kind], parameters[kind]]).encode())
-        for kind in sorted(_CODE)
+        kind: sha256_bytes(canonical_json([fingerprint(*_DONE_BY[kind]), versions[kind], parameters[kind]]).encode())
+        for kind in sorted(_DONE_BY)
     }
 
 

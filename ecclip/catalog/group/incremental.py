@@ -7,12 +7,14 @@ from pathlib import Path
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from ecclip.catalog.group.candidates import candidates
+from ecclip.catalog.group.edges import near_edges
 from ecclip.catalog.group.evidence import CATALOG_ID, EvidenceConfig
-from ecclip.catalog.group.features import digest
+from ecclip.catalog.group.features import describe, digest
 from ecclip.core import canonical_json, fingerprint, sha256_bytes, write_atomic
 
 RULES = "_rules.json"  # Spark leaves names with an underscore out when it reads the folder
-_RULES_OF = tuple(f"ecclip.catalog.group.{name}" for name in ("candidates", "edges", "features"))
+_JUDGED_BY = (describe, candidates, near_edges)
 _EXACT = (CATALOG_ID, "same_photo_and_title")
 
 
@@ -47,5 +49,5 @@ def known_edges(spark: SparkSession, same: DataFrame, previous: Path) -> DataFra
 
 def _rules(cfg: EvidenceConfig) -> str:
     config = cfg.model_dump(include=set(EvidenceConfig.model_fields), exclude={"group_cap"})
-    rules = sha256_bytes(canonical_json([fingerprint(*_RULES_OF), config]).encode())
+    rules = sha256_bytes(canonical_json([fingerprint(*_JUDGED_BY), config]).encode())
     return canonical_json({"schema": "ecclip.evidence/1", "rules": rules})

@@ -79,15 +79,17 @@ def export(cfg: ExportConfig, snapshot: Path, trained: Path, evaluated: Path, ou
 
 def git_commit() -> str:
     """Return the commit of the code (``-dirty`` with uncommitted changes), or ``unknown`` outside git."""
-    root = Path(ecclip.__file__).parents[1]
+    package = Path(ecclip.__file__).parent
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True, timeout=30).stdout
+        return subprocess.run(
+            ["git", *words], cwd=package, capture_output=True, text=True, check=True, timeout=30
+        ).stdout
 
     try:
         commit = git("rev-parse", "HEAD").strip()
-        # only what makes answers: files that the run itself rewrites must not change the bundle
-        changes = git("status", "--porcelain", "--untracked-files=no", "--", "ecclip", "triton_models")
+        # the package alone: files that the run itself rewrites must not change the bundle
+        changes = git("status", "--porcelain", "--untracked-files=no", "--", str(package))
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return f"{commit}-dirty" if changes.strip() else commit

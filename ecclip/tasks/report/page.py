@@ -73,7 +73,7 @@ def write_page(
 ) -> None:
     """Write the page; equal findings give equal bytes."""
     environment = Environment(
-        loader=PackageLoader("ecclip.tasks"),
+        loader=PackageLoader("ecclip.tasks.report"),
         autoescape=True,
         finalize=lambda value: shown(value) if type(value) is str else value,  # text of the page itself is Markup
         undefined=StrictUndefined,

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ecclip.core import canonical_json, get_logger, patient, write_atomic
-from ecclip.spool import Spool
+from ecclip.spool import DELIVERY, Spool
 from ecclip.train.data.preview import PAIRS, contact_sheet, texts_seen
 from ecclip.train.engine.trainer import Trainer
 from ecclip.train.errors import Preempted
@@ -26,6 +25,8 @@ _LAST_WAIT_S = 5.0
 @contextmanager
 def tracking(folder: Path, description: Mapping[str, Any]) -> Iterator[Spool]:
     """Yield the spool in ``folder`` while a process sends it to MLflow; wait a few seconds at most for its last lines.
+
+    That process is the command in :data:`ecclip.spool.DELIVERY`; without one the registration sends everything.
 
     Args:
         folder: of this training, kept when the training is complete.
@@ -63,7 +64,9 @@ def save_preview(trainer: Trainer, folder: Path) -> None:
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes] | None:
-    command = [sys.executable, "-m", "ecclip", "registry", "follow", str(folder), "--parent", str(os.getpid())]
+    if not DELIVERY.get():
+        return None
+    command = [*DELIVERY.get(), str(folder), "--parent", str(os.getpid())]
     try:
         with (folder / "deliver.log").open("w") as log:
             # a group of its own: a signal to the group of the training does not take the last metrics with it

@@ -20,7 +20,8 @@ from tiny_training import TINY, TRAINER, tiny_towers, tiny_trainer
 
 from ecclip.core import settings
 from ecclip.model import Towers
-from ecclip.spool import Spool, read_spool
+from ecclip.pipeline import DELIVER_METRICS
+from ecclip.spool import DELIVERY, Spool, read_spool
 from ecclip.train import Progress, Trainer
 from ecclip.train.data.preview import contact_sheet
 from ecclip.train.engine.measures import gradient_norms
@@ -120,7 +121,9 @@ def test_the_contact_sheet_shows_the_photos_in_their_order() -> None:
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("ECCLIP_TORCH_THREADS", "1")
+    token = DELIVERY.set(DELIVER_METRICS)
     yield make_workspace(tmp_path / "workspace", monkeypatch)
+    DELIVERY.reset(token)
     monkeypatch.undo()
     settings.cache_clear()
 
