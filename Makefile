@@ -1,6 +1,7 @@
 # The contributor's interface. Everything is made below work/, which git ignores.
 BIN := work/env/main/bin
-# processes of `make test`; a file's tests share its nights and servers, and so a process
+# processes of `make test`; a file's tests share its nights and servers, and so a process; files in the order of
+# tests/conftest.py, long ones first, so that no process has one left when the others are done
 WORKERS ?= 3
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -21,7 +22,7 @@ demo: setup  ## three nights from dump to answers; DUMP=<folder or URL> MAPPING=
 	@$(BIN)/ecclip demo $(if $(DUMP),--dump "$(DUMP)") $(if $(MAPPING),--mapping "$(MAPPING)")
 
 test: setup  ## the tests without the slow ones
-	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: setup  ## the tests that take minutes each
 	@$(BIN)/python -m pytest -m slow

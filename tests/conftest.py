@@ -29,3 +29,9 @@ def settings_of_this_test() -> Iterator[None]:
     settings.cache_clear()
     yield
     settings.cache_clear()
+
+
+@pytest.hookimpl(trylast=True)  # after pytest-randomly, whose order stays within the heavy ones and within the others
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the modules that take long first: several processes then end together."""
+    items.sort(key=lambda item: item.get_closest_marker("heavy") is None)

@@ -16,6 +16,8 @@ from ecclip.core import ConfigError, ServiceError, settings
 from ecclip.pipeline import STEPS, run_stage, section_of
 from ecclip.registry import dvc_version, record_version
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).parents[2]
 NIGHT, NEXT = "2026-11-01", "2026-11-02"
 

@@ -20,6 +20,8 @@ from ecclip.local.airflow import COMPONENTS, POOLS
 from ecclip.local.following import NightView, TaskView, follow_night, trigger_night
 from ecclip.local.processes import read_service
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).parents[2]
 NEVER, LATE = "2026-11-01", "2026-11-02"
 

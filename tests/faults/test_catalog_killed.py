@@ -17,7 +17,7 @@ from waiting import wait_ended, wait_until
 from ecclip.core import digest_of
 from ecclip.pipeline import stage_model
 
-pytestmark = pytest.mark.fault(1)
+pytestmark = [pytest.mark.heavy, pytest.mark.fault(1)]
 RUN = """
 import sys, pathlib
 from ecclip.catalog.{name}.stage import {name}, {name_title}Config

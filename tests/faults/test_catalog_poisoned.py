@@ -23,7 +23,7 @@ from ecclip.catalog.publish.stage import PublishConfig, publish
 from ecclip.core import ContractError, GateError, digest_of, verify_folder
 from ecclip.sample import SampleConfig, generate
 
-pytestmark = pytest.mark.fault(5)
+pytestmark = [pytest.mark.heavy, pytest.mark.fault(5)]
 Row = dict[str, Any]
 NIGHTS = 3
 

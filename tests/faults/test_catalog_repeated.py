@@ -16,7 +16,7 @@ from dumps import market, write_dump
 from ecclip.core import digest_of, settings
 from ecclip.pipeline import STEPS, nights, run_stage, work_path
 
-pytestmark = pytest.mark.fault(6)
+pytestmark = [pytest.mark.heavy, pytest.mark.fault(6)]
 STAGES = ["extract", "land", "ingest", "check", "clean", "group", "publish"]
 FIRST, SECOND, THIRD = "2026-11-01", "2026-11-02", "2026-11-03"
 

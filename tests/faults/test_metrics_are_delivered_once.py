@@ -12,7 +12,7 @@ from tracked_trainings import all_once, counts_of, write_tracked
 
 from ecclip.registry.store import client
 
-pytestmark = [pytest.mark.fault(16), pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
+pytestmark = [pytest.mark.heavy, pytest.mark.fault(16), pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
 
 NIGHT, KEY, STEPS = "2026-11-01", "0123456789abcdef", 250
 PLACES = {

@@ -19,7 +19,7 @@ from ecclip.registry.store import client
 from ecclip.serving.export.stage import ExportConfig, export
 from ecclip.tasks import check_claims, load_heads
 
-pytestmark = [pytest.mark.fault(44), pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
+pytestmark = [pytest.mark.heavy, pytest.mark.fault(44), pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
 NIGHT, TOP1 = "2026-01-01", "category/both/top1"
 GATE = GateConfig(metrics={TOP1: MetricGate(floor=0.0)})
 

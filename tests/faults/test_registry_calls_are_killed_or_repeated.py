@@ -18,7 +18,7 @@ NIGHT = "2026-11-01"
 STEPS = 1100  # more than one batch of metrics
 PLACES = ["_run", "_logged_model", "_log_values", "_log_files", "_create_version"]
 
-pytestmark = pytest.mark.filterwarnings(*MLFLOW_WARNINGS)
+pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
 
 
 def _job(workspace: Path, folder: Path, **more: str) -> dict[str, object]:

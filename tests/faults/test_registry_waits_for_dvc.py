@@ -21,6 +21,8 @@ from ecclip.core import IntegrityError, ServiceError, settings, verify_folder
 from ecclip.pipeline import run_stage
 from ecclip.registry import dvc_version, record_version, restore_snapshot
 
+pytestmark = pytest.mark.heavy
+
 NIGHT = "2026-11-01"
 HOLD = (
     "import sys, zc.lockfile; lock = zc.lockfile.LockFile(sys.argv[1]); print('held', flush=True);"

@@ -25,6 +25,8 @@ from ecclip.core import GateError, IntegrityError, digest_of
 from ecclip.serving import DeployConfig, Deployment, EmbeddedServer, Repository
 from ecclip.serving.deploy.repository import CANDIDATE
 
+pytestmark = pytest.mark.heavy
+
 QUESTION = Product(title="red steel mug")
 Server = tuple[EmbeddedServer, Deployment]
 

@@ -14,6 +14,8 @@ from training_faults import limit_memory, process_of_little_memory, run_child
 
 from ecclip.train import CheckpointStore, OutOfMemoryError, Preempted, Trainer, accumulate_gradients
 
+pytestmark = pytest.mark.heavy
+
 CFG = replace(TRAINER, epochs=2, stream_size=16, checkpoint_every=100)
 
 

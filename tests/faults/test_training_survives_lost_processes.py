@@ -17,6 +17,8 @@ from training_faults import exit_code, one_of_several, run_children
 
 from ecclip.train import PREEMPTED_EXIT_CODE
 
+pytestmark = pytest.mark.heavy
+
 KILLED = -signal.SIGKILL
 TIMEOUT_S = 120.0  # of no matter where nobody hangs: whoever loses a peer hears of it at once
 

@@ -28,6 +28,8 @@ from ecclip.model import (
 )
 from ecclip.model.weights import package_file
 
+pytestmark = pytest.mark.heavy
+
 FILES = ("towers.json", "towers.safetensors", "tokenizer.json")
 
 

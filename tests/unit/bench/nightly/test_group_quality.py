@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from ecclip.bench.nightly.group_quality import TRUTHS, pair_quality, photo_quality
 
+pytestmark = pytest.mark.heavy
+
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), max_size=12))
 @settings(max_examples=50, derandomize=True)

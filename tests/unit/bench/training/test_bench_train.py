@@ -20,6 +20,8 @@ from ecclip.bench.training.twin import Twin, clip_loss
 from ecclip.model import build_towers
 from ecclip.train import Batch, OptimizerConfig, accumulate_gradients
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).parents[4]
 PEERS = ROOT / "work" / "env" / "bench"
 HEADLINE = {

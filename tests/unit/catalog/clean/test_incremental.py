@@ -14,6 +14,8 @@ from dumps import market, picture, write_dump
 
 from ecclip.core import read_manifest
 
+pytestmark = pytest.mark.heavy
+
 FOLDERS = ("listings", "quarantine", "boilerplate", "placeholders", "texts")
 
 

@@ -13,6 +13,8 @@ from pyspark.sql import SparkSession
 from ecclip.catalog.group.components import components
 from ecclip.catalog.spark.session import spark_session
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def spark() -> SparkSession:

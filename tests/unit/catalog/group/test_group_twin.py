@@ -7,12 +7,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cleaned import edges, group_night, listing
 from group_twin import Twin
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ecclip.catalog.group.stage import GroupConfig
+
+pytestmark = pytest.mark.heavy
 
 CFG = {"group_cap": 3, "bucket_cap": 6, "code_listings": 4, "catalog_listings": 4, "chance": 8.0}
 BRANDS = ["Arvo", "Belmo Sun", None]

@@ -17,6 +17,8 @@ from ecclip.catalog.publish import split
 from ecclip.catalog.publish.tracing import trace_listing
 from ecclip.core import digest_of, verify_folder
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -13,6 +13,8 @@ import pytest
 from ecclip.catalog.spark.java import describe_java, use_java
 from ecclip.core import settings
 
+pytestmark = pytest.mark.heavy
+
 _SHUFFLE = """
 import os, sys
 from ecclip.catalog.spark.session import spark_session

@@ -14,6 +14,8 @@ from spark_cluster import Cluster, spark_cluster
 
 from ecclip.core import digest_of
 
+pytestmark = pytest.mark.heavy
+
 _INGEST = """
 import pathlib, sys
 from pyspark.sql import SparkSession

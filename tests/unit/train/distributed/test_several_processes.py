@@ -17,6 +17,8 @@ from ecclip.train import PairsError, ProcessesError, accumulate_gradients
 from ecclip.train.distributed.processes import _buckets
 from ecclip.train.distributed.world import SINGLE_PROCESS, World
 
+pytestmark = pytest.mark.heavy
+
 SEED = (5, 0, 3)
 PAIRS = 13
 

@@ -14,6 +14,8 @@ from torch import Tensor
 from ecclip.train import DivergedError, Preempted
 from ecclip.train.engine.loss_scale import INITIAL_LOSS_SCALE, next_loss_scale
 
+pytestmark = pytest.mark.heavy
+
 CFG = replace(TRAINER, epochs=2, precision="float16", checkpoint_every=3)
 
 
