@@ -12,7 +12,7 @@ from types import FrameType
 from rich.console import Console
 
 from ecclip.core import ConfigError, ServiceError, Terminal, settings
-from ecclip.local.airflow_api import AirflowApi
+from ecclip.local.airflow_rest import AirflowApi
 from ecclip.local.following import NightView, TaskView, follow_night, trigger_night
 from ecclip.local.nights import sample_nights
 from ecclip.local.own import own_nights

@@ -12,7 +12,7 @@ from typing import Any
 
 from ecclip.core import ServiceError, now, patient
 from ecclip.local.airflow import airflow_home
-from ecclip.local.airflow_api import AirflowApi
+from ecclip.local.airflow_rest import AirflowApi
 
 CHAIN = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups")
 _DONE = {"success", "failed", "upstream_failed", "skipped", "removed"}

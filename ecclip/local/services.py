@@ -12,7 +12,7 @@ from rich.text import Text
 
 from ecclip.core import ServiceError, Terminal, get_logger, patient, settings
 from ecclip.local import airflow, mlflow
-from ecclip.local.airflow_api import AirflowApi
+from ecclip.local.airflow_rest import AirflowApi
 from ecclip.local.following import close_interrupted
 from ecclip.local.processes import (
     Service,

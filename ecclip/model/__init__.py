@@ -3,6 +3,9 @@
 Imports with torch, timm, transformers, tokenizers, safetensors, numpy and Pillow alone.
 """
 
+from ecclip.model.wait_policy import WAIT_POLICY  # first: it must be set before torch is imported
+
+# isort: split
 from ecclip.model.config import TowersConfig
 from ecclip.model.errors import ModelError
 from ecclip.model.fusing import fuse_image_encoder
@@ -11,7 +14,6 @@ from ecclip.model.store import load_preprocessor, load_towers, save_towers
 from ecclip.model.text import TextEncoder, text_lengths
 from ecclip.model.towers import MAX_LOGIT_SCALE, Towers, build_towers
 from ecclip.model.vision import ImageEncoder
-from ecclip.model.wait_policy import WAIT_POLICY
 from ecclip.product_input import PreprocessingError, Preprocessor
 
 __all__ = [

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ecclip.core import ServiceError, settings
-from ecclip.local import airflow_api
-from ecclip.local.airflow_api import AirflowApi
+from ecclip.local import airflow_rest
+from ecclip.local.airflow_rest import AirflowApi
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -50,7 +50,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[AirflowApi]:
-    monkeypatch.setattr(airflow_api, "_TIMEOUT_S", 0.3 / settings().patience)
+    monkeypatch.setattr(airflow_rest, "_TIMEOUT_S", 0.3 / settings().patience)
     _Handler.mended.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     thread = threading.Thread(target=server.serve_forever)
