@@ -13,7 +13,7 @@ from ecclip.tasks.decision import AGE_RESTRICTED, CATEGORY, NEVER_AUTO
 from ecclip.tasks.heads.fitting import Trained
 from ecclip.tasks.heads.matrix import MODALITIES
 from ecclip.tasks.matching.report import FoundProducts
-from ecclip.tasks.report.classes import ScoredTask, reliability_of
+from ecclip.tasks.report.classes import Judged, reliability_of
 from ecclip.tasks.report.examples import answer_examples, confusions, product_examples, thumbnails
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.rows import Rows
@@ -65,7 +65,7 @@ def write_page(
     path: Path,
     snapshot: Path,
     rows: Rows,
-    scored: dict[str, ScoredTask],
+    judged: dict[str, Judged],
     products: dict[str, FoundProducts],
     trained: Trained,
     findings: Findings,
@@ -73,7 +73,7 @@ def write_page(
 ) -> None:
     """Write the page; equal findings give equal bytes."""
     environment = Environment(
-        loader=PackageLoader("ecclip.tasks.report"),
+        loader=PackageLoader("ecclip.tasks.report", "templates"),
         autoescape=True,
         finalize=lambda value: shown(value) if type(value) is str else value,  # text of the page itself is Markup
         undefined=StrictUndefined,
@@ -85,13 +85,13 @@ def write_page(
         "rows": findings.rows,
         "headline": [_line(f"{task} · {what}", name, metric, findings) for task, what, name, metric in HEADLINE],
         "details": {name: _details(name, lines, findings) for name, lines in DETAILS.items()},
-        "attributes": _attributes(scored, findings),
+        "attributes": _attributes(judged, findings),
         "slices": findings.slices,
         "missing": sorted(findings.missing.items()),
         "cfg": cfg,
         "never": NEVER_AUTO,
         "thresholds": trained.heads.thresholds,
-        **_shown(rows, scored, products, findings, cfg),
+        **_shown(rows, judged, products, findings, cfg),
     }
     listing_ids = [card["listing_id"] for card in _cards(context)]
     context["photos"] = thumbnails(snapshot, listing_ids)
@@ -119,11 +119,11 @@ def _details(task: str, lines: list[tuple[str, str]], findings: Findings) -> lis
     return [line for line in found if any(cell["value"] is not None for cell in line["cells"])]
 
 
-def _attributes(scored: dict[str, ScoredTask], findings: Findings) -> list[dict[str, Any]]:
-    names = sorted({entry.target.name for entry in scored.values() if entry.target.name.startswith("attribute:")})
+def _attributes(judged: dict[str, Judged], findings: Findings) -> list[dict[str, Any]]:
+    names = sorted({entry.target.name for entry in judged.values() if entry.target.name.startswith("attribute:")})
     table = []
     for name in names:
-        labels = scored[f"{name}/text"].target.labels
+        labels = judged[f"{name}/text"].target.labels
         table.append(
             {
                 "name": name.removeprefix("attribute:"),
@@ -138,7 +138,7 @@ def _attributes(scored: dict[str, ScoredTask], findings: Findings) -> list[dict[
 
 def _shown(
     rows: Rows,
-    scored: dict[str, ScoredTask],
+    judged: dict[str, Judged],
     products: dict[str, FoundProducts],
     findings: Findings,
     cfg: EvaluateConfig,
@@ -146,7 +146,7 @@ def _shown(
     """Return examples and diagrams of the richest modality that has test answers."""
     shown: dict[str, Any] = {"category": None, "age": None, "products": None}
     for modality in reversed(_SHOWN_ORDER):
-        category, age = scored.get(f"{CATEGORY}/{modality}"), scored.get(f"{AGE_RESTRICTED}/{modality}")
+        category, age = judged.get(f"{CATEGORY}/{modality}"), judged.get(f"{AGE_RESTRICTED}/{modality}")
         if category is not None and f"{category.prefix}/top1" in findings.metrics:
             shown["category"] = {
                 "modality": modality,
