@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,10 +10,8 @@ import tritonclient.grpc as triton
 
 from ecclip.client.errors import Rejected
 from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, MESSAGE_BYTES, Answer, Product
-
-OUTPUTS = (
-    "CATEGORY", "CATEGORY_SCORE", "ATTRIBUTES", "AGE_RESTRICTED_SCORE", "DECISION", "EMBEDDING", "LINEAGE", "ERROR",
-)  # fmt: skip
+from ecclip.formats.service import INPUTS, OUTPUTS
+from ecclip.formats.service import decode as outputs_of
 
 
 def check_sizes(products: Sequence[Product]) -> None:
@@ -31,7 +28,7 @@ def batches(products: Sequence[Product], max_batch: int = MAX_BATCH) -> Iterator
     """Yield the listings in order, at most ``max_batch`` and about 32 MiB at a time."""
     start, size = 0, 0
     for number, product in enumerate(products):
-        own = len(product.image or b"") + 4 * len(product.title or "")
+        own = len(product.image or b"") + 4 * len(product.title or "") + 4 * len(product.description or "")
         if number > start and (number - start == max_batch or size + own > MESSAGE_BYTES):
             yield products[start:number]
             start, size = number, 0
@@ -41,45 +38,32 @@ def batches(products: Sequence[Product], max_batch: int = MAX_BATCH) -> Iterator
 
 
 def encode(products: Sequence[Product], kinds: Any = triton) -> tuple[list[Any], list[Any]]:
-    """Return the inputs IMAGE and TITLE, BYTES [B, 1] each, and the wanted outputs."""
-    columns = {
-        "IMAGE": [product.image or b"" for product in products],
-        "TITLE": [(product.title or "").encode("utf-8", "replace") for product in products],
+    """Return the service's inputs, BYTES [B, 1] each, and the wanted outputs; an optional input may be left out."""
+    columns: dict[str, list[bytes | str | None]] = {
+        "IMAGE": [product.image for product in products],
+        "TITLE": [product.title for product in products],
+        "DESCRIPTION": [product.description for product in products],
     }
     inputs = []
-    for name, values in columns.items():
-        data = np.empty((len(values), 1), dtype=np.object_)
-        data[:, 0] = values
-        tensor = kinds.InferInput(name, list(data.shape), "BYTES")
-        tensor.set_data_from_numpy(data)
-        inputs.append(tensor)
-    return inputs, [kinds.InferRequestedOutput(name) for name in OUTPUTS]
+    for tensor in INPUTS:
+        values = columns[tensor.name]
+        if tensor.optional and not any(values):
+            continue
+        data = np.empty((len(values), tensor.size), dtype=np.object_)
+        data[:, 0] = [_bytes(value) for value in values]
+        wanted = kinds.InferInput(tensor.name, list(data.shape), tensor.datatype)
+        wanted.set_data_from_numpy(data)
+        inputs.append(wanted)
+    return inputs, [kinds.InferRequestedOutput(tensor.name) for tensor in OUTPUTS]
 
 
 def decode(result: Any, count: int) -> list[Answer]:
     """Return one answer a listing."""
-    columns = {name: result.as_numpy(name) for name in OUTPUTS}
+    columns = {tensor.name: result.as_numpy(tensor.name) for tensor in OUTPUTS}
     if any(column is None or len(column) != count for column in columns.values()):
         raise Rejected("the server's answer has another number of rows", limit=count)
-    return [_answer({name: column[row] for name, column in columns.items()}) for row in range(count)]
+    return [Answer.from_outputs(outputs_of(columns, row)) for row in range(count)]
 
 
-def _answer(row: dict[str, np.ndarray]) -> Answer:
-    error, lineage = row["ERROR"][0].decode(), row["LINEAGE"][0].decode()
-    if error:
-        return Answer(lineage=lineage, error=error)
-    paths: list[tuple[str, ...]] = [tuple(json.loads(path)) for path in row["CATEGORY"] if path]
-    return Answer(
-        categories=paths,
-        category_scores=[float(score) for score in row["CATEGORY_SCORE"][: len(paths)]],
-        attributes=json.loads(row["ATTRIBUTES"][0]),
-        age_restricted=_known(row["AGE_RESTRICTED_SCORE"][0]),
-        decisions=json.loads(row["DECISION"][0]),
-        embedding=np.array(row["EMBEDDING"], np.float32),
-        lineage=lineage,
-    )
-
-
-def _known(score: float) -> float | None:
-    """Return a score; not a number stands for an answer that nobody could give."""
-    return None if np.isnan(score) else float(score)
+def _bytes(value: bytes | str | None) -> bytes:
+    return value.encode("utf-8", "replace") if isinstance(value, str) else value or b""

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 IMAGE_BYTES = 8 * 1024 * 1024
-TITLE_BYTES = 64 * 1024
+TEXT_BYTES = 64 * 1024  # of a title, and of a description
 MESSAGE_BYTES = 32 * 1024 * 1024
 MAX_BATCH = 32
 
 
 @dataclass(frozen=True)
 class Product:
-    """One listing to be understood: a photo (a file in one of ``ecclip.product_input.FORMATS``), a title, or both."""
+    """One listing to be understood: a photo (a file in one of ``ecclip.product_input.FORMATS``), a title, or both.
+
+    A description may go with them; which tasks read it is said in docs/service.md.
+    """
 
     image: bytes | None = None
     title: str | None = None
+    description: str | None = None
+
+
+_OUTPUT_OF = {  # field of an answer -> output of the service
+    "categories": "CATEGORY",
+    "category_scores": "CATEGORY_SCORE",
+    "attributes": "ATTRIBUTES",
+    "age_restricted": "AGE_RESTRICTED_SCORE",
+    "age_classes": "AGE_CLASS",
+    "age_class_scores": "AGE_CLASS_SCORE",
+    "other_tasks": "OTHER_TASKS",
+    "decisions": "DECISION",
+    "embedding": "EMBEDDING",
+    "lineage": "LINEAGE",
+    "error": "ERROR",
+}
 
 
 @dataclass(frozen=True)
@@ -26,17 +46,33 @@ class Answer:
     """What the live bundle says about one listing; when ``error`` is not empty the rest says nothing.
 
     ``categories`` are paths root -> leaf, best first, with probabilities beside them. ``attributes`` is
-    ``{name: {"value": str, "score": float}}``. ``decisions`` is ``auto`` or ``review`` for every task, and ``unknown``
-    for one that no label ever taught: then there are no categories, an attribute's value and score are None, and
-    ``age_restricted`` is None.
-    ``embedding`` is float32 [d] of length 1. ``lineage`` leads back to the bundle.
+    ``{name: {"value": str, "score": float}}``. ``age_restricted`` is the probability of any class of the policy, those
+    of the classes stand in ``age_class_scores`` beside ``age_classes``. ``other_tasks`` is
+    ``{task: {"value", "score"}}`` of tasks that have no output of their own. ``decisions`` is ``auto`` or ``review``
+    for every head, and ``unknown`` for one that no label ever taught: then there are no categories, and a value or
+    score is None. ``embedding`` is float32 [d] of length 1. ``lineage`` leads back to the bundle.
     """
 
     categories: list[tuple[str, ...]] = field(default_factory=list)
     category_scores: list[float] = field(default_factory=list)
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
     age_restricted: float | None = None
+    age_classes: list[str] = field(default_factory=list)
+    age_class_scores: list[float | None] = field(default_factory=list)
+    other_tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     decisions: dict[str, str] = field(default_factory=dict)
     embedding: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     lineage: str = ""
     error: str = ""
+
+    @classmethod
+    def from_outputs(cls, outputs: Mapping[str, Any]) -> Answer:
+        """Return the answer of the service's outputs by name; what is not among them stays empty."""
+        given = {name: outputs[output] for name, output in _OUTPUT_OF.items() if output in outputs}
+        if given.get("error"):
+            return cls(lineage=given.get("lineage", ""), error=given["error"])
+        return cls(**given | {"categories": [tuple(path) for path in given.get("categories", ())]})
+
+    def to_outputs(self) -> dict[str, Any]:
+        """Return the service's outputs by name: what :meth:`from_outputs` takes."""
+        return {output: getattr(self, name) for name, output in _OUTPUT_OF.items()}

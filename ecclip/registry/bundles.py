@@ -172,4 +172,4 @@ def _heads(bundle: Path) -> dict[str, Any]:
 
 
 def _label_counts(bundle: Path) -> dict[str, int]:
-    return {task["name"]: len(task["labels"]) for task in _heads(bundle).get("tasks", [])}
+    return {head["name"]: len(head["labels"]) for head in _heads(bundle).get("heads", [])}

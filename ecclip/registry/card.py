@@ -5,20 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ecclip.core import canonical_json, shown_markdown, write_atomic
+from ecclip.formats.service import INPUTS, OUTPUTS
 from ecclip.registry.bundles import BundleFacts
 from ecclip.registry.versions import lineage_of
 
-_INPUTS = (("binary", "IMAGE"), ("string", "TITLE"))
-_OUTPUTS = (
-    ("string", "CATEGORY"),
-    ("float", "CATEGORY_SCORE"),
-    ("string", "ATTRIBUTES"),
-    ("float", "AGE_RESTRICTED_SCORE"),
-    ("string", "DECISION"),
-    ("float", "EMBEDDING"),
-    ("string", "LINEAGE"),
-    ("string", "ERROR"),
-)
+_TYPES = {"binary": "binary", "number": "float"}  # of MLflow; whatever else the service speaks is a string
 
 
 def describe(facts: BundleFacts, stored: Path) -> str:
@@ -41,8 +32,8 @@ def write_card(facts: BundleFacts, stored: Path, folder: Path, run_id: str) -> N
     from mlflow.types import ColSpec, Schema
 
     signature = ModelSignature(
-        inputs=Schema([ColSpec(kind, name, required=False) for kind, name in _INPUTS]),
-        outputs=Schema([ColSpec(kind, name) for kind, name in _OUTPUTS]),
+        inputs=Schema([ColSpec(_TYPES.get(one.content, "string"), one.name, required=False) for one in INPUTS]),
+        outputs=Schema([ColSpec(_TYPES.get(one.content, "string"), one.name) for one in OUTPUTS]),
     )
     pointer = {"schema": "ecclip.pointer/1", "digest": facts.digest, "uri": stored.as_uri(), "files": facts.files}
     model = Model(

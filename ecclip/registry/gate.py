@@ -31,16 +31,19 @@ class MetricGate(StageConfig):
         return self
 
 
+def default_metrics() -> dict[str, MetricGate]:
+    """Return what every task of ``ecclip.tasks.kinds.TASKS`` asks of the gate."""
+    from ecclip.tasks.kinds import gate_defaults  # the registry starts without scikit-learn
+
+    return {name: MetricGate(**asdict(limit)) for name, limit in gate_defaults().items()}
+
+
 class GateConfig(StageConfig):
     """Which metrics decide whether a challenger may become champion."""
 
     metrics: dict[str, MetricGate] = Field(
-        {
-            "category/both/top1": MetricGate(floor=0.3, allowed_drop=0.03),
-            "category/image/top1": MetricGate(floor=0.15, allowed_drop=0.05),
-            "category/text/top1": MetricGate(floor=0.25, allowed_drop=0.05),
-        },
-        description="metric of report.json -> its limits; what is named here replaces the default table",
+        default_factory=default_metrics,
+        description="metric of report.json -> its limits; default: what the tasks ask (`gate` in ecclip/tasks/kinds)",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 
 from ecclip.client.types import Answer, Product
 from ecclip.core import ContractError
+from ecclip.formats.service import OUTPUTS
 from ecclip.serving.export.inprocess import InProcess
 
 FILE = "golden/golden.parquet"
@@ -25,13 +27,9 @@ _SCHEMA = pa.schema(
         pa.field("kind", pa.string()),
         pa.field("image", pa.binary()),
         pa.field("title", pa.string()),
-        pa.field("categories", pa.list_(pa.list_(pa.string()))),
-        pa.field("category_scores", pa.list_(pa.float64())),
-        pa.field("attributes", pa.string()),
-        pa.field("age_restricted", pa.float64()),
-        pa.field("decisions", pa.string()),
+        pa.field("description", pa.string()),
+        pa.field("outputs", pa.string()),
         pa.field("embedding", pa.list_(pa.float32())),
-        pa.field("error", pa.string()),
     ]
 )
 
@@ -72,12 +70,10 @@ def write_golden(golden: list[Golden], path: Path) -> None:
     """Write golden listings as Parquet."""
     rows = []
     for one in golden:
-        row = vars(one.answer) | {"listing_id": one.listing_id, "kind": one.kind} | vars(one.product)
-        row["attributes"] = json.dumps(one.answer.attributes, sort_keys=True, ensure_ascii=False)
-        row["decisions"] = json.dumps(one.answer.decisions, sort_keys=True)
-        row["categories"] = [list(category) for category in one.answer.categories]
-        row["embedding"] = one.answer.embedding.tolist()
-        rows.append({name: row[name] for name in _SCHEMA.names})
+        outputs = one.answer.to_outputs()
+        embedding = outputs.pop("EMBEDDING").tolist()
+        told = {"listing_id": one.listing_id, "kind": one.kind, "embedding": embedding, **vars(one.product)}
+        rows.append(told | {"outputs": json.dumps(outputs, sort_keys=True, ensure_ascii=False)})
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), path)
 
@@ -86,16 +82,9 @@ def read_golden(path: Path) -> list[Golden]:
     """Return what :func:`write_golden` wrote."""
     golden = []
     for row in pq.read_table(path).to_pylist():
-        answer = Answer(
-            categories=[tuple(category) for category in row["categories"]],
-            category_scores=row["category_scores"],
-            attributes=json.loads(row["attributes"]),
-            age_restricted=row["age_restricted"],
-            decisions=json.loads(row["decisions"]),
-            embedding=np.array(row["embedding"], np.float32),
-            error=row["error"],
-        )
-        golden.append(Golden(row["listing_id"], row["kind"], Product(row["image"], row["title"]), answer))
+        outputs = json.loads(row["outputs"]) | {"EMBEDDING": np.array(row["embedding"], np.float32)}
+        product = Product(row["image"], row["title"], row["description"])
+        golden.append(Golden(row["listing_id"], row["kind"], product, Answer.from_outputs(outputs)))
     return golden
 
 
@@ -107,15 +96,14 @@ def differences(golden: Golden, found: Answer, tolerance: float, score_tolerance
         wrong.append(f"error {found.error!r} instead of {expected.error!r}")
     if expected.error or found.error:
         return [f"{golden.listing_id} ({golden.kind}): {one}" for one in wrong], 0.0
-    if found.categories[:1] != expected.categories[:1]:
-        wrong.append(f"category {found.categories[:1]} instead of {expected.categories[:1]}")
-    values = {name: one["value"] for name, one in found.attributes.items()}
-    if values != {name: one["value"] for name, one in expected.attributes.items()}:
-        wrong.append(f"attributes {values}")
-    if found.decisions != expected.decisions:
-        wrong.append(f"decisions {found.decisions}")
-    if not _score_difference(found, expected) <= score_tolerance:
-        wrong.append(f"scores differ by {_score_difference(found, expected):.3g} (limit {score_tolerance})")
+    ours, theirs = _leaves(expected.to_outputs()), _leaves(found.to_outputs())
+    for name in sorted(ours.keys() | theirs.keys()):
+        left, right = ours.get(name, "nothing"), theirs.get(name, "nothing")
+        if isinstance(left, float) and isinstance(right, float):
+            if not abs(left - right) <= score_tolerance:  # not a number is never near
+                wrong.append(f"{name} {right:.6g} instead of {left:.6g} (limit {score_tolerance} apart)")
+        elif left != right:
+            wrong.append(f"{name} {right!r} instead of {left!r}")
     same_shape = found.embedding.shape == expected.embedding.shape
     difference = float(np.abs(found.embedding - expected.embedding).max()) if same_shape else float("inf")
     if not difference <= tolerance:
@@ -123,33 +111,33 @@ def differences(golden: Golden, found: Answer, tolerance: float, score_tolerance
     return [f"{golden.listing_id} ({golden.kind}): {one}" for one in wrong], difference
 
 
-def _score_difference(found: Answer, expected: Answer) -> float:
-    pairs: list[tuple[float | None, float | None]] = [(found.age_restricted, expected.age_restricted)]
-    pairs += zip(found.category_scores[:1], expected.category_scores[:1], strict=False)
-    pairs += [
-        (found.attributes[name]["score"], expected.attributes[name]["score"])
-        for name in expected.attributes
-        if name in found.attributes
-    ]
-    return max(_apart(left, right) for left, right in pairs)
+def _leaves(outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every label, decision and score of an answer by its place in it; of a ranked output the first one."""
+    found: dict[str, Any] = {}
+    for tensor in OUTPUTS:
+        value = outputs.get(tensor.name)
+        if tensor.name not in ("EMBEDDING", "LINEAGE", "ERROR"):
+            found |= _flat(tensor.name, value[:1] if tensor.ranked and value else value)
+    return found
 
 
-def _apart(left: float | None, right: float | None) -> float:
-    """Return the difference of two scores; unknown is equal to unknown and to nothing else."""
-    if left is None or right is None:
-        return 0.0 if left is right else float("inf")
-    difference = abs(left - right)
-    return float("inf") if np.isnan(difference) else difference
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        parts = list(value.items())
+    elif isinstance(value, list | tuple) and not all(isinstance(one, str) for one in value):
+        parts = list(enumerate(value))
+    else:
+        return {name: list(value) if isinstance(value, tuple) else value}
+    return {place: leaf for key, part in parts for place, leaf in _flat(f"{name}[{key}]", part).items()}
 
 
 def _is_clear(twin: InProcess, product: Product) -> bool:
     logits, modality = twin.logits(*twin.embeddings(product))
     signs = np.where(np.arange(len(logits)) % 2, 1.0, -1.0)
 
-    def labels(noise: np.ndarray | float) -> tuple[object, ...]:
-        answer = twin.decider.answer(logits + noise, modality)
-        values = {name: one["value"] for name, one in answer.attributes.items()}
-        return answer.categories[:1], values, answer.decisions
+    def labels(noise: np.ndarray | float) -> dict[str, object]:
+        leaves = _leaves(twin.decider.answer(logits + noise, modality))
+        return {name: leaf for name, leaf in leaves.items() if not isinstance(leaf, float)}
 
     plain = labels(0.0)
     return all(labels(noise * LOGIT_NOISE) == plain for noise in (signs, -signs, 1.0, -1.0))

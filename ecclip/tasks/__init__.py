@@ -1,7 +1,7 @@
 """Embeddings and labels to heads, thresholds and a report; matching and clustering of the whole catalog."""
 
 from ecclip.tasks.config import EvaluateConfig, GroupProductsConfig
-from ecclip.tasks.heads.matrix import Heads, HeadTask, load_heads
+from ecclip.tasks.heads.matrix import Head, Heads, load_heads
 from ecclip.tasks.matching.stage import group_products
 from ecclip.tasks.report.evidence import check_claims, read_evidence
 from ecclip.tasks.stage import evaluate
@@ -9,7 +9,7 @@ from ecclip.tasks.stage import evaluate
 __all__ = [
     "EvaluateConfig",
     "GroupProductsConfig",
-    "HeadTask",
+    "Head",
     "Heads",
     "check_claims",
     "evaluate",

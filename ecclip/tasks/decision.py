@@ -1,64 +1,45 @@
 """From a row of logits to an answer: the one definition, used by the report and by the server.
 
-Needs numpy (1.26 or 2) and the standard library only; the file is copied as it is into the model repository.
+Needs numpy (1.26 or 2) and the standard library only; the file travels in the bundle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-CATEGORY = "category"
-AGE_RESTRICTED = "age_restricted"
-ATTRIBUTES = "attributes"
-ATTRIBUTE_PREFIX = "attribute:"
-AUTO = "auto"
-REVIEW = "review"
-UNKNOWN = "unknown"  # nobody ever said what is true: there is no answer, which is not the answer no
-NEVER_AUTO = 2.0  # above every score: what a task without a usable threshold gets
+from ecclip.tasks.kinds.task import Asked, HeadScores, Task
+from ecclip.tasks.scores import AUTO, NEVER_AUTO, REVIEW, UNKNOWN, confidence, probabilities
 
 
 class DecisionError(ValueError):
-    """The logits or the modality do not fit the heads."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the heads say about one listing.
-
-    ``categories`` holds at most k paths root -> leaf, best first, with ``category_scores`` (probabilities) beside it.
-    ``attributes`` holds ``{name: {"value": str, "score": float}}`` of the attributes that are present.
-    ``age_restricted`` is the probability of the flag. ``decisions`` says ``auto`` or ``review`` for every task.
-
-    A task that no label taught has the decision ``unknown``: no categories, an attribute whose value and score are
-    None, a flag of None.
-    """
-
-    categories: list[tuple[str, ...]] = field(default_factory=list)
-    category_scores: list[float] = field(default_factory=list)
-    attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    age_restricted: float | None = None
-    decisions: dict[str, str] = field(default_factory=dict)
+    """The logits or the modality do not fit the heads, or a head belongs to no task."""
 
 
 class Decider:
-    """Turns logits rows into answers by the tasks and thresholds of a ``heads.json`` dict."""
+    """Turns rows of logits into answers by the heads and thresholds of a ``heads.json`` dict and the tasks' code."""
 
-    def __init__(self, heads: Mapping[str, Any], top_k: int = 5) -> None:
+    def __init__(self, heads: Mapping[str, Any], tasks: Sequence[Task], top_k: int = 5) -> None:
         if top_k < 1:
-            raise DecisionError(f"top_k is at least 1, not {top_k}")
-        self._tasks = list(heads["tasks"])
+            raise DecisionError(f"top_k must be at least 1, not {top_k}")
+        self._heads = list(heads["heads"])
+        self._tasks = list(tasks)
+        strangers = {str(head["task"]) for head in self._heads} - {task.name for task in self._tasks}
+        if strangers:
+            raise DecisionError(f"heads of tasks without code: {sorted(strangers)}")
         self._thresholds = dict(heads["thresholds"])
         self._modalities = list(heads["modalities"])
-        self._untaught = {(task, one) for task, found in heads.get("untaught", {}).items() for one in found}
+        self._untaught = {(head, one) for head, found in heads.get("untaught", {}).items() for one in found}
         self._top_k = top_k
-        self.columns = max((int(task["stop"]) for task in self._tasks), default=0)
+        self.columns = max((int(head["stop"]) for head in self._heads), default=0)
 
-    def answer(self, logits: np.ndarray, modality: str) -> Answer:
-        """Return the answer for ``logits`` [columns] of one listing, read by the head of ``modality``.
+    def answer(self, logits: np.ndarray, modality: str, asked: Asked | None = None) -> dict[str, Any]:
+        """Return the answer to one listing as the service's outputs by name (``ecclip.formats.service``).
+
+        ``logits`` [columns] come from the heads of ``modality``; ``asked`` holds the texts of the question. The output
+        DECISION maps every head, or a task without any, to auto, review or unknown.
 
         Raises:
             DecisionError: another number of logits, a logit that is not finite, or an unknown modality.
@@ -68,69 +49,30 @@ class Decider:
             raise DecisionError(f"unknown modality {modality!r}; one of {self._modalities}")
         if row.shape != (self.columns,) or not np.isfinite(row).all():
             raise DecisionError(f"expected {self.columns} finite logits, got shape {row.shape}")
-        found: dict[str, Any] = {"categories": [], "category_scores": [], "attributes": {}}
-        decisions = self._without_head()
+        outputs: dict[str, Any] = {}
+        decisions: dict[str, str] = {}
         for task in self._tasks:
-            name, kind = str(task["name"]), str(task["kind"])
-            if (name, modality) in self._untaught:
-                decisions[name] = UNKNOWN
-                if name.startswith(ATTRIBUTE_PREFIX):
-                    found["attributes"][name.removeprefix(ATTRIBUTE_PREFIX)] = {"value": None, "score": None}
-                continue
-            scores = probabilities(row[int(task["start"]) : int(task["stop"])], kind)
-            self._say(task, scores, found)
-            threshold = float(self._thresholds.get(name, {}).get(modality, NEVER_AUTO))
-            decisions[name] = AUTO if confidence(scores, kind) >= threshold else REVIEW
-        return Answer(**found, decisions=decisions)
+            heads = [head for head in self._heads if head["task"] == task.name]
+            scored = [self._scored(head, row, modality) for head in heads]
+            _merge(outputs, task.answer(scored, asked or Asked(), self._top_k))
+            decisions |= {one.name: self._decision(one, modality) for one in scored} or {task.name: UNKNOWN}
+        return outputs | {"DECISION": decisions}
 
-    def _without_head(self) -> dict[str, str]:
-        """Return the decision on the tasks for which there is no head at all, as nothing could teach one."""
-        names = [str(task["name"]) for task in self._tasks]
-        missing = {name for name in (CATEGORY, AGE_RESTRICTED) if name not in names}
-        if not any(name.startswith(ATTRIBUTE_PREFIX) for name in names):
-            missing.add(ATTRIBUTES)
-        return dict.fromkeys(sorted(missing), UNKNOWN)
+    def _scored(self, head: Mapping[str, Any], row: np.ndarray, modality: str) -> HeadScores:
+        name, loss = str(head["name"]), str(head["loss"])
+        if (name, modality) in self._untaught:
+            return HeadScores(name, loss, head["labels"], None)
+        part = row[int(head["start"]) : int(head["stop"])]
+        return HeadScores(name, loss, head["labels"], probabilities(part, loss))
 
-    def _say(self, task: Mapping[str, Any], scores: np.ndarray, found: dict[str, Any]) -> None:
-        """Put the answer of one head, ``scores`` [C], into ``found``."""
-        name, labels = str(task["name"]), task["labels"]
-        if name == AGE_RESTRICTED:
-            found["age_restricted"] = _plain(scores[0])
-        elif name == CATEGORY:
-            top = best(scores, self._top_k)
-            found["categories"] = [tuple(labels[index]) for index in top]
-            found["category_scores"] = [_plain(scores[index]) for index in top]
-        else:
-            index = int(np.argmax(scores))
-            if labels[index] is not None:
-                attribute = {"value": labels[index], "score": _plain(scores[index])}
-                found["attributes"][name.removeprefix(ATTRIBUTE_PREFIX)] = attribute
+    def _decision(self, scored: HeadScores, modality: str) -> str:
+        if scored.scores is None:
+            return UNKNOWN
+        threshold = float(self._thresholds.get(scored.name, {}).get(modality, NEVER_AUTO))
+        return AUTO if confidence(scored.scores, scored.loss) >= threshold else REVIEW
 
 
-def probabilities(logits: np.ndarray, kind: str) -> np.ndarray:
-    """Return the probabilities [..., C] of ``logits`` [..., C]: kind ``softmax`` or ``sigmoid``."""
-    values = np.asarray(logits, dtype=np.float64)
-    if kind == "sigmoid":
-        result: np.ndarray = 0.5 * (1.0 + np.tanh(0.5 * values))  # the logistic function without overflow
-        return result
-    powers = np.exp(values - values.max(axis=-1, keepdims=True))
-    shares: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
-    return shares
-
-
-def confidence(scores: np.ndarray, kind: str) -> np.ndarray:
-    """Return [...] of ``scores`` [..., C]: the probability of the answer, the best class or yes/no at one half."""
-    if kind == "sigmoid":
-        yes = scores[..., 0]
-        return np.maximum(yes, 1.0 - yes)
-    result: np.ndarray = scores.max(axis=-1)
-    return result
-
-
-def best(scores: np.ndarray, k: int) -> list[int]:
-    """Return the indices of the ``k`` highest of ``scores`` [C], best first; equal scores in index order."""
-    return [int(index) for index in np.argsort(-scores, kind="stable")[:k]]
-
-
-def _plain(score: float) -> float:
-    return round(float(score), 6)  # six digits: the same text in every JSON
+def _merge(outputs: dict[str, Any], said: Mapping[str, Any]) -> None:
+    """Add what a task says; an output that several tasks fill is a dict with a key of each."""
+    for name, value in said.items():
+        outputs[name] = outputs.get(name, {}) | value if isinstance(value, dict) else value

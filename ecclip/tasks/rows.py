@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,20 @@ import pyarrow.dataset as ds
 from ecclip.core import ContractError, digest_of
 from ecclip.formats.embeddings import EmbeddingsError, Origin, load_embeddings, read_origin
 
-COLUMNS = ["listing_id", "title", "category", "attributes", "age_restricted", "group_id", "split"]
+_COLUMNS = ["listing_id", "title", "group_id", "split"]
 
 
 @dataclass(frozen=True)
 class Rows:
     """Labels and embeddings in listing_id order; every array has N rows, embeddings are float32 [N, d].
 
-    ``categories`` holds paths root -> leaf or None, ``attributes`` name -> value or None, ``age`` 1, 0 or -1 for
-    unknown. NaN rows of ``image`` and ``text`` stand for a missing photo or title.
+    ``given`` maps the columns that the tasks asked for to what the snapshot holds, None where nobody said it. NaN rows
+    of ``image`` and ``text`` stand for a missing photo or title.
     """
 
     listing_ids: np.ndarray
     titles: list[str]
-    categories: list[tuple[str, ...] | None]
-    attributes: list[dict[str, str] | None]
-    age: np.ndarray
+    given: dict[str, list[Any]]
     groups: np.ndarray
     split: np.ndarray
     image: np.ndarray
@@ -54,13 +53,17 @@ class Rows:
         return self.features(modality) / np.float32(np.sqrt(2) if modality == "both" else 1)
 
 
-def load_rows(snapshot: Path, embedded: Path) -> Rows:
-    """Read the listings of a snapshot, without photos, and their embeddings.
+def load_rows(snapshot: Path, embedded: Path, columns: Sequence[str] = ()) -> Rows:
+    """Read the listings of a snapshot, without photos but with ``columns``, and their embeddings.
 
     Raises:
         ContractError: the embeddings are not those of this snapshot.
     """
-    table = ds.dataset(snapshot / "listings", format="parquet").to_table(columns=COLUMNS).sort_by("listing_id")
+    table = (
+        ds.dataset(snapshot / "listings", format="parquet")
+        .to_table(columns=sorted({*_COLUMNS, *columns}))
+        .sort_by("listing_id")
+    )
     found: dict[str, list[Any]] = table.to_pydict()
     origin_of(snapshot, embedded)
     try:
@@ -77,9 +80,7 @@ def load_rows(snapshot: Path, embedded: Path) -> Rows:
     return Rows(
         listing_ids=np.array(found["listing_id"], dtype=object),
         titles=[title or "" for title in found["title"]],
-        categories=[tuple(path) if path else None for path in found["category"]],
-        attributes=[dict(pairs) if pairs else None for pairs in found["attributes"]],
-        age=np.array([-1 if flag is None else int(flag) for flag in found["age_restricted"]], dtype=np.int64),
+        given={name: found[name] for name in columns},
         groups=np.unique(np.array(found["group_id"], dtype=str), return_inverse=True)[1],
         split=np.array(found["split"], dtype=str),
         image=embeddings.image[order],

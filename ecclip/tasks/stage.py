@@ -1,4 +1,4 @@
-"""The stage ``evaluate``: heads, thresholds and the report of all five tasks."""
+"""The stage ``evaluate``: heads, thresholds and the report of all tasks."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from threadpoolctl import threadpool_limits
 
 from ecclip.core import Counts, canonical_json, digest_of, get_logger, stage, write_atomic
 from ecclip.tasks.config import EvaluateConfig
-from ecclip.tasks.decision import CATEGORY
-from ecclip.tasks.heads.fitting import Trained, train_heads
+from ecclip.tasks.heads.fitting import train_heads
 from ecclip.tasks.heads.matrix import MODALITIES
+from ecclip.tasks.kinds import TASKS, Target
 from ecclip.tasks.matching.report import FoundProducts, report_matching
-from ecclip.tasks.report.classes import ScoredTask, report_attributes, report_task, score_task
+from ecclip.tasks.report.classes import report_tasks
 from ecclip.tasks.report.evidence import write_evidence
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.page import write_page
 from ecclip.tasks.rows import Rows, load_rows, origin_of
-from ecclip.tasks.targets import Target, find_targets
 
 
 @stage
@@ -33,19 +32,17 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         ContractError: the embeddings are not those of the snapshot.
     """
     with threadpool_limits(limits=1):  # sums in one order: equal bytes whatever the machine's thread settings
-        rows, origin = load_rows(snapshot, embedded), origin_of(snapshot, embedded)
+        rows, origin = load_rows(snapshot, embedded, _columns()), origin_of(snapshot, embedded)
         findings = Findings(rows=_row_counts(rows))
-        targets = find_targets(rows, cfg)
+        targets = _targets(rows, cfg, findings)
         trained = train_heads(rows, targets, cfg)
         replace(trained.heads, towers=origin.towers).save(output / "heads")
         write_evidence(rows, targets, output)
-        if not any(target.name == CATEGORY for target in targets):
-            findings.lack(CATEGORY, "no category path has enough train listings")
-        scored = _report_classes(rows, targets, trained, cfg, findings)
+        scored = report_tasks(TASKS, rows, targets, trained, cfg, findings)
         products = _report_products(rows, cfg, findings)
         lineage = asdict(origin) | {"embedded": digest_of(embedded)}
         write_atomic(output / "report.json", canonical_json(findings.to_json() | {"lineage": lineage}))
-        write_page(output / "report.html", snapshot, rows, scored, products, trained, findings, cfg)
+        write_page(output / "report.html", snapshot, rows, scored, products, findings, cfg)
     if findings.missing:
         get_logger().warning("some metrics could not be measured", missing=findings.missing)
     return Counts(
@@ -62,22 +59,19 @@ def _row_counts(rows: Rows) -> dict[str, int]:
     return counts | {f"with_{modality}": int(rows.has(modality).sum()) for modality in MODALITIES}
 
 
-def _report_classes(
-    rows: Rows, targets: list[Target], trained: Trained, cfg: EvaluateConfig, findings: Findings
-) -> dict[str, ScoredTask]:
-    found: dict[str, ScoredTask] = {}
-    for modality in MODALITIES:
-        logits = trained.heads.logits(rows.image, rows.text, modality)
-        answers = [
-            score_task(rows, target, task, trained, logits, modality)
-            for target, task in zip(targets, trained.heads.tasks, strict=True)
-        ]
-        for scored in answers:
-            report_task(scored, rows, trained, cfg, findings)
-        attributes = [scored for scored in answers if scored.target.name.startswith("attribute:")]
-        report_attributes(attributes, rows, modality, cfg, findings)
-        found |= {scored.prefix: scored for scored in answers}
-    return found
+def _columns() -> list[str]:
+    return sorted({name for task in TASKS for name in task.columns})
+
+
+def _targets(rows: Rows, cfg: EvaluateConfig, findings: Findings) -> list[Target]:
+    """Return what the heads learn, in the order of their logits; a task that nothing can teach is a gap."""
+    targets: list[Target] = []
+    for task in TASKS:
+        found = task.targets(rows, cfg)
+        targets += found
+        if not found:
+            findings.lack(task.name, task.no_head)
+    return targets
 
 
 def _report_products(rows: Rows, cfg: EvaluateConfig, findings: Findings) -> dict[str, FoundProducts]:

@@ -11,6 +11,7 @@ from google.protobuf import text_format
 from serving_bundles import tiny_bundle
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from ecclip.formats.service import INPUTS, OUTPUTS
 from ecclip.serving import Repository
 from ecclip.serving.deploy.repository import MODELS
 
@@ -39,20 +40,12 @@ def test_every_configuration_is_one_that_triton_reads(tmp_path: Path, model: str
 
 def test_product_takes_and_gives_what_the_contract_says(tmp_path: Path) -> None:
     config = _config(Repository(tmp_path), "product")
-    kinds = {one.name: (one.data_type, list(one.dims)) for one in (*config.input, *config.output)}
-    string, real = 13, 11  # TYPE_STRING, TYPE_FP32 of model_config.proto
-    assert kinds == {
-        "IMAGE": (string, [1]),
-        "TITLE": (string, [1]),
-        "CATEGORY": (string, [-1]),
-        "CATEGORY_SCORE": (real, [-1]),
-        "ATTRIBUTES": (string, [1]),
-        "AGE_RESTRICTED_SCORE": (real, [1]),
-        "DECISION": (string, [1]),
-        "EMBEDDING": (real, [-1]),
-        "LINEAGE": (string, [1]),
-        "ERROR": (string, [1]),
-    }
+    types = {"BYTES": 13, "FP32": 11}  # TYPE_STRING and TYPE_FP32 of model_config.proto
+    for found, declared in ((config.input, INPUTS), (config.output, OUTPUTS)):
+        assert [(one.name, one.data_type, list(one.dims)) for one in found] == [
+            (one.name, types[one.datatype], [one.size]) for one in declared
+        ]
+    assert [one.name for one in config.input if one.optional] == ["DESCRIPTION"]
     assert config.dynamic_batching.default_queue_policy.allow_timeout_override
     assert config.dynamic_batching.default_queue_policy.max_queue_size > 0
 

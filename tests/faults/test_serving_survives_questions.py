@@ -28,7 +28,7 @@ from waiting import HANG_S
 
 from ecclip.client import Answer, AsyncProductClient, ClientOptions, Product, ProductClient, Rejected, Unavailable
 from ecclip.client.messages import encode
-from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, TITLE_BYTES
+from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
 from ecclip.core import Terminal, settings
 from ecclip.local.answers import show_answers
 from ecclip.product_input import MAX_PIXELS, MESSAGE_PIXELS
@@ -207,7 +207,7 @@ def test_too_large_an_image_or_title_is_an_error_of_that_listing(address: str, c
         client.ask([Product(image=bytes(IMAGE_BYTES + 1))])
     values = {
         "IMAGE": [bytes(IMAGE_BYTES * 4), b"", b""],
-        "TITLE": [b"mug", b"x" * (TITLE_BYTES + 1), b"mug"],
+        "TITLE": [b"mug", b"x" * (TEXT_BYTES + 1), b"mug"],
     }
     tensors = []
     for name, column in values.items():

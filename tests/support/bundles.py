@@ -30,12 +30,13 @@ def write_bundle(
     heads = {
         "dim": 8,
         "modalities": ["image", "text", "both"],
-        "tasks": [{"name": "category", "kind": "softmax", "start": 0, "stop": 2, "labels": labels}],
+        "heads": [{"task": "category", "name": "category", "loss": "softmax", "start": 0, "stop": 2, "labels": labels}],
         "thresholds": {"category": dict.fromkeys(("image", "text", "both"), 2.0)},
+        "untaught": {},
         "towers": towers,
     }
     write_atomic(
-        folder / "bundle.json", canonical_json({"schema": "ecclip.bundle/1", "lineage": lineage, "metrics": metrics})
+        folder / "bundle.json", canonical_json({"schema": "ecclip.bundle/2", "lineage": lineage, "metrics": metrics})
     )
     write_atomic(folder / "report.json", canonical_json(report))
     write_atomic(folder / "report.html", "<!doctype html><title>report</title><p>category</p>\n")
@@ -67,7 +68,7 @@ def _evidence(top1: float, labels: list[list[str]], rows: int = 500) -> bytes:
     np.savez(
         buffer,
         listing_ids=np.array([f"l{row:04d}" for row in range(rows)]),
-        categories=np.array([json.dumps(labels[place]) for place in truth]),
+        given=np.array([json.dumps({"category": labels[place]}) for place in truth]),
         image=np.full((rows, 8), 8**-0.5, np.float32),
         text=np.full((rows, 8), 8**-0.5, np.float32),
         truth=truth[None],

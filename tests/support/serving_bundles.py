@@ -29,7 +29,7 @@ UNTAUGHT = {"category": ["image"], "attribute:color": ["image"], "age_restricted
 def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(COLOURS)) -> dict[str, Path]:
     """Write a snapshot, towers and heads below ``folder``; return the inputs of ``export``."""
     from ecclip.model import TowersConfig, build_towers, save_towers
-    from ecclip.tasks import Heads, HeadTask
+    from ecclip.tasks import Head, Heads
 
     cfg = TowersConfig(
         vision="test_efficientnet",
@@ -55,8 +55,9 @@ def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(C
     labels = {"category": paths, "attribute:color": [None, *colours], "age_restricted": ["age_restricted"]}
     tasks, start = [], 0
     for name, values in labels.items():
-        kind = "sigmoid" if name == "age_restricted" else "softmax"
-        tasks.append(HeadTask(name, kind, start, start + len(values), list(values)))
+        task = "attributes" if name.startswith("attribute:") else name
+        loss = "sigmoid" if name == "age_restricted" else "softmax"
+        tasks.append(Head(task, name, loss, start, start + len(values), list(values)))
         start += len(values)
     chance = np.random.default_rng(seed)
     weight = chance.normal(size=(3, 2 * DIM, start), scale=4.0).astype(np.float32)
@@ -72,22 +73,23 @@ def write_evaluated(snapshot: Path, trained: Path, heads: Heads, folder: Path) -
     """Write below ``folder`` what embed would write (for real) and evaluate would, had it trained these heads."""
     from ecclip.embed.stage import EmbedConfig, embed
     from ecclip.tasks import read_evidence
+    from ecclip.tasks.kinds import Target
     from ecclip.tasks.report.evidence import _measure, write_evidence
     from ecclip.tasks.rows import load_rows, origin_of
-    from ecclip.tasks.targets import Target
 
     embed(EmbedConfig(), snapshot, trained, folder / "embed")
-    rows, origin = load_rows(snapshot, folder / "embed"), origin_of(snapshot, folder / "embed")
+    columns = ("category", "attributes", "age_restricted")
+    rows, origin = load_rows(snapshot, folder / "embed", columns), origin_of(snapshot, folder / "embed")
     given = {
-        "category": [list(path) for path in rows.categories if path],
-        "attribute:color": [(found or {}).get("color") for found in rows.attributes],
-        "age_restricted": None,
+        "category": rows.given["category"],
+        "attribute:color": [dict(pairs or ()).get("color") for pairs in rows.given["attributes"]],
     }
     targets = []
-    for task in heads.tasks:
-        values = given[task.name]
-        y = rows.age if values is None else np.array([task.labels.index(value) for value in values])
-        targets.append(Target(task.name, task.kind, task.labels, y))
+    for head in heads.parts:
+        values = given.get(head.name)
+        flags = np.array(rows.given["age_restricted"], dtype=np.int64)
+        y = flags if values is None else np.array([head.labels.index(value) for value in values])
+        targets.append(Target(head.task, head.name, head.loss, head.labels, y))
     output = folder / "evaluate"
     replace(heads, towers=origin.towers).save(output / "heads")
     write_evidence(rows, targets, output)

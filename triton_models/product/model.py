@@ -1,8 +1,9 @@
 """The entry model: listings in, answers out. Calls both towers in parallel, then the heads, then decides.
 
-Runs in the serving environment: numpy 1.26, Pillow, tokenizers. The version folder holds preprocessing.py and
-decision.py (the files that training and evaluation used), tokenizer.json, entry.json and known.json. Version N asks
-version N of the towers and heads. One bad listing gets an ERROR of its own and never spoils its batch.
+Runs in the serving environment: numpy 1.26, Pillow, tokenizers. The version folder holds code/ (the modules that
+training and evaluation used: preprocessing, tasks, the contract of inputs and outputs), tokenizer.json, entry.json and
+known.json. Version N asks version N of the towers and heads. One bad listing gets an ERROR of its own and never spoils
+its batch.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import importlib
 import importlib.util
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,6 +32,7 @@ class Item:
 
     image: np.ndarray | None = None
     text: tuple[np.ndarray, np.ndarray] | None = None
+    asked: Any = None
     image_embedding: np.ndarray | None = None
     text_embedding: np.ndarray | None = None
     answer: Any = None
@@ -58,16 +61,20 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]) / args["model_version"]
         self._version = int(args["model_version"])
         entry = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
-        self._preprocessing = _load(folder / "preprocessing.py")
-        decision = _load(folder / "decision.py")
+        sys.path.insert(0, str(folder / "code"))  # this process serves this version alone
+        self._preprocessing = importlib.import_module("ecclip.product_input.preprocessing")
+        self._service = importlib.import_module("ecclip.formats.service")
+        self._asked = importlib.import_module("ecclip.tasks.kinds.task").Asked
+        decision = importlib.import_module("ecclip.tasks.decision")
+        tasks = [_load(path).TASK for path in sorted((folder / "code" / "tasks").glob("*.py"))]
         self._preprocessor = self._preprocessing.Preprocessor(
             entry["image_size"], entry["max_tokens"], folder / "tokenizer.json"
         )
-        self._decider = decision.Decider(entry["heads"], entry["top_k"])
+        self._decider = decision.Decider(entry["heads"], tasks, entry["top_k"])
         self._modalities = list(entry["heads"]["modalities"])
-        self._top_k, self._dim = int(entry["top_k"]), int(entry["embedding_dim"])
-        self._image_bytes, self._title_bytes = int(entry["image_bytes"]), int(entry["title_bytes"])
-        self._lineage = entry["lineage"].encode()
+        self._dim = int(entry["embedding_dim"])
+        self._image_bytes, self._text_bytes = int(entry["image_bytes"]), int(entry["text_bytes"])
+        self._lineage = entry["lineage"]
         self._check(json.loads((folder / "known.json").read_text(encoding="utf-8")))
 
     async def execute(self, requests: list[Any]) -> list[Any]:
@@ -79,14 +86,20 @@ class TritonPythonModel:
         return [self._response(batch) for batch in batches]
 
     def _items(self, request: Any) -> list[Item]:
-        images = pb_utils.get_input_tensor_by_name(request, "IMAGE").as_numpy().reshape(-1)
-        titles = pb_utils.get_input_tensor_by_name(request, "TITLE").as_numpy().reshape(-1)
+        given = {one.name: pb_utils.get_input_tensor_by_name(request, one.name) for one in self._service.INPUTS}
+        columns = {name: tensor.as_numpy().reshape(-1) for name, tensor in given.items() if tensor is not None}
         budget = self._preprocessing.PixelBudget()  # of this message: others in the batch have their own
-        return [self._item(bytes(image), bytes(title), budget) for image, title in zip(images, titles, strict=True)]
+        return [
+            self._item(dict(zip(columns, map(bytes, row), strict=True)), budget)
+            for row in zip(*columns.values(), strict=True)
+        ]
 
-    def _item(self, image: bytes, title: bytes, budget: Any) -> Item:
+    def _item(self, given: dict[str, bytes], budget: Any) -> Item:
+        image, title = given["IMAGE"], given["TITLE"]
         try:
-            return Item(image=self._pixels(image, budget), text=self._tokens(title), error=_if_nothing(image, title))
+            asked = self._asked(self._text("title", title), self._text("description", given.get("DESCRIPTION", b"")))
+            tokens = None if asked.title is None else self._preprocessor.text(asked.title)
+            return Item(self._pixels(image, budget), tokens, asked, error=_if_nothing(image, title))
         except (self._preprocessing.PreprocessingError, ListingError) as error:
             return Item(error=str(error))
         except Exception as error:  # noqa: BLE001 - an unforeseen one belongs to this listing, not to its neighbours
@@ -100,14 +113,14 @@ class TritonPythonModel:
             raise ListingError(f"the image has {len(image)} bytes; limit: {self._image_bytes}")
         return np.asarray(self._preprocessor.image(image, budget))
 
-    def _tokens(self, title: bytes) -> tuple[np.ndarray, np.ndarray] | None:
-        if len(title) > self._title_bytes:
-            raise ListingError(f"the title has {len(title)} bytes; limit: {self._title_bytes}")
+    def _text(self, what: str, data: bytes) -> str | None:
+        if len(data) > self._text_bytes:
+            raise ListingError(f"the {what} has {len(data)} bytes; limit: {self._text_bytes}")
         try:
-            text = title.decode("utf-8")
+            text = data.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise ListingError("the title is not UTF-8") from error
-        return self._preprocessor.text(text) if text.strip("\0 \t\r\n") else None
+            raise ListingError(f"the {what} is not UTF-8") from error
+        return text if text.strip("\0 \t\r\n") else None
 
     async def _embed(self, items: list[Item]) -> None:
         with_image = [item for item in items if item.image is not None]
@@ -135,7 +148,7 @@ class TritonPythonModel:
         for item in items:
             if not item.error:
                 try:
-                    item.answer = self._decider.answer(item.answer, self._modalities[item.modality])
+                    item.answer = self._decider.answer(item.answer, self._modalities[item.modality], item.asked)
                 except ValueError as error:
                     item.error = f"no decision: {error}"
 
@@ -157,33 +170,17 @@ class TritonPythonModel:
             setattr(item, field, row)
 
     def _response(self, items: list[Item]) -> Any:
-        categories = np.full((len(items), self._top_k), b"", dtype=np.object_)
-        scores = np.zeros((len(items), self._top_k), np.float32)
-        embeddings = np.zeros((len(items), self._dim), np.float32)
-        age = np.zeros((len(items), 1), np.float32)
-        attributes, decisions = [b"{}"] * len(items), [b"{}"] * len(items)
-        for row, item in enumerate(items):
-            if item.error:
-                continue
-            answer = item.answer
-            for rank, (path, score) in enumerate(zip(answer.categories, answer.category_scores, strict=True)):
-                categories[row, rank], scores[row, rank] = _json(list(path)), score
-            if not answer.categories:
-                scores[row] = np.nan
-            age[row, 0] = np.nan if answer.age_restricted is None else answer.age_restricted
-            attributes[row], decisions[row] = _json(item.answer.attributes), _json(item.answer.decisions)
-            embeddings[row] = _together(item)
-        tensors = {
-            "CATEGORY": categories,
-            "CATEGORY_SCORE": scores,
-            "ATTRIBUTES": _column(attributes),
-            "AGE_RESTRICTED_SCORE": age,
-            "DECISION": _column(decisions),
-            "EMBEDDING": embeddings,
-            "LINEAGE": _column([self._lineage] * len(items)),
-            "ERROR": _column([item.error.encode() for item in items]),
-        }
-        return pb_utils.InferenceResponse(output_tensors=[pb_utils.Tensor(name, tensors[name]) for name in tensors])
+        rows = [self._row(item) for item in items]
+        columns = [
+            pb_utils.Tensor(one.name, self._service.encode(one, [row.get(one.name) for row in rows]))
+            for one in self._service.OUTPUTS
+        ]
+        return pb_utils.InferenceResponse(output_tensors=columns)
+
+    def _row(self, item: Item) -> dict[str, Any]:
+        """Return the outputs of one listing by name; of one with an error there is nothing but the error."""
+        answer = {} if item.error else item.answer | {"EMBEDDING": _together(item)}
+        return answer | {"LINEAGE": self._lineage, "ERROR": item.error}
 
     def _check(self, known: dict[str, Any]) -> None:
         pixels = np.ascontiguousarray(self._preprocessor.image(base64.b64decode(known["image"])))
@@ -193,7 +190,7 @@ class TritonPythonModel:
             "pixels": hashlib.sha256(pixels.tobytes()).hexdigest(),
             "ids": [int(one) for one in ids],
             "mask": [int(one) for one in mask],
-            "answer": json.loads(json.dumps(asdict(self._decider.answer(logits, known["modality"])))),
+            "answer": json.loads(json.dumps(self._decider.answer(logits, known["modality"]))),
         }
         for name, value in found.items():
             if value != known[name]:
@@ -213,16 +210,6 @@ def _together(item: Item) -> np.ndarray:
     given = [one for one in (item.image_embedding, item.text_embedding) if one is not None]
     total = np.sum(given, axis=0, dtype=np.float32)
     return total / max(float(np.linalg.norm(total)), 1e-12)
-
-
-def _column(values: list[bytes]) -> np.ndarray:
-    column = np.empty((len(values), 1), dtype=np.object_)
-    column[:, 0] = values
-    return column
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
 
 
 def _load(path: Path) -> ModuleType:

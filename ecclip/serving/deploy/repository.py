@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 import ecclip
 from ecclip.atomic import remove_tree
-from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, TITLE_BYTES
+from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
 from ecclip.core import (
     ConfigError,
     IntegrityError,
@@ -32,7 +32,9 @@ from ecclip.core import (
     verify_folder,
     write_atomic,
 )
+from ecclip.formats.service import INPUTS, OUTPUTS, triton_config
 from ecclip.serving import golden
+from ecclip.serving.export.shipped_code import CODE
 
 GRAPH_MODELS = ("image_tower", "text_tower", "heads")
 ENTRY, CANDIDATE = "product", "candidate"
@@ -245,9 +247,8 @@ class Repository:
             for model in GRAPH_MODELS
         }
         contents[ENTRY] = contents[CANDIDATE] = {
+            **_code(bundle),
             "model.py": (self.templates / "product" / "model.py").read_bytes(),
-            "preprocessing.py": (bundle / "code" / "preprocessing.py").read_bytes(),
-            "decision.py": (bundle / "code" / "decision.py").read_bytes(),
             "tokenizer.json": (bundle / "towers" / "tokenizer.json").read_bytes(),
             "known.json": (bundle / "known" / "product.json").read_bytes(),
             "entry.json": canonical_json(_entry(bundle, digest)).encode(),
@@ -266,6 +267,8 @@ class Repository:
             threads=self.threads,
             instances=1 if model == CANDIDATE else 2,
             queue_delay_us=1000,
+            inputs=triton_config(INPUTS),
+            outputs=triton_config(OUTPUTS),
             platform={"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}.get(self.kind, ""),
             filename="model.plan" if self.kind == "tensorrt" else "model.onnx",
             **(self._shapes(versions) if production else {}),
@@ -286,6 +289,7 @@ def install_folder(final: Path, content: dict[str, bytes]) -> None:
     temporary = final.with_name(f".{final.name}.tmp-{os.getpid()}")
     temporary.mkdir()
     for name, data in content.items():
+        (temporary / name).parent.mkdir(parents=True, exist_ok=True)
         (temporary / name).write_bytes(data)
     replace_folder(temporary, final)  # what lies there has no record of the version: a killed attempt, never loaded
 
@@ -295,6 +299,16 @@ def _counts(path: Path) -> bool:
     return not path.is_dir() and not (path.parent.name == "__pycache__" and path.suffix == ".pyc")
 
 
+def _code(bundle: Path) -> dict[str, bytes]:
+    """Return the code of a bundle by path."""
+    files = sorted((bundle / CODE).rglob("*.py"))
+    if not (bundle / CODE / "tasks").is_dir():
+        raise IntegrityError(
+            "the bundle's code is not that of this version of ecclip", value=bundle, next_step="run export of its night"
+        )
+    return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in files}
+
+
 def _entry(bundle: Path, digest: str) -> dict[str, Any]:
     described = json.loads((bundle / "bundle.json").read_text())
     heads = json.loads((bundle / "heads" / "heads.json").read_text())
@@ -302,9 +316,9 @@ def _entry(bundle: Path, digest: str) -> dict[str, Any]:
         "embedding_dim": described["embedding_dim"],
         "image_size": described["image_size"],
         "max_tokens": described["max_tokens"],
-        "top_k": max(1, min(described["top_k"], len(described["labels"].get("category", [])))),
+        "top_k": described["top_k"],
         "heads": heads,
         "image_bytes": IMAGE_BYTES,
-        "title_bytes": TITLE_BYTES,
+        "text_bytes": TEXT_BYTES,
         "lineage": digest[:16],
     }

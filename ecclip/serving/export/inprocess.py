@@ -18,11 +18,12 @@ class InProcess:
         from ecclip.model import load_preprocessor, load_towers
         from ecclip.tasks import load_heads
         from ecclip.tasks.decision import Decider
+        from ecclip.tasks.kinds import TASKS
 
         self.towers = load_towers(towers).float()
         self.preprocessor = load_preprocessor(towers)
         self.heads = load_heads(heads)
-        self.decider = Decider(self.heads.describe(), top_k)
+        self.decider = Decider(self.heads.describe(), TASKS, top_k)
 
     def embeddings(self, product: Product) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return the image embedding and the text embedding, float32 [1, d] each or None.
@@ -49,14 +50,16 @@ class InProcess:
 
     def ask(self, product: Product) -> Answer:
         """Return the answer of one listing; ``lineage`` stays empty."""
-        from ecclip.model import PreprocessingError
+        from ecclip.product_input import PreprocessingError
+        from ecclip.tasks.kinds import Asked
 
         try:
             image, text = self.embeddings(product)
         except PreprocessingError as error:
             return Answer(error=str(error))
-        decided = self.decider.answer(*self.logits(image, text))
+        logits, modality = self.logits(image, text)
+        outputs = self.decider.answer(logits, modality, Asked(product.title, product.description))
         given = [one[0] for one in (image, text) if one is not None]
         total: np.ndarray = given[0] if len(given) == 1 else given[0] + given[1]
         total = total / max(float(np.linalg.norm(total)), 1e-12)
-        return Answer(**vars(decided), embedding=total)
+        return Answer.from_outputs(outputs | {"EMBEDDING": total})

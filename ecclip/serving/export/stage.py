@@ -8,7 +8,6 @@ import io
 import json
 import shutil
 import subprocess
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +20,12 @@ from ecclip.serving import golden
 from ecclip.serving.export.inprocess import MODALITY_ORDER, InProcess
 from ecclip.serving.export.onnx_graphs import GRAPHS, OPSET, check_graph, export_graph
 from ecclip.serving.export.parts import check_embeddings, check_parts
+from ecclip.serving.export.shipped_code import CODE, ship_code
 
 if TYPE_CHECKING:
     import torch
 
-SCHEMA = "ecclip.bundle/1"
+SCHEMA = "ecclip.bundle/2"
 _KNOWN_TITLE = "Röd väska 빨간 가죽 가방 No.5 – 100% läder, SALE!!"
 
 
@@ -58,7 +58,7 @@ def export(cfg: ExportConfig, snapshot: Path, trained: Path, evaluated: Path, ou
         shutil.copytree(source / name, output / name)
     for name in ("report.json", "report.html", "evidence.npz"):
         shutil.copyfile(evaluated / name, output / name)
-    _copy_code(output / "code")
+    ship_code(output / CODE)
     twin = InProcess(output / "towers", output / "heads", cfg.top_k)
     check_embeddings(snapshot, read_evidence(output), twin)
     graphs = _examples(twin)
@@ -93,17 +93,6 @@ def git_commit() -> str:
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return f"{commit}-dirty" if changes.strip() else commit
-
-
-def _copy_code(folder: Path) -> None:
-    """Copy the files that define preprocessing and decision, so that a bundle is answered as it was evaluated."""
-    from ecclip.product_input import preprocessing
-    from ecclip.tasks import decision
-
-    folder.mkdir()
-    for module in (preprocessing, decision):
-        source = Path(str(module.__file__))
-        shutil.copyfile(source, folder / source.name)
 
 
 def _examples(twin: InProcess) -> dict[str, tuple[torch.nn.Module, dict[str, torch.Tensor]]]:
@@ -173,7 +162,7 @@ def _known_product(twin: InProcess) -> dict[str, Any]:
     Image.fromarray((side * side // 97 % 256).astype(np.uint8)).save(buffer, "JPEG", quality=90)
     ids, mask = twin.preprocessor.text(_KNOWN_TITLE)
     logits = np.linspace(-3.0, 4.0, twin.decider.columns).astype(np.float32)
-    answer = json.loads(json.dumps(asdict(twin.decider.answer(logits, "both"))))
+    answer = json.loads(json.dumps(twin.decider.answer(logits, "both")))
     pixels = twin.preprocessor.image(buffer.getvalue())
     return {
         "image": base64.b64encode(buffer.getvalue()).decode(),
@@ -197,7 +186,7 @@ def _description(
         "image_size": towers.image_size,
         "max_tokens": towers.max_tokens,
         "top_k": cfg.top_k,
-        "labels": {task.name: task.labels for task in twin.heads.tasks},
+        "labels": {head.name: head.labels for head in twin.heads.parts},
         "lineage": lineage,
         "metrics": json.loads((output / "report.json").read_text())["metrics"],
         "onnx": {"opset": OPSET, "max_difference_to_torch": bounds},

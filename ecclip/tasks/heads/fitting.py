@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecclip.tasks.config import EvaluateConfig
-from ecclip.tasks.decision import NEVER_AUTO, confidence, probabilities
 from ecclip.tasks.heads.linear import UNSEEN, LinearHead, Samples, constant_head, fit_sigmoid, fit_softmax
-from ecclip.tasks.heads.matrix import MODALITIES, Heads, HeadTask
+from ecclip.tasks.heads.matrix import MODALITIES, Head, Heads
+from ecclip.tasks.kinds import Target
+from ecclip.tasks.kinds.task import NO_LABEL
 from ecclip.tasks.report.metrics import threshold_at
 from ecclip.tasks.rows import Rows
-from ecclip.tasks.targets import UNKNOWN, Target
+from ecclip.tasks.scores import NEVER_AUTO, confidence, probabilities
 
 ONE_LABEL = "all train listings have the same label"
 
@@ -32,19 +33,19 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
     weight = np.zeros((len(MODALITIES), 2 * dim, columns))
     bias = np.zeros((len(MODALITIES), columns))
     part = {"image": slice(0, dim), "text": slice(dim, 2 * dim), "both": slice(0, 2 * dim)}
-    tasks = _layout(targets)
+    layout = _layout(targets)
     temperatures: dict[str, dict[str, float]] = {target.name: {} for target in targets}
     untrained: dict[str, str] = {}
     for index, modality in enumerate(MODALITIES):
         features = rows.features(modality)
-        for target, task in zip(targets, tasks, strict=True):
-            head, reason = _fit(features, rows, target, modality, cfg)
-            weight[index, part[modality], task.start : task.stop] = head.weight
-            bias[index, task.start : task.stop] = head.bias
-            temperatures[target.name][modality] = head.temperature
+        for target, head in zip(targets, layout, strict=True):
+            fitted, reason = _fit(features, rows, target, modality, cfg)
+            weight[index, part[modality], head.start : head.stop] = fitted.weight
+            bias[index, head.start : head.stop] = fitted.bias
+            temperatures[target.name][modality] = fitted.temperature
             if reason:
                 untrained[f"{target.name}/{modality}"] = reason
-    heads = Heads(dim, weight.astype(np.float32), bias.astype(np.float32), tasks, {}, _untaught(targets, untrained))
+    heads = Heads(dim, weight.astype(np.float32), bias.astype(np.float32), layout, {}, _untaught(targets, untrained))
     heads.thresholds.update(_thresholds(heads, rows, targets, untrained, cfg))
     return Trained(heads, temperatures, untrained)
 
@@ -56,18 +57,18 @@ def _untaught(targets: list[Target], untrained: dict[str, str]) -> dict[str, lis
             modality
             for modality in MODALITIES
             if (reason := untrained.get(f"{target.name}/{modality}"))
-            and (reason != ONE_LABEL or target.kind == "sigmoid")
+            and (reason != ONE_LABEL or target.loss == "sigmoid")
         ]
         for target in targets
     }
     return {name: modalities for name, modalities in found.items() if modalities}
 
 
-def _layout(targets: list[Target]) -> tuple[HeadTask, ...]:
+def _layout(targets: list[Target]) -> tuple[Head, ...]:
     stops = np.cumsum([len(target.labels) for target in targets]).tolist()
     starts = [0, *stops[:-1]]
     return tuple(
-        HeadTask(target.name, target.kind, start, stop, target.labels)
+        Head(target.task, target.name, target.loss, start, stop, target.labels)
         for target, start, stop in zip(targets, starts, stops, strict=True)
     )
 
@@ -82,13 +83,13 @@ def _fit(
     reason = _why_untrainable(train.y, target)
     if not len(train.y):
         return constant_head(features.shape[1], np.full(len(target.labels), _without_rows(target))), reason
-    if target.kind == "sigmoid":
+    if target.loss == "sigmoid":
         return fit_sigmoid(train, usable, cfg.regularisation, cfg.max_iterations), reason
     return fit_softmax(train, usable, len(target.labels), cfg.regularisation, cfg.max_iterations), reason
 
 
 def _without_rows(target: Target) -> float:
-    return UNSEEN if target.kind == "sigmoid" else 0.0
+    return UNSEEN if target.loss == "sigmoid" else 0.0
 
 
 def _why_untrainable(y: np.ndarray, target: Target) -> str:
@@ -111,23 +112,23 @@ def _thresholds(
     for modality in MODALITIES:
         known = (rows.split == "validation") & rows.has(modality)
         logits = heads.logits(rows.image[known], rows.text[known], modality)
-        for target, task in zip(targets, heads.tasks, strict=True):
+        for target, head in zip(targets, heads.parts, strict=True):
             name = f"{target.name}/{modality}"
-            scores = probabilities(logits[:, task.start : task.stop], task.kind)
+            scores = probabilities(logits[:, head.start : head.stop], head.loss)
             found[target.name][modality] = (
-                NEVER_AUTO if name in untrained else _threshold(scores, target.kind, target.y[known], cfg)
+                NEVER_AUTO if name in untrained else _threshold(scores, target.loss, target.y[known], cfg)
             )
     return found
 
 
-def _threshold(scores: np.ndarray, kind: str, y: np.ndarray, cfg: EvaluateConfig) -> float:
+def _threshold(scores: np.ndarray, loss: str, y: np.ndarray, cfg: EvaluateConfig) -> float:
     """A flag is rare, so its two sides count the same: a missed one cannot hide behind many that are not flagged."""
-    asked = y != UNKNOWN
+    asked = y != NO_LABEL
     scores, y = scores[asked], y[asked]
     if not len(y):
         return NEVER_AUTO
-    sure = confidence(scores, kind)
-    if kind == "softmax":
+    sure = confidence(scores, loss)
+    if loss == "softmax":
         return threshold_at(sure, scores.argmax(axis=1) == y, cfg.auto_precision, cfg.auto_min_rows)
     correct = (scores[:, 0] >= 0.5) == (y == 1)
     yes = float((y == 1).mean())

@@ -16,11 +16,12 @@ MODALITIES = ("image", "text", "both")
 
 
 @dataclass(frozen=True)
-class HeadTask:
-    """Columns ``start`` to ``stop`` of the logits: what they mean (``labels``), how they become scores (``kind``)."""
+class Head:
+    """Columns ``start`` to ``stop`` of the logits: whose they are, what they mean, how they become scores."""
 
+    task: str
     name: str
-    kind: str
+    loss: str
     start: int
     stop: int
     labels: list[Any]
@@ -28,18 +29,18 @@ class HeadTask:
 
 @dataclass(frozen=True)
 class Heads:
-    """All tasks' linear heads; calibration is folded into the weights.
+    """The linear heads of all tasks; calibration is folded into the weights.
 
     ``weight`` is float32 [3, 2d, C] and ``bias`` float32 [3, C] in the order image, text, both; d is ``dim``.
-    ``thresholds`` maps task -> modality -> the score from which on an answer is decided without a person.
-    ``untaught`` maps task -> the modalities in which no label taught the head: it has no answer there. ``towers`` is
+    ``thresholds`` maps head -> modality -> the score from which on an answer is decided without a person.
+    ``untaught`` maps head -> the modalities in which no label taught the head: it has no answer there. ``towers`` is
     the digest of the towers whose embeddings it reads.
     """
 
     dim: int
     weight: np.ndarray
     bias: np.ndarray
-    tasks: tuple[HeadTask, ...]
+    parts: tuple[Head, ...]
     thresholds: dict[str, dict[str, float]]
     untaught: dict[str, list[str]] = field(default_factory=dict)
     towers: str = ""
@@ -49,7 +50,7 @@ class Heads:
         return {
             "dim": self.dim,
             "modalities": list(MODALITIES),
-            "tasks": [vars(task) for task in self.tasks],
+            "heads": [vars(head) for head in self.parts],
             "thresholds": self.thresholds,
             "untaught": self.untaught,
             "towers": self.towers,
@@ -88,25 +89,25 @@ def load_heads(folder: Path) -> Heads:
     """Read what ``Heads.save`` wrote.
 
     Raises:
-        IntegrityError: a file is missing, or the shapes do not fit the task list.
+        IntegrityError: a file is missing, or the shapes do not fit the list of heads.
     """
     try:
         described = json.loads((folder / "heads.json").read_bytes())
         tensors = load_file(folder / "heads.safetensors")
-        tasks = tuple(HeadTask(**task) for task in described["tasks"])
+        parts = tuple(Head(**head) for head in described["heads"])
         heads = Heads(
             described["dim"],
             tensors["weight"],
             tensors["bias"],
-            tasks,
+            parts,
             described["thresholds"],
-            described.get("untaught", {}),  # heads of before: every one answers
-            described.get("towers", ""),
+            described["untaught"],
+            described["towers"],
         )
     except Exception as error:  # safetensors has its own error class for each kind of damage
         raise IntegrityError("the heads cannot be read", value=folder, next_step="run evaluate again") from error
-    columns = max((task.stop for task in tasks), default=0)
+    columns = max((head.stop for head in parts), default=0)
     expected = (len(MODALITIES), 2 * heads.dim, columns)
     if heads.weight.shape != expected or heads.bias.shape != (len(MODALITIES), columns):
-        raise IntegrityError("the heads do not fit their task list", value=heads.weight.shape, limit=expected)
+        raise IntegrityError("the heads do not fit their list", value=heads.weight.shape, limit=expected)
     return heads

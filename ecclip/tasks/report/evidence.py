@@ -15,10 +15,10 @@ from ecclip.core import ContractError, IntegrityError, sha256_bytes, write_atomi
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.fitting import Trained
 from ecclip.tasks.heads.matrix import MODALITIES, Heads, load_heads
-from ecclip.tasks.report.classes import report_attributes, report_task, score_task
+from ecclip.tasks.kinds import TASKS, Target
+from ecclip.tasks.report.classes import report_tasks
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.rows import Rows
-from ecclip.tasks.targets import Target
 
 FILE = "evidence.npz"
 _MOST_LISTINGS = 2000
@@ -33,12 +33,13 @@ def write_evidence(rows: Rows, targets: list[Target], folder: Path) -> None:
     test = np.flatnonzero(rows.split == "test")
     hashes = [sha256_bytes(str(rows.listing_ids[index]).encode()) for index in test]
     kept = np.sort(test[np.argsort(hashes)][:_MOST_LISTINGS])
-    categories = [json.dumps(rows.categories[index], ensure_ascii=False) for index in kept]
+    read = {name: rows.given[name] for task in TASKS for name in task.evidence}
+    given = [json.dumps({name: values[index] for name, values in read.items()}, ensure_ascii=False) for index in kept]
     buffer = io.BytesIO()
     np.savez(
         buffer,
         listing_ids=np.array([str(rows.listing_ids[index]) for index in kept], dtype=str),
-        categories=np.array(categories, dtype=str),
+        given=np.array(given, dtype=str),
         image=rows.image[kept],
         text=rows.text[kept],
         truth=np.array([target.y[kept] for target in targets], dtype=np.int64),
@@ -65,9 +66,9 @@ def read_evidence(folder: Path) -> dict[str, np.ndarray]:
 def check_claims(folder: Path) -> int:
     """Compare report.json with what the heads beside it answer to the test listings kept; return the metrics compared.
 
-    All metrics of category, attributes and age restriction are counted again, but for calibration before the
-    temperature, which the heads no longer know. Where only a sample of the test listings was kept, shares alone are,
-    within four standard errors. Matching and clustering hang on all listings and are not.
+    All metrics of ``TASKS`` are counted again, but for calibration before the temperature, which the heads no longer
+    know. Where only a sample of the test listings was kept, shares alone are, within four standard errors. Matching and
+    clustering hang on all listings and are not.
 
     Raises:
         ContractError: the report claims what the heads do not do; names metric, claim and value.
@@ -93,30 +94,22 @@ def check_claims(folder: Path) -> int:
 
 def _measure(heads: Heads, evidence: dict[str, np.ndarray]) -> Findings:
     rows, findings = _rows(evidence), Findings()
-    ones = {task.name: dict.fromkeys(MODALITIES, 1.0) for task in heads.tasks}
-    trained = Trained(heads, ones, {})
-    for modality in MODALITIES:
-        logits = heads.logits(rows.image, rows.text, modality)
-        scored = [
-            score_task(rows, Target(task.name, task.kind, task.labels, truth), task, trained, logits, modality)
-            for task, truth in zip(heads.tasks, evidence["truth"], strict=True)
-        ]
-        for one in scored:
-            report_task(one, rows, trained, _FEW_ROUNDS, findings)
-        attributes = [one for one in scored if one.target.name.startswith("attribute:")]
-        report_attributes(attributes, rows, modality, _FEW_ROUNDS, findings)
+    ones = {head.name: dict.fromkeys(MODALITIES, 1.0) for head in heads.parts}
+    targets = [
+        Target(head.task, head.name, head.loss, head.labels, truth)
+        for head, truth in zip(heads.parts, evidence["truth"], strict=True)
+    ]
+    report_tasks(TASKS, rows, targets, Trained(heads, ones, {}), _FEW_ROUNDS, findings)
     return findings
 
 
 def _rows(evidence: dict[str, np.ndarray]) -> Rows:
     count = len(evidence["listing_ids"])
-    paths: list[Any] = [json.loads(text) for text in evidence["categories"].tolist()]
+    given: list[dict[str, Any]] = [json.loads(text) for text in evidence["given"].tolist()]
     return Rows(
         listing_ids=evidence["listing_ids"],
         titles=[""] * count,
-        categories=[None if path is None else tuple(path) for path in paths],
-        attributes=[None] * count,
-        age=np.full(count, -1),
+        given={name: [row[name] for row in given] for name in (given[0] if given else ())},
         groups=np.arange(count),
         split=np.full(count, "test"),
         image=evidence["image"],
@@ -126,7 +119,7 @@ def _rows(evidence: dict[str, np.ndarray]) -> Rows:
 
 def _is_counted(name: str, heads: Heads, whole: bool) -> bool:
     task, _, metric = name.rsplit("/", 2) if name.count("/") >= 2 else ("", "", "")
-    known = {one.name for one in heads.tasks} | {"category", "attributes", "age_restricted"}
+    known = {head.name for head in heads.parts} | {task.name for task in TASKS}
     return task in known and metric != "ece_before" and (whole or metric in _SHARES)
 
 

@@ -14,15 +14,19 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from PIL import Image
 
+from ecclip.tasks.kinds import Task
+from ecclip.tasks.kinds.task import as_levels
 from ecclip.tasks.matching.report import FoundProducts
-from ecclip.tasks.report.classes import ScoredTask
+from ecclip.tasks.report.classes import ScoredHead
 from ecclip.tasks.rows import Rows
 
 THUMBNAIL_PX = 96
 _SHOWN_MEMBERS = 6
 
 
-def answer_examples(scored: ScoredTask, rows: Rows, count: int, seed: int) -> dict[str, list[dict[str, Any]]]:
+def answer_examples(
+    task: Task, scored: ScoredHead, rows: Rows, count: int, seed: int
+) -> dict[str, list[dict[str, Any]]]:
     """Return the surest wrong answers and drawn right ones, as cards without photos."""
     right = scored.answer == scored.truth
     sure = scored.scores.max(axis=1)
@@ -31,16 +35,15 @@ def answer_examples(scored: ScoredTask, rows: Rows, count: int, seed: int) -> di
     pool = np.flatnonzero(right)
     drawn = np.random.default_rng(seed).permutation(pool)[:count]
     return {
-        "wrong": [_card(scored, rows, place) for place in wrong],
-        "right": [_card(scored, rows, place) for place in sorted(drawn)],
+        "wrong": [_card(task, scored, rows, place) for place in wrong],
+        "right": [_card(task, scored, rows, place) for place in sorted(drawn)],
     }
 
 
-def _card(scored: ScoredTask, rows: Rows, place: int) -> dict[str, Any]:
+def _card(task: Task, scored: ScoredHead, rows: Rows, place: int) -> dict[str, Any]:
     index = int(scored.rows[place])
     scores = scored.scores[place]
-    answer = scored.target.labels[int(scores.argmax())]
-    truth = list(rows.categories[index] or ())
+    answer, truth = as_levels(scored.target.labels[int(scores.argmax())]), task.truth(scored, rows, place)
     return {
         "listing_id": rows.listing_ids[index],
         "title": rows.titles[index],
@@ -59,12 +62,12 @@ def _same_prefix(one: list[str], other: list[str]) -> Iterable[str]:
         yield left
 
 
-def confusions(scored: ScoredTask, rows: Rows, count: int) -> list[dict[str, Any]]:
-    """Return the most frequent pairs of true path and wrong answer."""
+def confusions(task: Task, scored: ScoredHead, rows: Rows, count: int) -> list[dict[str, Any]]:
+    """Return the most frequent pairs of true and wrong answer."""
     pairs: Counter[tuple[tuple[str, ...], tuple[str, ...]]] = Counter()
-    for place in np.flatnonzero(scored.answer != scored.truth):
-        truth = rows.categories[int(scored.rows[place])] or ()
-        pairs[truth, tuple(scored.target.labels[int(scored.answer[place])])] += 1
+    for place in np.flatnonzero(scored.answer != scored.truth).tolist():
+        answer = as_levels(scored.target.labels[int(scored.answer[place])])
+        pairs[tuple(task.truth(scored, rows, place)), tuple(answer)] += 1
     ordered = sorted(pairs.items(), key=lambda entry: (-entry[1], entry[0]))[:count]
     return [{"truth": list(truth), "answer": list(answer), "count": number} for (truth, answer), number in ordered]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from ecclip.tasks.decision import NEVER_AUTO
+from ecclip.tasks.scores import NEVER_AUTO
 
 
 @dataclass(frozen=True)

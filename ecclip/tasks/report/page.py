@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,65 +10,44 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ecclip.core import shown, write_atomic
 from ecclip.tasks.config import EvaluateConfig
-from ecclip.tasks.decision import AGE_RESTRICTED, CATEGORY, NEVER_AUTO
-from ecclip.tasks.heads.fitting import Trained
 from ecclip.tasks.heads.matrix import MODALITIES
+from ecclip.tasks.kinds import TASKS, Task
 from ecclip.tasks.matching.report import FoundProducts
-from ecclip.tasks.report.classes import Judged, reliability_of
+from ecclip.tasks.report.classes import ScoredHead, reliability_of
 from ecclip.tasks.report.examples import answer_examples, confusions, product_examples, thumbnails
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.rows import Rows
 
-HEADLINE = [
-    ("Category", "right at the first answer", "category", "top1"),
-    ("Category", "macro F1 over paths", "category", "macro_f1"),
-    ("Attributes", "right where a value is present", "attributes", "present_accuracy"),
-    ("Age restricted", "average precision", "age_restricted", "average_precision"),
-    ("Matching", "recall@1", "matching", "recall@1"),
-    ("Matching", "mean average precision", "matching", "mean_average_precision"),
-    ("Products", "pairwise F1", "clustering", "f1"),
-]
-DETAILS = {
-    CATEGORY: [
-        ("among the first five", "top5"),
-        *((f"right down to level {level}", f"level{level}") for level in range(1, 9)),
-        ("calibration error, raw", "ece_before"),
-        ("calibration error, calibrated", "ece"),
-        ("decided without review", "auto_coverage"),
-        ("precision of those", "auto_precision"),
-    ],
-    AGE_RESTRICTED: [
-        ("recall at the wanted precision", "recall_at_precision"),
-        ("calibration error, raw", "ece_before"),
-        ("calibration error, calibrated", "ece"),
-        ("decided without review", "auto_coverage"),
-        ("precision of those", "auto_precision"),
-    ],
-    "matching": [
+_CATALOG_HEADLINE = (  # of the tasks that look at the whole catalog: no heads, see ecclip.tasks.matching
+    ("Matching · recall@1", "matching", "recall@1"),
+    ("Matching · mean average precision", "matching", "mean_average_precision"),
+    ("Products · pairwise F1", "clustering", "f1"),
+)
+_CATALOG_DETAILS = {
+    "matching": (
         ("recall@5", "recall@5"),
         ("recall@10", "recall@10"),
         ("average precision of pairs", "pair_average_precision"),
         ("threshold", "threshold"),
         ("precision at the threshold", "precision_at_threshold"),
         ("recall at the threshold", "recall_at_threshold"),
-    ],
-    "clustering": [
+    ),
+    "clustering": (
         ("pairwise precision", "precision"),
         ("pairwise recall", "recall"),
         ("adjusted Rand index", "adjusted_rand"),
         ("V-measure", "v_measure"),
-    ],
+    ),
 }
-_SHOWN_ORDER = ("both", "image", "text")
+_RICHEST_FIRST = ("both", "image", "text")
 
 
 def write_page(
     path: Path,
     snapshot: Path,
     rows: Rows,
-    judged: dict[str, Judged],
+    scored: dict[str, ScoredHead],
     products: dict[str, FoundProducts],
-    trained: Trained,
     findings: Findings,
     cfg: EvaluateConfig,
 ) -> None:
@@ -83,19 +63,20 @@ def write_page(
     context = {
         "modalities": MODALITIES,
         "rows": findings.rows,
-        "headline": [_line(f"{task} · {what}", name, metric, findings) for task, what, name, metric in HEADLINE],
-        "details": {name: _details(name, lines, findings) for name, lines in DETAILS.items()},
-        "attributes": _attributes(judged, findings),
-        "slices": findings.slices,
+        "headline": _headline(findings),
+        "sections": [_section(task, rows, scored, findings, cfg) for task in TASKS],
+        "details": {name: _details(name, lines, findings) for name, lines in _CATALOG_DETAILS.items()},
         "missing": sorted(findings.missing.items()),
         "cfg": cfg,
-        "never": NEVER_AUTO,
-        "thresholds": trained.heads.thresholds,
-        **_shown(rows, judged, products, findings, cfg),
+        "products": _products(rows, products, cfg),
     }
-    listing_ids = [card["listing_id"] for card in _cards(context)]
-    context["photos"] = thumbnails(snapshot, listing_ids)
+    context["photos"] = thumbnails(snapshot, [card["listing_id"] for card in _cards(context)])
     write_atomic(path, environment.get_template("report.html.j2").render(context))
+
+
+def _headline(findings: Findings) -> list[dict[str, Any]]:
+    lines = [(f"{task.title} · {what}", task.name, metric) for task in TASKS for what, metric in task.headline]
+    return [_line(label, name, metric, findings) for label, name, metric in (*lines, *_CATALOG_HEADLINE)]
 
 
 def _line(label: str, task: str, metric: str, findings: Findings) -> dict[str, Any]:
@@ -114,58 +95,72 @@ def _cell(task: str, modality: str, metric: str, findings: Findings) -> dict[str
     return {"value": findings.metrics.get(name), "interval": findings.intervals.get(name), "why": why}
 
 
-def _details(task: str, lines: list[tuple[str, str]], findings: Findings) -> list[dict[str, Any]]:
+def _details(task: str, lines: Sequence[tuple[str, str]], findings: Findings) -> list[dict[str, Any]]:
     found = [_line(label, task, metric, findings) for label, metric in lines]
     return [line for line in found if any(cell["value"] is not None for cell in line["cells"])]
 
 
-def _attributes(judged: dict[str, Judged], findings: Findings) -> list[dict[str, Any]]:
-    names = sorted({entry.target.name for entry in judged.values() if entry.target.name.startswith("attribute:")})
-    table = []
-    for name in names:
-        labels = judged[f"{name}/text"].target.labels
-        table.append(
-            {
-                "name": name.removeprefix("attribute:"),
-                "values": [label for label in labels if label is not None],
-                "rows": findings.rows.get(f"{name}/text/test", 0),
-                "accuracy": _line(name, name, "accuracy", findings)["cells"],
-                "macro_f1": _line(name, name, "macro_f1", findings)["cells"],
-            }
-        )
-    return table
-
-
-def _shown(
-    rows: Rows,
-    judged: dict[str, Judged],
-    products: dict[str, FoundProducts],
-    findings: Findings,
-    cfg: EvaluateConfig,
+def _section(
+    task: Task, rows: Rows, scored: dict[str, ScoredHead], findings: Findings, cfg: EvaluateConfig
 ) -> dict[str, Any]:
-    """Return examples and diagrams of the richest modality that has test answers."""
-    shown: dict[str, Any] = {"category": None, "age": None, "products": None}
-    for modality in reversed(_SHOWN_ORDER):
-        category, age = judged.get(f"{CATEGORY}/{modality}"), judged.get(f"{AGE_RESTRICTED}/{modality}")
-        if category is not None and f"{category.prefix}/top1" in findings.metrics:
-            shown["category"] = {
-                "modality": modality,
-                "reliability": reliability_of(category, cfg),
-                "confusions": confusions(category, rows, 8),
-                "examples": answer_examples(category, rows, cfg.examples, cfg.seed),
-            }
-        if age is not None and f"{age.prefix}/average_precision" in findings.metrics:
-            shown["age"] = {"modality": modality, "reliability": reliability_of(age, cfg)}
+    """Return what the page shows of a task: a table of its heads, or of its only head details and examples as well."""
+    names = sorted({entry.target.name for entry in scored.values() if entry.target.task == task.name})
+    section: dict[str, Any] = {"title": task.title, "note": task.note, "heads": [], "only": None}
+    if names == [task.name]:
+        section["details"] = _details(task.name, task.details, findings)
+        section["only"] = _only_head(task, rows, scored, findings, cfg)
+    else:
+        section["heads"] = [_head(name, scored, findings) for name in names]
+    return section
+
+
+def _head(name: str, scored: dict[str, ScoredHead], findings: Findings) -> dict[str, Any]:
+    labels = scored[f"{name}/text"].target.labels
+    return {
+        "name": name.partition(":")[2] or name,
+        "values": [label for label in labels if label is not None],
+        "rows": findings.rows.get(f"{name}/text/test", 0),
+        "accuracy": _line(name, name, "accuracy", findings)["cells"],
+        "macro_f1": _line(name, name, "macro_f1", findings)["cells"],
+    }
+
+
+def _only_head(
+    task: Task, rows: Rows, scored: dict[str, ScoredHead], findings: Findings, cfg: EvaluateConfig
+) -> dict[str, Any] | None:
+    """Return diagrams and examples of the richest modality that has test answers; None: there is none."""
+    first = task.headline[0][1]
+    for modality in _RICHEST_FIRST:
+        entry = scored[f"{task.name}/{modality}"]
+        if f"{entry.prefix}/{first}" not in findings.metrics:
+            continue
+        found: dict[str, Any] = {
+            "modality": modality,
+            "reliability": reliability_of(entry, cfg),
+            "positives": findings.rows.get(f"{entry.prefix}/test_positives"),
+            "test": findings.rows[f"{entry.prefix}/test"],
+            "slices": findings.slices.get(f"{entry.prefix}/{task.accuracy}", {}),
+            "confusions": [],
+            "examples": {"wrong": [], "right": []},
+        }
+        if entry.target.loss == "softmax":
+            found["confusions"] = confusions(task, entry, rows, 8)
+            found["examples"] = answer_examples(task, entry, rows, cfg.examples, cfg.seed)
+        return found
+    return None
+
+
+def _products(rows: Rows, products: dict[str, FoundProducts], cfg: EvaluateConfig) -> dict[str, Any] | None:
+    for modality in _RICHEST_FIRST:
         if modality in products:
             examples = product_examples(products[modality], rows, cfg.examples // 2, cfg.seed)
-            shown["products"] = {"modality": modality, "examples": examples}
-    return shown
+            return {"modality": modality, "examples": examples}
+    return None
 
 
 def _cards(context: dict[str, Any]) -> list[dict[str, Any]]:
-    cards: list[dict[str, Any]] = []
-    if context["category"]:
-        cards += [card for part in context["category"]["examples"].values() for card in part]
+    only = [section["only"] for section in context["sections"] if section["only"]]
+    cards = [card for found in only for part in found["examples"].values() for card in part]
     if context["products"]:
         examples = context["products"]["examples"]
         cards += [card for part in ("mixed", "pure") for found in examples[part] for card in found["members"]]

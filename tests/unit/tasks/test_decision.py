@@ -12,23 +12,42 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ecclip.tasks import decision
-from ecclip.tasks.decision import Decider, DecisionError, confidence, probabilities
+from ecclip.client import Answer
+from ecclip.serving.export.shipped_code import ship_code
+from ecclip.tasks.decision import Decider, DecisionError
+from ecclip.tasks.kinds import TASKS
+from ecclip.tasks.scores import confidence, probabilities
 
 HEADS: dict[str, Any] = {
     "dim": 2,
     "modalities": ["image", "text", "both"],
-    "tasks": [
+    "heads": [
         {
+            "task": "category",
             "name": "category",
-            "kind": "softmax",
+            "loss": "softmax",
             "start": 0,
             "stop": 4,
             "labels": [["a", "b"], ["a"], ["c"], ["d", "e"]],
         },
-        {"name": "attribute:color", "kind": "softmax", "start": 4, "stop": 7, "labels": [None, "blue", "red"]},
-        {"name": "age_restricted", "kind": "sigmoid", "start": 7, "stop": 8, "labels": ["age_restricted"]},
+        {
+            "task": "attributes",
+            "name": "attribute:color",
+            "loss": "softmax",
+            "start": 4,
+            "stop": 7,
+            "labels": [None, "blue", "red"],
+        },
+        {
+            "task": "age_restricted",
+            "name": "age_restricted",
+            "loss": "sigmoid",
+            "start": 7,
+            "stop": 8,
+            "labels": ["age_restricted"],
+        },
     ],
+    "untaught": {},
     "thresholds": {
         "category": {"image": 0.5, "text": 0.6, "both": 0.4},
         "attribute:color": {"image": 2.0, "text": 0.6, "both": 0.5},
@@ -37,12 +56,16 @@ HEADS: dict[str, Any] = {
 }
 
 
+def answered(heads: dict[str, Any], row: np.ndarray, modality: str, top_k: int = 5) -> Answer:
+    return Answer.from_outputs(Decider(heads, TASKS, top_k).answer(row, modality))
+
+
 def naive_answer(row: list[float], modality: str, k: int) -> dict[str, Any]:
     def softmax(values: list[float]) -> list[float]:
         total = sum(math.exp(value) for value in values)
         return [math.exp(value) / total for value in values]
 
-    paths = [task["labels"] for task in HEADS["tasks"]]
+    paths = [task["labels"] for task in HEADS["heads"]]
     category, colour, age = softmax(row[:4]), softmax(row[4:7]), 1 / (1 + math.exp(-row[7]))
     ranked = sorted(range(4), key=lambda index: (-category[index], index))[:k]
     colour_at = max(range(3), key=lambda index: colour[index])
@@ -64,7 +87,7 @@ def naive_answer(row: list[float], modality: str, k: int) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(8))
 def test_answer_equals_the_naive_one(seed: int, modality: str) -> None:
     row = np.random.default_rng(seed).normal(size=8, scale=3).astype(np.float32)
-    answer = Decider(HEADS, top_k=3).answer(row, modality)
+    answer = answered(HEADS, row, modality, 3)
     expected = naive_answer(row.astype(float).tolist(), modality, 3)
     assert answer.categories == expected["categories"]
     assert answer.category_scores == pytest.approx(expected["category_scores"], abs=1e-6)
@@ -77,14 +100,14 @@ def test_answer_equals_the_naive_one(seed: int, modality: str) -> None:
 
 
 def test_equal_scores_keep_the_order_of_the_labels() -> None:
-    answer = Decider(HEADS, top_k=4).answer(np.zeros(8, np.float32), "both")
+    answer = answered(HEADS, np.zeros(8, np.float32), "both", 4)
     assert answer.categories == [("a", "b"), ("a",), ("c",), ("d", "e")]
 
 
 def test_a_score_at_the_threshold_is_auto_and_a_missing_threshold_is_review() -> None:
     row = np.array([math.log(3), 0, 0, 0, 0, 0, 0, 30], np.float64)  # the category's score is one half exactly
-    assert Decider(HEADS).answer(row, "image").decisions["category"] == "auto"
-    assert Decider(HEADS).answer(row, "both").decisions["age_restricted"] == "review"
+    assert answered(HEADS, row, "image").decisions["category"] == "auto"
+    assert answered(HEADS, row, "both").decisions["age_restricted"] == "review"
 
 
 def test_huge_logits_stay_finite() -> None:
@@ -101,39 +124,51 @@ def test_confidence_of_a_flag_is_that_of_its_answer() -> None:
 )
 def test_logits_that_do_not_fit_are_refused(row: np.ndarray, modality: str) -> None:
     with pytest.raises(DecisionError):
-        Decider(HEADS).answer(row, modality)
+        answered(HEADS, row, modality)
 
 
 def test_heads_without_a_category_answer_with_no_category() -> None:
-    heads = {**HEADS, "tasks": [{**HEADS["tasks"][2], "start": 0, "stop": 1}]}
-    answer = Decider(heads).answer(np.array([-30.0]), "both")
+    heads = {**HEADS, "heads": [{**HEADS["heads"][2], "start": 0, "stop": 1}]}
+    answer = answered(heads, np.array([-30.0]), "both")
     assert (answer.categories, answer.category_scores, answer.age_restricted) == ([], [], 0.0)
     assert answer.decisions == {"category": "unknown", "attributes": "unknown", "age_restricted": "review"}
 
 
 def test_what_no_label_taught_is_unknown_in_that_modality_alone() -> None:
     untaught = {"category": ["image"], "attribute:color": ["image", "both"], "age_restricted": ["image"]}
-    decider = Decider({**HEADS, "untaught": untaught})
+    heads = {**HEADS, "untaught": untaught}
     row = np.full(8, 9.0)
-    answer = decider.answer(row, "image")
+    answer = answered(heads, row, "image")
     assert set(answer.decisions.values()) == {"unknown"}
     assert (answer.categories, answer.category_scores, answer.age_restricted) == ([], [], None)
     assert answer.attributes == {"color": {"value": None, "score": None}}
-    assert decider.answer(row, "both").decisions["attribute:color"] == "unknown"
-    assert decider.answer(row, "text") == Decider(HEADS).answer(row, "text")
+    assert answered(heads, row, "both").decisions["attribute:color"] == "unknown"
+    assert Decider(heads, TASKS).answer(row, "text") == Decider(HEADS, TASKS).answer(row, "text")
 
 
-def test_the_file_gives_the_same_answer_alone_in_the_serving_environment(tmp_path: Path) -> None:
-    """Run a copy of the file with numpy 1.26, as the server does."""
+def test_heads_of_a_task_without_code_are_refused() -> None:
+    with pytest.raises(DecisionError, match="age_restricted"):
+        Decider(HEADS, TASKS[:2])
+
+
+def test_the_code_that_a_bundle_carries_gives_the_same_answer_in_the_serving_environment(tmp_path: Path) -> None:
+    """Run what is shipped with numpy 1.26 and nothing of ecclip beside it, as the server does."""
     python = _serving_python()
     if not python.is_file():
         pytest.skip(f"no serving environment at {python}")
     row = np.random.default_rng(5).normal(size=8, scale=3)
-    (tmp_path / "decision.py").write_bytes(Path(decision.__file__).read_bytes())
+    ship_code(tmp_path / "code")
     (tmp_path / "ask.py").write_text(
-        "import json, sys, numpy\nfrom decision import Decider\n"
+        "import importlib.util, json, pathlib, sys, numpy\nsys.path.insert(0, 'code')\n"
+        "from ecclip.tasks.decision import Decider\n"
+        "def load(path):\n"
+        "    spec = importlib.util.spec_from_file_location(path.stem, path)\n"
+        "    module = importlib.util.module_from_spec(spec)\n"
+        "    spec.loader.exec_module(module)\n"
+        "    return module.TASK\n"
+        "tasks = [load(path) for path in sorted(pathlib.Path('code/tasks').glob('*.py'))]\n"
         "heads, row = json.load(sys.stdin)\n"
-        "answer = vars(Decider(heads).answer(numpy.array(row), 'both'))\n"
+        "answer = Decider(heads, tasks).answer(numpy.array(row), 'both')\n"
         "sys.stdout.write(json.dumps([numpy.__version__, answer]))\n"
     )
     asked = subprocess.run(
@@ -143,10 +178,11 @@ def test_the_file_gives_the_same_answer_alone_in_the_serving_environment(tmp_pat
         capture_output=True,
         text=True,
         check=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )
     version, answer = json.loads(asked.stdout)
     assert version.startswith("1.")
-    assert answer == json.loads(json.dumps(vars(Decider(HEADS).answer(row, "both"))))
+    assert answer == json.loads(json.dumps(Decider(HEADS, TASKS).answer(row, "both")))
 
 
 def _serving_python() -> Path:

@@ -19,10 +19,13 @@ import pytest
 from hostile_texts import STEERING
 from snapshots import CATEGORIES
 
+from ecclip.client import Answer
 from ecclip.core import ContractError, digest_of, verify_folder
 from ecclip.formats.embeddings import load_embeddings, read_origin, write_origin
-from ecclip.tasks import EvaluateConfig, evaluate, load_heads
-from ecclip.tasks.decision import Decider, probabilities
+from ecclip.tasks import EvaluateConfig, Heads, evaluate, load_heads
+from ecclip.tasks.decision import Decider
+from ecclip.tasks.kinds import TASKS
+from ecclip.tasks.scores import probabilities
 
 FEW_ROUNDS = EvaluateConfig(bootstrap_rounds=40)
 MakeSnapshot = Callable[..., Path]
@@ -33,6 +36,10 @@ def evaluated(snapshot: Path, embedded: Path, tmp_path_factory: pytest.TempPathF
     output = tmp_path_factory.mktemp("evaluated") / "evaluate"
     evaluate(FEW_ROUNDS, snapshot, embedded, output)
     return output
+
+
+def answered(heads: Heads, logits: np.ndarray, modality: str) -> Answer:
+    return Answer.from_outputs(Decider(heads.describe(), TASKS).answer(logits, modality))
 
 
 def report_of(output: Path) -> dict[str, Any]:
@@ -97,7 +104,7 @@ def test_scores_and_thresholds_come_from_validation(
     evaluate(FEW_ROUNDS, folder, tmp_path / "embedded", tmp_path / "evaluate")
     sure, thresholds = [], []
     for heads in (load_heads(evaluated / "heads"), load_heads(tmp_path / "evaluate" / "heads")):
-        part = next(task for task in heads.tasks if task.name == "category")
+        part = next(head for head in heads.parts if head.name == "category")
         logits = heads.logits(None, load_embeddings(embedded).text, "text")[:, part.start : part.stop]
         sure.append(float(probabilities(logits, "softmax").max(axis=1).mean()))
         thresholds.append(heads.thresholds["category"]["text"])
@@ -111,11 +118,11 @@ def test_the_reported_accuracy_is_that_of_the_saved_heads(snapshot: Path, embedd
     """Load the heads as the server does and count right answers, and the share decided without review."""
     heads, embeddings = load_heads(evaluated / "heads"), load_embeddings(embedded)
     rows = pq.read_table(snapshot / "listings", columns=["listing_id", "category", "split"]).sort_by("listing_id")
-    decider, right, auto = Decider(heads.describe()), [], []
+    right, auto = [], []
     logits = heads.logits(embeddings.image, embeddings.text, "text")
     for row, logit in zip(rows.to_pylist(), logits, strict=True):
         if row["split"] == "test":
-            answer = decider.answer(logit, "text")
+            answer = answered(heads, logit, "text")
             right.append(answer.categories[0] == tuple(row["category"]))
             auto.append(answer.decisions["category"] == "auto")
     metrics = report_of(evaluated)["metrics"]
@@ -170,7 +177,7 @@ def test_no_age_labels_mean_no_answer_and_an_honest_gap(make_snapshot: MakeSnaps
     assert report["missing"]["age_restricted/both"] == "no labels"
     assert not any(name.startswith("age_restricted") for name in report["metrics"])
     embeddings = load_embeddings(tmp_path / "embedded")
-    answer = Decider(heads.describe()).answer(heads.logits(None, embeddings.text, "text")[0], "text")
+    answer = answered(heads, heads.logits(None, embeddings.text, "text")[0], "text")
     assert (answer.age_restricted, answer.decisions["age_restricted"]) == (None, "unknown")
     assert answer.decisions["category"] in ("auto", "review")
 
@@ -181,7 +188,7 @@ def test_a_flag_of_which_one_side_was_seen_is_unknown(make_snapshot: MakeSnapsho
     evaluate(FEW_ROUNDS, folder, tmp_path / "embedded", tmp_path / "evaluate")
     heads = load_heads(tmp_path / "evaluate/heads")
     for modality in ("image", "text", "both"):
-        answer = Decider(heads.describe()).answer(heads.bias[0], modality)
+        answer = answered(heads, heads.bias[0], modality)
         assert (answer.age_restricted, answer.decisions["age_restricted"]) == (None, "unknown")
 
 
@@ -192,10 +199,10 @@ def test_a_snapshot_without_any_label_still_gives_heads_and_a_page(make_snapshot
     folder = make_snapshot(150, change)
     evaluate(FEW_ROUNDS, folder, tmp_path / "embedded", tmp_path / "evaluate")
     report, heads = report_of(tmp_path / "evaluate"), load_heads(tmp_path / "evaluate/heads")
-    assert [task.name for task in heads.tasks] == ["age_restricted"]
+    assert [head.name for head in heads.parts] == ["age_restricted"]
     assert report["missing"]["category"] == "no category path has enough train listings"
     assert {"attributes/both", "matching/both", "clustering/both"} <= set(report["missing"])
-    answer = Decider(heads.describe()).answer(heads.bias[1], "text")
+    answer = answered(heads, heads.bias[1], "text")
     assert answer.decisions == dict.fromkeys(("category", "attributes", "age_restricted"), "unknown")
     assert (answer.categories, answer.category_scores, answer.attributes, answer.age_restricted) == ([], [], {}, None)
     assert "Nothing could be measured" in (tmp_path / "evaluate/report.html").read_text()
@@ -213,7 +220,7 @@ def test_a_snapshot_without_photos_is_judged_by_titles(make_snapshot: MakeSnapsh
     thresholds = load_heads(tmp_path / "evaluate/heads").thresholds["category"]
     assert thresholds["image"] == thresholds["both"] == 2.0
     heads = load_heads(tmp_path / "evaluate/heads")
-    by_photo, by_title = (Decider(heads.describe()).answer(heads.bias[0], name) for name in ("both", "text"))
+    by_photo, by_title = (answered(heads, heads.bias[0], name) for name in ("both", "text"))
     assert (by_photo.categories, by_photo.decisions["category"]) == ([], "unknown")
     assert by_photo.attributes["color"] == {"value": None, "score": None}
     assert len(by_title.categories) == 5

@@ -9,8 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from ecclip.core import IntegrityError
-from ecclip.tasks import Heads, HeadTask, load_heads
-from ecclip.tasks.decision import probabilities
+from ecclip.tasks import Head, Heads, load_heads
 from ecclip.tasks.heads.linear import (
     LinearHead,
     Samples,
@@ -19,6 +18,7 @@ from ecclip.tasks.heads.linear import (
     log_loss_sigmoid,
     log_loss_softmax,
 )
+from ecclip.tasks.scores import probabilities
 
 
 def samples(rows: int, classes: int, seed: int = 0, spread: float = 0.8) -> Samples:
@@ -109,8 +109,8 @@ def test_cooling_divides_the_logits() -> None:
 def make_heads() -> Heads:
     chance = np.random.default_rng(0)
     tasks = (
-        HeadTask("attribute:색상", "softmax", 0, 3, [None, "빨강", "blue"]),
-        HeadTask("age_restricted", "sigmoid", 3, 4, ["age_restricted"]),
+        Head("attributes", "attribute:색상", "softmax", 0, 3, [None, "빨강", "blue"]),
+        Head("age_restricted", "age_restricted", "sigmoid", 3, 4, ["age_restricted"]),
     )
     weight = chance.normal(size=(3, 8, 4)).astype(np.float32)
     bias = chance.normal(size=(3, 4)).astype(np.float32)

@@ -1,0 +1,150 @@
+"""The contract of the service: every tensor that goes in and comes out, declared once.
+
+``config.pbtxt``, the client, the MLflow signature, the tables of docs/service.md and the response of the entry model
+follow from it. Needs numpy (1.26 or 2) and the standard library only; the file travels in the bundle.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+__all__ = ["INPUTS", "OUTPUTS", "VARIES", "Tensor", "decode", "encode", "markdown", "triton_config"]
+
+VARIES = -1  # elements per listing: as many as there are
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output: ``size`` elements per listing, of Triton's ``datatype``, each holding ``content``.
+
+    An ``optional`` input may be left out. ``beside`` names the output whose elements this one's belong to. Of a
+    ``ranked`` output the first element is the answer; those behind it may change places by rounding.
+    """
+
+    name: str
+    datatype: Literal["BYTES", "FP32"]
+    size: int
+    content: Literal["binary", "text", "json", "number"]
+    meaning: str
+    optional: bool = False
+    beside: str = ""
+    ranked: bool = False
+
+
+INPUTS = (
+    Tensor(
+        "IMAGE", "BYTES", 1, "binary",
+        "JPEG, PNG, WebP, GIF, BMP or AVIF, one frame, at least 16 pixels a side, at most 16 megapixels and 8 MiB; "
+        "empty: none",
+    ),
+    Tensor("TITLE", "BYTES", 1, "text", "UTF-8, at most 64 KiB; empty: none; an image or a title must be there"),
+    Tensor(
+        "DESCRIPTION", "BYTES", 1, "text",
+        "UTF-8, at most 64 KiB; handed to every task, none of which reads it yet", optional=True,
+    ),
+)  # fmt: skip
+OUTPUTS = (
+    Tensor("CATEGORY", "BYTES", VARIES, "json", "paths root to leaf, best first; unknown: empty", ranked=True),
+    Tensor(
+        "CATEGORY_SCORE", "FP32", VARIES, "number", "calibrated; unknown: NaN", beside="CATEGORY", ranked=True,
+    ),
+    Tensor(
+        "ATTRIBUTES", "BYTES", 1, "json",
+        "name → value, score; a name that is not there: not present; unknown: value and score null",
+    ),
+    Tensor("AGE_RESTRICTED_SCORE", "FP32", 1, "number", "of any class of the policy, calibrated; unknown: NaN"),
+    Tensor("AGE_CLASS", "BYTES", VARIES, "text", "the classes of the policy: one today, `age_restricted`"),
+    Tensor("AGE_CLASS_SCORE", "FP32", VARIES, "number", "calibrated; unknown: NaN", beside="AGE_CLASS"),
+    Tensor("OTHER_TASKS", "BYTES", 1, "json", "task → value, score, for tasks of your own; unknown: both null"),
+    Tensor(
+        "DECISION", "BYTES", 1, "json",
+        "head → `auto` (as precise as asked for on validation), `review` or `unknown`",
+    ),
+    Tensor("EMBEDDING", "FP32", VARIES, "number", "length 1"),
+    Tensor("LINEAGE", "BYTES", 1, "text", "leads back to bundle, run, snapshot, commit: `ecclip registry trace <id>`"),
+    Tensor("ERROR", "BYTES", 1, "text", "empty: fine; a bad listing never spoils its neighbours"),
+)  # fmt: skip
+
+
+def encode(tensor: Tensor, values: Sequence[Any]) -> np.ndarray:
+    """Return one column of a response [N, size]: ``values`` [N] of the listings, None where there is nothing to say.
+
+    Of an output whose size varies the longest listing sets the width; shorter ones end in NaN or empty bytes.
+    """
+    rows = [_elements(tensor, value) for value in values]
+    width = tensor.size if tensor.size != VARIES else max([1, *map(len, rows)])
+    if tensor.datatype == "FP32":
+        numbers = np.full((len(rows), width), np.nan, np.float32)
+        for place, row in enumerate(rows):
+            numbers[place, : len(row)] = [np.nan if one is None else one for one in row]
+        return numbers
+    blank = b"{}" if tensor.content == "json" and tensor.size == 1 else b""
+    texts = np.full((len(rows), width), blank, dtype=np.object_)
+    for place, row in enumerate(rows):
+        texts[place, : len(row)] = [_bytes(tensor, one) for one in row]
+    return texts
+
+
+def decode(columns: Mapping[str, np.ndarray], row: int) -> dict[str, Any]:
+    """Return one listing's outputs by name from the columns [N, size] of a response: what :func:`encode` was given.
+
+    NaN is None; an output that stands beside no other one and varies is an array.
+    """
+    found: dict[str, Any] = {}
+    for tensor in OUTPUTS:
+        cells = columns[tensor.name][row]
+        if tensor.datatype == "FP32" and tensor.size == VARIES and not tensor.beside:
+            found[tensor.name] = np.array(cells, np.float32)
+            continue
+        if tensor.datatype == "FP32":
+            values: list[Any] = [None if np.isnan(one) else float(one) for one in cells]
+            values = values[: len(found[tensor.beside])] if tensor.beside else values
+        else:
+            values = [_value(tensor, one) for one in cells if one or tensor.size == 1]
+        found[tensor.name] = values[0] if tensor.size == 1 else values
+    return found
+
+
+def triton_config(tensors: Sequence[Tensor]) -> str:
+    """Return the entries of ``input`` or ``output`` in a config.pbtxt."""
+    kinds = {"BYTES": "TYPE_STRING", "FP32": "TYPE_FP32"}
+    lines = [
+        f'  {{ name: "{one.name}" data_type: {kinds[one.datatype]} dims: [ {one.size} ]'
+        f"{' optional: true' if one.optional else ''} }}"
+        for one in tensors
+    ]
+    return ",\n".join(lines)
+
+
+def markdown(tensors: Sequence[Tensor]) -> str:
+    """Return the table of docs/service.md."""
+    kind = "input" if tensors[0].name == INPUTS[0].name else "output"
+    lines = [f"| {kind} | type | |", "|---|---|---|"]
+    for one in tensors:
+        size = "n" if one.size == VARIES else one.size
+        content = "JSON: " if one.content == "json" else ""
+        optional = "optional; " if one.optional else ""
+        beside = f"of each `{one.beside}`; " if one.beside else ""
+        lines.append(f"| `{one.name}` | {one.datatype} [{size}] | {optional}{beside}{content}{one.meaning} |")
+    return "\n".join(lines)
+
+
+def _elements(tensor: Tensor, value: Any) -> Sequence[Any]:
+    if value is None:
+        return ()
+    return (value,) if tensor.size == 1 else value
+
+
+def _bytes(tensor: Tensor, value: Any) -> bytes:
+    if tensor.content == "json":
+        return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
+    return str(value).encode()
+
+
+def _value(tensor: Tensor, cell: bytes) -> Any:
+    return json.loads(cell) if tensor.content == "json" else cell.decode()

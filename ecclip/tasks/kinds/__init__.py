@@ -1,0 +1,16 @@
+"""The tasks that read a listing's embeddings: one file each, and the list of them.
+
+Matching and clustering are no heads on a listing but look at the whole catalog: ``ecclip.tasks.matching``.
+"""
+
+from ecclip.tasks.kinds import age, attribute, category
+from ecclip.tasks.kinds.task import Asked, HeadScores, Limit, Target, Task
+
+__all__ = ["TASKS", "Asked", "HeadScores", "Limit", "Target", "Task", "gate_defaults"]
+
+TASKS: list[Task] = [category.TASK, attribute.TASK, age.TASK]  # the order of the heads' logits
+
+
+def gate_defaults() -> dict[str, Limit]:
+    """Return what the gate asks of every task by default, by the metrics' names in report.json."""
+    return {f"{task.name}/{metric}": limit for task in TASKS for metric, limit in task.gate.items()}

@@ -1,0 +1,63 @@
+"""Age restriction: whether a listing may be shown to adults only, with room for the classes of a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ecclip.tasks.kinds.task import NO_LABEL, Asked, HeadScores, Target, Task
+from ecclip.tasks.scores import plain
+
+if TYPE_CHECKING:
+    from ecclip.tasks.config import EvaluateConfig
+    from ecclip.tasks.report.classes import ScoredHead
+    from ecclip.tasks.report.findings import Findings
+    from ecclip.tasks.report.metrics import Bootstrap
+    from ecclip.tasks.rows import Rows
+
+
+class AgeRestricted(Task):
+    """One yes/no head on the dump's flag. The policy has one class today, named like the task."""
+
+    name = "age_restricted"
+    title = "Age restriction"
+    columns = ("age_restricted",)
+    outputs = ("AGE_RESTRICTED_SCORE", "AGE_CLASS", "AGE_CLASS_SCORE")
+    headline = (("average precision", "average_precision"),)
+    details = (("recall at the wanted precision", "recall_at_precision"), *Task.details[1:])
+    note = "The flag is rare: for a decision without review both sides count the same."
+
+    def targets(self, rows: Rows, cfg: EvaluateConfig) -> list[Target]:
+        """Return the only target, even where no listing has the flag: then its answer is unknown."""
+        y = [NO_LABEL if flag is None else int(flag) for flag in rows.given["age_restricted"]]
+        return [Target(self.name, self.name, "sigmoid", [self.name], np.array(y, dtype=np.int64))]
+
+    def answer(self, heads: Sequence[HeadScores], asked: Asked, top_k: int) -> dict[str, Any]:
+        """Return the probability of each class of the policy and that of any, None where it is unknown."""
+        found = {head.name: None if head.scores is None else plain(head.scores[0]) for head in heads}
+        known = [score for score in found.values() if score is not None]
+        return {
+            "AGE_RESTRICTED_SCORE": max(known, default=None),
+            "AGE_CLASS": list(found),
+            "AGE_CLASS_SCORE": list(found.values()),
+        }
+
+    def report(
+        self, scored: ScoredHead, rows: Rows, resample: Bootstrap, cfg: EvaluateConfig, findings: Findings
+    ) -> None:
+        """Add average precision and the recall at the precision that `auto` promises."""
+        from ecclip.tasks.report.metrics import average_precision, recall_at
+
+        truth, scores = scored.truth.astype(np.float64), scored.scores[:, 0]
+        findings.rows[f"{scored.prefix}/test_positives"] = int(truth.sum())
+        if not truth.any():
+            findings.lack(f"{scored.prefix}/average_precision", "no test listing is age restricted")
+            return
+        interval = resample.weighted(average_precision, truth, scores)
+        findings.add(f"{scored.prefix}/average_precision", average_precision(truth, scores), interval)
+        findings.add(f"{scored.prefix}/recall_at_precision", recall_at(truth, scores, cfg.auto_precision))
+
+
+TASK = AgeRestricted()

@@ -1,0 +1,138 @@
+"""What a task is: targets, loss, report, answer, service outputs and gate defaults in one object.
+
+This file and those of the tasks travel in the bundle and answer in the server: at the top of the module they import
+numpy, the standard library and each other only. What trains and reports is imported where it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ecclip.tasks.scores import plain
+
+if TYPE_CHECKING:
+    from ecclip.tasks.config import EvaluateConfig
+    from ecclip.tasks.report.classes import ScoredHead
+    from ecclip.tasks.report.findings import Findings
+    from ecclip.tasks.report.metrics import Bootstrap
+    from ecclip.tasks.rows import Rows
+
+NO_LABEL = -2  # class number of a listing of which nobody said what is true
+OUTSIDE = -1  # class number of a label that no head knows: every answer to it is wrong
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one head of a task learns: its label list and int64 [N] class numbers, OUTSIDE or NO_LABEL where none.
+
+    ``loss`` is softmax (one of the labels) or sigmoid (yes or no: one label, class numbers 1 and 0).
+    """
+
+    task: str
+    name: str
+    loss: str
+    labels: list[Any]
+    y: np.ndarray
+
+
+@dataclass(frozen=True)
+class HeadScores:
+    """What one head says of a listing: probabilities [C], or None where no label ever taught it."""
+
+    name: str
+    loss: str
+    labels: Sequence[Any]
+    scores: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The texts of a question as the client sent them, for tasks that read more than the embeddings."""
+
+    title: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What a metric must keep by default; see ``MetricGate`` of the registry."""
+
+    floor: float | None = None
+    allowed_drop: float | None = None
+
+
+_CALIBRATION: tuple[tuple[str, str], ...] = (
+    ("calibration error, raw", "ece_before"),
+    ("calibration error, calibrated", "ece"),
+    ("decided without review", "auto_coverage"),
+    ("precision of those", "auto_precision"),
+)
+
+
+class Task:
+    """One task on the towers' embeddings. A subclass in a file of its own, with its instance ``TASK``, is a task.
+
+    ``columns`` are the columns of a snapshot's listings that its targets are made from, ``evidence`` those of them that
+    its report reads beside the truth. ``outputs`` are the service's outputs that its answer fills. ``gate`` maps
+    ``<modality>/<metric>`` to what the gate asks by default. ``headline`` and ``details`` are the lines of the report's
+    page, (label, metric); ``note`` and ``no_head`` explain the table, and why there may be no head at all.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]]
+    evidence: ClassVar[tuple[str, ...]] = ()
+    outputs: ClassVar[tuple[str, ...]] = ("OTHER_TASKS",)
+    gate: ClassVar[Mapping[str, Limit]] = {}
+    accuracy: ClassVar[str] = "accuracy"
+    headline: ClassVar[tuple[tuple[str, str], ...]] = (("right answers", "accuracy"),)
+    details: ClassVar[tuple[tuple[str, str], ...]] = (("macro F1", "macro_f1"), *_CALIBRATION)
+    note: ClassVar[str] = ""
+    no_head: ClassVar[str] = "no label has enough train listings"
+
+    def targets(self, rows: Rows, cfg: EvaluateConfig) -> list[Target]:
+        """Return what each head of this task learns from the labels of the snapshot; none: nothing can be taught."""
+        raise NotImplementedError(f"{type(self).__name__} names no targets")
+
+    def answer(self, heads: Sequence[HeadScores], asked: Asked, top_k: int) -> dict[str, Any]:
+        """Return this task's part of an answer by the names of the service's outputs; called in the server.
+
+        By default ``{"OTHER_TASKS": {name: {"value", "score"}}}`` of the only head; None stands for unknown.
+        """
+        scores = heads[0].scores if heads else None
+        if scores is None:
+            return {"OTHER_TASKS": {self.name: {"value": None, "score": None}}}
+        top = int(np.argmax(scores))
+        return {"OTHER_TASKS": {self.name: {"value": heads[0].labels[top], "score": plain(scores[top])}}}
+
+    def report(
+        self, scored: ScoredHead, rows: Rows, resample: Bootstrap, cfg: EvaluateConfig, findings: Findings
+    ) -> None:
+        """Add the metrics ``<head>/<modality>/*`` of one head on the test listings."""
+        from ecclip.tasks.report.metrics import macro_f1
+
+        right = (scored.answer == scored.truth).astype(np.float64)
+        findings.add(f"{scored.prefix}/{self.accuracy}", float(right.mean()), resample.mean(right))
+        interval = resample.weighted(macro_f1, scored.truth, scored.answer)
+        findings.add(f"{scored.prefix}/macro_f1", macro_f1(scored.truth, scored.answer), interval)
+
+    def report_together(
+        self, scored: list[ScoredHead], rows: Rows, modality: str, cfg: EvaluateConfig, findings: Findings
+    ) -> None:
+        """Add the metrics ``<task>/<modality>/*`` of all heads together; one head has said everything already."""
+
+    def truth(self, scored: ScoredHead, rows: Rows, place: int) -> list[str]:
+        """Return the true label of test listing ``place`` for people, level by level."""
+        number = int(scored.truth[place])
+        return as_levels(scored.target.labels[number]) if number >= 0 else ["(a label that no head knows)"]
+
+
+def as_levels(label: Any) -> list[str]:
+    """Return a label as the levels that a page shows: those of a path, the label itself, or what None stands for."""
+    if isinstance(label, list | tuple):
+        return [str(level) for level in label]
+    return ["not present" if label is None else str(label)]

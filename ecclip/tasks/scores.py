@@ -1,0 +1,43 @@
+"""From logits to scores: the one definition, used by training, report and server.
+
+Needs numpy (1.26 or 2) and the standard library only; the file travels in the bundle.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+AUTO = "auto"
+REVIEW = "review"
+UNKNOWN = "unknown"  # nobody ever said what is true: there is no answer, which is not the answer no
+NEVER_AUTO = 2.0  # above every score: what a head without a usable threshold gets
+
+
+def probabilities(logits: np.ndarray, loss: str) -> np.ndarray:
+    """Return the probabilities [..., C] of ``logits`` [..., C] of a head fitted with the loss softmax or sigmoid."""
+    values = np.asarray(logits, dtype=np.float64)
+    if loss == "sigmoid":
+        result: np.ndarray = 0.5 * (1.0 + np.tanh(0.5 * values))  # the logistic function without overflow
+        return result
+    powers = np.exp(values - values.max(axis=-1, keepdims=True))
+    shares: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def confidence(scores: np.ndarray, loss: str) -> np.ndarray:
+    """Return [...] of ``scores`` [..., C]: the probability of the answer, the best class or yes/no at one half."""
+    if loss == "sigmoid":
+        yes = scores[..., 0]
+        return np.maximum(yes, 1.0 - yes)
+    result: np.ndarray = scores.max(axis=-1)
+    return result
+
+
+def best(scores: np.ndarray, k: int) -> list[int]:
+    """Return the indices of the ``k`` highest of ``scores`` [C], best first; equal scores in index order."""
+    return [int(index) for index in np.argsort(-scores, kind="stable")[:k]]
+
+
+def plain(score: float) -> float:
+    """Return a score as it is written into an answer: six digits, so that the text is the same in every JSON."""
+    return round(float(score), 6)

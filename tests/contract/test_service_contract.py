@@ -1,0 +1,101 @@
+"""What goes into the service and comes out is declared once: client, signature and page follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from ecclip.client import Answer, Product
+from ecclip.client.messages import decode
+from ecclip.client.messages import encode as ask
+from ecclip.formats.service import INPUTS, OUTPUTS, encode, markdown
+from ecclip.registry.bundles import BundleFacts
+from ecclip.registry.card import write_card
+from ecclip.tasks.kinds import TASKS
+
+PAGE = Path(__file__).parents[2] / "docs" / "service.md"
+FULL: dict[str, Any] = {
+    "CATEGORY": [["home", "mugs"], ["home", "가방"]],
+    "CATEGORY_SCORE": [0.75, 0.25],
+    "ATTRIBUTES": {"color": {"value": "red", "score": 0.5}, "material": {"value": None, "score": None}},
+    "AGE_RESTRICTED_SCORE": 0.5,
+    "AGE_CLASS": ["alcohol", "knives"],
+    "AGE_CLASS_SCORE": [0.5, None],
+    "OTHER_TASKS": {"brand": {"value": "Arvo", "score": 0.25}},
+    "DECISION": {"category": "auto", "age_restricted": "review"},
+    "EMBEDDING": np.array([0.6, 0.8], np.float32),
+    "LINEAGE": "0123456789abcdef",
+    "ERROR": "",
+}
+UNKNOWN = FULL | {"CATEGORY": [], "CATEGORY_SCORE": [], "AGE_RESTRICTED_SCORE": None, "AGE_CLASS_SCORE": [None, None]}
+FAILED = {"LINEAGE": "0123456789abcdef", "ERROR": "the image cannot be decoded"}
+
+
+def _sent_and_received(rows: list[dict[str, Any]]) -> list[Answer]:
+    """Return what a client makes of the columns that the server makes of ``rows``."""
+    columns = {one.name: encode(one, [row.get(one.name) for row in rows]) for one in OUTPUTS}
+    return decode(SimpleNamespace(as_numpy=columns.get), len(rows))
+
+
+def test_an_answer_arrives_as_it_was_given_whatever_its_neighbours_are() -> None:
+    for answer, row in zip(
+        _sent_and_received([FULL, UNKNOWN, FAILED, FULL]), [FULL, UNKNOWN, FAILED, FULL], strict=True
+    ):
+        expected = Answer.from_outputs(row)
+        np.testing.assert_array_equal(answer.embedding, expected.embedding)
+        assert {**vars(answer), "embedding": 0} == {**vars(expected), "embedding": 0}
+    assert _sent_and_received([FULL])[0].age_class_scores == [0.5, None]
+    assert _sent_and_received([FAILED])[0].error == FAILED["ERROR"]
+
+
+def test_an_answer_has_a_field_for_every_output_and_goes_back_to_them() -> None:
+    outputs = Answer.from_outputs(FULL).to_outputs()
+    assert list(outputs) == [one.name for one in OUTPUTS]
+    assert len(fields(Answer)) == len(OUTPUTS)
+    assert Answer.from_outputs(outputs).categories == [("home", "mugs"), ("home", "가방")]
+
+
+def test_the_client_sends_the_declared_inputs_and_an_optional_one_where_a_listing_has_it() -> None:
+    plain = [Product(title="mug"), Product(image=b"photo")]
+    for products, wanted in (
+        (plain, [one for one in INPUTS if not one.optional]),
+        ([*plain, Product(title="mug", description="of clay")], list(INPUTS)),
+    ):
+        inputs, outputs = ask(products)
+        assert [(one.name(), one.datatype(), one.shape()) for one in inputs] == [
+            (one.name, one.datatype, [len(products), one.size]) for one in wanted
+        ]
+        assert [one.name() for one in outputs] == [one.name for one in OUTPUTS]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_a_task_says_what_it_declares(task: Any) -> None:
+    assert set(task.outputs) <= {one.name for one in OUTPUTS}
+    assert set(task.answer([], None, 5)) == set(task.outputs)
+
+
+def test_the_signature_in_mlflow_is_the_contract(tmp_path: Path) -> None:
+    facts = BundleFacts(
+        digest="d" * 64, night="2026-01-01", snapshot_digest="", git_commit="", metrics={}, rows={}, params={},
+        labels={}, embedding_dim=2, files={},
+    )  # fmt: skip
+    write_card(facts, tmp_path, tmp_path, "run")
+    signature = yaml.safe_load((tmp_path / "MLmodel").read_text())["signature"]
+    for side, declared in (("inputs", INPUTS), ("outputs", OUTPUTS)):
+        columns = yaml.safe_load(signature[side])
+        assert [column["name"] for column in columns] == [one.name for one in declared]
+    types = {column["name"]: column["type"] for column in yaml.safe_load(signature["outputs"])}
+    assert {name for name, kind in types.items() if kind == "float"} == {
+        one.name for one in OUTPUTS if one.datatype == "FP32"
+    }
+
+
+@pytest.mark.parametrize("tensors", [INPUTS, OUTPUTS], ids=["inputs", "outputs"])
+def test_the_page_has_the_tables_of_the_contract(tensors: Any) -> None:
+    assert f"\n\n{markdown(tensors)}\n\n" in PAGE.read_text()
