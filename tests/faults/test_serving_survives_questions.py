@@ -202,23 +202,24 @@ def test_messages_of_another_shape_type_or_size_leave_the_server_alive(address: 
 
 
 @pytest.mark.fault(26)
-def test_too_large_an_image_or_title_is_an_error_of_that_listing(address: str, client: ProductClient) -> None:
+def test_too_large_an_image_or_text_is_an_error_of_that_listing(address: str, client: ProductClient) -> None:
     with pytest.raises(Rejected, match="too large"):
         client.ask([Product(image=bytes(IMAGE_BYTES + 1))])
     values = {
-        "IMAGE": [bytes(IMAGE_BYTES * 4), b"", b""],
-        "TITLE": [b"mug", b"x" * (TEXT_BYTES + 1), b"mug"],
+        "IMAGE": [bytes(IMAGE_BYTES * 4), b"", b"", b""],
+        "TITLE": [b"mug", b"x" * (TEXT_BYTES + 1), b"mug", b"mug"],
+        "DESCRIPTION": [b"of clay", b"", b"x" * (TEXT_BYTES + 1), b"of clay"],
     }
     tensors = []
     for name, column in values.items():
-        tensor = triton.InferInput(name, [3, 1], "BYTES")
+        tensor = triton.InferInput(name, [4, 1], "BYTES")
         tensor.set_data_from_numpy(np.array([[value] for value in column], dtype=np.object_))
         tensors.append(tensor)
     raw = triton.InferenceServerClient(address)
     errors = raw.infer("product", tensors, client_timeout=HANG_S).as_numpy("ERROR")[:, 0]
     raw.close()
-    assert [b"limit" in error for error in errors] == [True, True, False]
-    assert errors[2] == b""
+    assert [b"limit" in error for error in errors] == [True, True, True, False]
+    assert errors[3] == b""
 
 
 @pytest.mark.fault(29)
@@ -258,7 +259,10 @@ def test_preprocessing_gives_the_same_bytes_in_training_and_in_serving(tmp_path:
     if not SERVING_PYTHON.exists():
         pytest.skip("the serving environment is missing: make setup")
     bundle = tiny_bundle(0)
-    for source in (bundle / "code" / "preprocessing.py", bundle / "towers" / "tokenizer.json"):
+    for source in (
+        bundle / "code" / "ecclip" / "product_input" / "preprocessing.py",
+        bundle / "towers" / "tokenizer.json",
+    ):
         (tmp_path / source.name).write_bytes(source.read_bytes())
     _write_photos(tmp_path)
     titles = ["red mug", "빨간 가방", "👠" * 50, "a\0b", "", "ﬁne Ünïcode №5", "word " * 5000]

@@ -26,10 +26,9 @@ DIM = 32
 UNTAUGHT = {"category": ["image"], "attribute:color": ["image"], "age_restricted": ["text"]}
 
 
-def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(COLOURS)) -> dict[str, Path]:
-    """Write a snapshot, towers and heads below ``folder``; return the inputs of ``export``."""
+def save_tiny_towers(folder: Path, seed: int = 0) -> None:
+    """Write random towers that take milliseconds."""
     from ecclip.model import TowersConfig, build_towers, save_towers
-    from ecclip.tasks import Head, Heads
 
     cfg = TowersConfig(
         vision="test_efficientnet",
@@ -50,7 +49,14 @@ def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(C
         max_tokens=16,
         seed=seed,
     )
-    save_towers(build_towers(cfg), folder / "train" / "towers")
+    save_towers(build_towers(cfg), folder)
+
+
+def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(COLOURS)) -> dict[str, Path]:
+    """Write a snapshot, towers and heads below ``folder``; return the inputs of ``export``."""
+    from ecclip.tasks import Head, Heads
+
+    save_tiny_towers(folder / "train" / "towers", seed)
     paths = [path for path, _ in CATEGORIES]
     labels = {"category": paths, "attribute:color": [None, *colours], "age_restricted": ["age_restricted"]}
     tasks, start = [], 0

@@ -23,10 +23,12 @@ def embedded_server(work: Path, python: Path = SERVING_PYTHON) -> EmbeddedServer
 
 
 @contextmanager
-def live_server(work: Path, python: Path = SERVING_PYTHON) -> Iterator[tuple[EmbeddedServer, Deployment]]:
-    """Yield a running server on which version 1 (the bundle of seed 0) is live; nothing of it remains afterwards."""
+def live_server(
+    work: Path, python: Path = SERVING_PYTHON, bundle: Path | None = None
+) -> Iterator[tuple[EmbeddedServer, Deployment]]:
+    """Yield a running server on which version 1 is live (default: the bundle of seed 0); nothing remains afterwards."""
     server = embedded_server(work, python)
-    bundle = tiny_bundle(0)
+    bundle = bundle or tiny_bundle(0)
     try:
         deployment = Deployment(server.repository, server.start().address)
         server.repository.stage(bundle, 1)

@@ -1,4 +1,4 @@
-"""The answer of decision.py against a naive version, and under the interpreter that serves."""
+"""The answer of the decider against a naive version, and under the interpreter that serves."""
 
 from __future__ import annotations
 

@@ -1,0 +1,94 @@
+"""Brand recognition of docs/examples becomes a sixth task: one file and one line, from labels to answers."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from serving_bundles import save_tiny_towers
+from serving_server import live_server
+from snapshots import write_snapshot
+
+from ecclip.client import Product, ProductClient
+from ecclip.embed.stage import EmbedConfig, embed
+from ecclip.serving.export.stage import ExportConfig, export
+from ecclip.tasks import EvaluateConfig, check_claims, evaluate
+from ecclip.tasks.kinds import TASKS, Task, gate_defaults
+
+EXAMPLE = Path(__file__).parents[4] / "docs" / "examples" / "brand.py"
+BRANDS = {"Arvo", "Bellmoor", "Cintra", "Dorwin"}  # of the snapshots of these tests
+
+
+@pytest.fixture(scope="module")
+def brand() -> Iterator[Task]:
+    """Put the example on the list, as its page says."""
+    spec = importlib.util.spec_from_file_location("brand_example", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    TASKS.append(module.TASK)
+    yield module.TASK
+    TASKS.remove(module.TASK)
+    del sys.modules[spec.name]
+
+
+@pytest.fixture(scope="module")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_snapshot(tmp_path_factory.mktemp("night") / "2026-01-01", listings=200)
+
+
+@pytest.fixture(scope="module")
+def bundle(brand: Task, snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return what embed, evaluate and export make of random towers and six tasks."""
+    folder = tmp_path_factory.mktemp("six")
+    save_tiny_towers(folder / "train" / "towers")
+    embed(EmbedConfig(), snapshot, folder / "train", folder / "embed")
+    evaluate(EvaluateConfig(bootstrap_rounds=20), snapshot, folder / "embed", folder / "evaluate")
+    export(ExportConfig(golden=4), snapshot, folder / "train", folder / "evaluate", folder / "bundle")
+    return folder / "bundle"
+
+
+def test_it_is_judged_like_the_others_and_its_claims_are_counted_again(bundle: Path) -> None:
+    report: dict[str, Any] = json.loads((bundle / "report.json").read_text())
+    for modality in ("image", "text", "both"):
+        assert {f"brand/{modality}/{name}" for name in ("accuracy", "macro_f1", "ece")} <= set(report["metrics"])
+    counted = [name for name in report["metrics"] if name.startswith("brand/") and "ece_before" not in name]
+    others = [name for name in report["metrics"] if name.startswith(("category", "attribute", "age_restricted"))]
+    assert check_claims(bundle) == len(counted) + len([name for name in others if "ece_before" not in name])
+    page = (bundle / "report.html").read_text()
+    assert "<h2>Brand</h2>" in page
+    assert "Brand · macro F1 over brands" in page
+
+
+def test_the_gate_asks_what_the_task_asks(brand: Task) -> None:
+    assert gate_defaults()["brand/both/accuracy"] == brand.gate["both/accuracy"]
+
+
+def test_a_real_server_answers_it_as_often_rightly_as_the_report_says(
+    bundle: Path, snapshot: Path, tmp_path: Path
+) -> None:
+    rows = pq.read_table(snapshot / "listings", columns=["title", "brand", "split"]).to_pylist()
+    asked = [row for row in rows if row["split"] == "test" and row["brand"]]
+    with live_server(tmp_path, bundle=bundle) as (_, deployment), ProductClient(deployment.address) as client:
+        answers = client.ask([Product(title=row["title"], description="tasks may read it") for row in asked])
+    assert {answer.error for answer in answers} == {""}
+    said = [answer.other_tasks["brand"] for answer in answers]
+    assert {one["value"] for one in said} <= BRANDS
+    assert all(0.25 <= one["score"] <= 1 for one in said)
+    assert all(answer.decisions["brand"] in ("auto", "review") for answer in answers)
+    right = np.mean([one["value"] == row["brand"] for one, row in zip(said, asked, strict=True)])
+    claimed = json.loads((bundle / "report.json").read_text())["metrics"]["brand/text/accuracy"]
+    assert right == pytest.approx(claimed, abs=1.5 / len(asked))
+
+
+def test_without_labels_it_is_unknown(brand: Task) -> None:
+    assert brand.answer([], None, 5) == {"OTHER_TASKS": {"brand": {"value": None, "score": None}}}  # type: ignore[arg-type]
