@@ -90,7 +90,7 @@ def test_the_version_page_lists_inputs_and_outputs_of_the_service(tmp_path: Path
     model = client().get_logged_model(version.source.removeprefix("models:/"))
     folder = Path(model.artifact_location.removeprefix("file://"))
     signature = yaml.safe_load((folder / "MLmodel").read_text())["signature"]
-    assert [entry["name"] for entry in json.loads(signature["inputs"])] == ["IMAGE", "TITLE"]
+    assert [entry["name"] for entry in json.loads(signature["inputs"])] == ["IMAGE", "TITLE", "DESCRIPTION"]
     assert "LINEAGE" in [entry["name"] for entry in json.loads(signature["outputs"])]
     assert json.loads((folder / "pointer.json").read_text())["digest"] == registered.digest
 
