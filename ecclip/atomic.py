@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import glob
 import hashlib
 import json
@@ -17,7 +16,6 @@ import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -120,15 +118,6 @@ def recover_folder(final: Path) -> list[Path]:
     for path in leftovers:
         remove_tree(path)
     return aside + leftovers
-
-
-@contextmanager
-def folder_lock(final: Path) -> Iterator[None]:
-    """Let one writer of ``final`` at a time through; the lock dies with its process."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with final.with_name(f".{final.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def remove_tree(path: Path) -> None:

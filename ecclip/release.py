@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ecclip import registry
-from ecclip.core import ContractError, GateError, bind, digest_of, get_logger, parse_night, settings
+from ecclip.core import ContractError, GateError, bind, digest_of, get_logger, locked, parse_night, settings
 from ecclip.pipeline import stage_config
 from ecclip.registry import GateConfig, ModelRef, trace
 
@@ -94,7 +94,7 @@ def bless_night(night: str) -> dict[str, Any]:
     reference = _registered(night)
     if reason := _overtaken(reference):
         return _skipped(night, reference, "blessed", reason)
-    with registry.locked(settings().work / "run" / "deploy.lock", "the deployment", _DEPLOY_WAIT_S):
+    with locked(settings().work / "run" / "deploy.lock", "the deployment", _DEPLOY_WAIT_S):
         stage_version(settings().work / "bundles" / reference.digest, int(reference.version))
         blessing = bless(int(reference.version), cast(DeployConfig, stage_config("deploy")))
     registry.tag_version(reference.version, {"blessing": "passed" if blessing.passed else "refused"})
@@ -125,7 +125,7 @@ def promote_night(night: str) -> dict[str, Any]:
     """
     from ecclip.serving import go_live, live_version
 
-    with registry.locked(settings().work / "run" / "deploy.lock", "the deployment", _DEPLOY_WAIT_S):
+    with locked(settings().work / "run" / "deploy.lock", "the deployment", _DEPLOY_WAIT_S):
         reference = _registered(night)
         if reason := _overtaken(reference):
             return _skipped(night, reference, "promoted", reason)

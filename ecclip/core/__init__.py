@@ -2,7 +2,6 @@
 
 from ecclip.atomic import (
     canonical_json,
-    folder_lock,
     fsync_path,
     recover_folder,
     replace_folder,
@@ -14,9 +13,10 @@ from ecclip.core.clock import night_of, now, parse_night
 from ecclip.core.configuration import Settings, patient, settings
 from ecclip.core.display import Terminal, shown, shown_json, shown_markdown
 from ecclip.core.fingerprint import fingerprint, source_files
+from ecclip.core.locks import folder_lock, locked
 from ecclip.core.log import bind, configure_logging, get_logger, track
 from ecclip.core.manifests import Manifest, digest_of, read_manifest, verify_folder
-from ecclip.core.private import PRIVATE_UMASK, keep_private
+from ecclip.core.private import PRIVATE_UMASK, keep_private, private_file
 from ecclip.core.stages import (
     Counts,
     Report,
@@ -60,14 +60,17 @@ __all__ = [
     "fsync_path",
     "get_logger",
     "keep_private",
+    "locked",
     "night_of",
     "now",
     "parse_night",
     "patient",
+    "private_file",
     "read_manifest",
     "recover_folder",
     "replace_folder",
     "report_of",
+    "services",
     "settings",
     "sha256_bytes",
     "sha256_file",

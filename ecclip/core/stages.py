@@ -19,13 +19,13 @@ import ecclip
 from ecclip.atomic import (
     MANIFEST,
     canonical_json,
-    folder_lock,
     recover_folder,
     replace_folder,
     sha256_bytes,
     write_atomic,
 )
 from ecclip.core.fingerprint import fingerprint
+from ecclip.core.locks import folder_lock
 from ecclip.core.log import get_logger
 from ecclip.core.manifests import Manifest, digest_of, list_files, read_manifest
 

@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 
 import ecclip
-from ecclip.core import PRIVATE_UMASK, ServiceError, settings, write_atomic
-from ecclip.local.processes import Service, last_lines, log_path, private_file, start_service
+from ecclip.core import PRIVATE_UMASK, ServiceError, private_file, settings, write_atomic
+from ecclip.core.services import Service, Services, log_end
 
-COMPONENTS = ("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer")
+API_SERVER, SCHEDULER = "airflow-api-server", "airflow-scheduler"
+COMPONENTS = (API_SERVER, SCHEDULER, "airflow-dag-processor", "airflow-triggerer")
 # two gpu slots: the photos of the next night are compared with their titles while this one trains
 POOLS = {"spark": 1, "gpu": 2, "dvc": 1, "serving": 1}
 USER = "admin"
@@ -53,25 +54,27 @@ def airflow_env() -> dict[str, str]:
 
 
 def start_airflow(port: int) -> list[Service]:
-    """Write the configuration, bring the database up to date and start the components.
+    """Write the configuration, bring the database up to date and start all components but the scheduler.
 
     Raises:
         ServiceError: the database cannot be made.
     """
     write_config(port)
     _migrate()
-    commands = {
-        "airflow-api-server": ["api-server", "--host", "127.0.0.1", "--port", str(port)],
-        "airflow-scheduler": ["scheduler", "--skip-serve-logs"],
-        "airflow-dag-processor": ["dag-processor"],
-        "airflow-triggerer": ["triggerer", "--skip-serve-logs"],
-    }
     return [
-        start_service(
-            name, [*_airflow(), *commands[name]], airflow_env(), port if name == "airflow-api-server" else None
-        )
-        for name in COMPONENTS
+        _start(API_SERVER, ["api-server", "--host", "127.0.0.1", "--port", str(port)], port),
+        _start("airflow-dag-processor", ["dag-processor"]),
+        _start("airflow-triggerer", ["triggerer", "--skip-serve-logs"]),
     ]
+
+
+def start_scheduler() -> Service:
+    """Start the scheduler, from which moment on runs go on and new ones begin."""
+    return _start(SCHEDULER, ["scheduler", "--skip-serve-logs"])
+
+
+def _start(name: str, arguments: list[str], port: int | None = None) -> Service:
+    return Services().start(name, [*_airflow(), *arguments], airflow_env(), port=port)
 
 
 def write_config(port: int) -> None:
@@ -164,7 +167,7 @@ def _migrate() -> None:
     marker, current = airflow_home() / ".migrated", version("apache-airflow")
     if marker.is_file() and marker.read_text() == current and (airflow_home() / "airflow.db").is_file():
         return
-    log = log_path("airflow-migrate")
+    log = Services().log_path("airflow-migrate")
     with private_file(log) as output:
         done = subprocess.run(
             [*_airflow(), "db", "migrate"],
@@ -177,5 +180,5 @@ def _migrate() -> None:
             check=False,
         )
     if done.returncode:
-        raise ServiceError("Airflow's database cannot be made", value=last_lines(log), next_step=f"see {log}")
+        raise ServiceError("Airflow's database cannot be made", value=log_end(log), next_step=f"see {log}")
     write_atomic(marker, current)

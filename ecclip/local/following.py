@@ -77,15 +77,24 @@ def follow_night(api: AirflowApi, night: str, run_id: str, show: Show) -> NightV
 def close_interrupted(api: AirflowApi) -> list[str]:
     """End the runs that a killed Airflow left open, and forget asset events that nobody took; return the runs.
 
-    Only right after a start: nothing can be running then, and an open run would hold back the next one.
+    Only before the scheduler starts: nothing can be running then, and an open run would hold back the next one.
     """
     closed = []
     for dag_id in CHAIN:
-        for run in api.get(f"dags/{dag_id}/dagRuns", state=["running", "queued"], limit=100)["dag_runs"]:
+        for run in _open_runs(api, dag_id):
             api.patch(f"dags/{dag_id}/dagRuns/{run['dag_run_id']}", {"state": "failed"})
             closed.append(f"{dag_id} {run['dag_run_id']}")
         api.delete(f"dags/{dag_id}/assets/queuedEvents")
     return closed
+
+
+def _open_runs(api: AirflowApi, dag_id: str) -> list[dict[str, Any]]:
+    try:
+        return list(api.get(f"dags/{dag_id}/dagRuns", state=["running", "queued"], limit=100)["dag_runs"])
+    except ServiceError as error:
+        if error.limit != 404:  # a new database knows no DAG yet
+            raise
+        return []
 
 
 def _follow_run(api: AirflowApi, view: NightView, dag_id: str, run_id: str, show: Show) -> None:

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 
 from ecclip.core import settings
-from ecclip.local.processes import Service, start_service
+from ecclip.core.services import Service, Services
 
 NAME = "mlflow"
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -29,7 +29,7 @@ def start_mlflow(port: int) -> Service:
     command += ["--backend-store-uri", settings().tracking_uri]
     command += ["--artifacts-destination", str(settings().work / "mlflow" / "artifacts")]
     command += ["--allowed-hosts", f"127.0.0.1:{port},localhost:{port}"]
-    return start_service(NAME, command, env, port)
+    return Services().start(NAME, command, env, port=port)
 
 
 def mlflow_answers(port: int) -> bool:

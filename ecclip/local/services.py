@@ -5,31 +5,26 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
-from ecclip.core import ServiceError, Terminal, get_logger, patient, settings
+from ecclip.core import ServiceError, Terminal, get_logger, locked, patient, settings
+from ecclip.core.services import Service, Services, choose_port, log_end
 from ecclip.local import airflow, mlflow
 from ecclip.local.airflow_rest import AirflowApi
 from ecclip.local.following import close_interrupted
-from ecclip.local.processes import (
-    Service,
-    choose_port,
-    last_lines,
-    log_path,
-    read_service,
-    require_alive,
-    services_lock,
-    stop_service,
-)
 from ecclip.local.triton import start_triton, stop_triton, triton_address, triton_is_supervised
 
 AIRFLOW, MLFLOW, TRITON = "airflow", "mlflow", "triton"
 SERVICES = (AIRFLOW, MLFLOW, TRITON)
 _DAGS = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups")
 _START_LIMIT_S = 240.0
+_LOCK_WAIT_S = 900.0  # an `up`: services and DAGs, four minutes each at most
+_AIRFLOW_PORT, _MLFLOW_PORT = 2, 3  # the embedded Triton has the slots before them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +65,7 @@ def start_services(services: tuple[str, ...]) -> Started:
     """Start the named services that do not run and wait until they answer; all at once, as each is slow alone."""
     starters: dict[str, Callable[[], str]] = {AIRFLOW: _airflow_up, MLFLOW: _mlflow_up, TRITON: start_triton}
     wanted = tuple(name for name in services if name != MLFLOW or _mlflow_is_ours())
-    with services_lock():
+    with _lock():
         missing = tuple(name for name in wanted if not _runs(name))
         if missing:
             get_logger().info("starting services", services=list(missing))
@@ -80,7 +75,7 @@ def start_services(services: tuple[str, ...]) -> Started:
 
 def down(services: tuple[str, ...] = SERVICES) -> list[str]:
     """Stop exactly the processes that ``up`` started, children included; return the names of what was running."""
-    with services_lock():
+    with _lock():
         stopped = _stop(services)
     Terminal(stderr=True).print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
     return stopped
@@ -88,7 +83,7 @@ def down(services: tuple[str, ...] = SERVICES) -> list[str]:
 
 def stop_services(services: tuple[str, ...]) -> list[str]:
     """Stop services without a word; return the names of what was running."""
-    with services_lock():
+    with _lock():
         return _stop(services)
 
 
@@ -108,28 +103,35 @@ def airflow_api() -> AirflowApi:
     Raises:
         ServiceError: it does not run.
     """
-    server = read_service(airflow.COMPONENTS[0])
+    server = Services().find(airflow.API_SERVER)
     if server is None or server.port is None:
         raise ServiceError("Airflow does not run", next_step="make up")
     return AirflowApi(server.port, airflow.USER, airflow.password())
 
 
+def _lock() -> AbstractContextManager[None]:
+    """Let one ``up``, ``down`` or start at a time through."""
+    return locked(settings().work / "run" / ".lock", "the services of this workspace", _LOCK_WAIT_S)
+
+
 def _airflow_up() -> str:
     for name in airflow.COMPONENTS:  # what is left of an Airflow that half died
-        stop_service(name)
-    port = choose_port("ECCLIP_AIRFLOW_PORT")
+        Services().stop(name)
+    port = choose_port(str(settings().work), _AIRFLOW_PORT, "ECCLIP_AIRFLOW_PORT")
     parts = airflow.start_airflow(port)
     api = AirflowApi(port, airflow.USER, airflow.password())
 
-    def healthy() -> bool:
+    def healthy(*names: str) -> bool:
         health = api.health()
-        return {health.get(name) for name in ("scheduler", "dag_processor", "triggerer")} == {"healthy"}
+        return all(health.get(name) == "healthy" for name in names)
 
-    _wait("Airflow", parts, healthy)
+    _wait("Airflow", parts, lambda: healthy("metadatabase"))
     api.warm_up()
     api.add_pools(airflow.POOLS)
-    for run in close_interrupted(api):  # it would hold back the next one
+    for run in close_interrupted(api):  # it would hold back the next one, and a scheduler would take it up again
         get_logger().warning("closed a run that was interrupted", run=run)
+    parts.append(airflow.start_scheduler())
+    _wait("Airflow", parts, lambda: healthy("scheduler", "dag_processor", "triggerer"))
     _wait("the DAGs", parts, lambda: {dag["dag_id"] for dag in api.get("dags")["dags"]} >= set(_DAGS))
     errors = api.get("importErrors")["import_errors"]
     if errors:
@@ -138,8 +140,9 @@ def _airflow_up() -> str:
 
 
 def _mlflow_up() -> str:
-    stop_service(mlflow.NAME)
-    service = mlflow.start_mlflow(port := choose_port("ECCLIP_MLFLOW_PORT"))
+    Services().stop(mlflow.NAME)
+    port = choose_port(str(settings().work), _MLFLOW_PORT, "ECCLIP_MLFLOW_PORT")
+    service = mlflow.start_mlflow(port)
     _wait("MLflow", [service], lambda: mlflow.mlflow_answers(port))
     return f"http://127.0.0.1:{port}"
 
@@ -153,12 +156,12 @@ def _wait(what: str, parts: list[Service], ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + patient(_START_LIMIT_S)
     while not ready():
         for part in parts:
-            require_alive(part)
+            part.require_alive()
         if time.monotonic() > deadline:
-            log = log_path(parts[0].name)
+            log = Path(parts[0].log)
             raise ServiceError(
                 f"{what} did not come up",
-                value=last_lines(log),
+                value=log_end(log),
                 limit=f"{patient(_START_LIMIT_S):g} s",
                 next_step=f"see {log}",
             )
@@ -183,7 +186,7 @@ def _run_all(starters: dict[str, Callable[[], str]]) -> None:
 def _stop(services: tuple[str, ...]) -> list[str]:
     stoppers: dict[str, Callable[[], bool]] = {
         AIRFLOW: _stop_airflow,
-        MLFLOW: lambda: stop_service(mlflow.NAME),
+        MLFLOW: lambda: Services().stop(mlflow.NAME),
         TRITON: stop_triton,
     }
     return [name for name in services if stoppers[name]()]
@@ -192,7 +195,7 @@ def _stop(services: tuple[str, ...]) -> list[str]:
 def _stop_airflow() -> bool:
     # the scheduler first: a task that is told to stop must not be tried again at once
     with ThreadPoolExecutor(max_workers=len(airflow.COMPONENTS)) as pool:
-        return any(list(pool.map(stop_service, reversed(airflow.COMPONENTS))))
+        return any(list(pool.map(Services().stop, reversed(airflow.COMPONENTS))))
 
 
 def _runs(name: str) -> bool:
@@ -203,11 +206,11 @@ def _address(name: str) -> str | None:
     if name == TRITON:
         return triton_address()
     parts = airflow.COMPONENTS if name == AIRFLOW else (mlflow.NAME,)
-    found = [read_service(part) for part in parts]
+    found = [Services().find(part) for part in parts]
     return f"http://127.0.0.1:{found[0].port}" if found[0] and all(found) else None
 
 
 def _log_of(name: str) -> str:
-    path = log_path("airflow-*" if name == AIRFLOW else name)
+    path = Services().log_path("airflow-*" if name == AIRFLOW else name)
     workspace = settings().workspace.resolve()
     return str(path.relative_to(workspace) if path.is_relative_to(workspace) else path)

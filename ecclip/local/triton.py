@@ -8,7 +8,7 @@ import sys
 import threading
 
 from ecclip.core import patient, settings
-from ecclip.local.processes import read_service, start_service, stop_service
+from ecclip.core.services import Services
 
 SUPERVISOR = "triton-supervisor"
 _GRACE_S = 60.0  # it ends the server itself, and lets the questions in flight finish
@@ -25,9 +25,9 @@ def start_triton() -> str:
     """
     from ecclip.serving import EmbeddedServer
 
-    if read_service(SUPERVISOR) is None:
+    if Services().find(SUPERVISOR) is None:
         environment = dict(os.environ, ECCLIP_WORKSPACE=str(settings().workspace.resolve()))
-        start_service(SUPERVISOR, [sys.executable, "-m", "ecclip", "serve"], environment, None)
+        Services().start(SUPERVISOR, [sys.executable, "-m", "ecclip", "serve"], environment)
     return EmbeddedServer().start().address  # by whoever is first
 
 
@@ -35,16 +35,13 @@ def stop_triton() -> bool:
     """Stop the embedded server with its stubs and its supervisor; return whether anything ran."""
     from ecclip.serving import EmbeddedServer
 
-    supervised = stop_service(SUPERVISOR, grace_s=patient(_GRACE_S))
-    server = EmbeddedServer()
-    ran = server.attach() is not None
-    server.stop()
-    return ran or supervised
+    supervised = Services().stop(SUPERVISOR, grace_s=patient(_GRACE_S))
+    return EmbeddedServer().stop() or supervised
 
 
 def triton_is_supervised() -> bool:
     """Return whether somebody starts the server again when it dies: our supervisor, or who runs it elsewhere."""
-    return settings().triton_address is not None or read_service(SUPERVISOR) is not None
+    return settings().triton_address is not None or Services().find(SUPERVISOR) is not None
 
 
 def triton_address() -> str | None:

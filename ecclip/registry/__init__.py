@@ -6,7 +6,6 @@ Built on MLflow (runs, model versions, aliases) and DVC (data versions). MLflow 
 from ecclip.registry.data_versions import dvc_version, record_version
 from ecclip.registry.gate import GateConfig, MetricGate, Verdict, check_gate
 from ecclip.registry.lineage import trace, trace_back
-from ecclip.registry.locks import locked
 from ecclip.registry.promotion import set_champion
 from ecclip.registry.registration import Registered, register
 from ecclip.registry.restoring import restore_snapshot
@@ -37,7 +36,6 @@ __all__ = [
     "dvc_version",
     "follow",
     "lineage_of",
-    "locked",
     "model_version",
     "record_version",
     "reference",

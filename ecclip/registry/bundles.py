@@ -15,13 +15,13 @@ from ecclip.core import (
     IntegrityError,
     canonical_json,
     digest_of,
+    locked,
     read_manifest,
     recover_folder,
     replace_folder,
     settings,
     verify_folder,
 )
-from ecclip.registry.locks import locked
 from ecclip.registry.tracking.names import flat_parameters
 
 

@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ecclip.core import GateError, get_logger, now, settings
-from ecclip.registry.locks import locked
+from ecclip.core import GateError, get_logger, locked, now, settings
 from ecclip.registry.store import CHALLENGER, CHAMPION, MODEL, aliases, answering, client
 from ecclip.registry.versions import ModelRef, model_version
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecclip.core import ContractError, get_logger, parse_night, settings
+from ecclip.core import ContractError, get_logger, locked, parse_night, settings
 from ecclip.registry.bundles import BundleFacts, keep_bundle, read_facts
 from ecclip.registry.card import describe, write_card
 from ecclip.registry.data_versions import dvc_version
-from ecclip.registry.locks import locked
 from ecclip.registry.store import CHALLENGER, MODEL, answering, client, experiment_id, log_batches
 from ecclip.registry.tracking.names import metric_name, training_metric_name
 from ecclip.registry.tracking.tracked import deliver_all, training_key

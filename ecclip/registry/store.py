@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ecclip.core import ServiceError, settings
-from ecclip.registry.locks import locked
+from ecclip.core import ServiceError, locked, settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

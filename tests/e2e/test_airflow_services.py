@@ -15,10 +15,10 @@ import yaml
 from waiting import lives, wait_until
 
 from ecclip.core import ServiceError, settings
+from ecclip.core.services import Services
 from ecclip.local import airflow_api, services
 from ecclip.local.airflow import COMPONENTS, POOLS
 from ecclip.local.following import NightView, TaskView, follow_night, trigger_night
-from ecclip.local.processes import read_service
 
 pytestmark = pytest.mark.heavy
 
@@ -94,7 +94,7 @@ def test_airflow_comes_up_nights_wait_for_their_dumps_and_it_goes_down(workspace
     wait_until(lambda: _Chat.alerts, "the second alert")
     assert [(alert["task"], alert["night"]) for alert in _Chat.alerts] == [("land", LATE)]
 
-    pids = [service.pid for name in COMPONENTS if (service := read_service(name))]
+    pids = [service.pid for name in COMPONENTS if (service := Services().find(name))]
     leaders = [psutil.Process(pid) for pid in pids]
     family = [*leaders, *(child for leader in leaders for child in leader.children(recursive=True))]
     everyone = [process.pid for process in family]

@@ -13,9 +13,9 @@ import pytest
 from waiting import lives, wait_until
 
 from ecclip.core import EcclipError, settings
+from ecclip.core.services import Services
 from ecclip.local import airflow_api, services
 from ecclip.local.following import CHAIN, NightView, TaskView, close_interrupted, follow_night, trigger_night
-from ecclip.local.processes import read_service
 
 ROOT = Path(__file__).parents[2]
 NIGHT = "2026-11-01"
@@ -85,7 +85,7 @@ def test_a_night_survives_the_kill_of_airflow_in_the_middle_of_a_task(workspace:
     follower.start()
     calls = workspace / "work" / "calls"
     wait_until(calls.exists, "the first task")
-    scheduler = read_service("airflow-scheduler")
+    scheduler = Services().find("airflow-scheduler")
     assert scheduler is not None
     task = psutil.Process(scheduler.pid).children(recursive=True)
     os.kill(scheduler.pid, signal.SIGKILL)

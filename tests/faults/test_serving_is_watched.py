@@ -18,12 +18,11 @@ from serving_server import ENVIRONMENTS, SERVING_PYTHON, live_server
 
 from ecclip.client import Product, ProductClient
 from ecclip.core import IntegrityError, settings
+from ecclip.core.services import Service, Services
 from ecclip.local import services
-from ecclip.local.processes import read_service
 from ecclip.local.triton import SUPERVISOR, start_triton
 from ecclip.serving import Deployment, EmbeddedServer
 from ecclip.serving.server import embedded as module
-from ecclip.serving.server.processes import Process
 
 Server = tuple[EmbeddedServer, Deployment]
 
@@ -140,14 +139,8 @@ def test_who_works_without_an_answer_is_busy_and_who_does_nothing_hangs(
     code = "import socket, time; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); "
     with subprocess.Popen([sys.executable, "-c", f"{code}\n{work}"], stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
-        address = f"127.0.0.1:{started.stdout.readline().strip()}"
-        process = Process(
-            pid=started.pid,
-            started=psutil.Process(started.pid).create_time(),
-            address=address,
-            metrics_address=address,
-            shared_memory="ecclip-test-none",
-        )
+        port, began = int(started.stdout.readline()), psutil.Process(started.pid).create_time()
+        process = Service(name="triton", pid=started.pid, started=began, log="", port=port)
         assert EmbeddedServer(tmp_path, ENVIRONMENTS / "triton", SERVING_PYTHON)._is_well(process) is well
         started.kill()
 
@@ -173,17 +166,17 @@ def test_up_watches_the_server_and_down_ends_both(workspace: Path) -> None:
     assert started.started == (services.TRITON,)
     assert services.start_services((services.TRITON,)).started == ()
     server = EmbeddedServer()
-    process, supervisor = server.attach(), read_service(SUPERVISOR)
+    process, supervisor = server.attach(), Services().find(SUPERVISOR)
     assert process is not None
     assert supervisor is not None
     os.kill(process.pid, signal.SIGKILL)
     _until(lambda: (server.attach() or process).pid != process.pid)
     assert server.start().address == started.addresses[services.TRITON]
     os.kill(supervisor.pid, signal.SIGKILL)
-    _until(lambda: read_service(SUPERVISOR) is None)
+    _until(lambda: Services().find(SUPERVISOR) is None)
     assert services.start_services((services.TRITON,)).started == (services.TRITON,), "a server without a watch"
     assert start_triton() == started.addresses[services.TRITON]
     assert services.stop_services((services.TRITON,)) == [services.TRITON]
-    assert server.remains() == []
-    assert read_service(SUPERVISOR) is None
+    assert process.remains() == []
+    assert Services().find(SUPERVISOR) is None
     assert services.stop_services((services.TRITON,)) == []

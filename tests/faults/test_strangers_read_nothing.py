@@ -15,8 +15,8 @@ from dvc_workspaces import make_dvc_workspace
 from snapshots import write_snapshot
 
 from ecclip.core import ServiceError, settings
+from ecclip.core.services import Services
 from ecclip.local.airflow import write_config
-from ecclip.local.processes import start_service, stop_service
 from ecclip.registry import record_version
 
 NIGHT = "2026-11-01"
@@ -73,14 +73,14 @@ def test_secrets_of_airflow_are_private_from_their_first_byte(workspace: Path) -
 def test_a_service_makes_private_files_and_its_log_is_private(workspace: Path) -> None:
     made = workspace / "work" / "made"
     code = f"import os, time; os.mkdir({str(made)!r}); print('made', flush=True); time.sleep(600)"
-    service = start_service("sleeper", [sys.executable, "-c", code], dict(os.environ), None)
+    service = Services().start("sleeper", [sys.executable, "-c", code], os.environ)
     try:
         while not made.exists():
             os.sched_yield()
         assert stat.S_IMODE(made.stat().st_mode) == 0o700
         assert stat.S_IMODE(Path(service.log).stat().st_mode) == 0o600
     finally:
-        stop_service("sleeper")
+        Services().stop("sleeper")
 
 
 @pytest.mark.fault(17)

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecclip.atomic import fsync_path
-from ecclip.core import ContractError, canonical_json, get_logger, patient, settings, write_atomic
-from ecclip.registry.locks import locked
+from ecclip.core import ContractError, canonical_json, get_logger, locked, settings, write_atomic
 from ecclip.registry.store import answering, client, experiment_id, log_batches
 from ecclip.registry.tracking.names import metric_name, parameters
 from ecclip.registry.tracking.training_runs import last_steps, remove_twins, run_is_active, training_run
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 SPOOLS = ("metrics.jsonl", "system.jsonl")
 PREVIEWS = ("sample.png", "sample.txt")
 _ENTRIES_PER_BATCH = 100
-_LOCK_WAIT_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +150,7 @@ def deliver(folder: Path) -> str:
     Raises:
         ServiceError: MLflow does not answer, or another process is sending for too long.
     """
-    with locked(folder / "deliver.lock", "the delivery of metrics", patient(_LOCK_WAIT_S)):
+    with locked(folder / "deliver.lock", "the delivery of metrics"):
         delivery = Delivery(folder)
         while delivery.send():
             pass

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from ecclip.core import ServiceError, get_logger, patient, settings
-from ecclip.registry.locks import locked
+from ecclip.core import ServiceError, get_logger, locked, patient, settings
 from ecclip.registry.tracking.delivery import SPOOLS, Delivery
 from ecclip.spool import Spool
 

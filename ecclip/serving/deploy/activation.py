@@ -11,9 +11,9 @@ from ecclip.client.clients import ClientOptions, ProductClient
 from ecclip.client.errors import ClientError, DeadlineExceeded, Overloaded, Unavailable
 from ecclip.client.types import Product
 from ecclip.core import IntegrityError, ServiceError, get_logger, patient
+from ecclip.core.services import close_shared_memory
 from ecclip.serving.deploy.repository import CANDIDATE, ENTRY, GRAPH_MODELS, Repository
 from ecclip.serving.server.control import Control
-from ecclip.serving.server.processes import close_regions
 
 _SHADES = base64.b64decode(  # PNG, 64 x 64 pixels, a ramp of grey
     "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAAAAACPAi4CAAAAcklEQVR42mNgYOHgERCRkFFQ0dAxMLGwcXDx8AkIiYhJSMnIKSipqGlo6eiZMGXGnAVL"
@@ -120,4 +120,4 @@ def _load(control: Control, repository: Repository, model: str, versions: list[i
     if before == versions:
         return
     control.load(model, versions)
-    close_regions(repository.shared_memory)
+    close_shared_memory(repository.shared_memory)

@@ -6,7 +6,6 @@ digests in ``.state/version-N.json``, and never touched again.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -26,6 +25,7 @@ from ecclip.core import (
     IntegrityError,
     canonical_json,
     digest_of,
+    locked,
     replace_folder,
     sha256_bytes,
     sha256_file,
@@ -40,6 +40,7 @@ GRAPH_MODELS = ("image_tower", "text_tower", "heads")
 ENTRY, CANDIDATE = "product", "candidate"
 MODELS = (*GRAPH_MODELS, ENTRY, CANDIDATE)
 STATE = ".state"
+_LOCK_WAIT_S = 600.0  # a deployment loads up to two versions, two minutes each at most
 
 
 class Live(BaseModel):
@@ -82,10 +83,12 @@ class Repository:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Let one deployment at a time work; the lock dies with its process."""
-        (self.folder / STATE).mkdir(parents=True, exist_ok=True)
-        with (self.folder / STATE / "lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        """Let one deployment at a time work.
+
+        Raises:
+            ServiceError: another one worked for the whole time that is waited.
+        """
+        with locked(self.folder / STATE / "lock", "the model repository", _LOCK_WAIT_S):
             self._sweep()
             yield
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import json
 import os
@@ -11,23 +10,23 @@ import subprocess
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
-from ecclip.core import ConfigError, EcclipError, IntegrityError, ServiceError, get_logger, patient, settings
+from ecclip.core import ConfigError, IntegrityError, ServiceError, get_logger, locked, patient, settings
+from ecclip.core.services import PLACEHOLDER, Service, Services, choose_port, keep_up, log_end
 from ecclip.serving.deploy.activation import probe, reconcile
 from ecclip.serving.deploy.repository import ENTRY, Repository
-from ecclip.serving.server import processes
 from ecclip.serving.server.control import Control, restricted_protocol
-from ecclip.serving.server.hidden import PLACEHOLDER
-from ecclip.serving.server.processes import Process
 
+_NAME = "triton"
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 25.0
+_HANGING_TIMEOUT_S = 5.0  # for a server that is given up
 _DRAIN_TIMEOUT_S = 5.0
 _EXIT_TIMEOUT_S = 20
+_LOCK_WAIT_S = 600.0  # a start: the server's, and two loads of two minutes at most
 # who hangs or was stopped uses next to no processor time; who has work uses more, however busy the machine is
 _SILENCE_S, _BUSY_SHARE = 60.0, 0.02
 _LONGEST_PAUSE_S = 30.0
@@ -50,13 +49,12 @@ class EmbeddedServer:
         # not resolved: the link inside a virtual environment is what makes it one
         self.python = serving_python or settings().serving_python or environments / "serving" / "bin" / "python"
         self.repository = Repository(self.work / "model_repository", threads=max(1, settings().torch_threads))
-        self.log = self.work / "logs" / "triton.log"
-        self._record = self.work / "run" / "triton.json"
+        self._services = Services(self.work)
+        self.log = self._services.log_path(_NAME)
 
-    def attach(self) -> Process | None:
+    def attach(self) -> Service | None:
         """Return the server of this work folder if it runs, else None."""
-        process = processes.read_process(self._record)
-        return process if process is not None and process.is_running() else None
+        return self._services.find(_NAME)
 
     @property
     def address(self) -> str:
@@ -70,7 +68,7 @@ class EmbeddedServer:
             raise ServiceError("the embedded Triton server does not run", value=self.work, next_step="ecclip up")
         return process.address
 
-    def start(self) -> Process:
+    def start(self) -> Service:
         """Return the running server, started if need be; what live.json names is ready and has answered then.
 
         Raises:
@@ -96,50 +94,44 @@ class EmbeddedServer:
             get_logger().info("the Triton server is up", address=process.address, pid=process.pid)
             return process
 
-    def stop(self) -> None:
-        """Let the questions in flight finish, then end the server; nothing of it is left. Not running: nothing."""
+    def stop(self) -> bool:
+        """Let the questions in flight finish, then end the server; nothing of it is left. Return whether it ran."""
         with self._lock():
-            self._end(drain=True)
+            return self._end(drain=True)
 
     def supervise(self, stopped: threading.Event, every_s: float = 2.0) -> None:
         """Start the server again whenever it is gone, broken or hangs, until ``stopped`` is set.
 
         Nothing that can be mended outside ends the watch: what answers goes on answering, the error says what to do.
         """
-        pause, said = every_s, ""
-        while not stopped.is_set():
-            try:
-                self.start()
-                self.repository.live()
-                pause, said = every_s, ""
-            except (EcclipError, OSError) as error:
-                running = self.attach() is not None
-                pause = every_s if running else min(2 * pause, _LONGEST_PAUSE_S)
-                if str(error) != said:
-                    what = "the model repository is damaged" if running else "the Triton server cannot be started"
-                    get_logger().error(what, error=str(error), again_in_s=pause)
-                said = str(error)
-            stopped.wait(pause)
 
-    def remains(self) -> list[str]:
-        """Return what is left of the last server: processes and shared memory; empty after a stop."""
-        process = processes.read_process(self._record)
-        return processes.remains(process) if process is not None else []
+        def ensure() -> None:
+            self.start()
+            self.repository.live()
 
-    def _is_well(self, process: Process) -> bool:
+        keep_up(
+            _NAME,
+            ensure,
+            lambda: self.attach() is not None,
+            stopped,
+            every_s=every_s,
+            longest_pause_s=_LONGEST_PAUSE_S,
+        )
+
+    def _is_well(self, process: Service) -> bool:
         """Whether a running server may go on: one that is silent may be busy, and is given up only where it hangs."""
-        began, used = time.monotonic(), processes.used_s(process)
+        began, used = time.monotonic(), process.used_s()
         while process.is_running():
             found = self._probe(process)
             if found != "silent":
                 return found == "answers"
             elapsed = time.monotonic() - began
             if elapsed > patient(_SILENCE_S):
-                return processes.used_s(process) - used > _BUSY_SHARE * elapsed
+                return process.used_s() - used > _BUSY_SHARE * elapsed
             time.sleep(0.1)
         return False
 
-    def _probe(self, process: Process) -> Literal["answers", "silent", "broken"]:
+    def _probe(self, process: Service) -> Literal["answers", "silent", "broken"]:
         with Control(process.address) as control:
             if not control.is_live():
                 return "silent"
@@ -149,24 +141,22 @@ class EmbeddedServer:
                 return "answers"  # what it has loaded goes on answering; another start would not know what to load
             return "answers" if live is None else probe(control, ENTRY, None)
 
-    def _end(self, drain: bool) -> None:
-        process = processes.read_process(self._record)
-        if process is None:
-            return
-        if drain and process.is_running():
+    def _end(self, drain: bool) -> bool:
+        process = self.attach()
+        if drain and process is not None:
             self._drain(process)
-        processes.end(process, patient(_STOP_TIMEOUT_S) if drain else 5.0)
+        return self._services.stop(_NAME, patient(_STOP_TIMEOUT_S) if drain else _HANGING_TIMEOUT_S)
 
-    def _drain(self, process: Process) -> None:
+    def _drain(self, process: Service) -> None:
         """Wait until no question is pending: a question in flight when the server is told to stop would fail."""
         deadline = time.monotonic() + patient(_DRAIN_TIMEOUT_S)
         while time.monotonic() < deadline and _pending(process.metrics_address):
             time.sleep(0.1)
 
-    def _spawn(self) -> Process:
+    def _spawn(self) -> Service:
         self.repository.folder.mkdir(parents=True, exist_ok=True)
-        grpc, metrics = processes.free_ports(str(self.work), 2)
-        grpc = processes.given_port("ECCLIP_TRITON_PORT") or grpc
+        grpc = choose_port(str(self.work), 0, "ECCLIP_TRITON_PORT")
+        metrics = choose_port(str(self.work), 1)
         server = self.home / "pytriton" / "tritonserver"
         command = [
             str(server / "bin" / "tritonserver"),
@@ -189,32 +179,34 @@ class EmbeddedServer:
             "--log-format=ISO8601",
             PLACEHOLDER,
         ]
-        hidden = restricted_protocol(self.repository.new_control_key())
-        pid, started = processes.spawn(command, self._environment(), self.log, hidden)
-        process = Process(
-            pid=pid,
-            started=started,
-            address=f"127.0.0.1:{grpc}",
-            metrics_address=f"127.0.0.1:{metrics}",
+        return self._services.start(
+            _NAME,
+            command,
+            self._environment(),
+            port=grpc,
+            metrics_port=metrics,
             shared_memory=self.repository.shared_memory,
+            hidden=restricted_protocol(self.repository.new_control_key()),
+            keep_log=True,  # of the server before it, which may have died
         )
-        processes.write_process(self._record, process)
-        return process
 
-    def _control(self, process: Process) -> Control:
+    def _control(self, process: Service) -> Control:
         return Control(process.address, self.repository.control_key())
 
-    def _wait_live(self, process: Process) -> None:
+    def _wait_live(self, process: Service) -> None:
         deadline = time.monotonic() + patient(_START_TIMEOUT_S)
         with Control(process.address) as control:
             while not control.is_live():
                 if not process.is_running():
                     raise ServiceError(
-                        "the Triton server ended at its start", value=_tail(self.log), next_step=str(self.log)
+                        "the Triton server ended at its start", value=log_end(self.log), next_step=f"see {self.log}"
                     )
                 if time.monotonic() > deadline:
                     raise ServiceError(
-                        "the Triton server does not come up", value=_tail(self.log), limit=patient(_START_TIMEOUT_S)
+                        "the Triton server does not come up",
+                        value=log_end(self.log),
+                        limit=f"{patient(_START_TIMEOUT_S):g} s",
+                        next_step=f"see {self.log}; a slow machine sets ECCLIP_PATIENCE",
                     )
                 time.sleep(0.1)
 
@@ -253,12 +245,8 @@ class EmbeddedServer:
             }
         )
 
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        self._record.parent.mkdir(parents=True, exist_ok=True)
-        with self._record.with_name(".triton.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def _lock(self) -> AbstractContextManager[None]:
+        return locked(self.work / "run" / ".triton.lock", "the embedded Triton server", _LOCK_WAIT_S)
 
 
 def embedded_address() -> str:
@@ -300,7 +288,3 @@ def _pending(metrics_address: str) -> bool:
             if line.startswith("nv_inference_pending_request_count{") and float(line.rsplit(" ", 1)[1]) > 0:
                 return True
     return False
-
-
-def _tail(log: Path, characters: int = 600) -> str:
-    return log.read_text(errors="replace")[-characters:] if log.is_file() else ""

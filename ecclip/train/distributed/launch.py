@@ -75,7 +75,14 @@ def _run(arguments: Sequence[str]) -> tuple[int, bool]:
     It and its processes end with this one.
     """
     get_logger().info("training in several processes", torchrun=shlex.join(arguments))
-    command = [sys.executable, "-m", "ecclip.core.child", str(os.getpid()), "torch.distributed.run", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "ecclip.core.services.child",
+        str(os.getpid()),
+        "torch.distributed.run",
+        *arguments,
+    ]
     defaults = {
         "OMP_NUM_THREADS": str(settings().torch_threads),
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(settings().train_timeout_s),  # time for a checkpoint after SIGTERM

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from ecclip.core import EcclipError, settings
-from ecclip.core.child import end_with_parent
+from ecclip.core.services import end_with_parent
 from ecclip.spool import Spool
 from ecclip.train.distributed.launch import JOB, describe, write_outcome
 from ecclip.train.distributed.processes import Processes, join_processes, own_device

@@ -1,6 +1,6 @@
 """Run a module as ``python -m`` does, in a process that ends with the one that started it.
 
-``python -m ecclip.core.child <pid of the starter> <module> <arguments...>``
+``python -m ecclip.core.services.child <pid of the starter> <module> <arguments...>``
 """
 
 from __future__ import annotations

@@ -1,0 +1,148 @@
+"""Locks between processes: they die with their holder, are waited for a bounded time, and name who has them.
+
+A lock is a file that its holder keeps locked (``flock``) and writes its name into. The file stays; the kernel lets
+the lock go when the holder ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from ecclip.core.clock import now
+from ecclip.core.configuration import patient
+from ecclip.core.identity import find_process, started_at
+from ecclip.core.log import get_logger
+from ecclip.errors import ServiceError
+
+_FIRST_POLL_S, _LONGEST_POLL_S = 0.02, 0.5
+_TOLD_AFTER_S = 5.0  # whoever waits longer than this reads in the log for whom
+_FOLDER_WAIT_S = 24 * 3600.0  # the longest stage, a training, is given a day
+_LONGEST_COMMAND = 200  # characters of it in a message
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Holder:
+    """What a lock file says about the process that took the lock."""
+
+    pid: int
+    started: float
+    host: str
+    since: str
+    command: str
+
+    def __str__(self) -> str:
+        here = self.host == socket.gethostname()
+        ended = here and find_process(self.pid, self.started) is None
+        where = "" if here else f" on {self.host}"
+        return f"process {self.pid}{where}{' (ended)' if ended else ''} since {self.since}: {self.command}"
+
+
+_HELD: set[tuple[int, str]] = set()  # thread and path: what a thread holds it may take again
+_OPEN: set[int] = set()  # descriptors of lock files
+
+
+@contextmanager
+def locked(path: Path, what: str, wait_s: float = 60.0) -> Iterator[None]:
+    """Hold the lock file ``path``; the thread that holds it may take it again.
+
+    Args:
+        path: of the lock file; its folder is made.
+        what: the work under the lock, for the error and the log of whoever waits.
+        wait_s: longest wait in seconds, times ``ECCLIP_PATIENCE``.
+
+    Raises:
+        ServiceError: somebody else held the lock for the whole time; it names them.
+    """
+    key = (threading.get_ident(), os.path.realpath(path))
+    if key in _HELD:
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, owner = os.open(path, os.O_RDWR | os.O_CREAT, 0o666), os.getpid()
+    _OPEN.add(descriptor)
+    try:
+        _wait(descriptor, path, what, patient(wait_s))
+        _HELD.add(key)
+        _sign(descriptor)
+        yield
+    finally:
+        if os.getpid() == owner:  # a forked child has closed its copies
+            _HELD.discard(key)
+            _OPEN.discard(descriptor)
+            os.close(descriptor)
+
+
+def folder_lock(final: Path, wait_s: float = _FOLDER_WAIT_S) -> AbstractContextManager[None]:
+    """Let one writer of the folder ``final`` at a time through, by a lock file beside it; see :func:`locked`."""
+    return locked(final.with_name(f".{final.name}.lock"), f"the folder {final}", wait_s)
+
+
+def _wait(descriptor: int, path: Path, what: str, limit_s: float) -> None:
+    began, pause, told = time.monotonic(), _FIRST_POLL_S, False
+    while not _try(descriptor):
+        waited = time.monotonic() - began
+        if waited >= limit_s:
+            raise ServiceError(
+                f"another process holds the lock of {what}",
+                value=f"{path}: {_holder(descriptor)}",
+                limit=f"{limit_s:g} s",
+                next_step="wait for that process or end it, then run again",
+            )
+        if waited > _TOLD_AFTER_S and not told:
+            get_logger().info("waiting for a lock", what=what, lock=str(path), holder=_holder(descriptor))
+            told = True
+        time.sleep(min(pause, limit_s - waited))
+        pause = min(2 * pause, _LONGEST_POLL_S)
+
+
+def _try(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sign(descriptor: int) -> None:
+    """Write this process into its lock file, for those who wait."""
+    command = shlex.join(psutil.Process().cmdline())
+    holder = _Holder(
+        pid=os.getpid(),
+        started=started_at(),
+        host=socket.gethostname(),
+        since=now().isoformat(timespec="seconds"),
+        command=command if len(command) <= _LONGEST_COMMAND else f"{command[:_LONGEST_COMMAND]}...",
+    )
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
+
+
+def _holder(descriptor: int) -> str:
+    """Return in words who holds a lock, from what the holder wrote into it."""
+    try:
+        return str(_Holder(**json.loads(os.pread(descriptor, 1 << 16, 0))))
+    except (ValueError, TypeError):
+        return "a process that has not written its name yet"
+
+
+def _leave_to_parent() -> None:
+    """Close a forked child's copies: a lock ends with the process that took it, not with the last of its children."""
+    for descriptor in _OPEN:
+        os.close(descriptor)
+    _OPEN.clear()
+    _HELD.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

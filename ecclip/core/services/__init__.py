@@ -1,0 +1,19 @@
+"""Services: processes that outlive their starter, found again by other processes, watched over and stopped whole."""
+
+from ecclip.core.services.child import end_with_parent
+from ecclip.core.services.launcher import PLACEHOLDER
+from ecclip.core.services.ports import choose_port
+from ecclip.core.services.service import Service, Services, log_end
+from ecclip.core.services.shared_memory import close_shared_memory
+from ecclip.core.services.watch import keep_up
+
+__all__ = [
+    "PLACEHOLDER",
+    "Service",
+    "Services",
+    "choose_port",
+    "close_shared_memory",
+    "end_with_parent",
+    "keep_up",
+    "log_end",
+]

@@ -1,0 +1,107 @@
+"""Start a program in a session of its own, with an argument that no other user can read where it has one.
+
+Everybody may read the command line of a process (``/proc/<pid>/cmdline``), its owner alone the environment. A
+program with the argument :data:`PLACEHOLDER` is held before its first instruction, and the pointer to the argument is
+turned to a text in the environment: the program reads the secret, the command line shows ``(hidden)``.
+
+Run as a program of its own (``launcher.py LOG COMMAND...``, the secret in the environment): it prints the pid, and
+``visible`` beside it where the system does not let a process trace its child. Standard library only.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import struct
+import sys
+from pathlib import Path
+
+VARIABLE, PLACEHOLDER = "ECCLIP_HIDDEN_ARGUMENT", "(hidden)"
+_TRACEME, _DETACH = 0, 17  # linux/ptrace.h
+_REFUSED, _FAILED = 126, 127
+_START_STACK, _ENV_START, _ENV_END = 25, 47, 48  # proc(5), fields 28, 50 and 51 of stat, counted from the state on
+_WORD = struct.calcsize("P")
+
+
+def start(command: list[str], log: str) -> tuple[int, bool]:
+    """Start a command in a session of its own and return its pid, and whether its secret, if any, is hidden.
+
+    Its output is appended to ``log``. What it makes belongs to its owner alone.
+
+    Raises:
+        OSError: the program cannot be started.
+    """
+    if PLACEHOLDER not in command:
+        return _start(command, log), True
+    pid = _start_hidden(command, log)
+    if pid is not None:
+        return pid, True
+    return _start([os.environ[VARIABLE] if word == PLACEHOLDER else word for word in command], log), False
+
+
+def _start(command: list[str], log: str) -> int:
+    outcome, report = os.pipe()  # closed by the program's start, which is how its failure is told
+    pid = os.fork()
+    if pid == 0:
+        _become(command, log, report)
+    os.close(report)
+    with os.fdopen(outcome, "rb") as pipe:
+        failure = pipe.read()
+    if failure:
+        os.waitpid(pid, 0)
+        raise OSError(f"{command[0]} cannot be started: {failure.decode()}")
+    return pid
+
+
+def _start_hidden(command: list[str], log: str) -> int | None:
+    """Return None where the system does not let a process trace its child."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    pid = os.fork()
+    if pid == 0:
+        if libc.ptrace(_TRACEME, 0, None, None) != 0:
+            os._exit(_REFUSED)
+        _become(command, log)
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSTOPPED(status):
+        _bend(pid, command.index(PLACEHOLDER))
+        libc.ptrace(_DETACH, pid, None, None)
+        return pid
+    if os.waitstatus_to_exitcode(status) != _REFUSED:
+        raise OSError(f"{command[0]} cannot be started")
+    return None
+
+
+def _become(command: list[str], log: str, report: int | None = None) -> None:
+    try:
+        os.umask(0o077)
+        os.setsid()
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 1)
+        os.dup2(1, 2)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and what is ignored is inherited
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        os.execvp(command[0], command)
+    except OSError as error:
+        if report is not None:
+            os.write(report, str(error).encode())
+    finally:
+        os._exit(_FAILED)
+
+
+def _bend(pid: int, index: int) -> None:
+    """Let argument ``index`` of a process that has not begun point into its environment."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    stack, begin, end = (int(fields[number]) for number in (_START_STACK, _ENV_START, _ENV_END))
+    with Path(f"/proc/{pid}/mem").open("r+b", buffering=0) as memory:
+        memory.seek(begin)
+        name = f"{VARIABLE}=".encode()
+        offset = (b"\0" + memory.read(end - begin)).index(b"\0" + name)
+        memory.seek(stack + _WORD * (1 + index))  # the count of arguments lies before the first one
+        memory.write(struct.pack("P", begin + offset + len(name)))
+
+
+if __name__ == "__main__":
+    started, hidden = start(sys.argv[2:], sys.argv[1])
+    sys.stdout.write(f"{started}{'' if hidden else ' visible'}\n")
