@@ -147,6 +147,8 @@ STEPS: dict[str, Step] = {
             "snapshot": "snapshots/{night}",
             "trained": "nights/{night}/train",
             "evaluated": "nights/{night}/evaluate",
+            "landed": "nights/{night}/land",
+            "ingested": "nights/{night}/ingest",
         },
         "nights/{night}/bundle",
     ),

@@ -67,6 +67,18 @@ def bench_catalog(
     show(read_result(path))
 
 
+@bench_app.command("parity")
+def bench_parity(
+    nights: Annotated[list[str], typer.Option("--night", help="A night of this workspace, may be given again")],
+    out: Annotated[Path | None, typer.Option(help="File of results; default: results/parity.json")] = None,
+) -> None:
+    """Ask a real server about every row of a night, as exported and as the snapshot has it: what differs."""
+    path = out or settings().workspace / "results" / "parity.json"
+    options = ["--out", str(path), *(word for night in nights for word in ("--night", night))]
+    _run_module("ecclip.bench.parity", options, dict(os.environ))
+    show(read_result(path))
+
+
 @bench_app.command("show")
 def bench_show(name: Annotated[str, typer.Argument(help="train, train_gpu, ...")]) -> None:
     """Print the committed figures of a benchmark."""

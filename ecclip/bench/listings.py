@@ -36,7 +36,7 @@ def random_batch(size: int, preprocessor: Preprocessor, seed: int = 0) -> Batch:
     chance = np.random.default_rng(seed)
     side = preprocessor.image_size
     pixels = torch.from_numpy(chance.integers(0, 256, (size, 3, side, side), dtype=np.uint8))
-    ids, mask = preprocessor.texts([_title(chance) for _ in range(size)])
+    ids, mask = preprocessor.tokens([_title(chance) for _ in range(size)])
     return Batch(pixels, torch.from_numpy(ids), torch.from_numpy(mask), torch.arange(size))
 
 

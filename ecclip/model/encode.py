@@ -32,7 +32,7 @@ def encode_images(
     *,
     features: bool = False,
 ) -> np.ndarray:
-    """Return embeddings float32 [N, d]; a listing without a photo that can be decoded gets a row of NaN.
+    """Return embeddings float32 [N, d] of canonical JPEGs; a listing without one that can be decoded gets a row of NaN.
 
     With ``features`` the rows are what the tower gives before the projection, [N, width].
     """
@@ -63,7 +63,7 @@ def encode_texts(
 ) -> np.ndarray:
     """Return embeddings float32 [N, d]; texts of like length share a batch, so that little padding is computed."""
     embeddings = np.zeros((len(texts), towers.cfg.embedding_dim), dtype=np.float32)
-    ids, mask = preprocessor.texts(texts)
+    ids, mask = preprocessor.tokens(texts)
     lengths = mask.sum(axis=1)
     order = np.argsort(lengths, kind="stable")
     device = towers.logit_scale.device
@@ -119,7 +119,7 @@ def _one_thread_each(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 def _pixels(preprocessor: Preprocessor, data: bytes) -> np.ndarray | None:
     try:
-        return preprocessor.image(data)
+        return preprocessor.pixels(data)
     except PreprocessingError:
         return None
 

@@ -16,7 +16,7 @@ from ecclip.model.errors import ModelError
 from ecclip.model.text import portable_config, text_encoder_from_config
 from ecclip.model.towers import Towers
 from ecclip.model.vision import build_image_encoder
-from ecclip.product_input import Preprocessor
+from ecclip.product_input import CanonicalPhoto, Preprocessor
 
 SCHEMA = "ecclip.towers/1"
 DESCRIPTION, WEIGHTS, TOKENIZER = "towers.json", "towers.safetensors", "tokenizer.json"
@@ -55,10 +55,13 @@ def load_towers(folder: Path) -> Towers:
     return towers
 
 
-def load_preprocessor(folder: Path) -> Preprocessor:
-    """Return the preprocessing that belongs to the towers of a folder."""
+def load_preprocessor(folder: Path, canonical: CanonicalPhoto = CanonicalPhoto()) -> Preprocessor:  # noqa: B008 - frozen
+    """Return the preprocessing that belongs to the towers of a folder.
+
+    ``canonical`` is what a photo as the shop has it becomes first; who reads a snapshot has canonical photos already.
+    """
     cfg, _ = _read_description(folder)
-    return Preprocessor(cfg.image_size, cfg.max_tokens, folder / TOKENIZER)
+    return Preprocessor(cfg.image_size, cfg.max_tokens, folder / TOKENIZER, canonical)
 
 
 def _read_description(folder: Path) -> tuple[TowersConfig, dict[str, object]]:

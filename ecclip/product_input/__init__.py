@@ -1,28 +1,52 @@
 """The one definition of what a photo and a title become, for cleaning, training, evaluation and the server.
 
-Imports with numpy and Pillow alone; a tokenizer is loaded by who turns titles into ids.
+Imports with numpy and Pillow alone; a tokenizer is loaded by who turns titles into ids, ftfy by who cleans them. The
+whole folder is copied into every bundle and is what the server there runs.
 """
 
-from ecclip.product_input.preprocessing import (
+from ecclip.product_input.decoding import (
     FORMATS,
     LEAST_SIDE,
     MAX_PIXELS,
     MESSAGE_PIXELS,
     PixelBudget,
     PreprocessingError,
-    Preprocessor,
     open_image,
-    square,
 )
+from ecclip.product_input.photo import (
+    DEFINITION,
+    CanonicalPhoto,
+    canonical_jpeg,
+    canonical_of,
+    codec_versions,
+    definition,
+    is_canonical,
+    read_canonical,
+)
+from ecclip.product_input.preprocessing import Preprocessor, square
+from ecclip.product_input.text import clean_text, description_text, title_text
+from ecclip.product_input.units import spell_units
 
 __all__ = [
+    "DEFINITION",
     "FORMATS",
     "LEAST_SIDE",
     "MAX_PIXELS",
     "MESSAGE_PIXELS",
+    "CanonicalPhoto",
     "PixelBudget",
     "PreprocessingError",
     "Preprocessor",
+    "canonical_jpeg",
+    "canonical_of",
+    "clean_text",
+    "codec_versions",
+    "definition",
+    "description_text",
+    "is_canonical",
     "open_image",
+    "read_canonical",
+    "spell_units",
     "square",
+    "title_text",
 ]

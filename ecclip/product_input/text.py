@@ -1,4 +1,7 @@
-"""Clean text: what a seller typed, as one line of plain Unicode that reads as it did before."""
+"""Clean text: what a seller typed, as one line of plain Unicode that reads as it did before.
+
+ftfy is imported by the first text that needs it: a GPU worker reads texts that are clean already and has no ftfy.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import re
 import unicodedata
 from functools import cache
 
-import ftfy
+from ecclip.product_input.units import spell_units
 
 _TAG = re.compile(r"<[!/a-zA-Z][^<>]{0,500}>")
 _SPACE = re.compile(r"\s+")
@@ -27,6 +30,21 @@ _SAME = re.compile(
 _SQUARED = re.compile("[\u3371-\u337a\u3380-\u33df]")
 
 
+def title_text(title: str) -> str:
+    """Return the text that models read of a title as its seller wrote it: clean, with amounts in one spelling.
+
+    A title of nothing but markup stays what it was: a listing has a title. Doing it twice changes nothing.
+    """
+    cleaned = clean_text(title)
+    return spell_units(cleaned) if cleaned else title
+
+
+def description_text(description: str) -> str | None:
+    """Return a description as tasks read it: clean, with amounts in one spelling; None where nothing is left."""
+    cleaned = clean_text(description)
+    return spell_units(cleaned) if cleaned else None
+
+
 def clean_text(text: str | None) -> str | None:
     """Return text with broken encodings repaired, HTML and control characters gone and one form of each sign.
 
@@ -44,6 +62,8 @@ def clean_text(text: str | None) -> str | None:
 
 
 def _round(text: str) -> str:
+    import ftfy
+
     if not (text.isascii() and text.isprintable() and "&" not in text and "<" not in text):
         text = _stream_safe(_TAG.sub(" ", html.unescape(text)))
         text = ftfy.fix_text(text)

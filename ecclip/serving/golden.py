@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from ecclip.catalog.land.originals import original_photos
 from ecclip.client.types import Answer, Product
 from ecclip.core import ContractError
 from ecclip.formats.service import OUTPUTS
@@ -44,18 +45,23 @@ class Golden:
     answer: Answer
 
 
-def choose(snapshot: Path, twin: InProcess, count: int) -> list[Golden]:
+def choose(snapshot: Path, landed: Path, ingested: Path, twin: InProcess, count: int) -> list[Golden]:
     """Return ``count`` golden listings of the test split (validation or train where it is empty), fewer if short.
 
-    The choice is a pure function of the listing ids. Listings whose answer hangs on the last digits are passed over.
+    They are rows of the dump: the title as its seller wrote it, the photo's file as the shop sent it. The choice is a
+    pure function of the listing ids. Listings whose answer hangs on the last digits are passed over.
+
+    Raises:
+        ContractError: no listing can be one.
+        IntegrityError: a photo of the snapshot is not among those that landed.
     """
     chosen: list[Golden] = []
-    for row in _candidates(snapshot, 4 * count):
+    for row in _candidates(snapshot, landed, ingested, 4 * count):
         if len(chosen) == count - 1:
             break
         kind = ("both", "image", "title")[len(chosen) % 3] if row["image"] else "title"
         product = Product(
-            image=row["image"] if kind != "title" else None, title=row["title"] if kind != "image" else None
+            image=row["image"] if kind != "title" else None, title=row["title_original"] if kind != "image" else None
         )
         if _is_clear(twin, product):
             chosen.append(Golden(row["listing_id"], kind, product, twin.ask(product)))
@@ -143,7 +149,7 @@ def _is_clear(twin: InProcess, product: Product) -> bool:
     return all(labels(noise * LOGIT_NOISE) == plain for noise in (signs, -signs, 1.0, -1.0))
 
 
-def _candidates(snapshot: Path, count: int) -> list[dict[str, Any]]:
+def _candidates(snapshot: Path, landed: Path, ingested: Path, count: int) -> list[dict[str, Any]]:
     listings = ds.dataset(sorted(str(path) for path in (snapshot / "listings").glob("*.parquet")), format="parquet")
     keys = listings.to_table(columns={"listing_id": ds.field("listing_id"), "split": ds.field("split")})
     ids, splits = (keys.column(name).to_pylist() for name in ("listing_id", "split"))
@@ -153,6 +159,10 @@ def _candidates(snapshot: Path, count: int) -> list[dict[str, Any]]:
             known.sort(key=lambda one: hashlib.sha256(one.encode()).hexdigest())
             chosen = known[:count]
             wanted = ds.field("listing_id").isin(chosen)
-            rows = listings.to_table(columns=["listing_id", "title", "image"], filter=wanted).to_pylist()
-            return sorted(rows, key=lambda row: chosen.index(row["listing_id"]))
+            names = ["listing_id", "title_original", "image_sha256", "image_error"]
+            rows = listings.to_table(columns=names, filter=wanted).to_pylist()
+            with_photo = {row["image_sha256"] for row in rows if row["image_sha256"] and not row["image_error"]}
+            photos = original_photos(landed, ingested, with_photo)
+            whole = [{**row, "image": photos.get(row["image_sha256"])} for row in rows]
+            return sorted(whole, key=lambda row: chosen.index(row["listing_id"]))
     return []

@@ -7,6 +7,7 @@ import hashlib
 import io
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -238,8 +239,8 @@ _SKEW = """
 import hashlib, json, sys
 from pathlib import Path
 folder = Path(sys.argv[1])
-sys.path.insert(0, str(folder))
-from preprocessing import Preprocessor, PreprocessingError
+sys.path[:0] = [str(folder / "code"), str(folder / "code" / "libraries.zip")]
+from ecclip.product_input import Preprocessor, PreprocessingError, title_text
 import numpy
 preprocessor = Preprocessor(64, 16, folder / "tokenizer.json")
 found = {"numpy": numpy.__version__}
@@ -249,7 +250,7 @@ for path in sorted(folder.glob("photo-*")):
     except PreprocessingError as error:
         found[path.name] = str(error)
 for title in json.loads((folder / "titles.json").read_text()):
-    found[title] = [one.tolist() for one in preprocessor.text(title)]
+    found[title] = [title_text(title), *(one.tolist() for one in preprocessor.title(title))]
 print(json.dumps(found))
 """
 
@@ -259,17 +260,16 @@ def test_preprocessing_gives_the_same_bytes_in_training_and_in_serving(tmp_path:
     if not SERVING_PYTHON.exists():
         pytest.skip("the serving environment is missing: make setup")
     bundle = tiny_bundle(0)
-    for source in (
-        bundle / "code" / "ecclip" / "product_input" / "preprocessing.py",
-        bundle / "towers" / "tokenizer.json",
-    ):
-        (tmp_path / source.name).write_bytes(source.read_bytes())
+    shutil.copytree(bundle / "code", tmp_path / "code")
+    shutil.copyfile(bundle / "towers" / "tokenizer.json", tmp_path / "tokenizer.json")
     _write_photos(tmp_path)
     titles = ["red mug", "빨간 가방", "👠" * 50, "a\0b", "", "ﬁne Ünïcode №5", "word " * 5000]
+    titles += ["<b>M&amp;M&#39;s</b> 1,5L", "SÃ¶t vÃ¤ska", "<p></p>", *HOSTILE_TEXTS[:-1]]
     (tmp_path / "titles.json").write_text(json.dumps(titles))
     found = []
     for python in (sys.executable, str(SERVING_PYTHON)):
-        done = subprocess.run([python, "-c", _SKEW, str(tmp_path)], capture_output=True, text=True, check=True)
+        command = [python, "-I", "-c", _SKEW, str(tmp_path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
         found.append(json.loads(done.stdout))
     versions = [one.pop("numpy")[0] for one in found]
     assert versions == ["2", "1"]

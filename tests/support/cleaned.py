@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from ecclip.catalog.group.stage import GroupConfig, group
 
-_TEXTS = ("listing_id", "title", "catalog_id", "brand", "currency", "image_sha256", "image_phash", "image_error")
+_PHOTO = ("image_sha256", "image_phash", "image_error")
+_TEXTS = ("listing_id", "grouping_title", "catalog_id", "brand", "currency", *_PHOTO)
 SCHEMA = pa.schema(
     [(name, pa.string()) for name in _TEXTS]
     + [("price", pa.float64()), ("category", pa.list_(pa.string()))]
@@ -22,7 +23,7 @@ SCHEMA = pa.schema(
 
 def listing(listing_id: str, title: str, **fields: Any) -> dict[str, Any]:
     """Return a cleaned listing; what is not named is null."""
-    return {**dict.fromkeys(SCHEMA.names), "listing_id": listing_id, "title": title, **fields}
+    return {**dict.fromkeys(SCHEMA.names), "listing_id": listing_id, "grouping_title": title, **fields}
 
 
 def write_cleaned(folder: Path, rows: Iterable[Mapping[str, Any]], files: int = 1) -> Path:

@@ -28,7 +28,7 @@ def plain_rows(listings: Iterable[Mapping[str, Any]]) -> list[Row]:
         rows.append(
             {
                 "id": one["listing_id"],
-                "plain": re.sub(r"[\W_]+", " ", one["title"].lower()).strip(),
+                "plain": re.sub(r"[\W_]+", " ", one["grouping_title"].lower()).strip(),
                 "brand": one["brand"].lower() if one["brand"] else one["brand"],
                 "category": "/".join(one["category"]) if one["category"] else None,
                 "attributes": list(dict(one["attributes"]).items()) if one["attributes"] else None,

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 
 from ecclip.core import Manifest, canonical_json, write_atomic
 from ecclip.core.manifests import list_files
+from ecclip.product_input import DEFINITION, CanonicalPhoto, canonical_jpeg, definition
 
 CATEGORIES = [
     (["fashion", "shoes", "sneakers"], "sneakers"),
@@ -39,6 +40,7 @@ LISTINGS_SCHEMA = pa.schema(
         pa.field("seller_id", pa.string()),
         pa.field("title", pa.string()),
         pa.field("title_original", pa.string()),
+        pa.field("grouping_title", pa.string()),
         pa.field("description", pa.string()),
         pa.field("category", pa.list_(pa.string())),
         pa.field("attributes", pa.map_(pa.string(), pa.string())),
@@ -83,13 +85,19 @@ EDGES_SCHEMA = pa.schema(
 )
 
 
-def write_snapshot(folder: Path, listings: int = 120, seed: int = 0) -> Path:
+def write_snapshot(folder: Path, listings: int = 120, seed: int = 0, landed: Path | None = None) -> Path:
     """Write a published snapshot below ``folder`` (its bytes follow from the arguments) and return ``folder``.
+
+    ``landed`` gets the photos as the shop sent them, as the stage land leaves them.
 
     Every category has groups in train, validation and test from about 90 listings on; one listing in 20 has no
     image, another one in 20 has an image_error.
     """
-    rows, edges = _rows(listings, random.Random(seed), seed)
+    originals: dict[str, bytes] = {}
+    rows, edges = _rows(listings, random.Random(seed), seed, originals)
+    if landed is not None:
+        _write_landed(landed, originals)
+    write_atomic(folder / DEFINITION, canonical_json(definition(CanonicalPhoto())))
     _write(folder / "listings" / "part-00000.parquet", rows, LISTINGS_SCHEMA)
     _write(folder / "groups" / "edges-00000.parquet", edges, EDGES_SCHEMA)
     _write(folder / "quarantine" / "part-00000.parquet", _quarantine(rows), QUARANTINE_SCHEMA)
@@ -127,7 +135,17 @@ def split_of(group_id: str) -> str:
     return "train" if bucket < 8 else "validation" if bucket == 8 else "test"
 
 
-def _rows(listings: int, chance: random.Random, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _write_landed(folder: Path, originals: dict[str, bytes]) -> None:
+    photos = [{"image_uri": f"{one}.png", "image_sha256": one, "image": originals[one]} for one in sorted(originals)]
+    places = [{**photo, "bytes": len(photo["image"]), "part": "part-00000.parquet"} for photo in photos]
+    (folder / "images").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(photos), folder / "images" / "part-00000.parquet")
+    pq.write_table(pa.Table.from_pylist(places).drop_columns("image"), folder / "photos.parquet")
+
+
+def _rows(
+    listings: int, chance: random.Random, seed: int, originals: dict[str, bytes]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     edges: list[dict[str, Any]] = []
     group = 0
@@ -146,7 +164,7 @@ def _rows(listings: int, chance: random.Random, seed: int) -> tuple[list[dict[st
         }
         size = min(chance.randrange(1, 5), listings - len(rows))
         first = len(rows)
-        rows.extend([_row(first + offset, product, chance) for offset in range(size)])
+        rows.extend([_row(first + offset, product, chance, originals) for offset in range(size)])
         for left, right in zip(rows[first:-1], rows[first + 1 :], strict=True):
             edges.append(
                 {"left": left["listing_id"], "right": right["listing_id"], "evidence": "catalog_id", "weight": 1.0}
@@ -166,19 +184,24 @@ def _group_id(group: int, seed: int) -> str:
         salt += 1
 
 
-def _row(number: int, product: dict[str, Any], chance: random.Random) -> dict[str, Any]:
+def _row(number: int, product: dict[str, Any], chance: random.Random, originals: dict[str, bytes]) -> dict[str, Any]:
     words = [product["brand"], product["colour"], product["material"], product["noun"], str(product["number"])]
     words = [word for word in words if word]
     if chance.random() < 0.3:
         chance.shuffle(words)
     title = " ".join(words)
-    image = None if number % 20 == 7 or number % 20 == 13 else _picture(product, chance)
+    original = None if number % 20 == 7 or number % 20 == 13 else _picture(product, chance)
+    image = canonical_jpeg(original, CanonicalPhoto())[0] if original else None
+    digest = hashlib.sha256(original).hexdigest() if original else None
+    if original and digest:
+        originals[digest] = original
     attributes = {"color": product["colour"], "material": product["material"]}
     return {
         "listing_id": f"l{number:06d}",
         "seller_id": f"s{chance.randrange(8)}",
         "title": title,
-        "title_original": title.upper() if chance.random() < 0.2 else title,
+        "title_original": f"<b>{title}</b>" if chance.random() < 0.2 else title,
+        "grouping_title": title,
         "description": f"A {product['colour']} {product['noun']}." if chance.random() < 0.7 else None,
         "category": product["category"],
         "attributes": [(name, value) for name, value in attributes.items() if value and chance.random() < 0.9],
@@ -190,7 +213,7 @@ def _row(number: int, product: dict[str, Any], chance: random.Random) -> dict[st
         "updated_at": datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=number),
         "image_uri": None if number % 20 == 7 else f"images/{number:06d}.jpg",
         "image": image,
-        "image_sha256": hashlib.sha256(image).hexdigest() if image else None,
+        "image_sha256": digest,
         "image_phash": hashlib.sha256(product["group_id"].encode()).hexdigest()[:16] if image else None,
         "image_error": "truncated" if number % 20 == 13 else None,
         "group_id": product["group_id"],
@@ -212,7 +235,7 @@ def _picture(product: dict[str, Any], chance: random.Random) -> bytes:
         for x in range(box[0], box[2], step):
             draw.line([x, box[1] + side // 3, x, box[3] - side // 3], fill=(20, 20, 20), width=1)
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=90)
+    picture.save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 

@@ -1,9 +1,9 @@
 """The entry model: listings in, answers out. Calls both towers in parallel, then the heads, then decides.
 
 Runs in the serving environment: numpy 1.26, Pillow, tokenizers. The version folder holds code/ (the modules that
-training and evaluation used: preprocessing, tasks, the contract of inputs and outputs), tokenizer.json, entry.json and
-known.json. Version N asks version N of the towers and heads. One bad listing gets an ERROR of its own and never spoils
-its batch.
+training and evaluation used: product_input, tasks, the contract of inputs and outputs; and the pure Python libraries
+that clean titles), tokenizer.json, entry.json and known.json. Version N asks version N of the towers and heads. One bad
+listing gets an ERROR of its own and never spoils its batch.
 """
 
 from __future__ import annotations
@@ -61,14 +61,17 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]) / args["model_version"]
         self._version = int(args["model_version"])
         entry = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
-        sys.path.insert(0, str(folder / "code"))  # this process serves this version alone
-        self._preprocessing = importlib.import_module("ecclip.product_input.preprocessing")
+        # this process serves this version alone
+        sys.path[:0] = [str(folder / "code"), str(folder / "code" / "libraries.zip")]
+        self._inputs = importlib.import_module("ecclip.product_input")
         self._service = importlib.import_module("ecclip.formats.service")
         self._asked = importlib.import_module("ecclip.tasks.kinds.task").Asked
         decision = importlib.import_module("ecclip.tasks.decision")
         tasks = [_load(path).TASK for path in sorted((folder / "code" / "tasks").glob("*.py"))]
-        self._preprocessor = self._preprocessing.Preprocessor(
-            entry["image_size"], entry["max_tokens"], folder / "tokenizer.json"
+        self._check_codecs(entry["product_input"]["codecs"])
+        canonical = self._inputs.canonical_of(entry["product_input"])
+        self._preprocessor = self._inputs.Preprocessor(
+            entry["image_size"], entry["max_tokens"], folder / "tokenizer.json", canonical
         )
         self._decider = decision.Decider(entry["heads"], tasks, entry["top_k"])
         self._modalities = list(entry["heads"]["modalities"])
@@ -88,7 +91,8 @@ class TritonPythonModel:
     def _items(self, request: Any) -> list[Item]:
         given = {one.name: pb_utils.get_input_tensor_by_name(request, one.name) for one in self._service.INPUTS}
         columns = {name: tensor.as_numpy().reshape(-1) for name, tensor in given.items() if tensor is not None}
-        budget = self._preprocessing.PixelBudget()  # of this message: others in the batch have their own
+        # of this message: others in the batch have their own
+        budget = self._inputs.PixelBudget(self._preprocessor.canonical.message_pixels)
         return [
             self._item(dict(zip(columns, map(bytes, row), strict=True)), budget)
             for row in zip(*columns.values(), strict=True)
@@ -97,10 +101,15 @@ class TritonPythonModel:
     def _item(self, given: dict[str, bytes], budget: Any) -> Item:
         image, title = given["IMAGE"], given["TITLE"]
         try:
-            asked = self._asked(self._text("title", title), self._text("description", given.get("DESCRIPTION", b"")))
-            tokens = None if asked.title is None else self._preprocessor.text(asked.title)
+            written = self._text("title", title)
+            told = self._text("description", given.get("DESCRIPTION", b""))
+            asked = self._asked(
+                None if written is None else self._inputs.title_text(written),
+                None if told is None else self._inputs.description_text(told),
+            )
+            tokens = None if written is None else self._preprocessor.title(written)
             return Item(self._pixels(image, budget), tokens, asked, error=_if_nothing(image, title))
-        except (self._preprocessing.PreprocessingError, ListingError) as error:
+        except (self._inputs.PreprocessingError, ListingError) as error:
             return Item(error=str(error))
         except Exception as error:  # noqa: BLE001 - an unforeseen one belongs to this listing, not to its neighbours
             pb_utils.Logger.log_error(f"preprocessing failed: {type(error).__name__}")
@@ -182,9 +191,17 @@ class TritonPythonModel:
         answer = {} if item.error else item.answer | {"EMBEDDING": _together(item)}
         return answer | {"LINEAGE": self._lineage, "ERROR": item.error}
 
+    def _check_codecs(self, made_with: dict[str, str]) -> None:
+        found = self._inputs.codec_versions()
+        if found != made_with:
+            raise pb_utils.TritonModelException(
+                f"the photos of this bundle were made with {made_with}, this server has {found}; "
+                "give it the Pillow of requirements/serving.txt, or train with this one"
+            )
+
     def _check(self, known: dict[str, Any]) -> None:
         pixels = np.ascontiguousarray(self._preprocessor.image(base64.b64decode(known["image"])))
-        ids, mask = self._preprocessor.text(known["title"])
+        ids, mask = self._preprocessor.title(known["title"])
         logits = np.array(known["logits"], np.float32)
         found = {
             "pixels": hashlib.sha256(pixels.tobytes()).hexdigest(),

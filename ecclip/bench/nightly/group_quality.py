@@ -19,7 +19,8 @@ from PIL import Image
 from ecclip.catalog.group.stage import GroupConfig, group
 from ecclip.product_input import FORMATS
 
-_TEXTS = ("listing_id", "title", "catalog_id", "brand", "currency", "image_sha256", "image_phash", "image_error")
+_PHOTO = ("image_sha256", "image_phash", "image_error")
+_TEXTS = ("listing_id", "grouping_title", "catalog_id", "brand", "currency", *_PHOTO)
 _SCHEMA = pa.schema(
     [(name, pa.string()) for name in _TEXTS]
     + [("price", pa.float64()), ("category", pa.list_(pa.string()))]
@@ -95,7 +96,7 @@ def _hashed(file: Path) -> Iterator[dict[str, Any]]:
             photo = imagehash.phash(Image.open(io.BytesIO(row["image"]), formats=FORMATS).convert("RGB"))
             digest = hashlib.sha256(row["image"]).hexdigest()
             # equal prices: near photos are evidence only beside a near price
-            fields = {"listing_id": str(row["id"]), "title": "", "price": 1.0, "currency": "EUR"}
+            fields = {"listing_id": str(row["id"]), "grouping_title": "", "price": 1.0, "currency": "EUR"}
             yield dict.fromkeys(_SCHEMA.names) | fields | {"image_sha256": digest, "image_phash": str(photo)}
 
 

@@ -108,7 +108,7 @@ def _clean_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     cfg = PhotoConfig.model_validate({})
     rows = []
     for digest, image in zip(batch.column("image_sha256"), batch.column("image"), strict=True):
-        photo = clean_photo(image.as_py(), side=cfg.image_side, quality=cfg.jpeg_quality, max_pixels=cfg.max_pixels)
+        photo = clean_photo(image.as_py(), cfg.canonical())
         rows.append((digest.as_py(), photo.image, photo.phash))
     columns = zip(*rows, strict=True)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, _CLEANED_SCHEMA, strict=True)]

@@ -46,10 +46,11 @@ class _Shop:
         model = f"{_word(chance, 2)} {chance.choice('ABCDEFGHK')}{chance.randrange(10, 9999)}"
         price, given = 5 * 400 ** chance.random(), chance.random() < 0.3
         for offer in range(chance.choices((1, 2, 3, 4), (42, 28, 18, 12))[0]):
-            words = [brand, model, *values, self.nouns[noun]]
+            title = _messy(" ".join([brand, model, *values, self.nouns[noun]]), chance)
             yield fixed | {
                 "listing_id": f"p{number:07d}-{offer}",
-                "title": _messy(" ".join(words), chance),
+                "title": title,
+                "grouping_title": title,
                 "price": round(price * chance.uniform(0.9, 1.15), 2),
                 "catalog_id": f"C{number}" if given else None,
             }

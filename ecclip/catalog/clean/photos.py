@@ -16,7 +16,7 @@ from ecclip.catalog.clean.sandbox import Died, Limits, run_each
 from ecclip.catalog.land.photos import IMAGES, INDEX
 from ecclip.catalog.land.uris import photo_address
 from ecclip.core import StageConfig
-from ecclip.product_input import MAX_PIXELS
+from ecclip.product_input import MAX_PIXELS, CanonicalPhoto
 
 PLACEHOLDERS = "placeholders"
 # a listing names a photo where it has a digest of it, or a reason why it has none
@@ -50,10 +50,14 @@ class PhotoConfig(StageConfig):
     max_pixels: int = Field(
         MAX_PIXELS,
         ge=1,
-        description="a photo of more pixels is refused: reason too_large; the server's limit stays the default",
+        description="a photo of more pixels is refused, by the server too: reason too_large",
     )
     decode_s: float = Field(20.0, gt=0, description="CPU seconds that one photo may take: reason decoder_timeout")
     decode_bytes: int = Field(2 << 30, ge=1 << 26, description="memory that decoding may take: reason too_large")
+
+    def canonical(self) -> CanonicalPhoto:
+        """Return the form in which photos are kept: models and the server make the very same one."""
+        return CanonicalPhoto(self.image_side, self.jpeg_quality, self.max_pixels)
 
 
 def name_photos(spark: SparkSession, landed: Path, listings: DataFrame) -> DataFrame:
@@ -134,7 +138,7 @@ def holds_nothing_else(landed: Path) -> bool:
 
 def photo_cleaner(cfg: PhotoConfig) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """Return the function for mapInArrow that decodes ``image_sha256, image``."""
-    side, quality, max_pixels = cfg.image_side, cfg.jpeg_quality, cfg.max_pixels
+    canonical = cfg.canonical()
     limits = Limits(cfg.decode_s, cfg.decode_bytes)
 
     def clean_photos(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -143,7 +147,7 @@ def photo_cleaner(cfg: PhotoConfig) -> Callable[[Iterator[pa.RecordBatch]], Iter
             digests, images = batch.column("image_sha256").to_pylist(), batch.column("image")
 
             def work(number: int, images: pa.Array = images) -> Photo:
-                return clean_photo(images[number].as_py(), side=side, quality=quality, max_pixels=max_pixels)
+                return clean_photo(images[number].as_py(), canonical)
 
             photos = run_each(len(digests), work, limits)
             yield _batch([_row(digest, photo) for digest, photo in zip(digests, photos, strict=True)])

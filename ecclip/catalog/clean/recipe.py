@@ -9,16 +9,13 @@ from pathlib import Path
 import ftfy
 import imagehash
 import numpy as np
-import PIL
-from PIL import features
 
 from ecclip.catalog.clean.photo import clean_photo
 from ecclip.core import StageConfig, canonical_json, fingerprint, sha256_bytes, write_atomic
-from ecclip.product_input.text import clean_text
-from ecclip.product_input.units import spell_units
+from ecclip.product_input import clean_text, codec_versions, description_text, title_text
 
 RECIPES = "recipes.json"
-_DONE_BY = {"photo": (clean_photo,), "text": (clean_text, spell_units)}
+_DONE_BY = {"photo": (clean_photo,), "text": (title_text, description_text, clean_text)}
 _PHOTO_PARAMETERS = {"image_side", "jpeg_quality", "max_pixels"}
 
 
@@ -30,14 +27,7 @@ def write_recipes(cfg: StageConfig, output: Path) -> None:
 def recipes(cfg: StageConfig) -> dict[str, str]:
     """Return the digests of the recipes of a configuration of cleaning."""
     versions = {
-        "photo": [
-            PIL.__version__,
-            features.version("jpg"),
-            features.version("webp"),
-            features.version("avif"),
-            imagehash.__version__,
-            np.__version__,
-        ],
+        "photo": [codec_versions(), imagehash.__version__, np.__version__],
         "text": [ftfy.__version__, unicodedata.unidata_version],
     }
     parameters = {"photo": cfg.model_dump(mode="json", include=_PHOTO_PARAMETERS), "text": {}}

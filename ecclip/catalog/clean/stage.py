@@ -26,17 +26,19 @@ from ecclip.catalog.clean.photos import (
 )
 from ecclip.catalog.clean.placeholders import PlaceholderConfig, placeholders
 from ecclip.catalog.clean.recipe import same_recipe, write_recipes
-from ecclip.catalog.clean.texts import TEXT_COLUMNS, TEXTS, clean_texts, known_texts, without_boilerplate
+from ecclip.catalog.clean.texts import TEXT_COLUMNS, TEXTS, clean_texts, known_texts, with_grouping_titles
 from ecclip.catalog.dump.quarantine import refuse_share
 from ecclip.catalog.spark.parts import count_given, count_rows, count_values, write_as_is, write_parts
 from ecclip.catalog.spark.session import spark_session
-from ecclip.core import Counts, stage
+from ecclip.core import Counts, canonical_json, stage, write_atomic
+from ecclip.product_input import DEFINITION, definition
 
 CLEAN_COLUMNS = (
     "listing_id",
     "seller_id",
     "title",
     "title_original",
+    "grouping_title",
     "description",
     "category",
     "attributes",
@@ -77,9 +79,10 @@ def clean(cfg: CleanConfig, landed: Path, ingested: Path, verdict: Path, previou
     """Write ``listings/`` with clean text and photos, and ``quarantine/`` with every photo that was refused.
 
     A listing whose photo is bad stays, with ``image`` null and the reason in ``image_error``. ``boilerplate/`` lists
-    the phrases that were taken from titles, ``placeholders/`` the photos that show no product, ``texts/`` the titles
-    before phrases were taken away. Texts and photos that are those of the ``previous`` snapshot are taken from there;
-    the result is the same without. ``verdict`` is an input so that nothing is cleaned before the gate has let it pass.
+    the phrases that grouping leaves out of titles, ``placeholders/`` the photos that show no product, ``texts/`` the
+    digests of the texts that came in, ``product_input.json`` the form of the photos. Texts and photos of the
+    ``previous`` snapshot are taken from there where they are the same; the result is the same without. ``verdict`` is
+    an input so that nothing is cleaned before the gate has let it pass.
 
     Raises:
         ContractError: more photos bad than ``max_bad_photo_share``.
@@ -93,6 +96,7 @@ def clean(cfg: CleanConfig, landed: Path, ingested: Path, verdict: Path, previou
     work = {"photos_decoded": count_rows(scratch / "photos"), "texts_cleaned": _new_texts(scratch / "rows")}
     shutil.rmtree(scratch)
     write_recipes(cfg, output)
+    write_atomic(output / DEFINITION, canonical_json(definition(cfg.canonical())))
     return _counts(cfg, output, work)
 
 
@@ -105,7 +109,7 @@ def _read_before(spark: SparkSession, cfg: CleanConfig, previous: Path) -> _Befo
 def _write_texts(
     spark: SparkSession, cfg: CleanConfig, landed: Path, ingested: Path, before: _Before, output: Path
 ) -> DataFrame:
-    """Write ``texts/`` and ``boilerplate/``; return the rows with their final texts, without photos."""
+    """Write ``texts/`` and ``boilerplate/``; return the rows with their clean texts, without photos."""
     named = name_photos(spark, landed, spark.read.parquet(str(ingested / "listings")))
     write_as_is(clean_texts(named, before.texts), output / "_scratch" / "rows")
     rows = spark.read.parquet(str(output / "_scratch" / "rows"))
@@ -113,7 +117,7 @@ def _write_texts(
     phrases = boilerplate(cfg, rows)
     listed = spark.createDataFrame(phrases, BOILERPLATE_SCHEMA)
     write_parts(listed, output / BOILERPLATE, 1, sort=["phrase", "seller_id"])
-    return without_boilerplate(rows, phrases, cfg.phrase_words)
+    return with_grouping_titles(rows, phrases, cfg.phrase_words)
 
 
 def _decode(

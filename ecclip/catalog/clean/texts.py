@@ -1,4 +1,8 @@
-"""Clean the texts of listings in Spark: those that have changed, then the titles without their sellers' phrases."""
+"""Clean the texts of listings in Spark: those that have changed; and the titles that grouping compares.
+
+``title`` is what models read, and a function of the title alone: a server has nothing else. ``grouping_title`` is that
+without the phrases of its seller, which takes a whole night to find.
+"""
 
 from __future__ import annotations
 
@@ -11,46 +15,39 @@ from pyspark.sql import functions as F
 
 from ecclip.catalog.clean.boilerplate import Phrase, edge_phrases
 from ecclip.catalog.clean.phrases import without_phrases
-from ecclip.product_input.text import clean_text
-from ecclip.product_input.units import spell_units
+from ecclip.product_input import clean_text, description_text, title_text
 
-TEXT_COLUMNS = ("listing_id", "text_sha256", "title")
+TEXT_COLUMNS = ("listing_id", "text_sha256")
 TEXTS = "texts"
 
 
 def known_texts(spark: SparkSession, snapshot: Path) -> DataFrame:
-    """Return the clean texts of a snapshot by listing and digest of what came in, titles with all their phrases."""
-    titles = spark.read.parquet(str(snapshot / TEXTS))
-    others = spark.read.parquet(str(snapshot / "listings")).select("listing_id", "description", "brand")
-    known = titles.join(others, "listing_id")
-    return known.select(
-        "listing_id", "text_sha256", *[F.col(name).alias(f"known_{name}") for name in ("title", "description", "brand")]
-    )
+    """Return the clean texts of a snapshot by listing and digest of what came in."""
+    digests = spark.read.parquet(str(snapshot / TEXTS))
+    texts = [F.col(name).alias(f"known_{name}") for name in _CLEANED]
+    clean = spark.read.parquet(str(snapshot / "listings")).select("listing_id", *texts)
+    return digests.join(clean, "listing_id")
 
 
 def clean_texts(listings: DataFrame, known: DataFrame | None) -> DataFrame:
-    """Return ``listings`` with clean title, description and brand, title_original, text_sha256 and is_new_text.
-
-    A title of nothing but markup stays what it was: a listing must have one.
-    """
-    digest = F.sha2(F.to_json(F.struct("title", "description", "brand")), 256)
+    """Return ``listings`` with clean title, description and brand, title_original, text_sha256 and is_new_text."""
+    digest = F.sha2(F.to_json(F.struct(*_CLEANED)), 256)
     named = listings.withColumns({"text_sha256": digest, "title_original": F.col("title")})
     if known is None:
-        cleaned = {name: _cleaner(name)(F.col(name)) for name in ("title", "description", "brand")}
+        cleaned = {name: _cleaner(name)(F.col(name)) for name in _CLEANED}
         cleaned["is_new_text"] = F.lit(True)
     else:
         named = named.join(known, ["listing_id", "text_sha256"], "left")
-        cleaned = {name: _unless_known(name) for name in ("title", "description", "brand")}
+        cleaned = {name: _unless_known(name) for name in _CLEANED}
         cleaned["is_new_text"] = F.col("known_title").isNull()
-    cleaned["title"] = F.coalesce(cleaned["title"], F.col("title_original"))
     found = named.withColumns(cleaned)
-    return found.drop(*[f"known_{name}" for name in ("title", "description", "brand")])
+    return found.drop(*[f"known_{name}" for name in _CLEANED])
 
 
-def without_boilerplate(listings: DataFrame, phrases: list[Phrase], longest: int) -> DataFrame:
-    """Return ``listings`` with the phrases of their seller, and those of all sellers, taken from their titles."""
+def with_grouping_titles(listings: DataFrame, phrases: list[Phrase], longest: int) -> DataFrame:
+    """Return ``listings`` with grouping_title: the title without its seller's phrases and those of all sellers."""
     if not phrases:
-        return listings
+        return listings.withColumn("grouping_title", F.col("title"))
     shared = [one.phrase for one in phrases if one.seller_id is None]
     mine = [(one.seller_id, one.phrase) for one in phrases if one.seller_id is not None]
     sellers = listings.sparkSession.createDataFrame(mine, "seller string, phrase string").groupBy("seller")
@@ -61,7 +58,7 @@ def without_boilerplate(listings: DataFrame, phrases: list[Phrase], longest: int
     touched = F.arrays_overlap(edge_phrases("title", longest), applied)
     # where nothing matches Python is handed a null, which costs next to nothing
     changed = _stripper(longest)(F.when(touched, F.col("title")), F.when(touched, applied))
-    return joined.withColumn("title", F.coalesce(changed, F.col("title"))).drop("seller", "own")
+    return joined.withColumn("grouping_title", F.coalesce(changed, F.col("title"))).drop("seller", "own")
 
 
 def _unless_known(name: str) -> Column:
@@ -70,15 +67,20 @@ def _unless_known(name: str) -> Column:
 
 
 def _cleaner(name: str) -> Callable[[Column], Column]:
-    spell = name != "brand"
+    """Return the function of a column of texts as they came in, null where there is none."""
+    clean_one = _CLEANED[name]
 
     def clean(texts: pa.Array) -> pa.Array:
-        cleaned = [clean_text(text) for text in texts.to_pylist()]
-        if spell:
-            cleaned = [text and spell_units(text) for text in cleaned]
-        return pa.array(cleaned, pa.string())
+        return pa.array([None if text is None else clean_one(text) for text in texts.to_pylist()], pa.string())
 
     return F.arrow_udf(clean, "string")  # type: ignore[call-overload]
+
+
+_CLEANED: dict[str, Callable[[str], str | None]] = {
+    "title": title_text,
+    "description": description_text,
+    "brand": clean_text,
+}
 
 
 def _stripper(longest: int) -> Callable[[Column, Column], Column]:

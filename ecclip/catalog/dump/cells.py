@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from ecclip.catalog.dump.contract import DUMP_FIELDS, Field, Kind
 from ecclip.catalog.dump.money import currency_code
 from ecclip.catalog.dump.record import has_half_pair, shown
-from ecclip.product_input.text import clean_text
+from ecclip.product_input import clean_text
 
 _NAME_CHARACTERS = 200
 _DETAIL_CHARACTERS = 200

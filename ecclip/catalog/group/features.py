@@ -13,7 +13,7 @@ from ecclip.catalog.group.term_statistics import TermStatistics, count_terms
 
 # what grouping looks at: a listing whose other columns change is not compared anew
 COMPARED = (
-    "title",
+    "grouping_title",
     "brand",
     "category",
     "attributes",
@@ -40,7 +40,7 @@ def comparable(listings: DataFrame) -> DataFrame:
     usable = F.col("image_error").isNull()
     return listings.select(
         "listing_id",
-        F.trim(F.regexp_replace(F.lower("title"), r"[^\p{L}\p{N}]+", " ")).alias("plain"),
+        F.trim(F.regexp_replace(F.lower("grouping_title"), r"[^\p{L}\p{N}]+", " ")).alias("plain"),
         "catalog_id",
         F.lower("brand").alias("brand"),
         F.when(F.size("category") > 0, F.concat_ws("/", "category")).alias("category"),

@@ -23,6 +23,7 @@ from ecclip.catalog.publish.statistics import statistics
 from ecclip.catalog.spark.parts import count_rows, count_values, write_parts
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import Counts, canonical_json, stage, write_atomic
+from ecclip.product_input import DEFINITION
 
 SNAPSHOT_COLUMNS = (*CLEAN_COLUMNS, "group_id", "split", "mismatch")
 
@@ -52,7 +53,7 @@ def publish(
     not belong together by ``pairs`` (``listing_id``, ``agreement``) have ``mismatch`` set and are in no shard.
     ``verdict.json`` says why the night was let pass, ``history.json`` holds the facts of the last
     good nights, this one included. What cleaning found goes with it, for people and for the next night:
-    ``boilerplate/``, ``placeholders/``, ``texts/`` and ``recipes.json``.
+    ``boilerplate/``, ``placeholders/``, ``texts/``, ``recipes.json`` and ``product_input.json``.
 
     Raises:
         GateError: the night differs too much from the last good nights; nothing is published. Verdict and data docs
@@ -70,7 +71,8 @@ def publish(
     shutil.copytree(grouped / "edges", output / "groups")
     for name in CLEAN_FOLDERS:
         shutil.copytree(cleaned / name, output / name)
-    shutil.copyfile(cleaned / RECIPES, output / RECIPES)
+    for name in (RECIPES, DEFINITION):
+        shutil.copyfile(cleaned / name, output / name)
     rejected = [spark.read.parquet(str(folder / "quarantine")) for folder in (ingested, cleaned)]
     write_parts(rejected[0].unionByName(rejected[1]), output / "quarantine", 1, sort=list(QUARANTINE_COLUMNS))
     published = spark.read.parquet(str(output / "listings"))

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 import ecclip
-from ecclip.atomic import remove_tree
+from ecclip.atomic import files_below, remove_tree
 from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
 from ecclip.core import (
     ConfigError,
@@ -33,8 +33,9 @@ from ecclip.core import (
     write_atomic,
 )
 from ecclip.formats.service import INPUTS, OUTPUTS, triton_config
+from ecclip.product_input import DEFINITION
 from ecclip.serving import golden
-from ecclip.serving.export.shipped_code import CODE
+from ecclip.serving.export.shipped_code import CODE, LIBRARIES
 
 GRAPH_MODELS = ("image_tower", "text_tower", "heads")
 ENTRY, CANDIDATE = "product", "candidate"
@@ -304,12 +305,11 @@ def _counts(path: Path) -> bool:
 
 def _code(bundle: Path) -> dict[str, bytes]:
     """Return the code of a bundle by path."""
-    files = sorted((bundle / CODE).rglob("*.py"))
-    if not (bundle / CODE / "tasks").is_dir():
+    if not (bundle / CODE / LIBRARIES).is_file():
         raise IntegrityError(
             "the bundle's code is not that of this version of ecclip", value=bundle, next_step="run export of its night"
         )
-    return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in files}
+    return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in files_below(bundle / CODE)}
 
 
 def _entry(bundle: Path, digest: str) -> dict[str, Any]:
@@ -324,4 +324,5 @@ def _entry(bundle: Path, digest: str) -> dict[str, Any]:
         "image_bytes": IMAGE_BYTES,
         "text_bytes": TEXT_BYTES,
         "lineage": digest[:16],
+        "product_input": json.loads((bundle / DEFINITION).read_text()),
     }

@@ -7,21 +7,28 @@ from pathlib import Path
 import numpy as np
 
 from ecclip.client.types import Answer, Product
+from ecclip.product_input import CanonicalPhoto
 
 MODALITY_ORDER = ("image", "text", "both")
 
 
 class InProcess:
-    """Towers and heads of two folders, asked one listing at a time."""
+    """Towers and heads of two folders, asked one listing at a time; ``canonical`` is the form of their photos."""
 
-    def __init__(self, towers: Path, heads: Path, top_k: int) -> None:
+    def __init__(
+        self,
+        towers: Path,
+        heads: Path,
+        top_k: int,
+        canonical: CanonicalPhoto = CanonicalPhoto(),  # noqa: B008 - frozen
+    ) -> None:
         from ecclip.model import load_preprocessor, load_towers
         from ecclip.tasks import load_heads
         from ecclip.tasks.decision import Decider
         from ecclip.tasks.kinds import TASKS
 
         self.towers = load_towers(towers).float()
-        self.preprocessor = load_preprocessor(towers)
+        self.preprocessor = load_preprocessor(towers, canonical)
         self.heads = load_heads(heads)
         self.decider = Decider(self.heads.describe(), TASKS, top_k)
 
@@ -39,7 +46,7 @@ class InProcess:
                 pixels = torch.from_numpy(self.preprocessor.image(product.image))[None]
                 image = self.towers.encode_image(pixels).numpy()
             if product.title is not None:
-                ids, mask = (torch.from_numpy(one)[None] for one in self.preprocessor.text(product.title))
+                ids, mask = (torch.from_numpy(one)[None] for one in self.preprocessor.title(product.title))
                 text = self.towers.encode_text(ids, mask).numpy()
         return image, text
 
@@ -50,7 +57,7 @@ class InProcess:
 
     def ask(self, product: Product) -> Answer:
         """Return the answer of one listing; ``lineage`` stays empty."""
-        from ecclip.product_input import PreprocessingError
+        from ecclip.product_input import PreprocessingError, description_text, title_text
         from ecclip.tasks.kinds import Asked
 
         try:
@@ -58,7 +65,9 @@ class InProcess:
         except PreprocessingError as error:
             return Answer(error=str(error))
         logits, modality = self.logits(image, text)
-        outputs = self.decider.answer(logits, modality, Asked(product.title, product.description))
+        title = None if product.title is None else title_text(product.title)
+        description = None if product.description is None else description_text(product.description)
+        outputs = self.decider.answer(logits, modality, Asked(title, description))
         given = [one[0] for one in (image, text) if one is not None]
         total: np.ndarray = given[0] if len(given) == 1 else given[0] + given[1]
         total = total / max(float(np.linalg.norm(total)), 1e-12)

@@ -1,29 +1,40 @@
-"""The code that a bundle carries, so that it is answered as it was evaluated: preprocessing, tasks, the contract."""
+"""The code that a bundle carries, so that it is answered as it was evaluated: product input, tasks, the contract."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import shutil
+import zipfile
 from pathlib import Path
 
-CODE = "code"
+from ecclip import product_input
+from ecclip.core import ConfigError
+
+CODE, LIBRARIES = "code", "libraries.zip"
 _MODULES = (  # each imports numpy, Pillow, tokenizers, the standard library and the others at most
-    "ecclip.product_input.preprocessing",
     "ecclip.formats.service",
     "ecclip.tasks.scores",
     "ecclip.tasks.kinds.task",
     "ecclip.tasks.decision",
 )
 _PACKAGE = '"""Part of ecclip, as the bundle was evaluated with it."""\n'
+# pure Python that cleaning a title needs; what is compiled (numpy, Pillow, tokenizers) the server brings itself
+_PURE = ("ftfy", "wcwidth")
+_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold: equal libraries give equal bytes
 
 
 def ship_code(folder: Path) -> None:
-    """Write ``ecclip/`` with the modules that the server imports, and ``tasks/`` with one file per task.
+    """Write ``ecclip/`` with the modules that the server imports, ``tasks/`` with one file per task, ``libraries.zip``.
 
-    The packages are whole but empty, so that an ecclip that is installed beside the server is never mixed in.
+    The packages are whole but empty, so that an ecclip that is installed beside the server is never mixed in;
+    ``product_input`` is itself. The libraries travel with the bundle, so that two versions beside each other on one
+    server each read titles as they were trained to.
     """
     from ecclip.tasks.kinds import TASKS
 
+    own = Path(str(product_input.__file__)).parent
+    shutil.copytree(own, folder / "ecclip" / own.name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in _MODULES:
         module = importlib.import_module(name)
         path = folder.joinpath(*name.split(".")).with_suffix(".py")
@@ -35,3 +46,20 @@ def ship_code(folder: Path) -> None:
     for number, task in enumerate(TASKS):
         source = importlib.import_module(type(task).__module__).__file__
         shutil.copyfile(str(source), folder / "tasks" / f"{number:02d}_{task.name}.py")
+    _write_libraries(folder / LIBRARIES)
+
+
+def _write_libraries(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in _PURE:
+            for file in sorted(_files(name), key=str):
+                data = Path(str(file.locate())).read_bytes()
+                archive.writestr(zipfile.ZipInfo(file.as_posix(), _TIME), data, zipfile.ZIP_DEFLATED)
+
+
+def _files(name: str) -> list[importlib.metadata.PackagePath]:
+    try:
+        files = importlib.metadata.distribution(name).files or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ConfigError("a library that cleans titles is missing", value=name, next_step="make setup") from error
+    return [file for file in files if file.suffix == ".py" or file.name.lower().startswith("licen")]

@@ -16,6 +16,7 @@ from pydantic import Field
 
 import ecclip
 from ecclip.core import Counts, StageConfig, canonical_json, stage, write_atomic
+from ecclip.product_input import DEFINITION, read_canonical
 from ecclip.serving import golden
 from ecclip.serving.export.inprocess import MODALITY_ORDER, InProcess
 from ecclip.serving.export.onnx_graphs import GRAPHS, OPSET, check_graph, export_graph
@@ -39,13 +40,21 @@ class ExportConfig(StageConfig):
 
 
 @stage
-def export(cfg: ExportConfig, snapshot: Path, trained: Path, evaluated: Path, output: Path) -> Counts:
-    """Write the bundle of a night.
+def export(
+    cfg: ExportConfig,
+    snapshot: Path,
+    trained: Path,
+    evaluated: Path,
+    landed: Path,
+    ingested: Path,
+    output: Path,
+) -> Counts:
+    """Write the bundle of a night; ``landed`` and ``ingested`` hold the photos of its golden listings.
 
     Raises:
         ContractError: the parts do not belong together, the report claims what the heads do not do, a graph does not
             answer as torch does, or the snapshot has no usable golden listing.
-        IntegrityError: a file of a part is not what its manifest says.
+        IntegrityError: a file of a part is not what its manifest says, or a photo of the snapshot has not landed.
     """
     import torch
 
@@ -59,12 +68,13 @@ def export(cfg: ExportConfig, snapshot: Path, trained: Path, evaluated: Path, ou
     for name in ("report.json", "report.html", "evidence.npz"):
         shutil.copyfile(evaluated / name, output / name)
     ship_code(output / CODE)
-    twin = InProcess(output / "towers", output / "heads", cfg.top_k)
+    shutil.copyfile(snapshot / DEFINITION, output / DEFINITION)
+    twin = InProcess(output / "towers", output / "heads", cfg.top_k, read_canonical(snapshot))
     check_embeddings(snapshot, read_evidence(output), twin)
     graphs = _examples(twin)
     bounds = {name: _write_graph(name, module, feed, output, cfg) for name, (module, feed) in graphs.items()}
     write_atomic(output / "known" / "product.json", canonical_json(_known_product(twin)))
-    questions = golden.choose(snapshot, twin, cfg.golden)
+    questions = golden.choose(snapshot, landed, ingested, twin, cfg.golden)
     golden.write_golden(questions, output / golden.FILE)
     lineage = parts | {"git_commit": git_commit(), "night": snapshot.resolve().name}
     write_atomic(output / "bundle.json", canonical_json(_description(cfg, twin, lineage, bounds, output)))
@@ -103,7 +113,7 @@ def _examples(twin: InProcess) -> dict[str, tuple[torch.nn.Module, dict[str, tor
     cfg = twin.towers.cfg
     pixels = torch.randint(0, 256, (5, 3, cfg.image_size, cfg.image_size), generator=draw, dtype=torch.uint8)
     titles = [_KNOWN_TITLE, "", "mug", "a b c", "와인 한 병"]
-    ids, mask = (torch.from_numpy(one) for one in twin.preprocessor.texts(titles))
+    ids, mask = (torch.from_numpy(one) for one in twin.preprocessor.tokens(titles))
     image, text = torch.nn.functional.normalize(torch.randn(2, 5, cfg.embedding_dim, generator=draw), dim=-1)
     modality = torch.arange(5) % len(MODALITY_ORDER)
     feeds = ((pixels,), (ids, mask), (image, text, modality))
@@ -157,10 +167,10 @@ def _known_product(twin: InProcess) -> dict[str, Any]:
     """Return a question whose pixels, tokens and decision the entry model checks before it serves."""
     from PIL import Image
 
-    side = np.arange(3 * 151 * 211, dtype=np.uint32).reshape(151, 211, 3)
+    side = np.arange(3 * 451 * 611, dtype=np.uint32).reshape(451, 611, 3)
     buffer = io.BytesIO()
     Image.fromarray((side * side // 97 % 256).astype(np.uint8)).save(buffer, "JPEG", quality=90)
-    ids, mask = twin.preprocessor.text(_KNOWN_TITLE)
+    ids, mask = twin.preprocessor.title(_KNOWN_TITLE)
     logits = np.linspace(-3.0, 4.0, twin.decider.columns).astype(np.float32)
     answer = json.loads(json.dumps(twin.decider.answer(logits, "both")))
     pixels = twin.preprocessor.image(buffer.getvalue())

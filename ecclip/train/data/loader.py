@@ -57,7 +57,7 @@ def collate(
     pixels: Sequence[np.ndarray], texts: Sequence[str], groups: np.ndarray, preprocessor: Preprocessor
 ) -> Batch:
     """Return a batch on the CPU, texts padded to the longest of them."""
-    ids, mask = preprocessor.texts(texts, pad_to_longest=True)
+    ids, mask = preprocessor.tokens(texts, pad_to_longest=True)
     arrays = (np.stack(pixels), ids, mask, np.asarray(groups, dtype=np.int64))
     return Batch(*(torch.from_numpy(array) for array in arrays))
 

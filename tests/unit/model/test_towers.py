@@ -128,8 +128,8 @@ def test_an_embedding_does_not_depend_on_padding() -> None:
     towers = tiny_towers()
     preprocessor = towers.preprocessor()
     titles = ["red mug", "a much longer title of a red cotton tote bag", ""]
-    padded = [torch.from_numpy(array) for array in preprocessor.texts(titles)]
-    tight = [torch.from_numpy(array) for array in preprocessor.texts(titles[:1], pad_to_longest=True)]
+    padded = [torch.from_numpy(array) for array in preprocessor.tokens(titles)]
+    tight = [torch.from_numpy(array) for array in preprocessor.tokens(titles[:1], pad_to_longest=True)]
     assert tight[0].shape[1] < padded[0].shape[1] == TINY.max_tokens
     with torch.inference_mode():
         torch.testing.assert_close(towers.encode_text(*padded)[:1], towers.encode_text(*tight), atol=1e-6, rtol=0)

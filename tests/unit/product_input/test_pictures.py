@@ -20,6 +20,7 @@ from ecclip.product_input import (
     LEAST_SIDE,
     MAX_PIXELS,
     MESSAGE_PIXELS,
+    CanonicalPhoto,
     PixelBudget,
     PreprocessingError,
     open_image,
@@ -36,7 +37,7 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 def reason(data: bytes) -> str | None:
     """Return why a photo is refused, once cleaning and serving have said the same."""
-    cleaned = clean_photo(data, side=64, quality=90, max_pixels=MAX_PIXELS).error
+    cleaned = clean_photo(data, CanonicalPhoto(64)).error
     served = None
     try:
         open_image(data, 64)
@@ -125,8 +126,8 @@ def test_a_photo_at_the_limit_of_pixels_is_read_and_one_above_is_not() -> None:
 def test_cleaning_has_the_limit_of_the_server_and_can_be_given_another() -> None:
     assert CleanConfig().max_pixels == MAX_PIXELS
     data = encoded(Image.new("RGB", (100, 100)), "PNG")
-    assert clean_photo(data, side=64, quality=90, max_pixels=9_999).error == "too_large"
-    assert clean_photo(data, side=64, quality=90, max_pixels=10_000).error is None
+    assert clean_photo(data, CanonicalPhoto(64, 90, 9_999)).error == "too_large"
+    assert clean_photo(data, CanonicalPhoto(64, 90, 10_000)).error is None
 
 
 def test_a_message_decodes_no_more_pixels_than_its_budget() -> None:

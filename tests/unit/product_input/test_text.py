@@ -8,7 +8,7 @@ from itertools import groupby
 
 import pytest
 
-from ecclip.product_input.text import clean_text
+from ecclip.product_input import clean_text
 
 
 @pytest.mark.parametrize(

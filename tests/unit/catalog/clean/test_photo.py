@@ -12,10 +12,11 @@ from dumps import picture
 from PIL import Image
 
 from ecclip.catalog.clean.photo import Photo, clean_photo
+from ecclip.product_input import CanonicalPhoto
 
 
 def clean(data: bytes | None) -> Photo:
-    return clean_photo(data, side=64, quality=90, max_pixels=1_000_000)
+    return clean_photo(data, CanonicalPhoto(64, 90, 1_000_000))
 
 
 def opened(photo: Photo) -> Image.Image:

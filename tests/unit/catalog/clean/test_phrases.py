@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecclip.catalog.clean.phrases import edges_of, without_phrases, words_of
-from ecclip.product_input.text import clean_text
-from ecclip.product_input.units import spell_units
+from ecclip.product_input import clean_text, spell_units
 
 WORDS = ["free", "shipping", "sale", "mug", "nike", "무료배송", "머그", "送料無料", "हिन्दी"]
 TITLES = st.lists(st.sampled_from(WORDS), min_size=1, max_size=6).flatmap(

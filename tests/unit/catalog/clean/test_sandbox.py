@@ -15,6 +15,7 @@ from ecclip.catalog.clean import sandbox
 from ecclip.catalog.clean.photo import Photo, clean_photo
 from ecclip.catalog.clean.photos import PhotoConfig, photo_cleaner
 from ecclip.catalog.clean.sandbox import CRASHED, TIMEOUT, Died, Limits, run_each
+from ecclip.product_input import CanonicalPhoto
 
 LIMITS = Limits(seconds=60.0, memory_bytes=1 << 29)
 SHORT = Limits(seconds=2.0, memory_bytes=1 << 29)  # of the processor, for what uses it for ever
@@ -22,7 +23,7 @@ SHORT = Limits(seconds=2.0, memory_bytes=1 << 29)  # of the processor, for what 
 
 def cleaned(photos: list[bytes], limits: Limits = LIMITS) -> list[Photo | Died]:
     def work(number: int) -> Photo:
-        return clean_photo(photos[number], side=64, quality=90, max_pixels=1_000_000)
+        return clean_photo(photos[number], CanonicalPhoto(64, 90, 1_000_000))
 
     return list(run_each(len(photos), work, limits))
 
@@ -36,7 +37,7 @@ def nothing_is_left_behind() -> Iterator[None]:
 
 def test_results_come_in_order_and_are_those_of_a_plain_call() -> None:
     photos = [picture(number, (300, 300)) for number in range(40)]
-    plain = [clean_photo(photo, side=64, quality=90, max_pixels=1_000_000) for photo in photos]
+    plain = [clean_photo(photo, CanonicalPhoto(64, 90, 1_000_000)) for photo in photos]
     assert cleaned(photos) == plain
     assert cleaned([]) == []
 

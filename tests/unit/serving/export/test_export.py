@@ -43,7 +43,7 @@ def test_graphs_answer_as_torch_does_for_any_batch(rows: int) -> None:
     preprocessor = load_preprocessor(bundle / "towers")
     chance = np.random.default_rng(rows)
     pixels = chance.integers(0, 256, (rows, 3, 64, 64), dtype=np.uint8)
-    ids, mask = preprocessor.texts([f"red mug {number}" * (number + 1) for number in range(rows)])
+    ids, mask = preprocessor.tokens([f"red mug {number}" * (number + 1) for number in range(rows)])
     with torch.inference_mode():
         image = towers.encode_image(torch.from_numpy(pixels)).numpy()
         text = towers.encode_text(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()

@@ -1,0 +1,226 @@
+"""Parity: rows of the dump, asked of a real server, against what the snapshot made of them and models learnt from.
+
+``python -m ecclip.bench.parity --night 2026-11-01 --out results/parity.json``; ``ecclip bench parity`` calls it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import pickle
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.dataset as ds
+
+from ecclip.bench.machine import new_result
+from ecclip.bench.result import Result, write_result
+from ecclip.catalog.land.originals import original_photos
+from ecclip.client import Answer, Product, ProductClient
+from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
+from ecclip.core import IntegrityError, settings
+from ecclip.formats.embeddings import load_embeddings
+from ecclip.serving import Deployment, EmbeddedServer
+
+_COLUMNS = ["listing_id", "title", "title_original", "image", "image_sha256"]
+COUNTS = ("pixels_differ", "texts_differ", "categories_differ", "attribute_sets_differ", "decisions_differ")
+# runs under the interpreter that serves, on the code of the bundle and nothing else of this checkout
+_SEEN = """
+import hashlib, json, pickle, sys
+from pathlib import Path
+bundle = Path(sys.argv[1])
+sys.path[:0] = [str(bundle / "code"), str(bundle / "code" / "libraries.zip")]
+from ecclip.product_input import Preprocessor, read_canonical, title_text
+described = json.loads((bundle / "bundle.json").read_text())
+preprocessor = Preprocessor(
+    described["image_size"], described["max_tokens"], bundle / "towers" / "tokenizer.json", read_canonical(bundle)
+)
+seen = []
+for title, photo in pickle.load(sys.stdin.buffer):
+    pixels = "" if photo is None else hashlib.sha256(preprocessor.image(photo).tobytes()).hexdigest()
+    seen.append((title_text(title), pixels))
+sys.stdout.buffer.write(pickle.dumps(seen))
+"""
+
+
+@dataclass(frozen=True)
+class NightFolders:
+    """What a night left: its snapshot, the photos that landed, embeddings and bundle."""
+
+    snapshot: Path
+    landed: Path
+    ingested: Path
+    embedded: Path
+    bundle: Path
+
+
+class Row(NamedTuple):
+    """A listing twice: as the shop exported it, and as the snapshot has it."""
+
+    listing_id: str
+    raw: Product
+    kept: Product
+
+
+@dataclass
+class Parity:
+    """What differs over all listings of a night, and how near the answers' photo embeddings are to the snapshot's.
+
+    Attributes:
+        listings: that were asked about, both ways.
+        too_large: listings whose photo or title is more than one question may hold: not asked.
+        rewritten_titles: titles that are not what their seller wrote.
+        rewritten_photos: photos that are not the file that the shop sent.
+        counts: differences by the names of ``COUNTS``.
+        cosines: of the server's embedding of the shop's file and the stage's embedding of the snapshot's photo.
+    """
+
+    listings: int = 0
+    too_large: int = 0
+    rewritten_titles: int = 0
+    rewritten_photos: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
+    cosines: list[float] = field(default_factory=list)
+
+    @property
+    def photo_cosine_p01(self) -> float:
+        """The cosine that 99 of 100 photos reach."""
+        return float(np.percentile(self.cosines, 1))
+
+
+def measure(night: NightFolders, server: EmbeddedServer) -> Parity:
+    """Serve the night's bundle and ask about every listing of the night twice.
+
+    Raises:
+        IntegrityError: the bundle is not blessed by this server, or a photo has not landed.
+    """
+    deployment = Deployment(server.repository, server.start().address)
+    server.repository.stage(night.bundle, 1)
+    blessing = deployment.bless(1)
+    if not blessing.passed:
+        raise IntegrityError(
+            "the night's bundle is not blessed", value=night.bundle, limit="; ".join(blessing.reasons)[:300]
+        )
+    deployment.go_live(1)
+    found = Parity()
+    embedded = load_embeddings(night.embedded)
+    known = dict(zip(embedded.listing_ids, embedded.image, strict=True))
+    with ProductClient(server.address) as client:
+        for rows in _batches(night, found):
+            _compare_inputs(rows, night.bundle, server.python, found)
+            _compare_answers(rows, client, found)
+            _compare_photos(rows, client, known, found)
+    return found
+
+
+def _batches(night: NightFolders, found: Parity) -> Iterator[list[Row]]:
+    listings = ds.dataset(night.snapshot / "listings", format="parquet")
+    for batch in listings.to_batches(columns=_COLUMNS, batch_size=MAX_BATCH):
+        values = batch.to_pylist()
+        digests = {one["image_sha256"] for one in values if one["image"] is not None}
+        originals = original_photos(night.landed, night.ingested, digests)
+        rows = [_row(one, originals) for one in values]
+        kept = [row for row in rows if _fits(row.raw)]
+        found.too_large += len(rows) - len(kept)
+        found.listings += len(kept)
+        if kept:
+            yield kept
+
+
+def _row(values: dict[str, Any], originals: dict[str, bytes]) -> Row:
+    image = values["image"]
+    raw = Product(None if image is None else originals[values["image_sha256"]], values["title_original"])
+    return Row(values["listing_id"], raw, Product(image, values["title"]))
+
+
+def _fits(product: Product) -> bool:
+    return len(product.image or b"") <= IMAGE_BYTES and len((product.title or "").encode()) <= TEXT_BYTES
+
+
+def _compare_inputs(rows: Sequence[Row], bundle: Path, python: Path, found: Parity) -> None:
+    """Compare what the serving interpreter makes of the raw rows with the snapshot's titles and photos."""
+    from ecclip.model import load_preprocessor  # torch: after the server's processes have been started
+
+    asked = pickle.dumps([(row.raw.title or "", row.raw.image) for row in rows])
+    done = subprocess.run([str(python), "-I", "-c", _SEEN, str(bundle)], input=asked, capture_output=True, check=True)
+    preprocessor = load_preprocessor(bundle / "towers")
+    for row, (text, pixels) in zip(rows, pickle.loads(done.stdout), strict=True):
+        photo = row.kept.image
+        learnt = "" if photo is None else hashlib.sha256(preprocessor.pixels(photo).tobytes()).hexdigest()
+        found.counts["texts_differ"] += text != row.kept.title
+        found.counts["pixels_differ"] += pixels != learnt
+        found.rewritten_titles += row.raw.title != row.kept.title
+        found.rewritten_photos += row.raw.image != row.kept.image
+
+
+def _compare_answers(rows: Sequence[Row], client: ProductClient, found: Parity) -> None:
+    answers = [client.ask([getattr(row, which) for row in rows]) for which in ("raw", "kept")]
+    for raw, kept in zip(*answers, strict=True):
+        found.counts["categories_differ"] += raw.categories[:1] != kept.categories[:1] or raw.error != kept.error
+        found.counts["attribute_sets_differ"] += _values(raw) != _values(kept)
+        found.counts["decisions_differ"] += raw.decisions != kept.decisions
+
+
+def _values(answer: Answer) -> dict[str, Any]:
+    return {name: one["value"] for name, one in answer.attributes.items()}
+
+
+def _compare_photos(rows: Sequence[Row], client: ProductClient, known: dict[str, np.ndarray], found: Parity) -> None:
+    with_photo = [row for row in rows if row.raw.image is not None]
+    answers = client.ask([Product(image=row.raw.image) for row in with_photo])
+    found.cosines += [
+        float(one.embedding @ known[row.listing_id]) for row, one in zip(with_photo, answers, strict=True)
+    ]
+
+
+def result_of(nights: Sequence[Parity], command: str) -> Result:
+    """Return the figures of some nights: medians over the nights, and in the headline what differs in all of them."""
+    result = new_result(command, nights=len(nights), listings=sum(one.listings for one in nights))
+    for what, name in (
+        ("listings asked about, as exported and as the snapshot has them", "listings"),
+        ("of which too large for a question", "too_large"),
+        ("titles that are not what their seller wrote", "rewritten_titles"),
+        ("photos that are not the shop's file", "rewritten_photos"),
+    ):
+        result.add(what, "ecclip", "listings", [getattr(one, name) for one in nights])
+    for name in COUNTS:
+        result.add(name.replace("_", " "), "raw row / snapshot's row", "listings", [one.counts[name] for one in nights])
+    cosine = [one.photo_cosine_p01 for one in nights]
+    result.add("cosine of photo embeddings, 1st percentile", "server, shop's file / embed", "", cosine)
+    sums = {name: sum(one.counts[name] for one in nights) for name in COUNTS}
+    result.head(**sums, photo_cosine_p01=min(cosine))
+    return result
+
+
+def main() -> None:
+    """Measure the nights of this workspace that are named and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--night", action="append", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    chosen = parser.parse_args()
+    found = []
+    for night in chosen.night:
+        with tempfile.TemporaryDirectory(prefix="ecclip-parity-") as folder:
+            server = EmbeddedServer(Path(folder), settings().work / "env" / "triton")
+            try:
+                found.append(measure(night_folders(settings().work, night), server))
+            finally:
+                server.stop()
+    command = " ".join(["ecclip bench parity", *(f"--night {night}" for night in chosen.night)])
+    write_result(result_of(found, command), chosen.out)
+
+
+def night_folders(work: Path, night: str) -> NightFolders:
+    """Return where a workspace has what a night left."""
+    folder = work / "nights" / night
+    parts = (folder / name for name in ("land", "ingest", "embed", "bundle"))
+    return NightFolders(work / "snapshots" / night, *parts)
+
+
+if __name__ == "__main__":
+    main()
