@@ -101,7 +101,7 @@ def test_digests_copied_by_hand_do_not_make_other_towers_ours(sources: list[dict
     _change(tmp_path / "evaluate" / "heads" / "heads.json", lambda content: content.update(forged))
     forged["trained"] = digest_of(theirs["trained"])
     _change(tmp_path / "evaluate" / "report.json", lambda content: content["lineage"].update(forged))
-    mixed = {"snapshot": ours["snapshot"], "trained": theirs["trained"], "evaluated": tmp_path / "evaluate"}
+    mixed = ours | {"trained": theirs["trained"], "evaluated": tmp_path / "evaluate"}
     assert "the towers embed a listing otherwise" in str(_refused(tmp_path, mixed))
 
 
