@@ -184,7 +184,8 @@ class House:
         return path
 
     def edit(self, name: str) -> None:
-        with (self.root / "ecclip" / name).open("a") as file:
+        with (self.root / "ecclip" / name).open("r+") as file:  # a file that is not there is not made
+            file.seek(0, os.SEEK_END)
             file.write("\n# a remark\n")
 
     def python(self, code: str, *arguments: str) -> dict[str, Any]:
@@ -239,7 +240,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
     for name in ("catalog/group/edges.py", "train/engine/trainer.py", "tasks/report/templates/report.html.j2"):
         house.edit(name)
     found["elsewhere"] = house.run("extract", "land", "start", "probe")
-    house.edit("catalog/land/hosts.py")
+    house.edit("catalog/land/host_budgets.py")
     found["imported"] = house.run("extract", "land", "start")
     house.edit("catalog/mapping/with_spark.py")
     found["imported late"] = house.run("extract", "start")
