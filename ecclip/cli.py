@@ -250,6 +250,14 @@ def parameters() -> None:
 
 
 @app.command()
+def renames() -> None:
+    """Print what has another name than it had (docs/renames.md)."""
+    from ecclip.renames import renames_page
+
+    typer.echo(renames_page(), nl=False)
+
+
+@app.command()
 def ask(
     title: Annotated[str, typer.Option(help="The listing's title")] = "",
     image: Annotated[Path | None, typer.Option(help="The listing's photo", exists=True, dir_okay=False)] = None,

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-
-from ecclip.core import Settings
-from ecclip.pipeline import STEPS, section_of, stage_model
+from ecclip.core import Parameter, Settings, parameters_of
+from ecclip.pipeline import OTHER_SECTIONS, STEPS, section_of, stage_model
 
 _HEAD = """# Parameters and settings
 
 Made by `ecclip parameters`; a test holds this page against the code.
 
 Parameters belong to the work: `params.yaml`, one section a stage; a change makes the stage run again.
+A dotted name is nested: `trainer.epochs` of the section `train` is `train: {trainer: {epochs: 2}}`, and
+`dvc exp run -S train.trainer.epochs=3` sets it. What had another name before is in [renames.md](renames.md).
 Settings belong to the machine: environment variables.
 """
+_COLUMNS = "| parameter | type | default | range | meaning |\n|---|---|---|---|---|"
 # read before there are settings, or by processes that have none: default and meaning
 _OTHER_VARIABLES = {
     "ECCLIP_SCHEDULE": ("`0 0 * * *`", "when nightly_catalog runs: cron in UTC, or none; default of `make up`: none"),
@@ -32,30 +30,15 @@ _OTHER_VARIABLES = {
 def page() -> str:
     """Return docs/parameters.md: a table of parameters for each stage, then the environment variables."""
     lines = [_HEAD]
-    for name in [*STEPS, "gate", "deploy", "sample"]:
-        rows = list(_rows(stage_model(name)))
+    for name in [*STEPS, *OTHER_SECTIONS]:
+        rows = [_row(parameter) for parameter in parameters_of(stage_model(name))]
         if rows:
-            lines += [f"## {section_of(name)}\n", "| parameter | default | meaning |", "|---|---|---|", *rows, ""]
-    settings = [
-        f"| `ECCLIP_{name.upper()}` | {_default(field)} | {field.description or ''} |"
-        for name, field in Settings.model_fields.items()
-    ]
-    settings += [f"| `{name}` | {default} | {meaning} |" for name, (default, meaning) in _OTHER_VARIABLES.items()]
-    return "\n".join([*lines, "## Settings\n", "| variable | default | meaning |", "|---|---|---|", *settings, ""])
+            lines += [f"## {section_of(name)}\n", _COLUMNS, *rows, ""]
+    settings = [_row(each._replace(name=f"ECCLIP_{each.name.upper()}")) for each in parameters_of(Settings)]
+    settings += [f"| `{name}` | | {default} | | {meaning} |" for name, (default, meaning) in _OTHER_VARIABLES.items()]
+    return "\n".join([*lines, "## Settings\n", _COLUMNS.replace("parameter", "variable"), *settings, ""])
 
 
-def _rows(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _rows(kind, f"{prefix}{name}.")
-        else:
-            yield f"| `{prefix}{name}` | {_default(field)} | {field.description or ''} |"
-
-
-def _default(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    if field.default_factory is not None:
-        return ""
-    return "" if field.default is None else f"`{field.default}`"
+def _row(one: Parameter) -> str:
+    default = f"`{one.default}`" if one.default else ""
+    return f"| `{one.name}` | {one.kind} | {default} | {one.limits} | {one.meaning} |"

@@ -30,9 +30,11 @@ from ecclip.core import (
     report_of,
     settings,
     source_files,
+    unknown_names,
     write_atomic,
 )
 from ecclip.spool import DELIVERY
+from ecclip.renames import renamed_parameter
 
 DELIVER_METRICS = (sys.executable, "-m", "ecclip", "registry", "follow")
 NO_NIGHT = "none"
@@ -250,12 +252,22 @@ def stage_config(name: str, params: Path | None = None) -> StageConfig:
         raise ConfigError(
             "params.yaml has a section that nothing reads", value=", ".join(unknown), limit=", ".join(known)
         )
+    section, given = section_of(name), sections.get(section_of(name)) or {}
+    _refuse_unknown_names(section, stage_model(name), given, path)
     try:
-        return stage_model(name).model_validate(sections.get(section_of(name)) or {})
-    except ValueError as error:
-        raise ConfigError(
-            f"params.yaml, section {section_of(name)}", value=str(error), next_step=f"edit {path}"
-        ) from error
+        return stage_model(name).model_validate(given)
+    except (ConfigError, ValueError) as error:
+        raise ConfigError(f"params.yaml, section {section}", value=str(error), next_step=f"edit {path}") from error
+
+
+def _refuse_unknown_names(section: str, model: type[StageConfig], given: dict[str, Any], path: Path) -> None:
+    hints = []
+    for name, hint in unknown_names(model, given, f"{section}."):
+        new = renamed_parameter(name)
+        hints.append(f"{name} is {new} now" if new else f"{name}: {hint}")
+    if hints:
+        what = f"params.yaml, section {section}: no such parameter"
+        raise ConfigError(what, value="; ".join(hints), next_step=f"edit {path}; docs/parameters.md has every name")
 
 
 def nights() -> list[dict[str, str]]:

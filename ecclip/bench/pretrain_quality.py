@@ -24,14 +24,14 @@ from ecclip.train import RECALL_AT, Trainer, TrainerConfig, encode_images, encod
 from ecclip.train.engine.retrieval import hit_ranks
 
 _RECIPE = TrainerConfig()
-_PLAIN = replace(_RECIPE.order, distinct_groups=False, neighbour_share=0.0)
+_PLAIN = replace(_RECIPE.sampler, distinct_groups=False, hard_negative_share=0.0)
 # each takes one idea away from the default recipe
 VARIANTS: dict[str, TrainerConfig] = {
     "default": _RECIPE,
-    "hard labels, groups may meet": replace(_RECIPE, labels="hard", order=_PLAIN),
-    "no hard negatives": replace(_RECIPE, order=replace(_RECIPE.order, neighbour_share=0.0)),
+    "hard labels, groups may meet": replace(_RECIPE, labels="hard", sampler=_PLAIN),
+    "no hard negatives": replace(_RECIPE, sampler=replace(_RECIPE.sampler, hard_negative_share=0.0)),
     "batch of a quarter": replace(
-        _RECIPE, order=replace(_RECIPE.order, batch_size=max(2, _RECIPE.order.batch_size // 4))
+        _RECIPE, sampler=replace(_RECIPE.sampler, batch_size=max(2, _RECIPE.sampler.batch_size // 4))
     ),
 }
 PROBES = (

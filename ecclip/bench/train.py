@@ -91,7 +91,7 @@ def embedding_bytes(batch: int, width: int) -> int:
 
 def _loader(result: Result, sizes: Sizes) -> None:
     figures = in_own_process(tasks.loader, sizes)
-    steps = f"{figures['batches']:.0f} steps of {sizes.trainer.order.batch_size}"
+    steps = f"{figures['batches']:.0f} steps of {sizes.trainer.sampler.batch_size}"
     result.add(f"training from JPEG shards, {steps}", "ecclip", "pairs/s", [figures["pairs_per_second"]])
     result.add("of it waiting for the loader", "ecclip", "share", [figures["wait_share"]])
     decoding = "decoding, varying and tokenizing while the towers compute"

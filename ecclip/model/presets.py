@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
+from ecclip.errors import ConfigError
+from ecclip.fields import refuse_unknown
 from ecclip.model.config import TowersConfig
-from ecclip.model.errors import ModelError
 
 _MULTILINGUAL = "hub:google-bert/bert-base-multilingual-cased"
 _CLIP_TEXT = {  # the width and depth of CLIP's text tower (Radford et al. 2021, section 2.4)
@@ -48,20 +49,18 @@ def towers_preset(value: Any) -> Any:
     """Return the towers of ``"base"`` or of ``{"preset": "base", "image_size": 160}``; other values as they are.
 
     Raises:
-        ModelError: there is no preset of this name.
+        ConfigError: there is no preset of this name.
     """
     if isinstance(value, str):
         return _named(value)
     if isinstance(value, Mapping) and "preset" in value:
         changes = {name: one for name, one in value.items() if name != "preset"}
-        try:
-            return replace(_named(str(value["preset"])), **changes)
-        except TypeError as error:
-            raise ModelError("towers: unknown parameter", value=", ".join(sorted(changes)), limit=str(error)) from error
+        refuse_unknown(changes, (field.name for field in fields(TowersConfig)), "towers")
+        return replace(_named(str(value["preset"])), **changes)
     return value
 
 
 def _named(name: str) -> TowersConfig:
     if name not in PRESETS:
-        raise ModelError("towers: no such preset", value=name, limit=", ".join(PRESETS))
+        raise ConfigError("towers: no such preset", value=name, limit=", ".join(PRESETS))
     return PRESETS[name]

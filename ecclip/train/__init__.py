@@ -5,7 +5,7 @@ Imports with torch, timm, transformers, numpy, pyarrow and Pillow alone; the sta
 
 from ecclip.model import WAIT_POLICY  # first: it must be set before torch is imported
 from ecclip.model.encode import encode_images, encode_texts
-from ecclip.train.config import AugmentConfig, Labels, Loss, OptimizerConfig, OrderConfig, Precision, TrainerConfig
+from ecclip.train.config import AugmentConfig, Labels, Loss, OptimizerConfig, Precision, SamplerConfig, TrainerConfig
 from ecclip.train.data.loader import Loader
 from ecclip.train.data.order import plan_epoch, plan_training
 from ecclip.train.data.pairs import Pair, Pairs, open_pairs
@@ -49,7 +49,6 @@ __all__ = [
     "LossGradients",
     "Optimizer",
     "OptimizerConfig",
-    "OrderConfig",
     "OutOfMemoryError",
     "Pair",
     "Pairs",
@@ -58,6 +57,7 @@ __all__ = [
     "Preempted",
     "ProcessesError",
     "Progress",
+    "SamplerConfig",
     "Tracker",
     "TrainError",
     "Trainer",

@@ -45,14 +45,14 @@ def test_an_experiment_trains_with_what_it_sets(workspace: Path) -> None:
     record_version(NIGHT, ["publish", "start"])
     before = digest_of(snapshot)
 
-    settings_of_it = ["-S", "train.trainer.epochs=3", "-S", "train.trainer.order.batch_size=16"]
+    settings_of_it = ["-S", "train.trainer.epochs=3", "-S", "train.trainer.sampler.batch_size=16"]
     done = dvc(workspace, "exp", "run", *settings_of_it, "--single-item", f"train@{NIGHT}")
     assert done.returncode == 0, done.stdout + done.stderr
 
     trainer = read_manifest(workspace / "work" / "nights" / NIGHT / "train").config["trainer"]
-    assert (trainer["epochs"], trainer["order"]["batch_size"]) == (3, 16)
+    assert (trainer["epochs"], trainer["sampler"]["batch_size"]) == (3, 16)
     written = yaml.safe_load((workspace / "params.yaml").read_text())["train"]["trainer"]
-    assert (written["epochs"], written["order"]["batch_size"]) == (3, 16)
+    assert (written["epochs"], written["sampler"]["batch_size"]) == (3, 16)
     assert digest_of(snapshot) == before
     shown = dvc(workspace, "exp", "show", "--json", "--only-changed").stdout
     assert '"epochs": 3' in shown

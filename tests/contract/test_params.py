@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from ecclip import pipeline
-from ecclip.core import ConfigError
+from ecclip.core import ConfigError, parameters_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +33,47 @@ def test_a_wrong_value_names_section_field_and_file(tmp_path: Path) -> None:
         pipeline.stage_config("land", tmp_path / "params.yaml")
 
 
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        ({"trainer": {"epoch": 1}}, "train.trainer.epoch: did you mean epochs?"),
+        ({"trainer": {"sampler": {"batchsize": 1}}}, "train.trainer.sampler.batchsize: did you mean batch_size?"),
+        ({"towers": {"preset": "small", "image_sise": 1}}, "train.towers.image_sise: did you mean image_size?"),
+        ({"fine_tune": {"epoch": 2}}, "train.fine_tune.epoch: did you mean epochs?"),
+    ],
+)
+def test_an_unknown_name_at_any_depth_gets_the_closest_one(tmp_path: Path, given: dict[str, Any], hint: str) -> None:
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"train": given}))
+    with pytest.raises(ConfigError, match=re.escape(hint)):
+        pipeline.stage_config("train", tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"trainer": {"epochs": 0}}, r"trainer: epochs.*value: 0.*≥ 1"),
+        ({"trainer": {"sampler": {"hard_negative_share": 1.5}}}, r"hard_negative_share.*value: 1\.5.*\[0, 1\]"),
+        ({"trainer": {"loss": "hinge"}}, r"(?s)loss.*'softmax'"),
+        ({"towers": {"preset": "small", "drop_path": 1.0}}, r"drop_path.*value: 1\.0.*\[0, 1\)"),
+        ({"fine_tune": {"learning_rate_scale": 0}}, r"(?s)learning_rate_scale.*greater than 0"),
+    ],
+)
+def test_a_value_out_of_its_range_is_named_with_the_range(tmp_path: Path, given: dict[str, Any], words: str) -> None:
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"train": given}))
+    with pytest.raises(ConfigError, match=words):
+        pipeline.stage_config("train", tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("stage", [*pipeline.STEPS, *pipeline.OTHER_SECTIONS])
+def test_every_nested_parameter_has_its_row_with_a_meaning(stage: str) -> None:
+    parameters = list(parameters_of(pipeline.stage_model(stage)))
+    assert [one.name for one in parameters if not one.meaning or not one.kind] == []
+    assert len({one.name for one in parameters}) == len(parameters)
+    section = (ROOT / "docs" / "parameters.md").read_text().split(f"\n## {pipeline.section_of(stage)}\n")
+    rows = section[1].split("\n## ")[0] if parameters else ""
+    assert [one.name for one in parameters if f"| `{one.name}` |" not in rows] == []
+
+
 @pytest.mark.parametrize("stage", list(pipeline.STEPS))
 def test_every_input_of_a_stage_is_a_parameter_of_its_function(stage: str) -> None:
     import inspect
@@ -41,9 +84,10 @@ def test_every_input_of_a_stage_is_a_parameter_of_its_function(stage: str) -> No
 
 
 def test_the_parameters_of_training_are_spelt_out_with_their_defaults() -> None:
-    """DVC sets only what it finds: ``dvc exp run -S train.trainer.order.batch_size=32``."""
+    """DVC sets only what it finds: ``dvc exp run -S train.trainer.sampler.batch_size=32``."""
     spelt = yaml.safe_load((ROOT / "params.yaml").read_text())["train"]
     defaults = pipeline.stage_model("train")()
     assert pipeline.stage_config("train", ROOT / "params.yaml") == defaults
     assert set(spelt) == set(type(defaults).model_fields)
     assert spelt["trainer"] == dataclasses.asdict(defaults.trainer)
+    assert spelt["fine_tune"] == defaults.fine_tune.model_dump()

@@ -22,9 +22,9 @@ CONFIG = {
     "trainer": {
         "epochs": 12,
         "checkpoint_every": 10,
-        "stream_size": 3,
+        "micro_batch_size": 3,
         "workers": 0,
-        "order": {"batch_size": 16},
+        "sampler": {"batch_size": 16},
         "optimizer": {"freeze": []},
     },
 }

@@ -35,9 +35,9 @@ CONFIG = {
     "trainer": {
         "epochs": 4,
         "checkpoint_every": 5,
-        "stream_size": 16,
+        "micro_batch_size": 16,
         "workers": 0,
-        "order": {"batch_size": 16},
+        "sampler": {"batch_size": 16},
         "optimizer": {"freeze": []},
     },
     "validation_listings": 20,
@@ -60,7 +60,10 @@ class Night:
 
     def __init__(self, folder: Path, snapshot: Path, server: Server, number: int) -> None:
         self.folder, self.snapshot, self.server = folder, snapshot, server
-        self.config = {**CONFIG, "fine_tune_rate": float(number)}  # of no effect where nothing is fine-tuned
+        self.config = {
+            **CONFIG,
+            "fine_tune": {"learning_rate_scale": float(number)},
+        }  # of no effect where nothing is fine-tuned
         self.start = folder / "start"
         self.start.mkdir()
         (self.start / "start.json").write_text('{"kind": "pretrained"}')

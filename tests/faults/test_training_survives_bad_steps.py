@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ecclip.model import Towers
 from ecclip.train import DivergedError, PairsError
 
-CFG = replace(TRAINER, epochs=2, stream_size=16, checkpoint_every=2, max_skipped=2)
+CFG = replace(TRAINER, epochs=2, micro_batch_size=16, checkpoint_every=2, max_skipped=2)
 
 
 @pytest.fixture(scope="module")

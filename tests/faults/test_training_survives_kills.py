@@ -124,8 +124,8 @@ def test_a_killed_stage_publishes_nothing_and_the_next_call_publishes_equal_byte
         "trainer": {
             "epochs": 2,
             "checkpoint_every": 3,
-            "stream_size": 8,
-            "order": {"batch_size": 16},
+            "micro_batch_size": 8,
+            "sampler": {"batch_size": 16},
             "optimizer": {"freeze": []},
         },
     }

@@ -16,7 +16,7 @@ from ecclip.train import CheckpointStore, OutOfMemoryError, Preempted, Trainer, 
 
 pytestmark = pytest.mark.heavy
 
-CFG = replace(TRAINER, epochs=2, stream_size=16, checkpoint_every=100)
+CFG = replace(TRAINER, epochs=2, micro_batch_size=16, checkpoint_every=100)
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +45,14 @@ def test_the_new_limit_is_logged_counted_and_kept(snapshot: Path, tmp_path: Path
     _grow_after(trainer, 3)
     progress = trainer.run()
     told = [values for event, values in events if event.startswith("out of memory")]
-    assert [(values["step"], values["stream_size"]) for values in told] == [(4, 8), (4, 4)]
+    assert [(values["step"], values["micro_batch_size"]) for values in told] == [(4, 8), (4, 4)]
     counted = [(step, value) for step, name, value in progress.metrics if name == "train/out_of_memory"]
     assert counted == [(4, 1.0), (4, 1.0)]
-    assert progress.stream_size == 4
+    assert progress.micro_batch_size == 4
     kept = CheckpointStore(tmp_path / "steps", 2, _silent).newest()
     assert kept is not None
     assert kept.step == 4, "the smaller limit is written down at once"
-    assert kept.state["stream_size"] == 4
+    assert kept.state["micro_batch_size"] == 4
 
 
 def test_a_resumed_run_gives_equal_bits(snapshot: Path, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_process_with_little_address_space_halves_its_streams_until_they_fit(t
     assert run_child(process_of_little_memory, tmp_path) == 0
     found = json.loads((tmp_path / "result.json").read_text())
     towers = tiny_towers()
-    loss = accumulate_gradients(towers, random_batch(16), stream_size=16, labels="soft", seed=(0, 1))
+    loss = accumulate_gradients(towers, random_batch(16), micro_batch_size=16, labels="soft", seed=(0, 1))
     assert found["halves"], "the whole batch fitted"
     assert found["halves"][-1] >= 1
     assert found["loss"] == pytest.approx(float(loss), rel=1e-5)

@@ -117,8 +117,8 @@ def test_sigterm_to_any_process_writes_a_checkpoint_and_ends_all(
 def test_one_process_out_of_memory_shrinks_the_streams_of_all(snapshot: Path, tmp_path: Path) -> None:
     shrunk, small = tmp_path / "shrunk", tmp_path / "small"
     assert _run(snapshot, shrunk, ("", "memory 4"), epochs=1) == [0, 0]
-    assert _run(snapshot, small, epochs=1, stream_size=3) == [0, 0]
-    assert "'stream_size': 3" in (shrunk / "rank-0" / "log.txt").read_text()
+    assert _run(snapshot, small, epochs=1, micro_batch_size=3) == [0, 0]
+    assert "'micro_batch_size': 3" in (shrunk / "rank-0" / "log.txt").read_text()
     assert _result(shrunk)["weights"] == _result(shrunk, 1)["weights"] == _result(small)["weights"]
     metrics = [(step, name, value) for step, name, value in _result(shrunk)["metrics"] if "out_of" in name]
     assert metrics == [[1, "train/out_of_memory", 1.0]] or metrics == [(1, "train/out_of_memory", 1.0)]
@@ -126,7 +126,7 @@ def test_one_process_out_of_memory_shrinks_the_streams_of_all(snapshot: Path, tm
 
 def test_another_number_of_processes_goes_on_with_the_same_batches(snapshot: Path, tmp_path: Path) -> None:
     changed, alone = tmp_path / "changed", tmp_path / "alone"
-    same_streams = {"stream_size": 8}
+    same_streams = {"micro_batch_size": 8}
     assert KILLED in _run(snapshot, changed, ("step 6", "step 6"), **same_streams)
     assert _run(snapshot, changed, ("",), **same_streams) == [0]
     assert "training resumes {'step': 4" in (changed / "rank-0" / "log.txt").read_text()

@@ -88,7 +88,7 @@ class Twin:
                     buckets[kind, key].add(name)
         pairs: dict[tuple[str, str], bool] = {}
         for (kind, _), names in buckets.items():
-            if len(names) <= (self.cfg.code_listings if kind == "codes" else self.cfg.bucket_cap):
+            if len(names) <= (self.cfg.code_listings if kind == "codes" else self.cfg.max_block_size):
                 for pair in itertools.combinations(sorted(names), 2):
                     if kind != "loose_keys" or any(not self.described[name].numbers for name in pair):
                         pairs[pair] = pairs.get(pair, False) or kind == "codes"

@@ -13,9 +13,9 @@ from ecclip.train import (
     AugmentConfig,
     Batch,
     OptimizerConfig,
-    OrderConfig,
     Preempted,
     Progress,
+    SamplerConfig,
     Trainer,
     TrainerConfig,
     open_pairs,
@@ -59,12 +59,12 @@ TINY = TowersConfig(
 )
 TRAINER = TrainerConfig(
     epochs=3,
-    stream_size=7,
+    micro_batch_size=7,
     checkpoint_every=4,
     workers=0,
-    order=OrderConfig(batch_size=16, neighbour_share=0.5),
+    sampler=SamplerConfig(batch_size=16, hard_negative_share=0.5),
     augment=AugmentConfig(),
-    optimizer=OptimizerConfig(tower_rate=1e-3, projection_rate=3e-3, freeze=()),
+    optimizer=OptimizerConfig(tower_learning_rate=1e-3, projection_learning_rate=3e-3, freeze=()),
 )
 
 

@@ -170,9 +170,9 @@ def process_of_little_memory(folder: Path) -> None:
     )
 
     def work(budget: Budget) -> torch.Tensor:
-        return accumulate_gradients(towers, batch, stream_size=budget.images, labels="soft", seed=(0, 1))
+        return accumulate_gradients(towers, batch, micro_batch_size=budget.images, labels="soft", seed=(0, 1))
 
-    accumulate_gradients(towers, batch.part(slice(0, 2)), stream_size=2, labels="soft", seed=(0, 1))
+    accumulate_gradients(towers, batch.part(slice(0, 2)), micro_batch_size=2, labels="soft", seed=(0, 1))
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + 128 * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))

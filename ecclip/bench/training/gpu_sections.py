@@ -18,7 +18,7 @@ from ecclip.bench.training.ours import Ours, System
 from ecclip.bench.training.tasks import TimedLoader
 from ecclip.bench.training.twin import Twin
 from ecclip.model import Towers, build_towers
-from ecclip.train import Batch, OptimizerConfig, OrderConfig, Trainer, TrainerConfig, open_pairs
+from ecclip.train import Batch, OptimizerConfig, SamplerConfig, Trainer, TrainerConfig, open_pairs
 
 _OPTIMIZER = OptimizerConfig(freeze=())
 _GIB, _TERA = 2**30, 1e12
@@ -87,11 +87,11 @@ class GpuBenchmark:
         write_shards(self.folder / "shards", sizes.loader_pairs, photos=min(_PHOTOS, sizes.loader_pairs))
         pairs = open_pairs(self.folder / "shards", self.folder / "scratch")
         cfg = TrainerConfig(
-            stream_size=sizes.loader_batch,
+            micro_batch_size=sizes.loader_batch,
             precision="bfloat16",
             checkpoint_every=10**6,
             workers=sizes.workers,
-            order=OrderConfig(batch_size=sizes.loader_batch),
+            sampler=SamplerConfig(batch_size=sizes.loader_batch),
             optimizer=_OPTIMIZER,
         )
         trainer = Trainer(

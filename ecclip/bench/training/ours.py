@@ -70,7 +70,7 @@ class Ours:
             loss = accumulate_gradients(
                 self.towers,
                 self.batch,
-                stream_size=-(-len(self.batch) // micro_batches),
+                micro_batch_size=-(-len(self.batch) // micro_batches),
                 labels="soft",
                 seed=(0, self.steps),
                 precision=self.precision,

@@ -221,4 +221,4 @@ def _adam(model: nn.Module, cfg: OptimizerConfig) -> torch.optim.Optimizer:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     vectors, matrices = [p for p in trained if p.ndim < 2], [p for p in trained if p.ndim >= 2]
     groups = [{"params": vectors, "weight_decay": 0.0}, {"params": matrices, "weight_decay": cfg.weight_decay}]
-    return torch.optim.AdamW(groups, lr=cfg.tower_rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
+    return torch.optim.AdamW(groups, lr=cfg.tower_learning_rate, betas=(0.9, 0.98), eps=1e-6, fused=True)

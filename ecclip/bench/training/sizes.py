@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ecclip.model import TowersConfig
-from ecclip.train import OptimizerConfig, OrderConfig, TrainerConfig
+from ecclip.train import OptimizerConfig, SamplerConfig, TrainerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ QUICK = Sizes(
     memory_batches=(32, 64),
     memory_micro_batch=16,
     loader_pairs=48,
-    trainer=TrainerConfig(epochs=1, order=replace(OrderConfig(), batch_size=16), optimizer=_QUICK_OPTIMIZER),
+    trainer=TrainerConfig(epochs=1, sampler=replace(SamplerConfig(), batch_size=16), optimizer=_QUICK_OPTIMIZER),
     threads=1,
 )
 SIZES = {"full": FULL, "quick": QUICK}

@@ -36,7 +36,9 @@ class Twin:
             {"params": vectors, "weight_decay": 0.0},
             {"params": matrices, "weight_decay": optimizer.weight_decay},
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=optimizer.tower_rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            groups, lr=optimizer.tower_learning_rate, betas=(0.9, 0.98), eps=1e-6, fused=True
+        )
 
     def use(self, batch: Batch) -> None:
         """Take a batch in hand."""

@@ -45,7 +45,7 @@ class EvidenceConfig(StageConfig):
         "code, or one with and one without, agree in",
     )
     facts_price: float = Field(1.2, ge=1, description="largest price ratio where facts are the evidence")
-    bucket_cap: int = Field(50, ge=2, description="larger buckets of candidates are left out and counted")
+    max_block_size: int = Field(50, ge=2, description="larger buckets of candidates are left out and counted")
     catalog_listings: int = Field(
         1000, ge=2, description="a catalog_id of more listings names no product: left out and counted"
     )

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ecclip.train.config import OrderConfig
+from ecclip.train.config import SamplerConfig
 
 _ORDER_STREAM = 1
 
 
 def plan_training(
-    groups: np.ndarray, categories: np.ndarray, cfg: OrderConfig, seed: int, epochs: int
+    groups: np.ndarray, categories: np.ndarray, cfg: SamplerConfig, seed: int, epochs: int
 ) -> list[tuple[int, np.ndarray]]:
     """Return every step of a training as (epoch, rows); a pure function of its arguments.
 
@@ -37,7 +37,7 @@ def plan_training(
 def plan_epoch(
     groups: np.ndarray,
     categories: np.ndarray,
-    cfg: OrderConfig,
+    cfg: SamplerConfig,
     seed: int,
     epoch: int,
     sizes: Sequence[int] | None = None,
@@ -63,7 +63,7 @@ def _even(size: int, count: int) -> list[int]:
     return [size] * (count // size) if size >= 2 else []
 
 
-def _sizes(cfg: OrderConfig, count: int, epoch: int, epochs: int) -> list[int]:
+def _sizes(cfg: SamplerConfig, count: int, epoch: int, epochs: int) -> list[int]:
     """Return the sizes of an epoch's batches."""
     if cfg.first_batch_size is None:
         return _even(cfg.batch_size, count)
@@ -80,10 +80,10 @@ def _sizes(cfg: OrderConfig, count: int, epoch: int, epochs: int) -> list[int]:
         seen += size
 
 
-def _units(categories: np.ndarray, cfg: OrderConfig, chance: np.random.Generator) -> list[np.ndarray]:
+def _units(categories: np.ndarray, cfg: SamplerConfig, chance: np.random.Generator) -> list[np.ndarray]:
     """Return single rows and clusters of one category, shuffled."""
     rows = chance.permutation(len(categories))
-    clustered = int(cfg.neighbour_share * len(rows))
+    clustered = int(cfg.hard_negative_share * len(rows))
     chosen, singles = rows[:clustered], rows[clustered:]
     chosen = chosen[np.argsort(categories[chosen], kind="stable")]
     borders = np.flatnonzero(np.diff(categories[chosen])) + 1

@@ -54,11 +54,11 @@ def accumulate_gradients(
     towers: Towers,
     batch: Batch,
     *,
-    stream_size: int,
+    micro_batch_size: int,
     labels: Labels,
     seed: tuple[int, ...],
     precision: Precision = "float32",
-    stream_tokens: int | None = None,
+    micro_batch_tokens: int | None = None,
     loss: Loss = "softmax",
     loss_scale: float = 1.0,
     world: World = SINGLE_PROCESS,
@@ -71,12 +71,12 @@ def accumulate_gradients(
     Args:
         towers: in training mode if dropout is wanted; with a logit bias for the sigmoid loss.
         batch: on the towers' device; of several processes each has its rows, in order.
-        stream_size: most pairs whose activations exist at once; the gradients do not depend on it but for dropout.
+        micro_batch_size: most pairs whose activations exist at once; the gradients do not depend on it but for dropout.
         labels: see :func:`contrastive_gradients` and :func:`sigmoid_gradients`.
         seed: randomness of a micro-batch is a pure function of ``seed`` and its first row in the whole batch: both
             passes draw the same dropout, and so do any processes whose micro-batches begin and end at the same rows.
         precision: number format of the encoders.
-        stream_tokens: most tokens of a micro-batch, padding included.
+        micro_batch_tokens: most tokens of a micro-batch, padding included.
         loss: which of the two losses.
         loss_scale: factor on the gradients while they are in the encoders' format; a power of two.
         world: the processes that hold the rows of the batch; the gradients are summed over them once.
@@ -84,7 +84,7 @@ def accumulate_gradients(
     """
     towers.zero_grad(set_to_none=True)
     lengths = batch.lengths()
-    micro_batches = Budget(stream_size, stream_tokens).micro_batches(lengths)
+    micro_batches = Budget(micro_batch_size, micro_batch_tokens).micro_batches(lengths)
     first = sum(world.counts(len(batch))[: world.rank])
     image, text = _passes(towers, batch, lengths, (seed, first), precision)
     embeddings = world.together(

@@ -29,7 +29,7 @@ class Optimizer:
         depth = layers_below_the_top(towers) if cfg.layer_decay < 1 else {}
         members: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in self.parameters.items():
-            rate = cfg.tower_rate if ".tower." in name else cfg.projection_rate
+            rate = cfg.tower_learning_rate if ".tower." in name else cfg.projection_learning_rate
             decay = cfg.weight_decay if parameter.ndim >= 2 else 0.0
             members.setdefault((rate * cfg.layer_decay ** depth.get(name, 0), decay), []).append(parameter)
         groups = [{"params": own, "rate": rate, "weight_decay": decay} for (rate, decay), own in members.items()]
@@ -132,7 +132,7 @@ def _text_layer(name: str) -> int:
 
 
 def _batch_factor(cfg: OptimizerConfig, share: float) -> float:
-    return {"root": math.sqrt(share), "linear": share, "none": 1.0}[cfg.batch_rule]
+    return {"root": math.sqrt(share), "linear": share, "none": 1.0}[cfg.learning_rate_scaling]
 
 
 def rate_factor(step: int, total_steps: int, warmup_share: float) -> float:

@@ -21,8 +21,8 @@ class Progress:
 
     ``metrics`` are (step, name, value) rows; ``skipped`` counts steps that were not finite, ``skipped_in_a_row``
     those since the last good one; ``validated`` is the step that the held-out listings were last measured after.
-    ``stream_size`` and ``stream_tokens`` are the budget that the memory has allowed so far, ``loss_scale`` and
-    ``steps_since_overflow`` the state of the loss scale in float16.
+    ``micro_batch_size`` and ``micro_batch_tokens`` are the budget that the memory has allowed so far, ``loss_scale``
+    and ``steps_since_overflow`` the state of the loss scale in float16.
     """
 
     step: int = 0
@@ -30,19 +30,19 @@ class Progress:
     skipped_in_a_row: int = 0
     validated: int = 0
     metrics: list[tuple[int, str, float]] = field(default_factory=list)
-    stream_size: int = 1
-    stream_tokens: int | None = None
+    micro_batch_size: int = 1
+    micro_batch_tokens: int | None = None
     loss_scale: float = 1.0
     steps_since_overflow: int = 0
 
     @property
     def budget(self) -> Budget:
         """The streams that fit into the memory."""
-        return Budget(self.stream_size, self.stream_tokens)
+        return Budget(self.micro_batch_size, self.micro_batch_tokens)
 
     @budget.setter
     def budget(self, budget: Budget) -> None:
-        self.stream_size, self.stream_tokens = budget.images, budget.tokens
+        self.micro_batch_size, self.micro_batch_tokens = budget.images, budget.tokens
 
     def add(self, step: int, **values: float) -> None:
         """Take note of values after ``step`` steps; ``__`` in a name becomes a slash."""

@@ -84,7 +84,7 @@ class Trainer:
         self._start = {
             name: parameter.detach().clone()
             for name, parameter in self.optimizer.parameters.items()
-            if cfg.start_share > 0 and ".tower." in name
+            if cfg.weight_interpolation > 0 and ".tower." in name
         }
         self.store = CheckpointStore(folder, cfg.keep_checkpoints, self._log, is_owner=is_first)
 
@@ -126,13 +126,13 @@ class Trainer:
         return progress
 
     def _plan(self) -> list[tuple[int, np.ndarray]]:
-        order, seed = self.cfg.order, self.cfg.seed
-        plan = plan_training(self.pairs.groups, self.pairs.categories, order, seed, self.cfg.epochs)
+        sampler, seed = self.cfg.sampler, self.cfg.seed
+        plan = plan_training(self.pairs.groups, self.pairs.categories, sampler, seed, self.cfg.epochs)
         if not plan:
             groups = len(np.unique(self.pairs.groups))
             what = "the pairs do not fill a single batch"
             raise PairsError(
-                what, value=f"{len(self.pairs)} pairs of {groups} groups", limit=f"{order.batch_size} a batch"
+                what, value=f"{len(self.pairs)} pairs of {groups} groups", limit=f"{sampler.batch_size} a batch"
             )
         smallest = min(len(rows) for _, rows in plan)
         if smallest < self.world.size:
@@ -142,13 +142,13 @@ class Trainer:
         return plan
 
     def _interpolate_with_start(self) -> None:
-        """Move the networks back towards where they started, by ``start_share`` of the way."""
+        """Move the networks back towards where they started, by ``weight_interpolation`` of the way."""
         with torch.no_grad():
             for name, start in self._start.items():
-                self.optimizer.parameters[name].lerp_(start, self.cfg.start_share)
+                self.optimizer.parameters[name].lerp_(start, self.cfg.weight_interpolation)
 
     def _begin(self) -> Progress:
-        progress = Progress(stream_size=self.cfg.stream_size, stream_tokens=self.cfg.stream_tokens)
+        progress = Progress(micro_batch_size=self.cfg.micro_batch_size, micro_batch_tokens=self.cfg.micro_batch_tokens)
         if self.cfg.precision == "float16":
             progress.loss_scale = INITIAL_LOSS_SCALE
         progress.add(0, **self._measure())
@@ -245,8 +245,8 @@ class Trainer:
             return accumulate_gradients(
                 self.towers,
                 batch,
-                stream_size=budget.images,
-                stream_tokens=budget.tokens,
+                micro_batch_size=budget.images,
+                micro_batch_tokens=budget.tokens,
                 loss=self.cfg.loss,
                 labels=self.cfg.labels,
                 seed=(self.cfg.seed, progress.step - 1, _DROPOUT_STREAM),
@@ -258,7 +258,7 @@ class Trainer:
 
         def on_halved(budget: Budget) -> None:
             progress.budget = budget
-            limits = {"stream_size": budget.images, "stream_tokens": budget.tokens}
+            limits = {"micro_batch_size": budget.images, "micro_batch_tokens": budget.tokens}
             self._log("out of memory, the step is tried again in smaller micro_batches", step=progress.step, **limits)
             progress.add(progress.step, train__out_of_memory=1.0, train__stream_size=float(budget.images))
 

@@ -29,6 +29,7 @@ from ecclip.core import (
     write_atomic,
 )
 from ecclip.model import (
+    PRESETS,
     Towers,
     TowersConfig,
     build_towers,
@@ -49,16 +50,24 @@ from ecclip.train.engine.trainer import Progress, Trainer
 from ecclip.train.run.stage_errors import house_errors
 from ecclip.train.run.tracking import FOLDER, save_preview, tracking
 
+_PRESETS_MEAN = f"towers by name ({', '.join(PRESETS)}), which the other parameters then change"
+
+
+class FineTuneConfig(StageConfig):
+    """What differs from the first training when training goes on from the champion."""
+
+    epochs: int = Field(1, ge=1, description="epochs when training goes on from the champion")
+    learning_rate_scale: float = Field(0.3, gt=0, description="factor on the learning rates when fine-tuning")
+
 
 class TrainConfig(StageConfig):
     """Parameters of the stage train."""
 
     towers: Annotated[TowersConfig, BeforeValidator(towers_preset)] = Field(
-        TowersConfig(), description="the two towers: a preset (small, base, b32), see TowersConfig"
+        TowersConfig(), description="the two towers", json_schema_extra={"preset": _PRESETS_MEAN}
     )
-    trainer: TrainerConfig = Field(TrainerConfig(), description="the first training, see TrainerConfig")
-    fine_tune_epochs: int = Field(1, ge=1, description="epochs when training goes on from the champion")
-    fine_tune_rate: float = Field(0.3, gt=0, description="factor on the learning rates when fine-tuning")
+    trainer: TrainerConfig = Field(TrainerConfig(), description="the first training")
+    fine_tune: FineTuneConfig = Field(FineTuneConfig(), description="what differs when training goes on")
     retrain: bool = Field(False, description="start from the pretrained weights even if there is a champion")
     validation_listings: int = Field(1000, ge=0, description="most held-out listings that retrieval is measured on")
 
@@ -215,10 +224,10 @@ def _fine_tuning(cfg: TrainConfig) -> TrainerConfig:
     rates = cfg.trainer.optimizer
     optimizer = replace(
         rates,
-        tower_rate=rates.tower_rate * cfg.fine_tune_rate,
-        projection_rate=rates.projection_rate * cfg.fine_tune_rate,
+        tower_learning_rate=rates.tower_learning_rate * cfg.fine_tune.learning_rate_scale,
+        projection_learning_rate=rates.projection_learning_rate * cfg.fine_tune.learning_rate_scale,
     )
-    return replace(cfg.trainer, epochs=cfg.fine_tune_epochs, optimizer=optimizer)
+    return replace(cfg.trainer, epochs=cfg.fine_tune.epochs, optimizer=optimizer)
 
 
 def _starting_towers(cfg: TrainConfig, start: Path) -> tuple[Towers, str]:

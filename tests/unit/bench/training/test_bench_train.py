@@ -108,7 +108,7 @@ def test_measuring_imports_on_a_bare_gpu_image() -> None:
 def test_the_twin_takes_open_clips_loss_and_our_gradients() -> None:
     batch = small_batch(12, groups=list(range(12)))
     ours, theirs = tiny_towers(**NO_DROPOUT).double(), tiny_towers(**NO_DROPOUT).double()
-    loss = accumulate_gradients(ours.train(True), batch, stream_size=12, labels="hard", seed=(0,))
+    loss = accumulate_gradients(ours.train(True), batch, micro_batch_size=12, labels="hard", seed=(0,))
     twin = clip_loss(*theirs.train(True)(batch.pixels, batch.ids, batch.mask), theirs.logit_scale.exp())
     twin.backward()
     assert float(twin.detach()) == pytest.approx(float(loss), rel=1e-12)

@@ -17,7 +17,7 @@ from ecclip.catalog.group.stage import GroupConfig
 
 pytestmark = pytest.mark.heavy
 
-CFG = {"group_cap": 3, "bucket_cap": 6, "code_listings": 4, "catalog_listings": 4, "chance": 8.0}
+CFG = {"group_cap": 3, "max_block_size": 6, "code_listings": 4, "catalog_listings": 4, "chance": 8.0}
 BRANDS = ["Arvo", "Belmo Sun", None]
 NOUNS = {"mug": ["home", "mugs"], "lamp": ["home", "lamps"]}
 COLOURS = ["red", "블루", "green"]

@@ -7,11 +7,12 @@ import hashlib
 import numpy as np
 import pytest
 
-from ecclip.train import OrderConfig, TrainError, plan_epoch, plan_training
+from ecclip.errors import ConfigError
+from ecclip.train import SamplerConfig, plan_epoch, plan_training
 
 GROUPS = np.repeat(np.arange(40), [1 + number % 4 for number in range(40)])
 CATEGORIES = np.arange(len(GROUPS)) // 20
-CFG = OrderConfig(batch_size=16, neighbour_share=0.5, cluster_size=4)
+CFG = SamplerConfig(batch_size=16, hard_negative_share=0.5, cluster_size=4)
 
 
 def test_equal_seed_and_epoch_give_the_equal_order_and_others_another() -> None:
@@ -46,7 +47,7 @@ def test_every_row_is_seen_within_a_few_epochs() -> None:
 
 
 def test_groups_may_meet_when_that_is_wanted() -> None:
-    plan = plan_epoch(GROUPS, CATEGORIES, OrderConfig(batch_size=16, distinct_groups=False), 0, 0)
+    plan = plan_epoch(GROUPS, CATEGORIES, SamplerConfig(batch_size=16, distinct_groups=False), 0, 0)
     assert any(len(set(GROUPS[batch].tolist())) < 16 for batch in plan)
 
 
@@ -54,7 +55,7 @@ def test_neighbours_put_more_pairs_of_one_category_into_a_batch() -> None:
     categories = np.arange(2000) % 100
 
     def same_category(share: float) -> float:
-        plan = plan_epoch(np.arange(2000), categories, OrderConfig(batch_size=50, neighbour_share=share), 0, 0)
+        plan = plan_epoch(np.arange(2000), categories, SamplerConfig(batch_size=50, hard_negative_share=share), 0, 0)
         return float(np.mean([50 - len(set(categories[batch].tolist())) for batch in plan]))
 
     assert same_category(0.8) > same_category(0.0) + 8
@@ -67,7 +68,7 @@ def test_fewer_rows_than_a_batch_make_one_smaller_batch_and_one_group_makes_none
 
 
 def test_batches_double_to_their_full_size_over_the_ramp() -> None:
-    cfg = OrderConfig(batch_size=64, first_batch_size=16, ramp_share=0.5)
+    cfg = SamplerConfig(batch_size=64, first_batch_size=16, ramp_share=0.5)
     plan = plan_training(np.arange(640), np.zeros(640, dtype=np.int64), cfg, seed=0, epochs=4)
     sizes = [len(rows) for _, rows in plan]
     assert sizes == sorted(sizes)
@@ -89,5 +90,5 @@ def test_without_a_ramp_a_training_is_its_epochs() -> None:
 
 @pytest.mark.parametrize("first", [1, 17])
 def test_a_first_batch_that_does_not_fit_is_an_error(first: int) -> None:
-    with pytest.raises(TrainError, match="first_batch_size"):
-        OrderConfig(batch_size=16, first_batch_size=first)
+    with pytest.raises(ConfigError, match="first_batch_size"):
+        SamplerConfig(batch_size=16, first_batch_size=first)

@@ -37,12 +37,17 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # 13 pairs in two processes are 6 and 7: micro-batches of 3 end where those of one process end only in the first.
 CASES: dict[str, dict[str, Any]] = {
-    f"{loss} {labels} {size}": {"loss": loss, "labels": labels, "stream_size": size, "train": False}
+    f"{loss} {labels} {size}": {"loss": loss, "labels": labels, "micro_batch_size": size, "train": False}
     for loss in ("softmax", "sigmoid")
     for labels in ("soft", "mask", "hard")
     for size in (2, 5, 13)
 }
-CASES["one micro-batch each, with dropout"] = {"loss": "softmax", "labels": "soft", "stream_size": 7, "train": True}
+CASES["one micro-batch each, with dropout"] = {
+    "loss": "softmax",
+    "labels": "soft",
+    "micro_batch_size": 7,
+    "train": True,
+}
 
 
 @pytest.mark.fault(15)
@@ -75,7 +80,7 @@ def _one_process_with_the_streams_of_two(towers: Any) -> dict[str, Any]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(accumulation, "Budget", SixAndSeven)
-        loss = accumulate_gradients(towers, random_batch(PAIRS), stream_size=7, labels="soft", seed=SEED)
+        loss = accumulate_gradients(towers, random_batch(PAIRS), micro_batch_size=7, labels="soft", seed=SEED)
     return {"loss": loss, **{name: parameter.grad for name, parameter in towers.named_parameters()}}
 
 

@@ -113,12 +113,14 @@ def test_micro_batches_give_the_gradients_of_the_full_batch_with_dropout(
 ) -> None:
     towers, batch = _double(loss), random_batch(13)
     towers.train(True)
-    stream_size = -(-len(batch) // micro_batches)
-    cut = Budget(stream_size).micro_batches(batch.lengths())
+    micro_batch_size = -(-len(batch) // micro_batches)
+    cut = Budget(micro_batch_size).micro_batches(batch.lengths())
     assert len(cut) == micro_batches
-    assert micro_batches == 1 or len(batch) % stream_size != 0, "the last micro-batch is to be uneven"
+    assert micro_batches == 1 or len(batch) % micro_batch_size != 0, "the last micro-batch is to be uneven"
     expected_loss, expected = _reference(towers, batch, cut, labels, loss)
-    found_loss = accumulate_gradients(towers, batch, stream_size=stream_size, loss=loss, labels=labels, seed=SEED)
+    found_loss = accumulate_gradients(
+        towers, batch, micro_batch_size=micro_batch_size, loss=loss, labels=labels, seed=SEED
+    )
     found = _gradients(towers)
     assert set(expected) == {name for name, _ in towers.named_parameters()}
     torch.testing.assert_close(found_loss, expected_loss, atol=1e-10, rtol=0)
@@ -134,33 +136,33 @@ def test_streams_of_uneven_rows_give_the_gradients_of_the_full_batch_with_dropou
     towers.train(True)
     cut = Budget(13, tokens).micro_batches(batch.lengths())
     expected_loss, expected = _reference(towers, batch, cut, "soft")
-    loss = accumulate_gradients(towers, batch, stream_size=13, stream_tokens=tokens, labels="soft", seed=SEED)
+    loss = accumulate_gradients(towers, batch, micro_batch_size=13, micro_batch_tokens=tokens, labels="soft", seed=SEED)
     torch.testing.assert_close(loss, expected_loss, atol=1e-10, rtol=0)
     _assert_equal(_gradients(towers), expected)
 
 
 @pytest.mark.fault(15)
-@pytest.mark.parametrize("stream_size", [15, 8, 6, 4, 1])
-def test_without_dropout_the_gradients_do_not_depend_on_the_streams(stream_size: int) -> None:
+@pytest.mark.parametrize("micro_batch_size", [15, 8, 6, 4, 1])
+def test_without_dropout_the_gradients_do_not_depend_on_the_streams(micro_batch_size: int) -> None:
     towers, batch = _double("softmax"), random_batch(15)
     _, expected = _reference(towers, batch, [slice(0, 15)], "soft")
-    accumulate_gradients(towers, batch, stream_size=stream_size, labels="soft", seed=SEED)
+    accumulate_gradients(towers, batch, micro_batch_size=micro_batch_size, labels="soft", seed=SEED)
     _assert_equal(_gradients(towers), expected)
 
 
 @pytest.mark.fault(15)
 @pytest.mark.parametrize(("precision", "tolerance"), [("bfloat16", 2**-7), ("float16", 2**-9)])
-@pytest.mark.parametrize("stream_size", [8, 6, 1])
+@pytest.mark.parametrize("micro_batch_size", [8, 6, 1])
 def test_in_reduced_precision_streams_differ_from_the_full_batch_by_rounding_only(
-    stream_size: int, precision: Precision, tolerance: float
+    micro_batch_size: int, precision: Precision, tolerance: float
 ) -> None:
     towers, batch = tiny_towers(), random_batch(15)
     shared: dict[str, Any] = {"labels": "soft", "seed": SEED, "precision": precision}
     if precision == "float16":
         shared["loss_scale"] = 2.0**6
-    full = accumulate_gradients(towers, batch, stream_size=15, **shared)
+    full = accumulate_gradients(towers, batch, micro_batch_size=15, **shared)
     expected = _gradients(towers)
-    found = accumulate_gradients(towers, batch, stream_size=stream_size, **shared)
+    found = accumulate_gradients(towers, batch, micro_batch_size=micro_batch_size, **shared)
     torch.testing.assert_close(found, full, atol=0, rtol=tolerance)
     whole, parts = (torch.cat([g[name].flatten() for name in expected]) for g in (expected, _gradients(towers)))
     assert (parts - whole).norm() <= 4 * tolerance * whole.norm()
@@ -169,9 +171,9 @@ def test_in_reduced_precision_streams_differ_from_the_full_batch_by_rounding_onl
 
 def test_the_loss_scale_cancels_and_saves_small_gradients_in_float16() -> None:
     towers, batch = tiny_towers(), random_batch(15)
-    accumulate_gradients(towers, batch, stream_size=6, labels="soft", seed=SEED, loss_scale=2.0**10)
+    accumulate_gradients(towers, batch, micro_batch_size=6, labels="soft", seed=SEED, loss_scale=2.0**10)
     scaled = _gradients(towers)
-    accumulate_gradients(towers, batch, stream_size=6, labels="soft", seed=SEED)
+    accumulate_gradients(towers, batch, micro_batch_size=6, labels="soft", seed=SEED)
     for name, gradient in _gradients(towers).items():
         assert torch.equal(scaled[name], gradient), "a power of two rounds nothing in float32"
 
@@ -179,10 +181,10 @@ def test_the_loss_scale_cancels_and_saves_small_gradients_in_float16() -> None:
 def test_gradients_that_were_there_before_are_dropped() -> None:
     towers, batch = tiny_towers(), random_batch()
     for _ in range(2):
-        accumulate_gradients(towers, batch, stream_size=5, labels="soft", seed=SEED)
+        accumulate_gradients(towers, batch, micro_batch_size=5, labels="soft", seed=SEED)
     twice = _gradients(towers)
     towers.zero_grad()
-    accumulate_gradients(towers, batch, stream_size=5, labels="soft", seed=SEED)
+    accumulate_gradients(towers, batch, micro_batch_size=5, labels="soft", seed=SEED)
     assert all(torch.equal(twice[name], gradient) for name, gradient in _gradients(towers).items())
 
 
@@ -190,7 +192,9 @@ def test_dropout_differs_between_steps_and_leaves_the_global_generator_alone() -
     towers, batch = tiny_towers(), random_batch()
     towers.train(True)
     state = torch.get_rng_state()
-    losses = [accumulate_gradients(towers, batch, stream_size=5, labels="soft", seed=(0, step)) for step in (0, 0, 1)]
+    losses = [
+        accumulate_gradients(towers, batch, micro_batch_size=5, labels="soft", seed=(0, step)) for step in (0, 0, 1)
+    ]
     assert torch.equal(losses[0], losses[1])
     assert not torch.equal(losses[0], losses[2])
     assert torch.equal(torch.get_rng_state(), state)
@@ -199,7 +203,7 @@ def test_dropout_differs_between_steps_and_leaves_the_global_generator_alone() -
 def test_a_frozen_tower_gets_no_gradient() -> None:
     towers, batch = tiny_towers(), random_batch()
     towers.image_encoder.requires_grad_(False)
-    accumulate_gradients(towers, batch, stream_size=5, labels="soft", seed=SEED)
+    accumulate_gradients(towers, batch, micro_batch_size=5, labels="soft", seed=SEED)
     assert all(parameter.grad is None for parameter in towers.image_encoder.parameters())
     assert all(parameter.grad is not None for parameter in towers.text_encoder.parameters())
 
@@ -210,7 +214,9 @@ def test_a_logit_bias_changes_nothing_of_the_softmax_loss() -> None:
     assert (biased.logit_scale.exp().item(), biased.logit_bias.item()) == (pytest.approx(10.0), -10.0)
     with torch.no_grad():
         biased.logit_scale.copy_(towers.logit_scale)
-    losses = [accumulate_gradients(own, batch, stream_size=5, labels="soft", seed=SEED) for own in (towers, biased)]
+    losses = [
+        accumulate_gradients(own, batch, micro_batch_size=5, labels="soft", seed=SEED) for own in (towers, biased)
+    ]
     assert torch.equal(*losses)
     found = _gradients(biased)
     assert "logit_bias" not in found
@@ -219,14 +225,16 @@ def test_a_logit_bias_changes_nothing_of_the_softmax_loss() -> None:
 
 def test_the_sigmoid_loss_without_a_bias_says_what_to_call() -> None:
     with pytest.raises(ValueError, match="add_logit_bias"):
-        accumulate_gradients(tiny_towers(), random_batch(), stream_size=5, labels="soft", loss="sigmoid", seed=SEED)
+        accumulate_gradients(
+            tiny_towers(), random_batch(), micro_batch_size=5, labels="soft", loss="sigmoid", seed=SEED
+        )
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_reduced_precision_keeps_the_loss_in_float32(precision: Precision) -> None:
     towers, batch = tiny_towers(), random_batch()
-    exact = accumulate_gradients(towers, batch, stream_size=5, labels="soft", seed=SEED)
-    reduced = accumulate_gradients(towers, batch, stream_size=5, labels="soft", seed=SEED, precision=precision)
+    exact = accumulate_gradients(towers, batch, micro_batch_size=5, labels="soft", seed=SEED)
+    reduced = accumulate_gradients(towers, batch, micro_batch_size=5, labels="soft", seed=SEED, precision=precision)
     assert reduced.dtype == torch.float32
     assert not torch.equal(reduced, exact)
     torch.testing.assert_close(reduced, exact, atol=0.1, rtol=0)
@@ -243,6 +251,6 @@ def test_a_batch_of_one_product_and_a_constant_batch_have_a_finite_loss(loss: Lo
         *(tensor[:1].expand(6, *tensor.shape[1:]) for tensor in (batch.pixels, batch.ids, batch.mask)), batch.groups
     )
     for hostile in (batch, constant):
-        found = accumulate_gradients(towers, hostile, stream_size=4, loss=loss, labels=labels, seed=SEED)
+        found = accumulate_gradients(towers, hostile, micro_batch_size=4, loss=loss, labels=labels, seed=SEED)
         assert found.isfinite()
         assert all(gradient.isfinite().all() for gradient in _gradients(towers).values())

@@ -57,11 +57,11 @@ def test_the_allocators_own_errors_are_known_and_other_errors_are_not() -> None:
 def test_a_step_is_tried_again_in_halves_until_it_fits_and_leaves_the_gradients_of_small_streams() -> None:
     towers, batch, halves = tiny_towers(), random_batch(14), []
     towers.train(True)
-    accumulate_gradients(towers, batch, stream_size=3, labels="soft", seed=(0, 1))
+    accumulate_gradients(towers, batch, micro_batch_size=3, labels="soft", seed=(0, 1))
     expected = {name: parameter.grad for name, parameter in towers.named_parameters()}
     sizes = limit_memory(towers, 4)
     within_memory(
-        lambda budget: accumulate_gradients(towers, batch, stream_size=budget.images, labels="soft", seed=(0, 1)),
+        lambda budget: accumulate_gradients(towers, batch, micro_batch_size=budget.images, labels="soft", seed=(0, 1)),
         Budget(64),
         14,
         halves.append,
@@ -73,7 +73,7 @@ def test_a_step_is_tried_again_in_halves_until_it_fits_and_leaves_the_gradients_
 
 def test_memory_that_runs_out_in_the_second_pass_leaves_no_half_gradient() -> None:
     towers, batch = tiny_towers(), random_batch(14)
-    accumulate_gradients(towers, batch, stream_size=3, labels="soft", seed=(0, 1))
+    accumulate_gradients(towers, batch, micro_batch_size=3, labels="soft", seed=(0, 1))
     expected = {name: parameter.grad for name, parameter in towers.named_parameters()}
     calls: list[int] = []
 
@@ -84,7 +84,7 @@ def test_memory_that_runs_out_in_the_second_pass_leaves_no_half_gradient() -> No
 
     towers.image_encoder.register_forward_pre_hook(fail_once)
     within_memory(
-        lambda budget: accumulate_gradients(towers, batch, stream_size=budget.images, labels="soft", seed=(0, 1)),
+        lambda budget: accumulate_gradients(towers, batch, micro_batch_size=budget.images, labels="soft", seed=(0, 1)),
         Budget(7),
         14,
         lambda _: None,
@@ -98,7 +98,9 @@ def test_not_even_one_pair_is_a_clear_error() -> None:
     sizes = limit_memory(towers, 0)
     with pytest.raises(OutOfMemoryError, match="not even one pair"):
         within_memory(
-            lambda budget: accumulate_gradients(towers, batch, stream_size=budget.images, labels="soft", seed=(0, 1)),
+            lambda budget: accumulate_gradients(
+                towers, batch, micro_batch_size=budget.images, labels="soft", seed=(0, 1)
+            ),
             Budget(4),
             14,
             lambda _: None,

@@ -19,7 +19,7 @@ SWITCHES = {"channels_last": False, "fused_attention": True, "gradient_checkpoin
 
 def _gradients(towers: Towers, *, random: bool = False, **arguments: object) -> dict[str, torch.Tensor]:
     towers.train(random)
-    accumulate_gradients(towers, random_batch(), stream_size=5, labels="soft", seed=(0, 0), **arguments)  # type: ignore[arg-type]
+    accumulate_gradients(towers, random_batch(), micro_batch_size=5, labels="soft", seed=(0, 0), **arguments)  # type: ignore[arg-type]
     return {name: parameter.grad for name, parameter in towers.named_parameters() if parameter.grad is not None}
 
 
@@ -44,7 +44,7 @@ def test_layers_are_run_again_in_the_backward_pass_when_that_is_wanted() -> None
         layers = towers.text_encoder.tower.encoder.layer  # type: ignore[union-attr]
         layers[0].attention.register_forward_hook(lambda *_: count.append(1))  # type: ignore[union-attr]
         towers.train(True)
-        accumulate_gradients(towers, random_batch(), stream_size=14, labels="soft", seed=(0, 0))
+        accumulate_gradients(towers, random_batch(), micro_batch_size=14, labels="soft", seed=(0, 0))
         return len(count)
 
     assert (runs(False), runs(True)) == (1, 2)

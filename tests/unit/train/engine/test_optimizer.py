@@ -11,7 +11,7 @@ from ecclip.train import Optimizer, OptimizerConfig, TrainError, accumulate_grad
 from ecclip.train.config import FREEZE_SMALL
 from ecclip.train.engine.optimizer import layers_below_the_top
 
-CFG = OptimizerConfig(tower_rate=1e-3, projection_rate=1e-2, freeze=())
+CFG = OptimizerConfig(tower_learning_rate=1e-3, projection_learning_rate=1e-2, freeze=())
 
 
 def test_rates_rise_then_fall_to_nothing() -> None:
@@ -25,7 +25,7 @@ def test_rates_rise_then_fall_to_nothing() -> None:
 
 def _train(towers: Towers, optimizer: Optimizer, steps: range) -> None:
     for step in steps:
-        accumulate_gradients(towers, random_batch(seed=step), stream_size=14, labels="soft", seed=(0, step))
+        accumulate_gradients(towers, random_batch(seed=step), micro_batch_size=14, labels="soft", seed=(0, step))
         optimizer.clip()
         optimizer.step(step)
         optimizer.clear()
@@ -87,7 +87,9 @@ def test_each_layer_down_a_tower_learns_more_slowly() -> None:
     blocks = {layer for name, layer in depth.items() if ".blocks." in name}
     assert stem > max(blocks)
     assert min(blocks) >= head
-    optimizer = Optimizer(towers, OptimizerConfig(tower_rate=1.0, projection_rate=8.0, freeze=(), layer_decay=0.5), 10)
+    optimizer = Optimizer(
+        towers, OptimizerConfig(tower_learning_rate=1.0, projection_learning_rate=8.0, freeze=(), layer_decay=0.5), 10
+    )
     rates = {id(parameter): group["rate"] for group in optimizer._adam.param_groups for parameter in group["params"]}
     for name, parameter in towers.named_parameters():
         assert rates[id(parameter)] == (0.5 ** depth[name] if ".tower." in name else 8.0), name
@@ -96,8 +98,8 @@ def test_each_layer_down_a_tower_learns_more_slowly() -> None:
 @pytest.mark.parametrize(("rule", "factor"), [("root", 0.5), ("linear", 0.25), ("none", 1.0)])
 def test_rates_follow_the_size_of_the_batch(rule: str, factor: float) -> None:
     towers = tiny_towers()
-    optimizer = Optimizer(towers, OptimizerConfig(warmup_share=0, freeze=(), batch_rule=rule), 10)  # type: ignore[arg-type]
-    accumulate_gradients(towers, random_batch(), stream_size=14, labels="soft", seed=(0, 0))
+    optimizer = Optimizer(towers, OptimizerConfig(warmup_share=0, freeze=(), learning_rate_scaling=rule), 10)  # type: ignore[arg-type]
+    accumulate_gradients(towers, random_batch(), micro_batch_size=14, labels="soft", seed=(0, 0))
     optimizer.step(0, batch_share=0.25)
     assert {group["lr"] / group["rate"] for group in optimizer._adam.param_groups} == {factor}
 

@@ -27,7 +27,7 @@ from ecclip.train.data.preview import contact_sheet
 from ecclip.train.engine.measures import gradient_norms
 from ecclip.train.run.stage import TrainConfig, train
 
-CFG = replace(TRAINER, epochs=3, stream_size=16)
+CFG = replace(TRAINER, epochs=3, micro_batch_size=16)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_the_stage_sends_to_the_local_store_through_a_process_that_ends_with_it(
     start, output = workspace / "start", workspace / "work" / "train"
     start.mkdir()
     (start / "start.json").write_text('{"kind": "pretrained"}')
-    trainer = {"epochs": 20, "stream_size": 16, "order": {"batch_size": 16}, "optimizer": {"freeze": []}}
+    trainer = {"epochs": 20, "micro_batch_size": 16, "sampler": {"batch_size": 16}, "optimizer": {"freeze": []}}
     config = TrainConfig.model_validate({"towers": asdict(TINY), "trainer": trainer, "validation_listings": 20})
     train(cfg=config, snapshot=snapshot, start=start, output=output)
     assert running_deliverers() == []

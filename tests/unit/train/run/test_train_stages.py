@@ -22,9 +22,9 @@ from ecclip.train.run.stage import TrainConfig, _forget_other_runs, train
 
 TRAINER = {
     "epochs": 8,
-    "stream_size": 12,
-    "order": {"batch_size": 24},
-    "optimizer": {"freeze": [], "tower_rate": 2e-3, "projection_rate": 5e-3},
+    "micro_batch_size": 12,
+    "sampler": {"batch_size": 24},
+    "optimizer": {"freeze": [], "tower_learning_rate": 2e-3, "projection_learning_rate": 5e-3},
 }
 
 
@@ -167,6 +167,11 @@ def test_checkpoints_of_other_inputs_are_removed(tmp_path: Path) -> None:
 
 
 def test_an_unknown_parameter_is_an_error_at_every_depth() -> None:
-    for wrong in ({"epochs": 1}, {"trainer": {"epoch": 1}}, {"trainer": {"order": {"size": 1}}}, {"towers": {"x": 1}}):
+    for wrong in (
+        {"epochs": 1},
+        {"trainer": {"epoch": 1}},
+        {"trainer": {"sampler": {"size": 1}}},
+        {"towers": {"x": 1}},
+    ):
         with pytest.raises(ValueError, match="validation error"):
             TrainConfig.model_validate(wrong)

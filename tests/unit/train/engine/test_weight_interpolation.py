@@ -14,7 +14,7 @@ def test_networks_end_between_start_and_training_and_projections_where_training_
     snapshot, start = write_snapshot(tmp_path / "snapshot", 40), tiny_towers().state_dict()
     ends = []
     for share in (0.0, 0.25):
-        trainer = tiny_trainer(snapshot, tmp_path / f"{share}", replace(TRAINER, epochs=1, start_share=share))
+        trainer = tiny_trainer(snapshot, tmp_path / f"{share}", replace(TRAINER, epochs=1, weight_interpolation=share))
         trainer.run()
         ends.append(trainer.towers.state_dict())
     plain, mixed = ends

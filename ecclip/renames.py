@@ -1,0 +1,65 @@
+"""What has another name than it had: parameters, commands, metrics and Python modules. One table, and its page.
+
+``ecclip renames`` prints it as docs/renames.md. An old parameter is an error that says the new one.
+"""
+
+from __future__ import annotations
+
+PARAMETERS = {
+    "group.bucket_cap": "group.max_block_size",
+    "train.fine_tune_epochs": "train.fine_tune.epochs",
+    "train.fine_tune_rate": "train.fine_tune.learning_rate_scale",
+    "train.trainer.stream_size": "train.trainer.micro_batch_size",
+    "train.trainer.stream_tokens": "train.trainer.micro_batch_tokens",
+    "train.trainer.start_share": "train.trainer.weight_interpolation",
+    "train.trainer.order": "train.trainer.sampler",
+    "train.trainer.order.neighbour_share": "train.trainer.sampler.hard_negative_share",
+    "train.trainer.optimizer.tower_rate": "train.trainer.optimizer.tower_learning_rate",
+    "train.trainer.optimizer.projection_rate": "train.trainer.optimizer.projection_learning_rate",
+    "train.trainer.optimizer.batch_rule": "train.trainer.optimizer.learning_rate_scaling",
+}
+COMMANDS = {"release judge": "release gate"}  # and the task of that name in the DAG deploy_bundle
+# by stage, in manifests and logs
+METRICS = {"group: oversized_buckets": "group: oversized_blocks"}
+# what Python users import: a module, or module.name
+MODULES = {
+    "ecclip.catalog.land": "ecclip.catalog.land.stage.land",
+    "ecclip.catalog.ingest": "ecclip.catalog.ingest.stage.ingest",
+    "ecclip.catalog.check": "ecclip.catalog.gate.stage.check",
+    "ecclip.catalog.clean": "ecclip.catalog.clean.stage.clean",
+    "ecclip.catalog.group": "ecclip.catalog.group.stage.group",
+    "ecclip.catalog.publish": "ecclip.catalog.publish.stage.publish",
+    "ecclip.catalog.extract": "ecclip.catalog.source.stage.extract",
+    "ecclip.catalog.map_dump": "ecclip.catalog.mapping.map_dump.map_dump",
+    "ecclip.catalog.trace_listing": "ecclip.catalog.publish.tracing.trace_listing",
+    "ecclip.embeddings": "ecclip.formats.embeddings",
+    "ecclip.serving.ProductClient": "ecclip.client.ProductClient",
+    "ecclip.serving.AsyncProductClient": "ecclip.client.AsyncProductClient",
+    "ecclip.registry.judge": "ecclip.registry.check_gate",
+    "ecclip.release.judge_night": "ecclip.release.gate_night",
+}
+_HEAD = """# Renames
+
+Names that have changed: what you typed or imported before, and what to use now. Made by `ecclip renames`; a test goes
+through every row. An old parameter and an old command are errors that say the new one.
+"""
+_KINDS = {"Commands": COMMANDS, "Parameters": PARAMETERS, "Metrics": METRICS, "Python modules": MODULES}
+
+
+def renamed_parameter(old: str) -> str | None:
+    """Return the name that a parameter has now, or None if it never had another; a section's rename is its parts'."""
+    parts = old.split(".")
+    for count in range(len(parts), 0, -1):
+        if new := PARAMETERS.get(".".join(parts[:count])):
+            return ".".join([new, *parts[count:]])
+    return None
+
+
+def renames_page() -> str:
+    """Return docs/renames.md: a table of old and new names for each kind that has any."""
+    lines = [_HEAD]
+    for title, table in _KINDS.items():
+        if table:
+            rows = [f"| `{old}` | `{new}` |" for old, new in table.items()]
+            lines += [f"## {title}\n", "| old | new |", "|---|---|", *rows, ""]
+    return "\n".join(lines)

@@ -1,0 +1,49 @@
+"""What had another name says its new one, and the table of names is true."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ecclip import pipeline
+from ecclip.core import ConfigError, parameters_of
+from ecclip.renames import PARAMETERS, renames_page
+
+ROOT = Path(__file__).parents[2]
+
+
+def _parameters(section: str) -> set[str]:
+    stage = next(name for name in [*pipeline.STEPS, *pipeline.OTHER_SECTIONS] if pipeline.section_of(name) == section)
+    return {f"{section}.{one.name}" for one in parameters_of(pipeline.stage_model(stage))}
+
+
+def test_the_page_is_what_the_code_has() -> None:
+    assert (ROOT / "docs" / "renames.md").read_text() == renames_page()
+
+
+@pytest.mark.parametrize("old", list(PARAMETERS))
+def test_an_old_parameter_is_an_error_that_says_the_new_one(tmp_path: Path, old: str) -> None:
+    section, *parts = old.split(".")
+    given: Any = 1
+    for part in reversed(parts):
+        given = {part: given}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({section: given}))
+    stage = next(name for name in [*pipeline.STEPS, *pipeline.OTHER_SECTIONS] if pipeline.section_of(name) == section)
+    with pytest.raises(ConfigError, match=f"{old} is {PARAMETERS[old]} now"):
+        pipeline.stage_config(stage, tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(("old", "new"), list(PARAMETERS.items()))
+def test_a_parameter_has_its_new_name_and_not_the_old_one(old: str, new: str) -> None:
+    known = _parameters(new.split(".")[0])
+    assert any(name == new or name.startswith(f"{new}.") for name in known)
+    assert not any(name == old or name.startswith(f"{old}.") for name in known)
+
+
+def test_a_parameter_of_a_renamed_section_is_told_by_its_whole_name(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("train: {trainer: {order: {batch_size: 4}, epoch: 1}}\n")
+    with pytest.raises(ConfigError, match=r"order\.batch_size is train\.trainer\.sampler\.batch_size now.*epochs"):
+        pipeline.stage_config("train", tmp_path / "params.yaml")
