@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,9 @@ from ecclip.core import (
     settings,
 )
 from ecclip.orchestration import Alert, DumpSensor
+from ecclip.pipeline import STEPS, edges_of, run_stage, stages_of
 
-SNAPSHOT = Asset("snapshot")
-BUNDLE = Asset("bundle")
+SNAPSHOT, BUNDLE = (Asset(step.asset) for step in STEPS.values() if step.asset)
 CHAMPION = Asset("champion")
 
 FIRST_NIGHT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -107,15 +108,45 @@ def night_of_run(context: Mapping[str, Any]) -> str:
     return night_of(start)
 
 
-def stage_task(name: str, *, outlet: Asset | None = None, **operator: Any) -> Any:
-    """Return a task that runs one stage for the run's night."""
+def chain(dag: str, **calls: Callable[[str], Any]) -> tuple[list[Any], list[Any]]:
+    """Return the first and the last of the tasks that run a DAG's stages, in the pipeline's order, where it says.
 
-    def call(night: str) -> Any:
-        from ecclip.pipeline import run_stage
+    ``calls`` names what a task does for the stage of that name beside running it.
+    """
+    placed = {"spark": {"pool": "spark"}, "gpu": GPU, "worker": {}}
+    tasks = {
+        name: night_task(name, calls.get(name, partial(_run_stage, name)), **placed[STEPS[name].runs_on])
+        for name in stages_of(dag)
+    }
+    edges = edges_of(dag)
+    for before, after in edges:
+        tasks[before] >> tasks[after]
+    first = [task for name, task in tasks.items() if name not in {after for _, after in edges}]
+    last = [task for name, task in tasks.items() if name not in {before for before, _ in edges}]
+    return first, last
 
-        return run_stage(name, night)
 
-    return night_task(name, call, outlet=outlet, **operator)
+def version_task(dag: str, more: Callable[[], dict[str, Any]] = dict) -> Any:
+    """Return the task that versions what the stages of a DAG wrote and publishes the DAG's asset, if it has one.
+
+    The asset carries the digest of the last stage's output, and what ``more`` returns.
+    """
+
+    def version(night: str) -> dict[str, Any]:
+        from ecclip.core import digest_of
+        from ecclip.pipeline import work_path
+        from ecclip.registry import record_version
+
+        stages = stages_of(dag)
+        record_version(night, [name for name in stages if not STEPS[name].external])
+        return {"digest": digest_of(work_path(STEPS[stages[-1]].output, night)), **more()}
+
+    assets = [STEPS[name].asset for name in stages_of(dag) if STEPS[name].asset]
+    return night_task("version", version, pool="dvc", outlet=Asset(assets[0]) if assets else None)
+
+
+def _run_stage(name: str, night: str) -> Any:
+    return run_stage(name, night)
 
 
 def wait_for_dump() -> DumpSensor:

@@ -5,29 +5,16 @@ Keyed by the start of the data interval (UTC); running a night again gives the s
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow.sdk import dag
 from ecclip_tasks import (
     DEFAULTS,
     FIRST_NIGHT,
-    GPU,
     NIGHT_PARAM,
-    SNAPSHOT,
-    night_task,
+    chain,
     nightly_schedule,
-    stage_task,
+    version_task,
     wait_for_dump,
 )
-
-
-def record_snapshot(night: str) -> dict[str, Any]:
-    """Version the night's catalog folders and return the snapshot's digest."""
-    from ecclip.core import digest_of, settings
-    from ecclip.registry import record_version
-
-    record_version(night, ["land", "ingest", "check", "clean", "group", "reference", "score_pairs", "publish"])
-    return {"digest": digest_of(settings().work / "snapshots" / night)}
 
 
 @dag(
@@ -42,14 +29,10 @@ def record_snapshot(night: str) -> dict[str, Any]:
     doc_md=__doc__,
 )
 def nightly_catalog() -> None:
-    """Wait, extract, land, ingest, check, clean; group, and compare photos with titles; publish, version."""
-    clean = stage_task("clean", pool="spark")
-    publish = stage_task("publish", pool="spark")
-    land = wait_for_dump() >> stage_task("extract", pool="spark") >> stage_task("land")
-    land >> stage_task("ingest", pool="spark") >> stage_task("check", pool="spark") >> clean
-    clean >> stage_task("group", pool="spark") >> publish
-    clean >> stage_task("reference") >> stage_task("score_pairs", **GPU) >> publish
-    publish >> night_task("version", record_snapshot, pool="dvc", outlet=SNAPSHOT)
+    """Wait for the export, run the stages of this DAG in the pipeline's order, version."""
+    first, last = chain("nightly_catalog")
+    wait_for_dump() >> first
+    last >> version_task("nightly_catalog")
 
 
 nightly_catalog()

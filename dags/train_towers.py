@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.sdk import dag, get_current_context
-from ecclip_tasks import BUNDLE, DEFAULTS, FIRST_NIGHT, GPU, NIGHT_PARAM, SNAPSHOT, night_task, stage_task
+from ecclip_tasks import DEFAULTS, FIRST_NIGHT, NIGHT_PARAM, SNAPSHOT, chain, night_task, version_task
 
 
 def start(night: str) -> Any:
@@ -24,13 +24,9 @@ def register(night: str) -> Any:
     return register_night(night)
 
 
-def record_bundle(night: str) -> dict[str, Any]:
-    """Version the night's model folders and return the bundle's digest and registry version."""
-    from ecclip.registry import record_version
-
-    record_version(night, ["start", "train", "embed", "evaluate", "export"])
-    registered = get_current_context()["ti"].xcom_pull(task_ids="register")
-    return {"digest": registered["digest"], "version": registered["version"]}
+def registered_version() -> dict[str, Any]:
+    """Return the registry's version of the night's bundle, for those whom the asset triggers."""
+    return {"version": get_current_context()["ti"].xcom_pull(task_ids="register")["version"]}
 
 
 @dag(
@@ -45,16 +41,9 @@ def record_bundle(night: str) -> dict[str, Any]:
     doc_md=__doc__,
 )
 def train_towers() -> None:
-    """Start, train, embed, evaluate, export, register, version."""
-    (
-        night_task("start", start)
-        >> stage_task("train", **GPU)
-        >> stage_task("embed", **GPU)
-        >> stage_task("evaluate")
-        >> stage_task("export")
-        >> night_task("register", register)
-        >> night_task("version", record_bundle, pool="dvc", outlet=BUNDLE)
-    )
+    """Run the stages of this DAG in the pipeline's order, register, version."""
+    _, last = chain("train_towers", start=start)
+    last >> night_task("register", register) >> version_task("train_towers", registered_version)
 
 
 train_towers()

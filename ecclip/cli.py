@@ -19,6 +19,7 @@ from ecclip.core import EcclipError, Terminal, configure_logging, keep_private, 
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 release_app = typer.Typer(no_args_is_help=True, help="Register, gate, bless and promote the bundle of a night.")
+pipeline_app = typer.Typer(no_args_is_help=True, help="What follows from the stages and their order.")
 nights_app = typer.Typer(no_args_is_help=True, help="The nights of this workspace.")
 registry_app = typer.Typer(no_args_is_help=True, help="Versions, aliases and lineage.")
 output = Terminal(soft_wrap=True)
@@ -53,7 +54,16 @@ for _name, _room in _ROOMS.items():
     app.add_typer(_room, name=_name)
 app.add_typer(release_app, name="release")
 app.add_typer(nights_app, name="nights")
+app.add_typer(pipeline_app, name="pipeline")
 app.add_typer(bench_app, name="bench")
+
+
+@pipeline_app.command("dvc")
+def pipeline_dvc() -> None:
+    """Print dvc.yaml: ecclip pipeline dvc > dvc.yaml."""
+    from ecclip.dvc_yaml import dvc_yaml
+
+    typer.echo(dvc_yaml(), nl=False)
 
 
 @nights_app.command("add")

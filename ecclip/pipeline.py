@@ -1,6 +1,7 @@
-"""The stages, what each reads and writes, and the one place that parses params.yaml.
+"""The stages, what each reads and writes and where it runs; and the one place that parses params.yaml.
 
-The command line, ``dvc.yaml`` and the Airflow tasks all come through :func:`run_stage`; no stage knows which.
+:data:`STEPS` is the graph, once: the commands of stages, ``dvc.yaml`` (:mod:`ecclip.dvc_yaml`), the DAGs' chains,
+benchmarks and tests follow from it, and all of them come through :func:`run_stage`; no stage knows which.
 Paths are keyed by the night; ``{previous}`` is the last night before it that was published when it was landed.
 """
 
@@ -12,7 +13,7 @@ import sys
 import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -43,15 +44,27 @@ _NIGHT_FOLDER = "-".join("[0-9]" * digits for digits in (4, 2, 2))  # a copy set
 
 @dataclass(frozen=True)
 class Step:
-    """Where a stage's function lives, its input paths by parameter name and its output, relative to work/.
+    """A stage: where its function lives, what it reads and writes, and how a night runs it.
 
-    ``section`` is its section of params.yaml where that has another name. What an ``external`` stage reads lies outside
-    the workspace: it looks there at every run, and what it copied is not versioned once more.
+    Attributes:
+        function: ``module:name``.
+        inputs: the function's input paths by parameter name, relative to work/. Those that another stage writes
+            decide the order in which the DAG runs them.
+        output: what it writes, relative to work/.
+        dag: the Airflow DAG that runs it.
+        runs_on: ``spark`` (the pool of that name), ``gpu`` (queue, pool and pod of the settings), or ``worker``.
+        asset: what is published for other DAGs once the DAG has versioned the output.
+        section: its section of params.yaml where that has another name than the stage.
+        external: what it reads lies outside the workspace: it looks there at every run, and what it copied is not
+            versioned once more.
     """
 
     function: str
     inputs: dict[str, str]
     output: str
+    dag: str
+    runs_on: Literal["spark", "gpu", "worker"] = "worker"
+    asset: str = ""
     section: str = ""
     external: bool = False
 
@@ -73,11 +86,14 @@ class Step:
         return sorted(path.relative_to(root).as_posix() for path in named)
 
 
+_CATALOG, _TRAIN, _PRODUCTS = "nightly_catalog", "train_towers", "product_groups"
 STEPS: dict[str, Step] = {
     "extract": Step(
         "ecclip.catalog.source.stage:extract",
         {"inventory": "nights/{night}/inventory.json"},
         "nights/{night}/dump",
+        _CATALOG,
+        runs_on="spark",
         section="source",
         external=True,
     ),
@@ -85,12 +101,21 @@ STEPS: dict[str, Step] = {
         "ecclip.catalog.land.stage:land",
         {"dump": "nights/{night}/dump", "previous": "nights/{previous}/land"},
         "nights/{night}/land",
+        _CATALOG,
     ),
-    "ingest": Step("ecclip.catalog.ingest.stage:ingest", {"landed": "nights/{night}/land"}, "nights/{night}/ingest"),
+    "ingest": Step(
+        "ecclip.catalog.ingest.stage:ingest",
+        {"landed": "nights/{night}/land"},
+        "nights/{night}/ingest",
+        _CATALOG,
+        runs_on="spark",
+    ),
     "check": Step(
         "ecclip.catalog.gate.stage:check",
         {"ingested": "nights/{night}/ingest", "previous": "snapshots/{previous}"},
         "nights/{night}/check",
+        _CATALOG,
+        runs_on="spark",
     ),
     "clean": Step(
         "ecclip.catalog.clean.stage:clean",
@@ -101,19 +126,28 @@ STEPS: dict[str, Step] = {
             "previous": "snapshots/{previous}",
         },
         "nights/{night}/clean",
+        _CATALOG,
+        runs_on="spark",
     ),
     "group": Step(
         "ecclip.catalog.group.stage:group",
         {"cleaned": "nights/{night}/clean", "previous": "snapshots/{previous}"},
         "nights/{night}/group",
+        _CATALOG,
+        runs_on="spark",
     ),
     "reference": Step(
-        "ecclip.registry.starts:reference", {"cleaned": "nights/{night}/clean"}, "nights/{night}/reference"
+        "ecclip.registry.starts:reference",
+        {"cleaned": "nights/{night}/clean"},
+        "nights/{night}/reference",
+        _CATALOG,
     ),
     "score_pairs": Step(
         "ecclip.embed.stage:score_pairs",
         {"cleaned": "nights/{night}/clean", "reference": "nights/{night}/reference"},
         "nights/{night}/pairs",
+        _CATALOG,
+        runs_on="gpu",
     ),
     "publish": Step(
         "ecclip.catalog.publish.stage:publish",
@@ -126,22 +160,30 @@ STEPS: dict[str, Step] = {
             "previous": "snapshots/{previous}",
         },
         "snapshots/{night}",
+        _CATALOG,
+        runs_on="spark",
+        asset="snapshot",
     ),
-    "start": Step("ecclip.registry.starts:start", {"snapshot": "snapshots/{night}"}, "nights/{night}/start"),
+    "start": Step("ecclip.registry.starts:start", {"snapshot": "snapshots/{night}"}, "nights/{night}/start", _TRAIN),
     "train": Step(
         "ecclip.train.run.stage:train",
         {"snapshot": "snapshots/{night}", "start": "nights/{night}/start"},
         "nights/{night}/train",
+        _TRAIN,
+        runs_on="gpu",
     ),
     "embed": Step(
         "ecclip.embed.stage:embed",
         {"snapshot": "snapshots/{night}", "trained": "nights/{night}/train"},
         "nights/{night}/embed",
+        _TRAIN,
+        runs_on="gpu",
     ),
     "evaluate": Step(
         "ecclip.tasks.stage:evaluate",
         {"snapshot": "snapshots/{night}", "embedded": "nights/{night}/embed"},
         "nights/{night}/evaluate",
+        _TRAIN,
     ),
     "export": Step(
         "ecclip.serving.export.stage:export",
@@ -153,11 +195,14 @@ STEPS: dict[str, Step] = {
             "ingested": "nights/{night}/ingest",
         },
         "nights/{night}/bundle",
+        _TRAIN,
+        asset="bundle",
     ),
     "group_products": Step(
         "ecclip.tasks.matching.stage:group_products",
         {"snapshot": "snapshots/{night}", "embedded": "nights/{night}/embed"},
         "nights/{night}/products",
+        _PRODUCTS,
     ),
 }
 
@@ -167,6 +212,29 @@ OTHER_SECTIONS = {
     "gate": "ecclip.registry:GateConfig",
     "deploy": "ecclip.serving:DeployConfig",
 }
+
+
+def stages_of(dag: str, room: str | None = None) -> list[str]:
+    """Return the stages that a DAG runs, in order; those of one room where it is given."""
+    return [name for name, step in STEPS.items() if step.dag == dag and room in (None, step.room)]
+
+
+def edges_of(dag: str) -> list[tuple[str, str]]:
+    """Return the stages of a DAG that wait for each other: (first, next), without what follows from other pairs."""
+    written = {STEPS[name].output: name for name in stages_of(dag)}
+    direct = {
+        name: {written[path] for path in STEPS[name].inputs.values() if path in written} for name in stages_of(dag)
+    }
+
+    def before(name: str) -> set[str]:
+        return direct[name].union(*map(before, direct[name]))
+
+    return [
+        (first, name)
+        for name, waits_for in direct.items()
+        for first in sorted(waits_for)
+        if not any(first in before(other) for other in waits_for)
+    ]
 
 
 def work_path(template: str, night: str) -> Path:

@@ -11,7 +11,9 @@ import yaml
 from dumps import market, write_dump
 from dvc_workspaces import dvc, make_dvc_workspace
 from snapshots import write_snapshot
+from typer.testing import CliRunner
 
+from ecclip.cli import app
 from ecclip.core import ConfigError, ServiceError, settings
 from ecclip.pipeline import STEPS, run_stage, section_of
 from ecclip.registry import dvc_version, record_version
@@ -59,6 +61,20 @@ def test_the_stages_of_dvc_are_those_of_the_pipeline() -> None:
             | ({"always_changed": True} if step.external else {}),
         }
     assert described["stages"] == expected
+
+
+def test_the_committed_file_is_the_one_that_the_command_prints() -> None:
+    printed = CliRunner().invoke(app, ["pipeline", "dvc"])
+    assert printed.exit_code == 0
+    assert printed.output == (ROOT / "dvc.yaml").read_text()
+
+
+def test_what_a_stage_reads_is_written_by_a_stage_before_it() -> None:
+    written = {"nights/{night}/inventory.json"}  # of the source outside
+    for step in STEPS.values():
+        own = {path for path in step.inputs.values() if "{previous}" not in path}
+        assert own <= written
+        written.add(step.output)
 
 
 def test_every_stage_has_its_section_of_parameters() -> None:

@@ -12,10 +12,10 @@ import psutil
 
 from ecclip.catalog.group.stage import GroupConfig, group
 from ecclip.core import Report, settings
-from ecclip.pipeline import run_stage
+from ecclip.pipeline import run_stage, stages_of
 from ecclip.sample import SampleConfig, generate
 
-STAGES = ("extract", "land", "ingest", "check", "clean", "group", "publish")
+STAGES = stages_of("nightly_catalog", room="catalog")
 
 
 @contextmanager
