@@ -34,8 +34,8 @@ from ecclip.core import (
     unknown_names,
     write_atomic,
 )
-from ecclip.spool import DELIVERY
 from ecclip.renames import renamed_parameter
+from ecclip.spool import DELIVERY
 
 DELIVER_METRICS = (sys.executable, "-m", "ecclip", "registry", "follow")
 NO_NIGHT = "none"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ecclip.core import Report
-from ecclip.pipeline import STEPS, stage_model
+from ecclip.pipeline import STEPS, stage_model, stages_of
 
-CHAIN = ("land", "ingest", "check", "clean", "group", "publish")
+CHAIN = [name for name in stages_of("nightly_catalog", room="catalog") if not STEPS[name].external]
 # the pipeline's places, by the names that they have below the work folder of a test
 PLACES = {
     "nights/{night}/dump": "dump",
