@@ -16,13 +16,8 @@ from dumps import market, write_dump
 from ecclip.core import digest_of, settings
 from ecclip.pipeline import STEPS, nights, run_stage, stages_of, work_path
 
-<<<<<<< HEAD
 pytestmark = [pytest.mark.heavy, pytest.mark.fault(6)]
-STAGES = ["extract", "land", "ingest", "check", "clean", "group", "publish"]
-=======
-pytestmark = pytest.mark.fault(6)
 STAGES = stages_of("nightly_catalog", room="catalog")
->>>>>>> b6d0085 (Tests' chains of the catalog follow from the pipeline)
 FIRST, SECOND, THIRD = "2026-11-01", "2026-11-02", "2026-11-03"
 
 
