@@ -5,7 +5,39 @@
 
 from __future__ import annotations
 
+_SHIFT = (
+    "few_nights_factor",
+    "least_volume_deviation",
+    "least_share_deviation",
+    "least_distance_deviation",
+    "least_label_deviation",
+    "least_label_share",
+    "least_price_deviation",
+    "accepted",
+)
+_FETCH = (
+    "allowed_schemes",
+    "allow_private_networks",
+    "max_image_bytes",
+    "threads",
+    "connections",
+    "host_connections",
+    "connect_s",
+    "timeout_s",
+    "attempts",
+    "backoff_s",
+    "max_redirects",
+    "host_failures",
+    "host_s",
+    "night_s",
+    "spool_bytes",
+)
 PARAMETERS = {
+    **{f"land.{name}": f"land.fetch.{name}" for name in _FETCH},
+    **{f"{stage}.shift_deviations": f"{stage}.shift.deviations" for stage in ("check", "publish")},
+    **{f"{stage}.{name}": f"{stage}.shift.{name}" for stage in ("check", "publish") for name in _SHIFT},
+    "publish.least_agreement": "publish.mismatch.least_agreement",
+    "publish.max_mismatch_share": "publish.mismatch.max_share",
     "group.bucket_cap": "group.max_block_size",
     "train.fine_tune_epochs": "train.fine_tune.epochs",
     "train.fine_tune_rate": "train.fine_tune.learning_rate_scale",

@@ -149,7 +149,7 @@ def _cleaned(work: Path, source: Path, mapping: Path | None) -> EcclipError | No
     """Run a case until its photos are clean; return the error that refused it."""
     try:
         dump = _as_dump(source, mapping, work / "dump")
-        run_chain(work, dump, until="clean", gate=False, **LOOSE, land={"attempts": 1, "timeout_s": 1.0})
+        run_chain(work, dump, until="clean", gate=False, **LOOSE, land={"fetch": {"attempts": 1, "timeout_s": 1.0}})
     except EcclipError as error:
         return error
     return None

@@ -192,7 +192,7 @@ def test_a_change_that_is_meant_passes_by_the_fingerprint_that_the_refusal_names
     fingerprint, names = re.findall(r'accepted: \{"(\w+)": (\[.*\])\}', error.next_step)[0]
     accepted = {fingerprint: json.loads(names.replace("'", '"'))}
     checked = run_chain(
-        tmp_path, dump, until="check", previous=shop.last, check={"max_price": 1e12, "accepted": accepted}
+        tmp_path, dump, until="check", previous=shop.last, check={"max_price": 1e12, "shift": {"accepted": accepted}}
     )
     assert json.loads((checked / "facts.json").read_text())["accepted"] == ["price_shift/KRW", "price_shift/USD"]
     assert not (tmp_path / "check.refused").exists()
@@ -233,4 +233,4 @@ def test_one_sellers_labels_cost_no_night_and_a_label_that_is_gone_may_be_accept
     assert failed(tmp_path / "check.refused") == {"label/age_restricted"}
     fingerprint, names = re.findall(r'accepted: \{"(\w+)": (\[.*\])\}', error.next_step)[0]
     accepted = {fingerprint: json.loads(names.replace("'", '"'))}
-    run_chain(tmp_path, dump, until="check", previous=shop.last, check={"accepted": accepted})
+    run_chain(tmp_path, dump, until="check", previous=shop.last, check={"shift": {"accepted": accepted}})

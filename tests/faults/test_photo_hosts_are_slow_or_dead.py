@@ -40,7 +40,7 @@ def dump_of(folder: Path, uris: list[str]) -> Path:
 
 def land_uris(folder: Path, uris: list[str], night: str = "1", previous: str = "none", **options: Any) -> Report:
     (folder / "none").mkdir(exist_ok=True)
-    cfg = LandConfig.model_validate({**LOCAL, **options})
+    cfg = LandConfig.model_validate({"fetch": {**LOCAL, **options}})
     report = land(cfg, dump_of(folder / f"dump-{night}", uris), folder / previous, folder / night)
     assert report.read["photos"] == report.written["photos"] + sum(report.dropped.values())
     assert list(folder.glob(".*.fetched")) == []
@@ -67,7 +67,7 @@ def test_a_host_that_never_gives_a_photo_is_given_up_after_its_failures(
     assert found.keys() <= {"host_unreachable", "fetch_failed"}
     assert found["host_unreachable"] >= 960 - 10 * (3 + 3)
     asked = sum(count for path, count in server.asked.items() if path.startswith(behaviour))
-    assert asked <= 10 * (3 + 3) * (LandConfig().max_redirects + 1 if behaviour == "round" else 1)
+    assert asked <= 10 * (3 + 3) * (LandConfig().fetch.max_redirects + 1 if behaviour == "round" else 1)
 
 
 def test_a_thousand_hosts_that_are_gone_cost_no_photo_of_one_that_is_there(
@@ -86,7 +86,7 @@ def test_the_night_stops_fetching_when_its_time_is_over(tmp_path: Path, server: 
     uris = [server.address(f"held/{n}.jpg") for n in range(200)]
     report = land_uris(tmp_path, uris, night_s=1.0, timeout_s=3600.0)
     assert report.dropped == {"out_of_time": 200}
-    assert sum(server.asked.values()) <= LandConfig().host_connections
+    assert sum(server.asked.values()) <= LandConfig().fetch.host_connections
 
 
 def test_a_host_whose_time_is_over_is_too_slow(tmp_path: Path, server: PhotoServer) -> None:
@@ -131,7 +131,7 @@ import sys
 from pathlib import Path
 from ecclip.catalog.land.stage import LandConfig, land
 dump, previous, output = map(Path, sys.argv[1:4])
-land(LandConfig(allow_private_networks=True), dump, previous, output)
+land(LandConfig.model_validate({"fetch": {"allow_private_networks": True}}), dump, previous, output)
 """
 
 
@@ -148,10 +148,12 @@ def test_what_a_killed_attempt_had_fetched_is_not_fetched_again(tmp_path: Path, 
         child.send_signal(signal.SIGKILL)
     assert not (tmp_path / "1").exists()
     server.release.set()
-    report = land(LandConfig(allow_private_networks=True), dump, none, tmp_path / "1")
+    report = land(LandConfig.model_validate({"fetch": {"allow_private_networks": True}}), dump, none, tmp_path / "1")
     assert report.written["photos"] == 21
     assert {name: count for name, count in server.asked.items() if count > 1} == {"held/last.jpg": 2}
-    undisturbed = land(LandConfig(allow_private_networks=True), dump, none, tmp_path / "2")
+    undisturbed = land(
+        LandConfig.model_validate({"fetch": {"allow_private_networks": True}}), dump, none, tmp_path / "2"
+    )
     assert undisturbed.digest == report.digest
     assert [path for path in tmp_path.glob(".*") if "fetched" in path.name or "tmp" in path.name] == []
 

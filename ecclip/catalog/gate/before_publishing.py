@@ -15,11 +15,14 @@ from ecclip.catalog.gate.shift import RELEASED, ShiftConfig, shifts
 from ecclip.catalog.gate.verdict import accept_shifts, shift_table, validate_shifts, write_verdict
 from ecclip.catalog.publish.mismatch import MismatchConfig, mismatched, read_pairs
 from ecclip.catalog.spark.parts import count_given, count_rows, count_values
+from ecclip.core import StageConfig
 
 
-class ReleaseConfig(ShiftConfig, MismatchConfig):
+class ReleaseConfig(StageConfig):
     """What the cleaned and grouped night must keep."""
 
+    shift: ShiftConfig = Field(ShiftConfig(), description="how far a night may be from the last good nights")
+    mismatch: MismatchConfig = Field(MismatchConfig(), description="when a photo and a title do not belong together")
     min_published: int = Field(1, ge=0, description="a snapshot of fewer listings is refused")
 
 
@@ -41,19 +44,19 @@ def release(
     """
     before = read_facts(checked)
     scored = read_pairs(pairs)
-    wrong = mismatched(scored, cfg.least_agreement)
+    wrong = mismatched(scored, cfg.mismatch.least_agreement)
     listings, own = _shares(cleaned, grouped)
     if scored.num_rows:
         own["mismatch"] = wrong.num_rows / scored.num_rows
     own = {name: round(share, 6) for name, share in own.items()}
     tonight = before.model_copy(update={"shares": dict(sorted({**before.shares, **own}.items()))})
-    found = [shift for shift in shifts(cfg, tonight, history) if shift.name.startswith(RELEASED)]
-    accepted = accept_shifts(cfg, tonight, found)
+    found = [shift for shift in shifts(cfg.shift, tonight, history) if shift.name.startswith(RELEASED)]
+    accepted = accept_shifts(cfg.shift, tonight, found)
     tonight = tonight.model_copy(update={"accepted": sorted({*before.accepted, *accepted})})
     rules = [Rule.within("published", float(cfg.min_published), None)]
     more = {"published": float(listings)}
     if scored.num_rows:
-        rules.append(Rule.within("mismatch_share", None, cfg.max_mismatch_share))
+        rules.append(Rule.within("mismatch_share", None, cfg.mismatch.max_share))
         more |= {"mismatch_share": own["mismatch"]}
     table = shift_table(found, accepted, more, rules)
     write_verdict([table], validate_shifts(table, output / "data_docs"), found, tonight, output, "the snapshot was")

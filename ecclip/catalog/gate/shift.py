@@ -1,8 +1,8 @@
 """Shift tests: a night against the last good nights, with limits that follow from how much those nights differ.
 
-A metric may lie within ``median ± shift_deviations x deviation`` of its history. The deviation is the largest of the
+A metric may lie within ``median ± shift.deviations x deviation`` of its history. The deviation is the largest of the
 scaled MAD of the history (1.4826 x median absolute deviation), a least deviation, and the sampling error that a dump of
-this size has; with less than three nights of history the first two count ``few_nights_factor`` times.
+this size has; with less than three nights of history the first two count ``shift.few_nights_factor`` times.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ONE_SIDED = ("dropped/", "bad_photo/", "repeated/", "mismatch")
 class ShiftConfig(StageConfig):
     """How far a night may be from the last good nights."""
 
-    shift_deviations: float = Field(6.0, gt=0, description="deviations from the median of the last good nights")
+    deviations: float = Field(6.0, gt=0, description="deviations from the median of the last good nights")
     few_nights_factor: float = Field(3.0, ge=1, description="wider limits with less than three nights of history")
     least_volume_deviation: float = Field(0.03, gt=0, description="least deviation of ln(listings)")
     least_share_deviation: float = Field(0.01, gt=0, description="least deviation of a share (null, repeated, dropped)")
@@ -215,7 +215,7 @@ def _limits(
     centre = float(np.median(series)) if series else 0.0
     spread = _MAD_TO_DEVIATION * float(np.median(np.abs(np.array(series) - centre))) if series else 0.0
     wider = cfg.few_nights_factor if (len(series) if nights is None else nights) < _FEW_NIGHTS else 1.0
-    return centre, cfg.shift_deviations * max(wider * spread, wider * least, sampling)
+    return centre, cfg.deviations * max(wider * spread, wider * least, sampling)
 
 
 def _since_accepted(name: str, history: Sequence[NightFacts]) -> Sequence[NightFacts]:

@@ -14,16 +14,17 @@ from ecclip.catalog.gate.label_shift import is_one_of_many
 from ecclip.catalog.gate.shift import RELEASED, Shift, ShiftConfig, shifts
 from ecclip.catalog.gate.verdict import accept_shifts, shift_table, write_verdict
 from ecclip.catalog.spark.session import spark_session
-from ecclip.core import Counts, stage
+from ecclip.core import Counts, StageConfig, stage
 
 _OPTIONAL = ("price", "photo")
 # how `measured` rows carry a field that a rule looks at
 _MEASURED = {"title": "title_characters"}
 
 
-class CheckConfig(ShiftConfig):
+class CheckConfig(StageConfig):
     """What a night's listings must keep."""
 
+    shift: ShiftConfig = Field(ShiftConfig(), description="how far a night may be from the last good nights")
     min_listings: int = Field(1, ge=0, description="fewer listings than this are refused")
     max_price: float = Field(1e7, gt=0, description="a price above this is implausible")
     max_implausible_prices: float = Field(0.01, ge=0, le=1, description="share of prices outside 0..max_price")
@@ -46,8 +47,8 @@ def check(cfg: CheckConfig, ingested: Path, previous: Path, output: Path) -> Cou
     rows = measured(spark_session(cfg.parts, ingested), ingested).persist()
     try:
         tonight = night_facts(rows, ingested)
-        found = [shift for shift in shifts(cfg, tonight, history) if not shift.name.startswith(RELEASED)]
-        tonight = tonight.model_copy(update={"accepted": accept_shifts(cfg, tonight, found)})
+        found = [shift for shift in shifts(cfg.shift, tonight, history) if not shift.name.startswith(RELEASED)]
+        tonight = tonight.model_copy(update={"accepted": accept_shifts(cfg.shift, tonight, found)})
         write_facts(output, tonight)
         # a page with a line for every label of a catalog would hide what was refused, and cost a second a hundred lines
         usual = [shift for shift in found if is_one_of_many(shift.name) and not shift.outside]

@@ -72,7 +72,7 @@ def write_verdict(
         return len(outcomes)
     replace_folder(output, refused)
     shifted = [shift.name for shift in found if shift.name in failed]
-    meant = f'; if it is meant: accepted: {{"{tonight.fingerprint}": {shifted}}}' if shifted else ""
+    meant = f'; if it is meant: shift: {{accepted: {{"{tonight.fingerprint}": {shifted}}}}}' if shifted else ""
     raise GateError(
         f"{what} refused: {', '.join(failed)}",
         value=", ".join(f"{name} = {metrics[name]}" for name in failed),

@@ -20,12 +20,13 @@ from ecclip.catalog.land.local_files import read_inside
 from ecclip.catalog.land.photo_queue import PhotoQueue, QueuedPhoto
 from ecclip.catalog.land.photos import LandedPhotos, photo_entries
 from ecclip.catalog.spark.output import beside
-from ecclip.core import ContractError, Counts, forget_once_published, get_logger, stage
+from ecclip.core import ContractError, Counts, StageConfig, forget_once_published, get_logger, stage
 
 
-class LandConfig(FetchConfig):
+class LandConfig(StageConfig):
     """Parameters of landing."""
 
+    fetch: FetchConfig = Field(FetchConfig(), description="where photos may come from, and what each may cost")
     encoding: str | None = Field(None, description="of CSV and JSON; none: by the byte order mark, else UTF-8")
     delimiter: str | None = Field(None, description="between the cells of CSV; none: by the header")
     quote: str | None = Field(None, description="around cells of CSV, '' for no quoting; none: by what can be read")
@@ -91,17 +92,17 @@ def _pack(cfg: LandConfig, dump: Path, previous: Path, files: list[Path], output
     What is fetched lies beside the output until it is published: an attempt that follows a stopped one goes on from it.
     """
     spool = beside(output, ".fetched", hidden=True)
-    with PhotoQueue(spool, cfg.allowed_schemes, cfg.spool_bytes) as photos:
+    with PhotoQueue(spool, cfg.fetch.allowed_schemes, cfg.fetch.spool_bytes) as photos:
         for path in files:
             photos.name(_uris(path))
-        photos.know(entry for entry in photo_entries(previous) if entry["bytes"] <= cfg.max_image_bytes)
+        photos.know(entry for entry in photo_entries(previous) if entry["bytes"] <= cfg.fetch.max_image_bytes)
         named = len(photos)
         if photos.resumed:
             get_logger().info("photos are there from an attempt that was stopped", photos=photos.resumed)
         if not named:
             landed = _Landed(0, 0, 0, {})
         else:
-            asyncio.run(fetch_photos(cfg, photos))
+            asyncio.run(fetch_photos(cfg.fetch, photos))
             landed = _write(cfg, dump, previous, photos, output)
     forget_once_published(spool)
     return landed
@@ -111,11 +112,11 @@ def _write(cfg: LandConfig, dump: Path, previous: Path, photos: PhotoQueue, outp
     root = dump.resolve()
 
     def photo_of(queued: QueuedPhoto) -> Fetched:
-        return queued.photo or read_inside(root, queued.address, queued.known, cfg.max_image_bytes)
+        return queued.photo or read_inside(root, queued.address, queued.known, cfg.fetch.max_image_bytes)
 
     writer = LandedPhotos(output, previous, photos_per_part=cfg.photos_per_part, chunk_photos=cfg.chunk_photos)
-    with writer, ThreadPoolExecutor(cfg.threads) as pool:
-        for photo in _in_order(pool, photo_of, photos.in_order(), 2 * cfg.threads):
+    with writer, ThreadPoolExecutor(cfg.fetch.threads) as pool:
+        for photo in _in_order(pool, photo_of, photos.in_order(), 2 * cfg.fetch.threads):
             writer.add(photo)
     return _Landed(len(photos), writer.landed, writer.kept, dict(sorted(writer.errors.items())))
 

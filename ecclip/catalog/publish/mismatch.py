@@ -22,7 +22,7 @@ class MismatchConfig(StageConfig):
         description="standard deviations by which the own title must be nearer to a photo than other listings' titles,"
         " and the own photo to the title; below it the listing is no training pair",
     )
-    max_mismatch_share: float = Field(0.2, ge=0, le=1, description="above this share of the scored listings: refused")
+    max_share: float = Field(0.2, ge=0, le=1, description="above this share of the scored listings: refused")
 
 
 def read_pairs(pairs: Path) -> pa.Table:

@@ -85,7 +85,7 @@ def test_a_poison_is_refused_by_its_metric(tmp_path: Path, name: str) -> None:
     assert name in refused["failed_expectations"]
     assert (tmp_path / "out.refused" / "data_docs" / "index.html").is_file()
     accepted = ReleaseConfig.model_validate(
-        {"accepted": {"f": ["grouped/*", "mismatch", name]}, "max_mismatch_share": 1}
+        {"shift": {"accepted": {"f": ["grouped/*", "mismatch", name]}}, "mismatch": {"max_share": 1}}
     )
     facts, _ = release(accepted, **given, history=HISTORY, output=tmp_path / "out")
     assert name in facts.accepted

@@ -32,7 +32,7 @@ def land_uris(folder: Path, uris: list[str], night: str = "1", previous: str = "
     (folder / "none").mkdir(exist_ok=True)
     rows = [{"listing_id": f"l{n}", "title": "Mug", "image_uri": uri} for n, uri in enumerate(uris)]
     dump = write_dump(folder / f"dump-{night}", rows)
-    cfg = LandConfig.model_validate({**LOCAL, **options})
+    cfg = LandConfig.model_validate({"fetch": {**LOCAL, **options}})
     return land(cfg, dump, folder / previous, folder / night)
 
 

@@ -15,7 +15,7 @@ from dumps import picture, write_dump
 from ecclip.catalog.land.stage import LandConfig, land
 from ecclip.core import ContractError, digest_of
 
-CFG = LandConfig.model_validate({"max_image_bytes": 50_000})
+CFG = LandConfig.model_validate({"fetch": {"max_image_bytes": 50_000}})
 
 
 @pytest.fixture(autouse=True)

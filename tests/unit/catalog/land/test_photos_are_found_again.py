@@ -21,7 +21,7 @@ EVERY, EVERY_ROW = {"max_bad_photo_share": 1.0}, {"max_quarantined_share": 1.0}
 
 def cleaned(work: Path, dump: Path, **land: Any) -> dict[str, str | None]:
     """Return why each listing that names a photo has none (None: it has), after the sums of both stages have closed."""
-    out = run_chain(work, dump, until="clean", gate=False, ingest=EVERY_ROW, clean=EVERY, land=land)
+    out = run_chain(work, dump, until="clean", gate=False, ingest=EVERY_ROW, clean=EVERY, land={"fetch": land})
     landed, ingested, found = (read_manifest(work / name) for name in ("land", "ingest", "clean"))
     assert landed is not None
     assert ingested is not None
