@@ -53,9 +53,10 @@ def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -
 def _prepare_spark(console: Console) -> None:
     """Let Spark keep its classes before its first session: every later one starts in half the time."""
     from ecclip.catalog.spark.classes import prepare_spark
+    from ecclip.local.warm_up import WARM_UP
 
     try:
-        prepare_spark()
+        prepare_spark(WARM_UP)
     except ServiceError as error:
         console.print(f"Spark will start slowly: {error}", style="yellow")
 

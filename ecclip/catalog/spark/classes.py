@@ -6,26 +6,15 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from ecclip.catalog.spark.java import describe_java, use_java
-from ecclip.core import ServiceError, canonical_json, sha256_bytes, write_atomic
+from ecclip.core import ServiceError, sha256_bytes
 
 WRITE_CLASSES = "ECCLIP_SPARK_WRITE_CLASSES"
 _LIMIT_S = 600
-_WARM_UP = """
-import pathlib, sys
-from ecclip import catalog
-at = pathlib.Path(sys.argv[1])
-steps = {
-    "land": ["dump", "none"], "ingest": ["land"], "check": ["ingest", "none"],
-    "clean": ["land", "ingest", "check", "none"], "group": ["clean", "none"],
-    "publish": ["ingest", "check", "clean", "group", "none", "none"],
-}
-for name, inputs in steps.items():
-    getattr(catalog, name)(getattr(catalog, name.title() + "Config")(), *[at / step for step in inputs], at / name)
-"""
 
 
 def sharing_options() -> str:
@@ -55,10 +44,13 @@ def _file_of(what: str, environment: str) -> Path:
     return Path(sys.prefix) / "var" / "ecclip" / f"{what}-{sha256_bytes(environment.encode())[:12]}.jsa"
 
 
-def prepare_spark() -> Path:
-    """Write the file of shared classes by running the stages on a tiny dump in a process of its own; return its path.
+def prepare_spark(warm_up: Sequence[str]) -> Path:
+    """Write the file of shared classes by a process that uses what the stages use of Spark; return its path.
 
     Spark works without it; with it every session starts in half the time. A file that is there is kept.
+
+    Args:
+        warm_up: the command of that process; it gets an empty workspace of its own.
 
     Raises:
         ServiceError: the process failed; the message ends with its last lines.
@@ -70,12 +62,10 @@ def prepare_spark() -> Path:
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         workspace = Path(folder)
         _write_base(workspace)
-        _write_dump(workspace)
         pending = workspace / "classes.jsa"
         own = {WRITE_CLASSES: str(pending), "ECCLIP_WORKSPACE": folder, "ECCLIP_SPARK_MASTER": "local[2]"}
         environment = {**os.environ, **own, "ECCLIP_SPARK_CONF": ""}
-        command = [sys.executable, "-c", _WARM_UP, folder]
-        run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
+        run = subprocess.run(warm_up, env=environment, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
         if run.returncode or not pending.is_file():
             raise _not_written(run.stderr)
         pending.replace(target)
@@ -97,14 +87,3 @@ def _not_written(output: str) -> ServiceError:
     return ServiceError(
         "the shared classes were not written", value=output[-2000:], next_step=f"look whether {use_java()} runs"
     )
-
-
-def _write_dump(workspace: Path) -> None:
-    rows = [
-        {"listing_id": f"l{number}", "title": f"Red mug {number // 2}", "price": number, "category": ["home", "mugs"]}
-        for number in range(8)
-    ]
-    lines = "".join(canonical_json(row).replace("\n", "") + "\n" for row in rows)
-    write_atomic(workspace / "dump" / "listings.jsonl", lines)
-    write_atomic(workspace / "dump" / "_SUCCESS", "")
-    write_atomic(workspace / "none" / "EMPTY", "")
