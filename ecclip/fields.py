@@ -80,8 +80,9 @@ def range_text(limits: Mapping[str, float]) -> str:
     """Return a range for people: ``[0, 1)``, ``≥ 1``, or an empty text where there is none."""
     low = next((name for name in ("ge", "gt") if name in limits), None)
     high = next((name for name in ("le", "lt") if name in limits), None)
+    texts = {name: str(int(limit)) if limit == int(limit) else str(limit) for name, limit in limits.items()}
     if low and high:
         opening, closing = "[" if low == "ge" else "(", "]" if high == "le" else ")"
-        return f"{opening}{limits[low]:g}, {limits[high]:g}{closing}"
+        return f"{opening}{texts[low]}, {texts[high]}{closing}"
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    return next((f"{signs[name]} {limits[name]:g}" for name in (low, high) if name), "")
+    return next((f"{signs[name]} {texts[name]}" for name in (low, high) if name), "")
