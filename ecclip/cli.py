@@ -15,7 +15,17 @@ from rich.text import Text
 
 from ecclip import pipeline
 from ecclip.bench.commands import bench_app
-from ecclip.core import EcclipError, Terminal, configure_logging, keep_private, parse_night, settings, shown
+from ecclip.core import (
+    ConfigError,
+    EcclipError,
+    Terminal,
+    configure_logging,
+    keep_private,
+    parse_night,
+    settings,
+    shown,
+)
+from ecclip.renames import COMMANDS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 release_app = typer.Typer(no_args_is_help=True, help="Register, gate, bless and promote the bundle of a night.")
@@ -281,6 +291,21 @@ def ask(
         photo = image.read_bytes() if image else None
         answer = client.ask([Product(image=photo, title=title or None)])[0]
     _show(vars(answer) | {"embedding": f"{len(answer.embedding)} numbers"})
+
+
+def _old_command(old: str, new: str) -> Callable[[], None]:
+    def command() -> None:
+        raise ConfigError("this command has another name now", value=f"ecclip {old}", next_step=f"ecclip {new}")
+
+    command.__doc__ = f"Say that this is ecclip {new} now."
+    return command
+
+
+_GROUPS = {**_ROOMS, "release": release_app, "nights": nights_app, "pipeline": pipeline_app, "bench": bench_app}
+for _old, _new in COMMANDS.items():
+    _group, _, _name = _old.rpartition(" ")
+    _anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+    _GROUPS.get(_group, app).command(_name, hidden=True, context_settings=_anything)(_old_command(_old, _new))
 
 
 def main() -> None:

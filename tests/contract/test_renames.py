@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from ecclip import pipeline
-from ecclip.core import ConfigError, parameters_of
-from ecclip.renames import PARAMETERS, renames_page
+from ecclip.cli import app
+from ecclip.core import ConfigError, parameters_of, source_files
+from ecclip.renames import COMMANDS, METRICS, MODULES, PARAMETERS, renames_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,3 +50,39 @@ def test_a_parameter_of_a_renamed_section_is_told_by_its_whole_name(tmp_path: Pa
     (tmp_path / "params.yaml").write_text("train: {trainer: {order: {batch_size: 4}, epoch: 1}}\n")
     with pytest.raises(ConfigError, match=r"order\.batch_size is train\.trainer\.sampler\.batch_size now.*epochs"):
         pipeline.stage_config("train", tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(("old", "new"), list(COMMANDS.items()))
+def test_an_old_command_is_an_error_that_says_the_new_one(old: str, new: str) -> None:
+    called = CliRunner().invoke(app, [*old.split(), "--night", "2026-11-01"])
+    assert isinstance(called.exception, ConfigError)
+    assert called.exception.next_step == f"ecclip {new}"
+    assert CliRunner().invoke(app, [*new.split(), "--help"]).exit_code == 0
+    assert old.split()[-1] not in CliRunner().invoke(app, [*old.split()[:-1], "--help"]).output.split()
+
+
+@pytest.mark.parametrize(("old", "new"), list(METRICS.items()))
+def test_a_metric_of_a_stage_has_its_new_name_in_the_code_of_the_stage(old: str, new: str) -> None:
+    stage, name = new.split(": ")
+    code = "".join(path.read_text() for path in source_files(pipeline.STEPS[stage].function.split(":")[0]))
+    assert f'"{name}"' in code
+    assert old.split(": ")[1] not in code
+
+
+@pytest.mark.parametrize(("old", "new"), list(MODULES.items()))
+def test_what_is_imported_has_its_new_place_and_not_the_old_one(old: str, new: str) -> None:
+    found = _imported(new)
+    assert found is not None
+    assert _imported(old) is not found
+
+
+def _imported(name: str) -> Any:
+    """Return a module, or what a module has, by its dotted name; None: there is no such thing."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        try:
+            return getattr(importlib.import_module(module), attribute, None)
+        except ImportError:
+            return None
