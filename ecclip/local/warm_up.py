@@ -29,7 +29,12 @@ def main() -> None:
 def _write_dump() -> None:
     dump = settings().work / "dumps" / _NIGHT
     rows = [
-        {"listing_id": f"l{number}", "title": f"Red mug {number // 2}", "price": number, "category": ["home", "mugs"]}
+        {
+            "listing_id": f"l{number}",
+            "title": f"Red mug {number // 2}",
+            "price": number,
+            "category": ["home", "mugs" if number % 2 else "cups"],  # the gate refuses a night of one category
+        }
         for number in range(8)
     ]
     lines = "".join(canonical_json(row).replace("\n", "") + "\n" for row in rows)
