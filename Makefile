@@ -10,7 +10,7 @@ export ECCLIP_WORKSPACE ?= $(CURDIR)
 # compiled modules are kept, whatever the shell says: without them every process compiles its libraries again
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-fault lint types bench-env up down status setup lock check-locks clean
+.PHONY: help demo test test-slow test-fault mutants lint types bench-env up down status setup lock check-locks clean
 
 help:  ## this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -29,6 +29,9 @@ test-slow: setup  ## the tests that take minutes each
 
 test-fault: setup  ## the fault tests: what docs/faults.md promises
 	@$(BIN)/python -m pytest -m fault -v
+
+mutants: setup  ## change the code of ROOM= in small ways and count what its fast tests notice (docs/mutants.md)
+	@$(BIN)/python scripts/mutants $(ROOM)
 
 lint: setup  ## ruff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -80,3 +80,41 @@ def test_public_names_have_docstrings() -> None:
             if named and not node.name.startswith("_") and ast.get_docstring(node) is None:  # type: ignore[union-attr, arg-type]
                 missing.append(f"{path.relative_to(ROOT)}:{node.name}")  # type: ignore[union-attr]
     assert missing == []
+
+
+# Names that tests import past a door. It may fall: what shows at a door is tested there.
+PRIVATE_TEST_IMPORTS = 355
+
+
+def _door(folder: list[str]) -> set[str] | None:
+    """Return what a folder's ``__init__`` names, or None where there is no such folder."""
+    init = ROOT.joinpath(*folder, "__init__.py")
+    if not init.is_file():
+        return None
+    for node in ast.parse(init.read_text()).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def _is_private(module: str, name: str) -> bool:
+    """Say whether ``from module import name`` goes past the door of the folder that holds it."""
+    folder = module.split(".")
+    names = _door(folder)
+    if name.startswith("_") or len(folder) == 1:
+        return name.startswith("_")
+    if names is not None:
+        return name not in names
+    return len(folder) > 2 and folder[-1] not in (_door(folder[:-1]) or ())
+
+
+def test_tests_come_through_the_doors() -> None:
+    past = [
+        f"{path.relative_to(ROOT)}: {node.module}.{alias.name}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ecclip"
+        for alias in node.names
+        if _is_private(str(node.module), alias.name)
+    ]
+    assert len(past) <= PRIVATE_TEST_IMPORTS, past

@@ -15,8 +15,8 @@ from dumps import market, write_dump
 from rich.console import Console
 
 from ecclip.core import ConfigError, settings
-from ecclip.local.nights import sample_nights
-from ecclip.local.own import declare_source, own_nights
+from ecclip.local import own_nights, sample_nights
+from ecclip.local.own import declare_source
 from ecclip.pipeline import run_stage
 
 NIGHTS = ["2026-11-01", "2026-11-02", "2026-11-04"]

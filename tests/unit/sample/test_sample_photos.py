@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ecclip.sample import SampleConfig
 from ecclip.sample.appearance import Appearance
-from ecclip.sample.config import SampleConfig
 from ecclip.sample.photo import encoded, photo_of
 from ecclip.sample.shape import drawn
 from ecclip.sample.words import COLORS, LEAVES

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from ecclip.sample.config import SampleConfig
+from ecclip.sample import SampleConfig
 from ecclip.sample.titles import description_of, title_of, with_typo
 from ecclip.sample.words import COLOR_KOREAN, COLOR_SYNONYMS, LEAVES
 from ecclip.sample.world import World

@@ -9,9 +9,8 @@ import torch
 from tiny_training import TRAINER, random_batch, tiny_towers
 
 from ecclip.model import Towers
-from ecclip.train import accumulate_gradients
+from ecclip.train import accumulate_gradients, deterministic
 from ecclip.train.engine.execution import prepare_execution
-from ecclip.train.engine.process import deterministic
 from ecclip.train.engine.tower_executor import run_sequentially, tower_executor
 
 SWITCHES = {"channels_last": False, "fused_attention": True, "gradient_checkpointing": True}
