@@ -68,6 +68,7 @@ def system_without_exchange(monkeypatch: pytest.MonkeyPatch, number: int | None)
         return -1
 
     def library(name: None, use_errno: bool) -> SimpleNamespace:
+        assert use_errno, "otherwise nobody learns why a call failed"
         return SimpleNamespace() if number is None else SimpleNamespace(renameat2=renameat2)
 
     monkeypatch.setattr(ctypes, "CDLL", library)
