@@ -11,7 +11,7 @@ PLAN = yaml.safe_load((ROOT / "tests" / "mutants.yaml").read_text())
 
 
 def test_the_plan_names_files_that_exist_and_the_page_has_each_room() -> None:
-    named = [name for room in PLAN["rooms"].values() for name in (*room["modules"], *room["tests"])]
+    named = [name for room in PLAN["rooms"].values() for name in (*room["modules"], *room["tests"]) if "/" in name]
     assert [name for name in named if not (ROOT / name).is_file()] == []
     page = (ROOT / "docs" / "mutants.md").read_text()
     for room in PLAN["rooms"]:
