@@ -78,7 +78,7 @@ def _probe_scores(
     _retrieval(result, system, towers, [one for one in products if one.split == "test"])
     preprocessor, workers = towers.preprocessor(), torch.get_num_threads()
     photos = [one.image for one in products]
-    features = encode_images(towers, preprocessor, photos, 16, workers, features=True)
+    features = encode_images(towers, preprocessor, photos, 16, workers, what="features")
     hits = {}
     for source, label in PROBES:
         rows = {

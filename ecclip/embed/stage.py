@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -25,14 +26,22 @@ _SCHEMA = pa.schema([("listing_id", pa.string()), ("similarity", pa.float32()), 
 _BLOCK = 65536
 
 
-class EmbedConfig(StageConfig):
-    """Parameters of the stage embed."""
+class _Batches(StageConfig):
+    """How many photos and titles are encoded at once."""
 
     image_batch: int = Field(16, ge=1, description="photos a batch")
     text_batch: int = Field(32, ge=1, description="titles a batch")
 
 
-class ScorePairsConfig(EmbedConfig):
+class EmbedConfig(_Batches):
+    """Parameters of the stage embed."""
+
+    features: bool = Field(
+        False, description="keep the towers' own features beside the embeddings, for heads that read them"
+    )
+
+
+class ScorePairsConfig(_Batches):
     """Parameters of the stage score_pairs."""
 
     references: int = Field(512, ge=2, description="other listings that a photo and a title are compared with")
@@ -45,7 +54,7 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Coun
     Raises:
         ContractError: the snapshot or the towers cannot be read.
     """
-    embeddings, photos = _embed(cfg, snapshot, trained / "towers")
+    embeddings, photos = _embed(cfg, snapshot, trained / "towers", features=cfg.features)
     write_embeddings(embeddings, output)
     towers = digest_of(trained / "towers")
     write_origin(Origin(snapshot=digest_of(snapshot), trained=digest_of(trained), towers=towers), output)
@@ -109,24 +118,27 @@ def _above(own: np.ndarray, queries: np.ndarray, others: np.ndarray) -> np.ndarr
     return result
 
 
-def _embed(cfg: EmbedConfig, listings: Path, weights: Path) -> tuple[Embeddings, int]:
+def _embed(cfg: _Batches, listings: Path, weights: Path, *, features: bool = False) -> tuple[Embeddings, int]:
     """Return the embeddings of a folder's listings and the number of their photos."""
     ids: list[str] = []
     images, texts = [], []
     photos = 0
     device, workers = torch.device(settings().device), settings().torch_threads
+    what: Literal["embedding", "outputs"] = "outputs" if features else "embedding"
     with house_errors(), deterministic(workers, device):
         towers, preprocessor = load_towers(weights).to(device), load_preprocessor(weights)
         for part in iterate_listings(listings, ["listing_id", "title", "image"]):
             ids += part["listing_id"]
             photos += sum(data is not None for data in part["image"])
             titles = [title or "" for title in part["title"]]
-            images.append(encode_images(towers, preprocessor, part["image"], cfg.image_batch, workers))
-            texts.append(encode_texts(towers, preprocessor, titles, cfg.text_batch, workers))
+            images.append(encode_images(towers, preprocessor, part["image"], cfg.image_batch, workers, what=what))
+            texts.append(encode_texts(towers, preprocessor, titles, cfg.text_batch, workers, what=what))
             get_logger().info("embedding", listings=len(ids))
         if not ids:
             raise PairsError("there are no listings to embed", value=listings)
-    return Embeddings(ids, np.concatenate(images), np.concatenate(texts)), photos
+    image, text, dim = np.concatenate(images), np.concatenate(texts), towers.cfg.embedding_dim
+    own = (image[:, dim:], text[:, dim:]) if features else ()
+    return Embeddings(ids, image[:, :dim], text[:, :dim], *own), photos
 
 
 def _write_pairs(ids: list[str], similarity: np.ndarray, agreement: np.ndarray, output: Path) -> None:

@@ -33,11 +33,16 @@ class EmbeddingsError(ValueError):
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embeddings by listing, sorted by id: ``image`` and ``text`` float32 [N, d]; no photo is a row of NaN."""
+    """Embeddings by listing, sorted by id: ``image`` and ``text`` float32 [N, d]; no photo is a row of NaN.
+
+    ``image_features`` and ``text_features``, float32 [N, width] of length 1, are the towers' own where they were kept.
+    """
 
     listing_ids: list[str]
     image: np.ndarray
     text: np.ndarray
+    image_features: np.ndarray | None = None
+    text_features: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,9 @@ def write_embeddings(embeddings: Embeddings, folder: Path) -> None:
         "image_embedding": _vectors(embeddings.image[order], missing),
         "text_embedding": _vectors(embeddings.text[order], np.zeros(len(order), dtype=bool)),
     }
+    if embeddings.image_features is not None and embeddings.text_features is not None:
+        columns["image_features"] = _vectors(embeddings.image_features[order], missing)
+        columns["text_features"] = _vectors(embeddings.text_features[order], np.zeros(len(order), dtype=bool))
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), folder / _PART, row_group_size=_ROW_GROUP, compression="zstd")
 
@@ -92,9 +100,11 @@ def load_embeddings(folder: Path) -> Embeddings:
         raise EmbeddingsError(f"a folder has no embeddings; value: {folder}; next: run the stage embed")
     table = pa.concat_tables([pq.read_table(part) for part in parts]).combine_chunks()
     text = _matrix(table.column("text_embedding"), 0)
-    return Embeddings(
-        table.column("listing_id").to_pylist(), _matrix(table.column("image_embedding"), text.shape[1]), text
-    )
+    image = _matrix(table.column("image_embedding"), text.shape[1])
+    if "image_features" not in table.column_names:
+        return Embeddings(table.column("listing_id").to_pylist(), image, text)
+    features = [_matrix(table.column(name), 0) for name in ("image_features", "text_features")]
+    return Embeddings(table.column("listing_id").to_pylist(), image, text, *features)
 
 
 def _vectors(matrix: np.ndarray, missing: np.ndarray) -> pa.Array:

@@ -10,13 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ecclip.model import PreprocessingError, Preprocessor, Towers, fuse_image_encoder
+from ecclip.model import ImageEncoder, PreprocessingError, Preprocessor, TextEncoder, Towers, fuse_image_encoder
 
 _AHEAD = 3
 _Part = TypeVar("_Part")
@@ -30,16 +30,23 @@ def encode_images(
     batch_size: int = 64,
     workers: int = 1,
     *,
-    features: bool = False,
+    what: Literal["embedding", "features", "outputs"] = "embedding",
 ) -> np.ndarray:
     """Return embeddings float32 [N, d] of canonical JPEGs; a listing without one that can be decoded gets a row of NaN.
 
-    With ``features`` the rows are what the tower gives before the projection, [N, width].
+    ``features`` are what the tower gives before the projection, [N, width]; ``outputs`` the embedding and beside it
+    the features of length 1, [N, d + width], of one pass.
     """
     present = [row for row, data in enumerate(images) if data is not None]
     fused = fuse_image_encoder(towers.image_encoder)
-    encoder, width = (fused.features if features else fused), fused.projection.in_features
-    embeddings = np.full((len(images), width if features else towers.cfg.embedding_dim), np.nan, dtype=np.float32)
+    encoders: dict[str, Callable[[Tensor], Tensor]] = {
+        "embedding": fused,
+        "features": fused.features,
+        "outputs": _side_by_side(fused),
+    }
+    encoder, dim, own = encoders[what], towers.cfg.embedding_dim, fused.projection.in_features
+    width = {"embedding": dim, "features": own, "outputs": dim + own}[what]
+    embeddings = np.full((len(images), width), np.nan, dtype=np.float32)
     device = towers.logit_scale.device
 
     def decode(rows: list[int]) -> tuple[list[int], Tensor]:
@@ -59,26 +66,42 @@ def encode_images(
 
 
 def encode_texts(
-    towers: Towers, preprocessor: Preprocessor, texts: Sequence[str], batch_size: int = 128, workers: int = 1
+    towers: Towers,
+    preprocessor: Preprocessor,
+    texts: Sequence[str],
+    batch_size: int = 128,
+    workers: int = 1,
+    *,
+    what: Literal["embedding", "outputs"] = "embedding",
 ) -> np.ndarray:
-    """Return embeddings float32 [N, d]; texts of like length share a batch, so that little padding is computed."""
-    embeddings = np.zeros((len(texts), towers.cfg.embedding_dim), dtype=np.float32)
+    """Return embeddings float32 [N, d]; texts of like length share a batch, so that little padding is computed.
+
+    ``outputs`` are the embedding and beside it the tower's features of length 1, [N, d + width], of one pass.
+    """
+    text = towers.text_encoder
+    encoder = _side_by_side(text) if what == "outputs" else text
+    width = towers.cfg.embedding_dim + (text.projection.in_features if what == "outputs" else 0)
+    embeddings = np.zeros((len(texts), width), dtype=np.float32)
     ids, mask = preprocessor.tokens(texts)
     lengths = mask.sum(axis=1)
     order = np.argsort(lengths, kind="stable")
     device = towers.logit_scale.device
 
     def pick(rows: np.ndarray) -> tuple[np.ndarray, list[Tensor]]:
-        width = int(lengths[rows].max())
-        return rows, [torch.from_numpy(array[rows, :width]) for array in (ids, mask)]
+        longest = int(lengths[rows].max())
+        return rows, [torch.from_numpy(array[rows, :longest]) for array in (ids, mask)]
 
     def encode(part: tuple[np.ndarray, list[Tensor]]) -> None:
         rows, arrays = part
-        embeddings[rows] = towers.encode_text(*(array.to(device) for array in arrays)).float().cpu().numpy()
+        embeddings[rows] = encoder(*(array.to(device) for array in arrays)).float().cpu().numpy()
 
     parts = [order[start : start + batch_size] for start in range(0, len(texts), batch_size)]
     _run(parts, pick, encode, device, workers)
     return embeddings
+
+
+def _side_by_side(encoder: ImageEncoder | TextEncoder) -> Callable[..., Tensor]:
+    return lambda *arrays: torch.cat(encoder.outputs(*arrays), dim=1)
 
 
 def _run(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,27 +33,35 @@ class TextEncoder(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Return embeddings [B, d] of length 1 for token ids int64 [B, T] and mask int64 [B, T]."""
-        # while a graph is recorded nothing may look at the size of the batch, or it gets stuck in the graph
-        if not torch.compiler.is_compiling() and ids.device.type == "cpu" and len(ids) > _CPU_TEXTS:
-            return self._by_length(ids, mask)
-        return self._embed(ids, mask)
+        return self._in_parts(self._embed, ids, mask)
 
-    def _by_length(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """Embed texts of like length together, without the padding that none of them needs."""
+    def outputs(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return embeddings [B, d] and the tower's own features [B, width] of one pass, both of length 1."""
+        pooled = self._in_parts(self._pool, ids, mask)
+        return functional.normalize(self.projection(pooled), dim=-1), functional.normalize(pooled, dim=-1)
+
+    def _in_parts(self, compute: Callable[[Tensor, Tensor], Tensor], ids: Tensor, mask: Tensor) -> Tensor:
+        """Compute texts of like length together, without the padding that none of them needs."""
+        # while a graph is recorded nothing may look at the size of the batch, or it gets stuck in the graph
+        if torch.compiler.is_compiling() or ids.device.type != "cpu" or len(ids) <= _CPU_TEXTS:
+            return compute(ids, mask)
         lengths = text_lengths(mask)
         order = lengths.argsort(stable=True)
         parts = [
-            self._embed(ids[rows, :width], mask[rows, :width])
+            compute(ids[rows, :width], mask[rows, :width])
             for rows in order.split(_CPU_TEXTS)
             for width in (int(lengths[rows[-1]]),)
         ]
         return torch.cat(parts)[order.argsort()]
 
     def _embed(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return functional.normalize(self.projection(self._pool(ids, mask)), dim=-1)
+
+    def _pool(self, ids: Tensor, mask: Tensor) -> Tensor:
         hidden = self.tower(input_ids=ids, attention_mask=mask).last_hidden_state
         weight = mask.unsqueeze(-1).to(hidden.dtype)
-        pooled = (hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
-        return functional.normalize(self.projection(pooled), dim=-1)
+        pooled: Tensor = (hidden * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1.0)
+        return pooled
 
 
 def text_lengths(mask: Tensor) -> Tensor:

@@ -45,17 +45,26 @@ class ImageEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Return embeddings [B, d] of length 1 for pixels uint8 [B, 3, S, S]."""
-        if not torch.compiler.is_compiling() and pixels.device.type == "cpu":
-            features = torch.cat([self.features(part) for part in pixels.split(_CPU_PICTURES)])
-        else:
-            features = self.features(pixels)
-        return functional.normalize(self.projection(self.dropout(features)), dim=-1)
+        return self._project(self._in_parts(pixels))
+
+    def outputs(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return embeddings [B, d] and the tower's own features [B, width] of one pass, both of length 1."""
+        features = self._in_parts(pixels)
+        return self._project(features), functional.normalize(features, dim=-1)
 
     def features(self, pixels: Tensor) -> Tensor:
         """Return what the tower gives before the projection, [B, width], for pixels uint8 [B, 3, S, S]."""
         scaled = (pixels.to(self.pixel_mean.dtype) - self.pixel_mean) / self.pixel_std
         features: Tensor = self.tower(scaled.contiguous(memory_format=self._layout))
         return features
+
+    def _in_parts(self, pixels: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling() and pixels.device.type == "cpu":
+            return torch.cat([self.features(part) for part in pixels.split(_CPU_PICTURES)])
+        return self.features(pixels)
+
+    def _project(self, features: Tensor) -> Tensor:
+        return functional.normalize(self.projection(self.dropout(features)), dim=-1)
 
 
 def build_image_encoder(cfg: TowersConfig, *, weights: bool = True) -> ImageEncoder:

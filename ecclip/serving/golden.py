@@ -138,7 +138,7 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
 
 
 def _is_clear(twin: InProcess, product: Product) -> bool:
-    logits, modality = twin.logits(*twin.embeddings(product))
+    logits, modality = twin.logits(*twin.inputs(product))
     signs = np.where(np.arange(len(logits)) % 2, 1.0, -1.0)
 
     def labels(noise: np.ndarray | float) -> dict[str, object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from ecclip.core import StageConfig
@@ -11,6 +13,11 @@ class EvaluateConfig(StageConfig):
     """Parameters of ``evaluate``."""
 
     seed: int = Field(0, description="seed of the bootstrap and of the drawn examples")
+    features: dict[str, Literal["embedding", "towers", "both"]] = Field(
+        {},
+        description="task -> what its heads read: the embedding, the towers' own features (`embed.features`), or both; "
+        "a task that is not named reads the embedding",
+    )
     regularisation: tuple[float, ...] = Field(
         (0.001, 0.01, 0.1, 1.0), min_length=1, description="strengths C tried; the best on validation is kept"
     )

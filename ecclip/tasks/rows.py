@@ -31,6 +31,8 @@ class Rows:
     split: np.ndarray
     image: np.ndarray
     text: np.ndarray
+    image_features: np.ndarray | None = None
+    text_features: np.ndarray | None = None
 
     @property
     def dim(self) -> int:
@@ -43,10 +45,19 @@ class Rows:
         return {"image": image, "text": text, "both": image & text}[modality]
 
     def features(self, modality: str) -> np.ndarray:
-        """Return float32 [N, d], or [N, 2d] for both: what the heads of ``modality`` read."""
+        """Return the embeddings of a modality, float32 [N, d], or [N, 2d] for both."""
         if modality == "both":
             return np.concatenate([self.image, self.text], axis=1)
         return self.image if modality == "image" else self.text
+
+    def inputs(self, *, features: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Return what heads read of the photo and of the title, float32 [N, ...]: embeddings, features behind them."""
+        if not features or self.image_features is None or self.text_features is None:
+            return self.image, self.text
+        return (
+            np.concatenate([self.image, self.image_features], axis=1),
+            np.concatenate([self.text, self.text_features], axis=1),
+        )
 
     def vectors(self, modality: str) -> np.ndarray:
         """Return ``features`` of length 1: the inner product of two is their (mean) cosine similarity."""
@@ -85,6 +96,8 @@ def load_rows(snapshot: Path, embedded: Path, columns: Sequence[str] = ()) -> Ro
         split=np.array(found["split"], dtype=str),
         image=embeddings.image[order],
         text=embeddings.text[order],
+        image_features=None if embeddings.image_features is None else embeddings.image_features[order],
+        text_features=None if embeddings.text_features is None else embeddings.text_features[order],
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ecclip.core import Counts, canonical_json, digest_of, get_logger, stage, write_atomic
+from ecclip.core import ConfigError, ContractError, Counts, canonical_json, digest_of, get_logger, stage, write_atomic
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.fitting import train_heads
 from ecclip.tasks.heads.matrix import MODALITIES
@@ -29,15 +29,17 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
     cannot be measured is left out and explained in the report's ``missing``.
 
     Raises:
-        ContractError: the embeddings are not those of the snapshot.
+        ConfigError: ``features`` names no task.
+        ContractError: the embeddings are not those of the snapshot, or lack the features that a task reads.
     """
     with threadpool_limits(limits=1):  # sums in one order: equal bytes whatever the machine's thread settings
         rows, origin = load_rows(snapshot, embedded, _columns()), origin_of(snapshot, embedded)
+        _check_features(cfg, rows)
         findings = Findings(rows=_row_counts(rows))
         targets = _targets(rows, cfg, findings)
         trained = train_heads(rows, targets, cfg)
         replace(trained.heads, towers=origin.towers).save(output / "heads")
-        write_evidence(rows, targets, output)
+        write_evidence(rows, targets, trained.heads, output)
         scored = report_tasks(TASKS, rows, targets, trained, cfg, findings)
         products = _report_products(rows, cfg, findings)
         lineage = asdict(origin) | {"embedded": digest_of(embedded)}
@@ -57,6 +59,21 @@ def _row_counts(rows: Rows) -> dict[str, int]:
     counts = {"listings": len(rows.listing_ids), "groups": len(np.unique(rows.groups))}
     counts |= {split: int((rows.split == split).sum()) for split in ("train", "validation", "test")}
     return counts | {f"with_{modality}": int(rows.has(modality).sum()) for modality in MODALITIES}
+
+
+def _check_features(cfg: EvaluateConfig, rows: Rows) -> None:
+    unknown = sorted(set(cfg.features) - {task.name for task in TASKS})
+    if unknown:
+        raise ConfigError(
+            "evaluate.features names no task", value=unknown[0], limit=", ".join(task.name for task in TASKS)
+        )
+    wanted = sorted(name for name, choice in cfg.features.items() if choice != "embedding")
+    if wanted and rows.image_features is None:
+        raise ContractError(
+            "the embeddings have no features of the towers, which evaluate.features asks for",
+            value=wanted[0],
+            next_step="set embed.features to true and run embed again",
+        )
 
 
 def _columns() -> list[str]:

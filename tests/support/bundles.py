@@ -29,6 +29,7 @@ def write_bundle(
     labels = [["home", "mugs"], ["home", "lamps"]]
     heads = {
         "dim": 8,
+        "widths": [8, 8],
         "modalities": ["image", "text", "both"],
         "heads": [{"task": "category", "name": "category", "loss": "softmax", "start": 0, "stop": 2, "labels": labels}],
         "thresholds": {"category": dict.fromkeys(("image", "text", "both"), 2.0)},

@@ -100,7 +100,7 @@ def write_evaluated(snapshot: Path, trained: Path, heads: Heads, folder: Path) -
         targets.append(Target(head.task, head.name, head.loss, head.labels, y))
     output = folder / "evaluate"
     replace(heads, towers=origin.towers).save(output / "heads")
-    write_evidence(rows, targets, output)
+    write_evidence(rows, targets, heads, output)
     name = "category/both/top1"
     report = {
         "schema": "ecclip.report/1",

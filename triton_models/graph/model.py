@@ -34,30 +34,30 @@ class TritonPythonModel:
         graph = str(folder / "model.onnx")
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         self._inputs = [one.name for one in self._session.get_inputs()]
-        self._output = self._session.get_outputs()[0].name
+        self._outputs = [one.name for one in self._session.get_outputs()]
         self._check(folder / "known.npz", f"{args['model_name']} version {args['model_version']}")
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer every request; the rows of all requests go through the graph together."""
         parts = [[pb_utils.get_input_tensor_by_name(one, name).as_numpy() for name in self._inputs] for one in requests]
         feed = {name: np.concatenate([part[column] for part in parts]) for column, name in enumerate(self._inputs)}
-        rows = self._run(feed)
+        wanted = [name for name in self._outputs if any(name in one.requested_output_names() for one in requests)]
+        rows = self._run(feed, wanted)
         responses = []
         start = 0
         for arrays in parts:
             stop = start + len(arrays[0])
-            tensor = pb_utils.Tensor(self._output, np.ascontiguousarray(rows[start:stop]))
-            responses.append(pb_utils.InferenceResponse(output_tensors=[tensor]))
+            tensors = [pb_utils.Tensor(name, np.ascontiguousarray(rows[name][start:stop])) for name in wanted]
+            responses.append(pb_utils.InferenceResponse(output_tensors=tensors))
             start = stop
         return responses
 
-    def _run(self, feed: dict[str, np.ndarray]) -> np.ndarray:
-        result: np.ndarray = self._session.run([self._output], feed)[0]
-        return result
+    def _run(self, feed: dict[str, np.ndarray], outputs: list[str]) -> dict[str, np.ndarray]:
+        return dict(zip(outputs, self._session.run(outputs, feed), strict=True))
 
     def _check(self, path: Path, who: str) -> None:
         known = np.load(path)
-        answer = self._run({name: known[name] for name in self._inputs})
-        difference = float(np.abs(answer - known[self._output]).max())
+        answer = self._run({name: known[name] for name in self._inputs}, self._outputs)
+        difference = max(float(np.abs(answer[name] - known[name]).max()) for name in self._outputs)
         if not difference <= KNOWN_TOLERANCE:
             raise pb_utils.TritonModelException(f"{who} answers a known question wrongly: off by {difference:.3g}")

@@ -33,8 +33,8 @@ class Item:
     image: np.ndarray | None = None
     text: tuple[np.ndarray, np.ndarray] | None = None
     asked: Any = None
-    image_embedding: np.ndarray | None = None
-    text_embedding: np.ndarray | None = None
+    from_image: list[np.ndarray] | None = None  # embedding, and the tower's features where heads read them
+    from_text: list[np.ndarray] | None = None
     answer: Any = None
     error: str = ""
 
@@ -75,7 +75,9 @@ class TritonPythonModel:
         )
         self._decider = decision.Decider(entry["heads"], tasks, entry["top_k"])
         self._modalities = list(entry["heads"]["modalities"])
-        self._dim = int(entry["embedding_dim"])
+        self._widths = [int(width) for width in entry["heads"]["widths"]]
+        features = sum(self._widths) > 2 * int(entry["heads"]["dim"])
+        self._tower_outputs = ["embedding", "features"] if features else ["embedding"]
         self._image_bytes, self._text_bytes = int(entry["image_bytes"]), int(entry["text_bytes"])
         self._lineage = entry["lineage"]
         self._check(json.loads((folder / "known.json").read_text(encoding="utf-8")))
@@ -136,37 +138,36 @@ class TritonPythonModel:
         with_text = [item for item in items if item.text is not None]
         calls = []
         if with_image:
-            calls.append(
-                self._ask("image_tower", with_image, "image_embedding", {"pixels": [i.image for i in with_image]})
-            )
+            calls.append(self._ask("image_tower", with_image, "from_image", {"pixels": [i.image for i in with_image]}))
         if with_text:
             ids, mask = zip(*(item.text for item in with_text), strict=True)
-            calls.append(self._ask("text_tower", with_text, "text_embedding", {"ids": ids, "mask": mask}))
+            calls.append(self._ask("text_tower", with_text, "from_text", {"ids": ids, "mask": mask}))
         await asyncio.gather(*calls)
 
     async def _decide(self, items: list[Item]) -> None:
         if not items:
             return
-        zeros = np.zeros(self._dim, np.float32)
+        absent = [[np.zeros(width, np.float32)] for width in self._widths]
         feed = {
-            "image_embedding": [zeros if item.image_embedding is None else item.image_embedding for item in items],
-            "text_embedding": [zeros if item.text_embedding is None else item.text_embedding for item in items],
+            "image": [np.concatenate(item.from_image or absent[0]) for item in items],
+            "text": [np.concatenate(item.from_text or absent[1]) for item in items],
             "modality": [np.array([item.modality], np.int64) for item in items],
         }
         await self._ask("heads", items, "answer", feed)
         for item in items:
             if not item.error:
                 try:
-                    item.answer = self._decider.answer(item.answer, self._modalities[item.modality], item.asked)
+                    item.answer = self._decider.answer(item.answer[0], self._modalities[item.modality], item.asked)
                 except ValueError as error:
                     item.error = f"no decision: {error}"
 
     async def _ask(self, model: str, items: list[Item], field: str, feed: dict[str, Any]) -> None:
-        """Ask a model of the same version and put its rows into ``field`` of the items."""
+        """Ask a model of the same version and put its rows, one of each output, into ``field`` of the items."""
+        outputs = ["logits"] if model == "heads" else self._tower_outputs
         request = pb_utils.InferenceRequest(
             model_name=model,
             model_version=self._version,
-            requested_output_names=["logits" if model == "heads" else "embedding"],
+            requested_output_names=outputs,
             inputs=[pb_utils.Tensor(name, np.stack(rows)) for name, rows in feed.items()],
         )
         response = await request.async_exec()
@@ -175,8 +176,9 @@ class TritonPythonModel:
             for item in items:
                 item.error = f"the model {model} did not answer"
             return
-        for item, row in zip(items, response.output_tensors()[0].as_numpy(), strict=True):
-            setattr(item, field, row)
+        found = {one.name(): one.as_numpy() for one in response.output_tensors()}
+        for item, *rows in zip(items, *(found[name] for name in outputs), strict=True):
+            setattr(item, field, rows)
 
     def _response(self, items: list[Item]) -> Any:
         rows = [self._row(item) for item in items]
@@ -224,7 +226,7 @@ def _if_nothing(image: bytes, title: bytes) -> str:
 
 def _together(item: Item) -> np.ndarray:
     """Return the listing's embedding [d]: that of its image or title, or the normalised sum of both."""
-    given = [one for one in (item.image_embedding, item.text_embedding) if one is not None]
+    given = [one[0] for one in (item.from_image, item.from_text) if one is not None]
     total = np.sum(given, axis=0, dtype=np.float32)
     return total / max(float(np.linalg.norm(total)), 1e-12)
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ecclip.client.types import Answer, Product
 from ecclip.product_input import CanonicalPhoto
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MODALITY_ORDER = ("image", "text", "both")
 
@@ -32,8 +36,8 @@ class InProcess:
         self.heads = load_heads(heads)
         self.decider = Decider(self.heads.describe(), TASKS, top_k)
 
-    def embeddings(self, product: Product) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """Return the image embedding and the text embedding, float32 [1, d] each or None.
+    def inputs(self, product: Product) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return what the heads read of photo and title, float32 [1, i] and [1, t] or None: the embeddings first.
 
         Raises:
             PreprocessingError: the image cannot be used.
@@ -44,11 +48,14 @@ class InProcess:
         with torch.inference_mode():
             if product.image is not None:
                 pixels = torch.from_numpy(self.preprocessor.image(product.image))[None]
-                image = self.towers.encode_image(pixels).numpy()
+                image = self._read(self.towers.image_encoder.outputs(pixels))
             if product.title is not None:
                 ids, mask = (torch.from_numpy(one)[None] for one in self.preprocessor.title(product.title))
-                text = self.towers.encode_text(ids, mask).numpy()
+                text = self._read(self.towers.text_encoder.outputs(ids, mask))
         return image, text
+
+    def _read(self, outputs: tuple[Tensor, Tensor]) -> np.ndarray:
+        return np.concatenate([one.numpy() for one in outputs[: 2 if self.heads.read_features else 1]], axis=1)
 
     def logits(self, image: np.ndarray | None, text: np.ndarray | None) -> tuple[np.ndarray, str]:
         """Return logits [C] of one listing and the modality that they belong to."""
@@ -61,14 +68,14 @@ class InProcess:
         from ecclip.tasks.kinds import Asked
 
         try:
-            image, text = self.embeddings(product)
+            image, text = self.inputs(product)
         except PreprocessingError as error:
             return Answer(error=str(error))
         logits, modality = self.logits(image, text)
         title = None if product.title is None else title_text(product.title)
         description = None if product.description is None else description_text(product.description)
         outputs = self.decider.answer(logits, modality, Asked(title, description))
-        given = [one[0] for one in (image, text) if one is not None]
+        given = [one[0, : self.heads.dim] for one in (image, text) if one is not None]
         total: np.ndarray = given[0] if len(given) == 1 else given[0] + given[1]
         total = total / max(float(np.linalg.norm(total)), 1e-12)
         return Answer.from_outputs(outputs | {"EMBEDDING": total})

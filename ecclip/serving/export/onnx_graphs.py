@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     import torch
 
 OPSET = 18
-_OUTPUT = "ecclip_output"
-GRAPHS = {
-    "image_tower": (("pixels",), "embedding"),
-    "text_tower": (("ids", "mask"), "embedding"),
-    "heads": (("image_embedding", "text_embedding", "modality"), "logits"),
+_OUTPUT = "ecclip_output_"
+GRAPHS = {  # inputs and outputs; the heads read embeddings, and the features behind them where a task wants them
+    "image_tower": (("pixels",), ("embedding", "features")),
+    "text_tower": (("ids", "mask"), ("embedding", "features")),
+    "heads": (("image", "text", "modality"), ("logits",)),
 }
 
 
@@ -35,7 +35,8 @@ def export_graph(name: str, module: torch.nn.Module, example: tuple[torch.Tensor
     import onnx
     import torch
 
-    inputs, output = GRAPHS[name]
+    inputs, outputs = GRAPHS[name]
+    unnamed = [f"{_OUTPUT}{number}" for number in range(len(outputs))]
     batch = torch.export.Dim("batch")
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
@@ -44,7 +45,7 @@ def export_graph(name: str, module: torch.nn.Module, example: tuple[torch.Tensor
             dynamo=True,
             opset_version=OPSET,
             input_names=list(inputs),
-            output_names=[_OUTPUT],
+            output_names=unnamed,
             dynamic_shapes=tuple({0: batch} for _ in example),
             external_data=False,
             verbose=False,
@@ -53,38 +54,41 @@ def export_graph(name: str, module: torch.nn.Module, example: tuple[torch.Tensor
         raise ContractError("torch wrote no ONNX program", value=name)
     model = program.model_proto
     _strip(model)
-    _name_output(model.graph, output)
+    for place, output in zip(unnamed, outputs, strict=True):
+        _name_output(model.graph, place, output)
     onnx.checker.check_model(model)
     write_atomic(path, model.SerializeToString(deterministic=True))
 
 
-def run_graph(path: Path, feed: dict[str, np.ndarray]) -> np.ndarray:
-    """Return the only output of a graph, computed by onnxruntime on the CPU."""
+def run_graph(path: Path, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the outputs of a graph by name, computed by onnxruntime on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    result: np.ndarray = session.run(None, feed)[0]
-    return result
+    return dict(zip((one.name for one in session.get_outputs()), session.run(None, feed), strict=True))
 
 
-def check_graph(name: str, path: Path, feed: dict[str, np.ndarray], expected: np.ndarray, tolerance: float) -> float:
+def check_graph(
+    name: str, path: Path, feed: dict[str, np.ndarray], expected: dict[str, np.ndarray], tolerance: float
+) -> float:
     """Return the largest difference to ``expected`` as the next power of ten above it.
 
     Raises:
         ContractError: it is above ``tolerance``, or not a number.
     """
-    difference = float(np.abs(run_graph(path, feed) - expected).max())
+    found = run_graph(path, feed)
+    difference = max(float(np.abs(found[output] - values).max()) for output, values in expected.items())
     if not difference <= tolerance:
         raise ContractError("an ONNX graph differs from torch", value=f"{name}: {difference}", limit=tolerance)
     # a bound, not the figure itself: the last bits may differ between runs and would change the bundle's digest
     return float(10.0 ** math.ceil(math.log10(max(difference, 1e-9))))
 
 
-def _name_output(graph: Any, output: str) -> None:
-    """Give the graph's output its name; the exporter would give it to an inner value of that name as well."""
-    names = {output: f"{output}_inner", _OUTPUT: output}
+def _name_output(graph: Any, place: str, output: str) -> None:
+    """Give an output of the graph its name; the exporter would give it to an inner value of that name as well."""
+    names = {output: f"{output}_inner", place: output}
     for node in graph.node:
         for values in (node.input, node.output):
             for index, value in enumerate(values):

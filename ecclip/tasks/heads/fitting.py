@@ -8,7 +8,7 @@ import numpy as np
 
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.linear import UNSEEN, LinearHead, Samples, constant_head, fit_sigmoid, fit_softmax
-from ecclip.tasks.heads.matrix import MODALITIES, Head, Heads
+from ecclip.tasks.heads.matrix import MODALITIES, Head, Heads, join
 from ecclip.tasks.kinds import Target
 from ecclip.tasks.kinds.task import NO_LABEL
 from ecclip.tasks.report.metrics import threshold_at
@@ -30,24 +30,42 @@ class Trained:
 def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Trained:
     """Fit every target from every modality; what cannot be trained becomes a constant that is never ``auto``."""
     dim, columns = rows.dim, sum(len(target.labels) for target in targets)
-    weight = np.zeros((len(MODALITIES), 2 * dim, columns))
+    inputs = rows.inputs(features=any(choice != "embedding" for choice in cfg.features.values()))
+    widths = (inputs[0].shape[1], inputs[1].shape[1])
+    joined = join(*inputs, widths)
+    weight = np.zeros((len(MODALITIES), sum(widths), columns))
     bias = np.zeros((len(MODALITIES), columns))
-    part = {"image": slice(0, dim), "text": slice(dim, 2 * dim), "both": slice(0, 2 * dim)}
     layout = _layout(targets)
     temperatures: dict[str, dict[str, float]] = {target.name: {} for target in targets}
     untrained: dict[str, str] = {}
     for index, modality in enumerate(MODALITIES):
-        features = rows.features(modality)
         for target, head in zip(targets, layout, strict=True):
-            fitted, reason = _fit(features, rows, target, modality, cfg)
-            weight[index, part[modality], head.start : head.stop] = fitted.weight
+            read = columns_read(modality, cfg.features.get(target.task, "embedding"), dim, widths)
+            fitted, reason = _fit(joined[:, read], rows, target, modality, cfg)
+            weight[index, read, head.start : head.stop] = fitted.weight
             bias[index, head.start : head.stop] = fitted.bias
             temperatures[target.name][modality] = fitted.temperature
             if reason:
                 untrained[f"{target.name}/{modality}"] = reason
-    heads = Heads(dim, weight.astype(np.float32), bias.astype(np.float32), layout, {}, _untaught(targets, untrained))
-    heads.thresholds.update(_thresholds(heads, rows, targets, untrained, cfg))
+    heads = Heads(
+        dim,
+        weight.astype(np.float32),
+        bias.astype(np.float32),
+        layout,
+        {},
+        _untaught(targets, untrained),
+        widths=widths,
+    )
+    heads.thresholds.update(_thresholds(heads, inputs, rows, targets, untrained, cfg))
     return Trained(heads, temperatures, untrained)
+
+
+def columns_read(modality: str, choice: str, dim: int, widths: tuple[int, int]) -> np.ndarray:
+    """Return the columns of the joined inputs that a head of ``modality`` reads; ``choice`` as in the configuration."""
+    starts = {"image": [(0, widths[0])], "text": [(widths[0], widths[1])]}
+    parts = [part for name in ("image", "text") if modality in (name, "both") for part in starts[name]]
+    slices = {"embedding": slice(0, dim), "towers": slice(dim, None), "both": slice(0, None)}
+    return np.concatenate([start + np.arange(width)[slices[choice]] for start, width in parts])
 
 
 def _untaught(targets: list[Target], untrained: dict[str, str]) -> dict[str, list[str]]:
@@ -106,12 +124,17 @@ def _samples(features: np.ndarray, rows: Rows, target: Target, modality: str, sp
 
 
 def _thresholds(
-    heads: Heads, rows: Rows, targets: list[Target], untrained: dict[str, str], cfg: EvaluateConfig
+    heads: Heads,
+    inputs: tuple[np.ndarray, np.ndarray],
+    rows: Rows,
+    targets: list[Target],
+    untrained: dict[str, str],
+    cfg: EvaluateConfig,
 ) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {target.name: {} for target in targets}
     for modality in MODALITIES:
         known = (rows.split == "validation") & rows.has(modality)
-        logits = heads.logits(rows.image[known], rows.text[known], modality)
+        logits = heads.logits(inputs[0][known], inputs[1][known], modality)
         for target, head in zip(targets, heads.parts, strict=True):
             name = f"{target.name}/{modality}"
             scores = probabilities(logits[:, head.start : head.stop], head.loss)

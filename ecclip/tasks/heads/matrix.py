@@ -1,4 +1,4 @@
-"""Heads: one matrix a modality that turns embeddings into the logits of every task."""
+"""Heads: one matrix a modality that turns what the towers give into the logits of every task."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ class Head:
 class Heads:
     """The linear heads of all tasks; calibration is folded into the weights.
 
-    ``weight`` is float32 [3, 2d, C] and ``bias`` float32 [3, C] in the order image, text, both; d is ``dim``.
+    ``weight`` is float32 [3, i + t, C] and ``bias`` float32 [3, C] in the order image, text, both. ``widths`` are i and
+    t, what is read of a photo and of a title: the embedding (``dim`` numbers), and the tower's features behind it
+    where a task reads them.
     ``thresholds`` maps head -> modality -> the score from which on an answer is decided without a person.
     ``untaught`` maps head -> the modalities in which no label taught the head: it has no answer there. ``towers`` is
     the digest of the towers whose embeddings it reads.
@@ -44,11 +46,22 @@ class Heads:
     thresholds: dict[str, dict[str, float]]
     untaught: dict[str, list[str]] = field(default_factory=dict)
     towers: str = ""
+    widths: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        if self.widths == (0, 0):
+            object.__setattr__(self, "widths", (self.dim, self.dim))
+
+    @property
+    def read_features(self) -> bool:
+        """Whether any head reads the towers' own features."""
+        return self.widths != (self.dim, self.dim)
 
     def describe(self) -> dict[str, Any]:
         """Return the content of heads.json, which is what ``Decider`` takes."""
         return {
             "dim": self.dim,
+            "widths": list(self.widths),
             "modalities": list(MODALITIES),
             "heads": [vars(head) for head in self.parts],
             "thresholds": self.thresholds,
@@ -57,9 +70,9 @@ class Heads:
         }
 
     def logits(self, image: np.ndarray | None, text: np.ndarray | None, modality: str) -> np.ndarray:
-        """Return float32 logits [N, C] of embeddings [N, d]; None or NaN rows stand for a missing image or text."""
+        """Return float32 logits [N, C] of inputs [N, i] and [N, t]; None or NaN rows: a missing image or text."""
         index = MODALITIES.index(modality)
-        result: np.ndarray = features(image, text, self.dim) @ self.weight[index] + self.bias[index]
+        result: np.ndarray = join(image, text, self.widths) @ self.weight[index] + self.bias[index]
         return result
 
     def save(self, folder: Path) -> None:
@@ -72,16 +85,16 @@ class Heads:
         write_atomic(folder / "heads.json", canonical_json(self.describe()))
 
 
-def features(image: np.ndarray | None, text: np.ndarray | None, dim: int) -> np.ndarray:
-    """Return float32 [N, 2d]: image and text embeddings side by side, zeros where one is missing."""
+def join(image: np.ndarray | None, text: np.ndarray | None, widths: tuple[int, int]) -> np.ndarray:
+    """Return float32 [N, i + t]: what is read of photo and title side by side, zeros where one is missing."""
     given = image if image is not None else text
     if given is None:
         raise ValueError("an image or a text embedding is needed")
-    rows = np.zeros((len(given), 2 * dim), dtype=np.float32)
+    rows = np.zeros((len(given), sum(widths)), dtype=np.float32)
     if image is not None:
-        rows[:, :dim] = np.nan_to_num(image, nan=0.0)
+        rows[:, : widths[0]] = np.nan_to_num(image, nan=0.0)
     if text is not None:
-        rows[:, dim:] = np.nan_to_num(text, nan=0.0)
+        rows[:, widths[0] :] = np.nan_to_num(text, nan=0.0)
     return rows
 
 
@@ -103,11 +116,12 @@ def load_heads(folder: Path) -> Heads:
             described["thresholds"],
             described["untaught"],
             described["towers"],
+            tuple(described["widths"]),
         )
     except Exception as error:  # safetensors has its own error class for each kind of damage
         raise IntegrityError("the heads cannot be read", value=folder, next_step="run evaluate again") from error
     columns = max((head.stop for head in parts), default=0)
-    expected = (len(MODALITIES), 2 * heads.dim, columns)
+    expected = (len(MODALITIES), sum(heads.widths), columns)
     if heads.weight.shape != expected or heads.bias.shape != (len(MODALITIES), columns):
         raise IntegrityError("the heads do not fit their list", value=heads.weight.shape, limit=expected)
     return heads

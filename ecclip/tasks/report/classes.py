@@ -76,8 +76,9 @@ def report_tasks(
 ) -> dict[str, ScoredHead]:
     """Add the metrics of every task from every modality; return the answers by ``<head>/<modality>``."""
     found: dict[str, ScoredHead] = {}
+    inputs = rows.inputs(features=trained.heads.read_features)
     for modality in MODALITIES:
-        logits = trained.heads.logits(rows.image, rows.text, modality)
+        logits = trained.heads.logits(*inputs, modality)
         for task in tasks:
             scored = [
                 score_head(rows, target, head, trained, logits, modality)

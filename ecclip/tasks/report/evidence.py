@@ -28,20 +28,21 @@ _OTHER_LIMIT = 0.02  # of a measure that is no plain mean
 _FEW_ROUNDS = EvaluateConfig(bootstrap_rounds=20)
 
 
-def write_evidence(rows: Rows, targets: list[Target], folder: Path) -> None:
-    """Keep embeddings and truth of the test listings, at most 2000: those with the smallest hash of their id."""
+def write_evidence(rows: Rows, targets: list[Target], heads: Heads, folder: Path) -> None:
+    """Keep what the heads read and the truth of at most 2000 test listings: those of the smallest hash of their id."""
     test = np.flatnonzero(rows.split == "test")
     hashes = [sha256_bytes(str(rows.listing_ids[index]).encode()) for index in test]
     kept = np.sort(test[np.argsort(hashes)][:_MOST_LISTINGS])
     read = {name: rows.given[name] for task in TASKS for name in task.evidence}
     given = [json.dumps({name: values[index] for name, values in read.items()}, ensure_ascii=False) for index in kept]
+    image, text = rows.inputs(features=heads.read_features)
     buffer = io.BytesIO()
     np.savez(
         buffer,
         listing_ids=np.array([str(rows.listing_ids[index]) for index in kept], dtype=str),
         given=np.array(given, dtype=str),
-        image=rows.image[kept],
-        text=rows.text[kept],
+        image=image[kept],
+        text=text[kept],
         truth=np.array([target.y[kept] for target in targets], dtype=np.int64),
         test_listings=np.array(len(test)),
     )
@@ -93,7 +94,7 @@ def check_claims(folder: Path) -> int:
 
 
 def _measure(heads: Heads, evidence: dict[str, np.ndarray]) -> Findings:
-    rows, findings = _rows(evidence), Findings()
+    rows, findings = _rows(evidence, heads.dim), Findings()
     ones = {head.name: dict.fromkeys(MODALITIES, 1.0) for head in heads.parts}
     targets = [
         Target(head.task, head.name, head.loss, head.labels, truth)
@@ -103,7 +104,7 @@ def _measure(heads: Heads, evidence: dict[str, np.ndarray]) -> Findings:
     return findings
 
 
-def _rows(evidence: dict[str, np.ndarray]) -> Rows:
+def _rows(evidence: dict[str, np.ndarray], dim: int) -> Rows:
     count = len(evidence["listing_ids"])
     given: list[dict[str, Any]] = [json.loads(text) for text in evidence["given"].tolist()]
     return Rows(
@@ -112,8 +113,10 @@ def _rows(evidence: dict[str, np.ndarray]) -> Rows:
         given={name: [row[name] for row in given] for name in (given[0] if given else ())},
         groups=np.arange(count),
         split=np.full(count, "test"),
-        image=evidence["image"],
-        text=evidence["text"],
+        image=evidence["image"][:, :dim],
+        text=evidence["text"][:, :dim],
+        image_features=evidence["image"][:, dim:],
+        text_features=evidence["text"][:, dim:],
     )
 
 

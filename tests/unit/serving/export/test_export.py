@@ -47,13 +47,19 @@ def test_graphs_answer_as_torch_does_for_any_batch(rows: int) -> None:
     with torch.inference_mode():
         image = towers.encode_image(torch.from_numpy(pixels)).numpy()
         text = towers.encode_text(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
+        features = towers.image_encoder.features(torch.from_numpy(pixels)).numpy()
     graphs = bundle / "onnx"
-    np.testing.assert_allclose(run_graph(graphs / "image_tower.onnx", {"pixels": pixels}), image, atol=1e-5)
-    np.testing.assert_allclose(run_graph(graphs / "text_tower.onnx", {"ids": ids, "mask": mask}), text, atol=1e-5)
+    of_image = run_graph(graphs / "image_tower.onnx", {"pixels": pixels})
+    of_text = run_graph(graphs / "text_tower.onnx", {"ids": ids, "mask": mask})
+    np.testing.assert_allclose(of_image["embedding"], image, atol=1e-5)
+    np.testing.assert_allclose(of_text["embedding"], text, atol=1e-5)
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    np.testing.assert_allclose(of_image["features"], features / length, atol=1e-5)
+    assert of_text["features"].shape == (rows, towers.text_encoder.projection.in_features)
     for index, modality in enumerate(("image", "text", "both")):
-        feed = {"image_embedding": image, "text_embedding": text, "modality": np.full(rows, index)}
+        feed = {"image": image, "text": text, "modality": np.full(rows, index)}
         expected = heads.logits(image, text, modality)
-        np.testing.assert_allclose(run_graph(graphs / "heads.onnx", feed), expected, atol=1e-4)
+        np.testing.assert_allclose(run_graph(graphs / "heads.onnx", feed)["logits"], expected, atol=1e-4)
 
 
 def test_a_graph_that_differs_from_torch_is_refused() -> None:
@@ -61,10 +67,10 @@ def test_a_graph_that_differs_from_torch_is_refused() -> None:
     pixels = np.zeros((2, 3, 64, 64), np.uint8)
     answer = run_graph(path, {"pixels": pixels})
     assert check_graph("image_tower", path, {"pixels": pixels}, answer, 1e-4) <= 1e-6
-    with pytest.raises(ContractError, match="differs from torch"):
-        check_graph("image_tower", path, {"pixels": pixels}, answer + 1e-3, 1e-4)
-    with pytest.raises(ContractError, match="differs from torch"):
-        check_graph("image_tower", path, {"pixels": pixels}, answer * np.nan, 1e-4)
+    for output in answer:
+        for wrong in (answer[output] + 1e-3, answer[output] * np.nan):
+            with pytest.raises(ContractError, match="differs from torch"):
+                check_graph("image_tower", path, {"pixels": pixels}, answer | {output: wrong}, 1e-4)
 
 
 def test_golden_listings_cover_every_kind_and_hold_in_process() -> None:

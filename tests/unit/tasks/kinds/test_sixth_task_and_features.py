@@ -1,4 +1,8 @@
-"""Brand recognition of docs/examples becomes a sixth task: one file and one line, from labels to answers."""
+"""Brand recognition of docs/examples becomes a sixth task: one file and one line, from labels to answers.
+
+Its heads read the embedding and the towers' own features, those of category the features alone, all others the
+embedding.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,17 @@ from serving_server import live_server
 from snapshots import write_snapshot
 
 from ecclip.client import Product, ProductClient
+from ecclip.core import ConfigError, ContractError
 from ecclip.embed.stage import EmbedConfig, embed
+from ecclip.formats.embeddings import load_embeddings
+from ecclip.model import load_preprocessor, load_towers
+from ecclip.model.encode import encode_images
 from ecclip.serving.export.stage import ExportConfig, export
-from ecclip.tasks import EvaluateConfig, check_claims, evaluate
+from ecclip.tasks import EvaluateConfig, check_claims, evaluate, load_heads
 from ecclip.tasks.kinds import TASKS, Task, gate_defaults
 
 EXAMPLE = Path(__file__).parents[4] / "docs" / "examples" / "brand.py"
+CFG = EvaluateConfig(bootstrap_rounds=20, features={"brand": "both", "category": "towers"})
 BRANDS = {"Arvo", "Bellmoor", "Cintra", "Dorwin"}  # of the snapshots of these tests
 
 
@@ -47,12 +56,18 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bundle(brand: Task, snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return what embed, evaluate and export make of random towers and six tasks."""
+def folder(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with random towers and what embed makes of them."""
     folder = tmp_path_factory.mktemp("six")
     save_tiny_towers(folder / "train" / "towers")
-    embed(EmbedConfig(), snapshot, folder / "train", folder / "embed")
-    evaluate(EvaluateConfig(bootstrap_rounds=20), snapshot, folder / "embed", folder / "evaluate")
+    embed(EmbedConfig(features=True), snapshot, folder / "train", folder / "embed")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(brand: Task, snapshot: Path, folder: Path) -> Path:
+    """Return what evaluate and export make of six tasks."""
+    evaluate(CFG, snapshot, folder / "embed", folder / "evaluate")
     export(ExportConfig(golden=4), snapshot, folder / "train", folder / "evaluate", folder / "bundle")
     return folder / "bundle"
 
@@ -92,3 +107,44 @@ def test_a_real_server_answers_it_as_often_rightly_as_the_report_says(
 
 def test_without_labels_it_is_unknown(brand: Task) -> None:
     assert brand.answer([], None, 5) == {"OTHER_TASKS": {"brand": {"value": None, "score": None}}}  # type: ignore[arg-type]
+
+
+def test_embed_keeps_the_features_of_the_same_pass(folder: Path, snapshot: Path, tmp_path: Path) -> None:
+    embed(EmbedConfig(), snapshot, folder / "train", tmp_path / "plain")
+    kept, plain = load_embeddings(folder / "embed"), load_embeddings(tmp_path / "plain")
+    assert plain.image_features is plain.text_features is None
+    np.testing.assert_allclose(kept.image, plain.image, atol=1e-6)
+    np.testing.assert_allclose(kept.text, plain.text, atol=1e-6)
+    towers, preprocessor = load_towers(folder / "train" / "towers"), load_preprocessor(folder / "train" / "towers")
+    table = pq.read_table(snapshot / "listings", columns=["listing_id", "image"]).sort_by("listing_id")
+    photos = table.column("image").to_pylist()
+    expected = encode_images(towers, preprocessor, photos, what="features")
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(kept.image_features, expected, atol=1e-5)  # NaN equals NaN: listings without a photo
+
+
+def test_a_head_reads_what_its_task_chose_and_nothing_else(bundle: Path) -> None:
+    heads = load_heads(bundle / "heads")
+    image, text = heads.widths
+    assert heads.read_features
+    part = {
+        "image": np.arange(image), "text": image + np.arange(text), "both": np.arange(image + text),
+    }  # fmt: skip
+    is_embedding = np.isin(np.arange(image + text), [*range(heads.dim), *range(image, image + heads.dim)])
+    for head in heads.parts:
+        for index, modality in enumerate(("image", "text", "both")):
+            used = np.abs(heads.weight[index, :, head.start : head.stop]).sum(axis=1) > 0
+            read = is_embedding if head.task not in CFG.features else ~is_embedding
+            wanted = np.isin(np.arange(image + text), part[modality]) & (read | (head.task == "brand"))
+            assert (used == wanted).mean() > 0.9, (head.name, modality)  # a feature of random towers may be constant
+            assert not (used & ~wanted).any(), (head.name, modality)
+
+
+def test_features_that_nobody_kept_and_tasks_that_nobody_knows_are_refused(
+    folder: Path, snapshot: Path, tmp_path: Path
+) -> None:
+    embed(EmbedConfig(), snapshot, folder / "train", tmp_path / "plain")
+    with pytest.raises(ContractError, match=r"embed\.features"):
+        evaluate(EvaluateConfig(features={"category": "towers"}), snapshot, tmp_path / "plain", tmp_path / "evaluate")
+    with pytest.raises(ConfigError, match="colour"):
+        evaluate(EvaluateConfig(features={"colour": "towers"}), snapshot, folder / "embed", tmp_path / "evaluate")
