@@ -104,7 +104,8 @@ def _cells(question: Question, answer: Answer) -> list[str]:
     if answer.categories:
         decision = answer.decisions.get("category", "?")
         said = f"{shown(' > '.join(answer.categories[0]))}  {answer.category_scores[0]:.2f} ({decision})"
-    attributes = ", ".join(_attribute(name, **found) for name, found in answer.attributes.items())
+    found = answer.attributes | answer.other_tasks
+    attributes = ", ".join(_attribute(name, **said) for name, said in found.items())
     age = "unknown" if answer.age_restricted is None else f"{answer.age_restricted:.2f}"
     return [_short(question.photo), f"{title}\n→ {said}", attributes or "-", age, answer.lineage]
 
