@@ -26,7 +26,7 @@ from ecclip.serving.export.shipped_code import CODE, ship_code
 if TYPE_CHECKING:
     import torch
 
-    from ecclip.model import ImageEncoder, TextEncoder
+    from ecclip.model import Towers
 
 SCHEMA = "ecclip.bundle/2"
 _KNOWN_TITLE = "Röd väska 빨간 가죽 가방 No.5 – 100% läder, SALE!!"
@@ -121,27 +121,38 @@ def _examples(twin: InProcess) -> dict[str, tuple[torch.nn.Module, dict[str, tor
     )
     modality = torch.arange(5) % len(MODALITY_ORDER)
     feeds = ((pixels,), (ids, mask), (image, text, modality))
-    modules = (_tower_module(twin.towers.image_encoder), _tower_module(twin.towers.text_encoder), _heads_module(twin))
+    modules = (*_tower_modules(twin.towers), _heads_module(twin))
     return {
         name: (module, dict(zip(GRAPHS[name][0], feed, strict=True)))
         for name, module, feed in zip(GRAPHS, modules, feeds, strict=True)
     }
 
 
-def _tower_module(encoder: ImageEncoder | TextEncoder) -> torch.nn.Module:
+def _tower_modules(towers: Towers) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """Return image and text encoder as modules that give embedding and features in one pass."""
     import torch
 
-    class TowerGraph(torch.nn.Module):
-        """Embedding and features of one pass."""
+    class ImageGraph(torch.nn.Module):
+        """Pixels to embedding and features."""
 
         def __init__(self) -> None:
             super().__init__()
-            self.encoder = encoder
+            self.encoder = towers.image_encoder
 
-        def forward(self, *arrays: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return self.encoder.outputs(*arrays)
+        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.encoder.outputs(pixels)
 
-    return TowerGraph()
+    class TextGraph(torch.nn.Module):
+        """Token ids to embedding and features."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = towers.text_encoder
+
+        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return self.encoder.outputs(ids, mask)
+
+    return ImageGraph(), TextGraph()
 
 
 def _heads_module(twin: InProcess) -> torch.nn.Module:
