@@ -122,6 +122,10 @@ def load_heads(folder: Path) -> Heads:
         raise IntegrityError("the heads cannot be read", value=folder, next_step="run evaluate again") from error
     columns = max((head.stop for head in parts), default=0)
     expected = (len(MODALITIES), sum(heads.widths), columns)
-    if heads.weight.shape != expected or heads.bias.shape != (len(MODALITIES), columns):
+    if (
+        min(heads.widths) < heads.dim
+        or heads.weight.shape != expected
+        or heads.bias.shape != (len(MODALITIES), columns)
+    ):
         raise IntegrityError("the heads do not fit their list", value=heads.weight.shape, limit=expected)
     return heads
