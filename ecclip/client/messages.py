@@ -59,8 +59,9 @@ def encode(products: Sequence[Product], kinds: Any = triton) -> tuple[list[Any],
 
 def decode(result: Any, count: int) -> list[Answer]:
     """Return one answer a listing."""
-    columns = {tensor.name: result.as_numpy(tensor.name) for tensor in OUTPUTS}
-    if any(column is None or len(column) != count for column in columns.values()):
+    given = {tensor.name: result.as_numpy(tensor.name) for tensor in OUTPUTS}
+    columns = {name: column for name, column in given.items() if column is not None}  # older servers give fewer
+    if "ERROR" not in columns or any(len(column) != count for column in columns.values()):
         raise Rejected("the server's answer has another number of rows", limit=count)
     return [Answer.from_outputs(outputs_of(columns, row)) for row in range(count)]
 

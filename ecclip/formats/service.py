@@ -93,10 +93,11 @@ def encode(tensor: Tensor, values: Sequence[Any]) -> np.ndarray:
 def decode(columns: Mapping[str, np.ndarray], row: int) -> dict[str, Any]:
     """Return one listing's outputs by name from the columns [N, size] of a response: what :func:`encode` was given.
 
-    NaN is None; an output that stands beside no other one and varies is an array.
+    NaN is None; an output that stands beside no other one and varies is an array. An output that a server of an older
+    contract does not give is left out.
     """
     found: dict[str, Any] = {}
-    for tensor in OUTPUTS:
+    for tensor in (one for one in OUTPUTS if one.name in columns):
         cells = columns[tensor.name][row]
         if tensor.datatype == "FP32" and tensor.size == VARIES and not tensor.beside:
             found[tensor.name] = np.array(cells, np.float32)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from ecclip.client import Answer, Product
+from ecclip.client import Answer, Product, Rejected
 from ecclip.client.messages import decode
 from ecclip.client.messages import encode as ask
 from ecclip.formats.service import INPUTS, OUTPUTS, encode, markdown
@@ -52,6 +52,16 @@ def test_an_answer_arrives_as_it_was_given_whatever_its_neighbours_are() -> None
         assert {**vars(answer), "embedding": 0} == {**vars(expected), "embedding": 0}
     assert _sent_and_received([FULL])[0].age_class_scores == [0.5, None]
     assert _sent_and_received([FAILED])[0].error == FAILED["ERROR"]
+
+
+def test_a_version_of_before_is_understood_without_the_outputs_that_it_lacks() -> None:
+    later = ("AGE_CLASS", "AGE_CLASS_SCORE", "OTHER_TASKS")
+    columns = {one.name: encode(one, [FULL[one.name]]) for one in OUTPUTS if one.name not in later}
+    (answer,) = decode(SimpleNamespace(as_numpy=columns.get), 1)
+    assert (answer.categories[0], answer.age_restricted) == (("home", "mugs"), 0.5)
+    assert (answer.age_classes, answer.age_class_scores, answer.other_tasks) == ([], [], {})
+    with pytest.raises(Rejected):
+        decode(SimpleNamespace(as_numpy={}.get), 1)
 
 
 def test_an_answer_has_a_field_for_every_output_and_goes_back_to_them() -> None:

@@ -149,8 +149,8 @@ class TritonPythonModel:
             return
         absent = [[np.zeros(width, np.float32)] for width in self._widths]
         feed = {
-            "image": [np.concatenate(item.from_image or absent[0]) for item in items],
-            "text": [np.concatenate(item.from_text or absent[1]) for item in items],
+            "image_embedding": [np.concatenate(item.from_image or absent[0]) for item in items],
+            "text_embedding": [np.concatenate(item.from_text or absent[1]) for item in items],
             "modality": [np.array([item.modality], np.int64) for item in items],
         }
         await self._ask("heads", items, "answer", feed)

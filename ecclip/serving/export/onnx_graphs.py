@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 OPSET = 18
 _OUTPUT = "ecclip_output_"
-GRAPHS = {  # inputs and outputs; the heads read embeddings, and the features behind them where a task wants them
+# Inputs and outputs. The heads' inputs hold the features behind the embedding where a task reads them; their names stay
+# what they were, as one configuration serves the version before as well.
+GRAPHS = {
     "image_tower": (("pixels",), ("embedding", "features")),
     "text_tower": (("ids", "mask"), ("embedding", "features")),
-    "heads": (("image", "text", "modality"), ("logits",)),
+    "heads": (("image_embedding", "text_embedding", "modality"), ("logits",)),
 }
 
 

@@ -57,7 +57,7 @@ def test_graphs_answer_as_torch_does_for_any_batch(rows: int) -> None:
     np.testing.assert_allclose(of_image["features"], features / length, atol=1e-5)
     assert of_text["features"].shape == (rows, towers.text_encoder.projection.in_features)
     for index, modality in enumerate(("image", "text", "both")):
-        feed = {"image": image, "text": text, "modality": np.full(rows, index)}
+        feed = {"image_embedding": image, "text_embedding": text, "modality": np.full(rows, index)}
         expected = heads.logits(image, text, modality)
         np.testing.assert_allclose(run_graph(graphs / "heads.onnx", feed)["logits"], expected, atol=1e-4)
 
