@@ -52,7 +52,8 @@ def brand() -> Iterator[Task]:
 
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_snapshot(tmp_path_factory.mktemp("night") / "2026-01-01", listings=200)
+    folder = tmp_path_factory.mktemp("night")
+    return write_snapshot(folder / "2026-01-01", listings=200, landed=folder / "land")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,9 @@ def folder(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(brand: Task, snapshot: Path, folder: Path) -> Path:
     """Return what evaluate and export make of six tasks."""
     evaluate(CFG, snapshot, folder / "embed", folder / "evaluate")
-    export(ExportConfig(golden=4), snapshot, folder / "train", folder / "evaluate", folder / "bundle")
+    landed = snapshot.parent / "land"  # all photos come by address: nothing is looked for in rows
+    parts = {"snapshot": snapshot, "trained": folder / "train", "evaluated": folder / "evaluate"}
+    export(ExportConfig(golden=4), **parts, landed=landed, ingested=landed, output=folder / "bundle")
     return folder / "bundle"
 
 
