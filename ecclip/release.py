@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from ecclip import registry
 from ecclip.core import ContractError, GateError, bind, digest_of, get_logger, locked, parse_night, settings
+from ecclip.formats.bundle import lineage_of
 from ecclip.pipeline import stage_config
 from ecclip.registry import GateConfig, ModelRef, trace
 
@@ -59,7 +60,7 @@ def register_night(night: str) -> dict[str, Any]:
         "version": registered.version,
         "run_id": registered.run_id,
         "digest": registered.digest,
-        "lineage_id": registry.lineage_of(registered.digest),
+        "lineage_id": lineage_of(registered.digest),
     }
 
 

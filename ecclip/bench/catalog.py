@@ -25,6 +25,7 @@ from ecclip.bench.nightly.planted import HARMLESS, planted_faults
 from ecclip.bench.nightly.texts import write_listings
 from ecclip.bench.result import Result, write_result
 from ecclip.core import settings
+from ecclip.formats.snapshot import GROUPS
 from ecclip.sample import SampleConfig
 
 _GIB = 2**30
@@ -178,7 +179,7 @@ def _market(cfg: SampleConfig) -> tuple[PairQuality, dict[str, tuple[int, int]]]
     work, night = settings().work, cfg.first_night
     sample_nights(work, cfg)
     truth = work / "truth" / night / "truth.parquet"
-    groups = read_groups(work / "nights" / night / "group" / "groups")
+    groups = read_groups(work / "nights" / night / "group" / GROUPS)
     faults = planted_faults(truth, work / "nights" / night, work / "snapshots" / night)
     return pair_quality(groups, read_truth(truth)), faults
 

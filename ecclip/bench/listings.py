@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter
 
-from ecclip.bench.shards import write_rows
+from ecclip.formats import shards
+from ecclip.formats.columns import CATEGORY_KEY, GROUP_ID
 from ecclip.model import Preprocessor
 from ecclip.train import Batch
 
@@ -28,7 +29,7 @@ def write_shards(folder: Path, pairs: int, *, photos: int, seed: int = 0) -> Non
     chance = np.random.default_rng(seed)
     drawn = [photo(chance) for _ in range(photos)]
     rows = [_listing(number, chance) | {"image": drawn[number % photos]} for number in range(pairs)]
-    write_rows(rows, folder)
+    shards.write_shards(folder, rows)
 
 
 def random_batch(size: int, preprocessor: Preprocessor, seed: int = 0) -> Batch:
@@ -62,8 +63,8 @@ def photo(chance: np.random.Generator, side: int = _SIDE) -> bytes:
 def _listing(number: int, chance: np.random.Generator) -> dict[str, object]:
     return {
         "listing_id": f"l{number:07d}",
-        "group_id": f"g{number:07d}",
-        "category_key": f"c{number % 20}",
+        GROUP_ID: f"g{number:07d}",
+        CATEGORY_KEY: f"c{number % 20}",
         "title": _title(chance),
         "brand": str(chance.choice(_WORDS)),
         "attributes": [("colour", str(chance.choice(_WORDS))), ("material", str(chance.choice(_WORDS)))],

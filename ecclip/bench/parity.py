@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow.dataset as ds
 
 from ecclip.bench.machine import new_result
 from ecclip.bench.result import Result, write_result
@@ -24,22 +23,22 @@ from ecclip.catalog.land.originals import original_photos
 from ecclip.client import Answer, Product, ProductClient
 from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
 from ecclip.core import IntegrityError, settings
+from ecclip.formats.bundle import Bundle
+from ecclip.formats.columns import IMAGE_SHA256, TITLE_ORIGINAL
 from ecclip.formats.embeddings import load_embeddings
+from ecclip.formats.snapshot import PHOTO, Snapshot
 from ecclip.serving import Deployment, EmbeddedServer
 
-_COLUMNS = ["listing_id", "title", "title_original", "image", "image_sha256"]
+_COLUMNS = ["listing_id", "title", TITLE_ORIGINAL, IMAGE_SHA256]
 COUNTS = ("pixels_differ", "texts_differ", "categories_differ", "attribute_sets_differ", "decisions_differ")
 # runs under the interpreter that serves, on the code of the bundle and nothing else of this checkout
 _SEEN = """
-import hashlib, json, pickle, sys
+import hashlib, pickle, sys
 from pathlib import Path
-bundle = Path(sys.argv[1])
-sys.path[:0] = [str(bundle / "code"), str(bundle / "code" / "libraries.zip")]
+code, bundle, tokenizer, image_size, max_tokens = sys.argv[1:]
+sys.path[:0] = [code, code + "/libraries.zip"]
 from ecclip.product_input import Preprocessor, read_canonical, title_text
-described = json.loads((bundle / "bundle.json").read_text())
-preprocessor = Preprocessor(
-    described["image_size"], described["max_tokens"], bundle / "towers" / "tokenizer.json", read_canonical(bundle)
-)
+preprocessor = Preprocessor(int(image_size), int(max_tokens), Path(tokenizer), read_canonical(Path(bundle)))
 seen = []
 for title, photo in pickle.load(sys.stdin.buffer):
     pixels = "" if photo is None else hashlib.sha256(preprocessor.image(photo).tobytes()).hexdigest()
@@ -119,10 +118,9 @@ def measure(night: NightFolders, server: EmbeddedServer) -> Parity:
 
 
 def _batches(night: NightFolders, found: Parity) -> Iterator[list[Row]]:
-    listings = ds.dataset(night.snapshot / "listings", format="parquet")
-    for batch in listings.to_batches(columns=_COLUMNS, batch_size=MAX_BATCH):
-        values = batch.to_pylist()
-        digests = {one["image_sha256"] for one in values if one["image"] is not None}
+    for batch in Snapshot(night.snapshot).batches(_COLUMNS, photos=True, rows=MAX_BATCH):
+        values = [dict(zip(batch, one, strict=True)) for one in zip(*batch.values(), strict=True)]
+        digests = {one[IMAGE_SHA256] for one in values if one[PHOTO] is not None}
         originals = original_photos(night.landed, night.ingested, digests)
         rows = [_row(one, originals) for one in values]
         kept = [row for row in rows if _fits(row.raw)]
@@ -133,8 +131,8 @@ def _batches(night: NightFolders, found: Parity) -> Iterator[list[Row]]:
 
 
 def _row(values: dict[str, Any], originals: dict[str, bytes]) -> Row:
-    image = values["image"]
-    raw = Product(None if image is None else originals[values["image_sha256"]], values["title_original"])
+    image = values[PHOTO]
+    raw = Product(None if image is None else originals[values[IMAGE_SHA256]], values[TITLE_ORIGINAL])
     return Row(values["listing_id"], raw, Product(image, values["title"]))
 
 
@@ -147,8 +145,12 @@ def _compare_inputs(rows: Sequence[Row], bundle: Path, python: Path, found: Pari
     from ecclip.model import load_preprocessor  # torch: after the server's processes have been started
 
     asked = pickle.dumps([(row.raw.title or "", row.raw.image) for row in rows])
-    done = subprocess.run([str(python), "-I", "-c", _SEEN, str(bundle)], input=asked, capture_output=True, check=True)
-    preprocessor = load_preprocessor(bundle / "towers")
+    parts = Bundle(bundle)
+    described = parts.description()
+    told = [parts.code, bundle, parts.tokenizer, described["image_size"], described["max_tokens"]]
+    command = [str(python), "-I", "-c", _SEEN, *map(str, told)]
+    done = subprocess.run(command, input=asked, capture_output=True, check=True)
+    preprocessor = load_preprocessor(parts.towers)
     for row, (text, pixels) in zip(rows, pickle.loads(done.stdout), strict=True):
         photo = row.kept.image
         learnt = "" if photo is None else hashlib.sha256(preprocessor.pixels(photo).tobytes()).hexdigest()

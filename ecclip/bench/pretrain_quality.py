@@ -19,6 +19,8 @@ from ecclip.bench.machine import new_result
 from ecclip.bench.quality.data import SETS, Product, load_products, write_shards
 from ecclip.bench.quality.probe import interval, probe_hits
 from ecclip.bench.result import Result, Row, write_result
+from ecclip.formats.bundle import TOWERS
+from ecclip.formats.snapshot import SHARDS
 from ecclip.model import Towers, TowersConfig, build_towers, load_towers, save_towers
 from ecclip.train import RECALL_AT, Trainer, TrainerConfig, encode_images, encode_texts, keep_freed_memory, open_pairs
 from ecclip.train.engine.retrieval import hit_ranks
@@ -51,23 +53,23 @@ def run(
     products = load_products(data)
     counts = {split: sum(one.split == split for one in products) for split in ("train", "validation", "test")}
     result = new_result(command, listings=counts, towers=towers_cfg.vision, image_size=towers_cfg.image_size)
-    write_shards([one for one in products if one.split == "train"], work / "shards")
+    write_shards([one for one in products if one.split == "train"], work / SHARDS)
     before = _probe_scores(result, _BEFORE, build_towers(towers_cfg), products)
     for name, cfg in variants.items():
-        towers = _trained(work / name.replace(" ", "-").replace(",", ""), work / "shards", towers_cfg, cfg)
+        towers = _trained(work / name.replace(" ", "-").replace(",", ""), work / SHARDS, towers_cfg, cfg)
         after = _probe_scores(result, name, towers, products)
         _gains(result, name, before, after)
     return result
 
 
 def _trained(folder: Path, shards: Path, towers_cfg: TowersConfig, cfg: TrainerConfig) -> Towers:
-    if (folder / "towers" / "towers.json").is_file():
-        return load_towers(folder / "towers")
+    if (folder / TOWERS / "towers.json").is_file():
+        return load_towers(folder / TOWERS)
     towers = build_towers(towers_cfg)
     pairs = open_pairs(shards, folder)
     Trainer(towers, pairs, towers.preprocessor(), cfg, folder / "steps", threads=torch.get_num_threads()).run()
     pairs.close()
-    save_towers(towers, folder / "towers")
+    save_towers(towers, folder / TOWERS)
     return towers
 
 

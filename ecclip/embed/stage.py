@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from pydantic import Field
 
 from ecclip.core import Counts, StageConfig, digest_of, get_logger, settings, stage
+from ecclip.formats.bundle import TOWERS
 from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_origin
+from ecclip.formats.pair_scores import write_pair_scores
+from ecclip.formats.sampling import smallest_hashes
+from ecclip.formats.snapshot import PHOTO, Listings
+from ecclip.formats.start import read_start
 from ecclip.model import load_preprocessor, load_towers
 from ecclip.model.encode import encode_images, encode_texts
-from ecclip.train.data.listings import iterate_listings
 from ecclip.train.engine.process import deterministic
 from ecclip.train.errors import PairsError
 from ecclip.train.run.stage_errors import house_errors
 
-_SCHEMA = pa.schema([("listing_id", pa.string()), ("similarity", pa.float32()), ("agreement", pa.float32())])
 _BLOCK = 65536
 
 
@@ -54,9 +53,9 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Coun
     Raises:
         ContractError: the snapshot or the towers cannot be read.
     """
-    embeddings, photos = _embed(cfg, snapshot, trained / "towers", features=cfg.features)
+    embeddings, photos = _embed(cfg, snapshot, trained / TOWERS, features=cfg.features)
     write_embeddings(embeddings, output)
-    towers = digest_of(trained / "towers")
+    towers = digest_of(trained / TOWERS)
     write_origin(Origin(snapshot=digest_of(snapshot), trained=digest_of(trained), towers=towers), output)
     embedded = int((~np.isnan(embeddings.image).any(axis=1)).sum())
     return Counts(
@@ -78,19 +77,19 @@ def score_pairs(cfg: ScorePairsConfig, cleaned: Path, reference: Path, output: P
     Raises:
         ContractError: the listings or the towers cannot be read.
     """
-    described = json.loads((reference / "start.json").read_text(encoding="utf-8"))
-    if described["kind"] != "champion":
-        _write_pairs([], np.empty(0), np.empty(0), output)
+    champion = read_start(reference)
+    if champion.towers is None:
+        write_pair_scores([], np.empty(0), np.empty(0), output)
         return Counts(written={"pairs": 0}, detail={"champion": "none yet"})
-    embeddings, _ = _embed(cfg, cleaned, settings().work / "bundles" / described["bundle"] / "towers")
+    embeddings, _ = _embed(cfg, cleaned, champion.towers)
     known = ~np.isnan(embeddings.image).any(axis=1)
     ids = [name for name, with_photo in zip(embeddings.listing_ids, known, strict=True) if with_photo]
     similarity, agreement = agreements(ids, embeddings.image[known], embeddings.text[known], cfg.references)
-    _write_pairs(ids, similarity, agreement, output)
+    write_pair_scores(ids, similarity, agreement, output)
     return Counts(
         read={"listings": len(embeddings.listing_ids)},
         written={"pairs": len(ids)},
-        detail={"champion": described["version"], "bundle": described["bundle"]},
+        detail={"champion": champion.version, "bundle": champion.bundle},
     )
 
 
@@ -99,8 +98,7 @@ def agreements(ids: list[str], image: np.ndarray, text: np.ndarray, references: 
 
     The other listings are those with the smallest hash of their id: the same ones in whatever order they come.
     """
-    hashes = [hashlib.sha256(name.encode()).digest() for name in ids]
-    others = sorted(range(len(ids)), key=hashes.__getitem__)[:references]
+    others = smallest_hashes(ids, references)
     similarity = np.einsum("nd,nd->n", image, text)
     by_photo = _above(similarity, image, text[others])
     by_title = _above(similarity, text, image[others])
@@ -127,11 +125,11 @@ def _embed(cfg: _Batches, listings: Path, weights: Path, *, features: bool = Fal
     what: Literal["embedding", "outputs"] = "outputs" if features else "embedding"
     with house_errors(), deterministic(workers, device):
         towers, preprocessor = load_towers(weights).to(device), load_preprocessor(weights)
-        for part in iterate_listings(listings, ["listing_id", "title", "image"]):
+        for part in Listings(listings).batches(["listing_id", "title"], photos=True):
             ids += part["listing_id"]
-            photos += sum(data is not None for data in part["image"])
+            photos += sum(data is not None for data in part[PHOTO])
             titles = [title or "" for title in part["title"]]
-            images.append(encode_images(towers, preprocessor, part["image"], cfg.image_batch, workers, what=what))
+            images.append(encode_images(towers, preprocessor, part[PHOTO], cfg.image_batch, workers, what=what))
             texts.append(encode_texts(towers, preprocessor, titles, cfg.text_batch, workers, what=what))
             get_logger().info("embedding", listings=len(ids))
         if not ids:
@@ -139,9 +137,3 @@ def _embed(cfg: _Batches, listings: Path, weights: Path, *, features: bool = Fal
     image, text, dim = np.concatenate(images), np.concatenate(texts), towers.cfg.embedding_dim
     own = (image[:, dim:], text[:, dim:]) if features else ()
     return Embeddings(ids, image[:, :dim], text[:, :dim], *own), photos
-
-
-def _write_pairs(ids: list[str], similarity: np.ndarray, agreement: np.ndarray, output: Path) -> None:
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    columns = [[ids[row] for row in order], similarity[order], agreement[order]]
-    pq.write_table(pa.table(columns, schema=_SCHEMA), output / "pairs.parquet")

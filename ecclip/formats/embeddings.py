@@ -1,34 +1,26 @@
-"""Embeddings of a snapshot on disk: what training writes and the tasks read, without torch."""
+"""Embeddings of a snapshot on disk: what the stage embed writes and the tasks read, without torch."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ecclip.core import canonical_json, write_atomic
+from ecclip.errors import IntegrityError
+from ecclip.formats.documents import read_document, write_document
 
-__all__ = [
-    "Embeddings",
-    "EmbeddingsError",
-    "Origin",
-    "load_embeddings",
-    "read_origin",
-    "write_embeddings",
-    "write_origin",
-]
+__all__ = ["SCHEMA", "Embeddings", "Origin", "load_embeddings", "read_origin", "write_embeddings", "write_origin"]
 
+SCHEMA = "ecclip.embeddings/1"
 _PART = "part-00000.parquet"
 _ORIGIN = "lineage.json"
+_IMAGE, _TEXT = "image_embedding", "text_embedding"
+_FEATURES = ("image_features", "text_features")
 _ROW_GROUP = 4096
-
-
-class EmbeddingsError(ValueError):
-    """A folder does not hold embeddings."""
+_NEXT_STEP = "run the stage embed of this night"
 
 
 @dataclass(frozen=True)
@@ -56,20 +48,22 @@ class Origin:
 
 def write_origin(origin: Origin, folder: Path) -> None:
     """Write beside the embeddings what they were made from."""
-    write_atomic(folder / _ORIGIN, canonical_json(asdict(origin)))
+    write_document(folder / _ORIGIN, SCHEMA, asdict(origin))
 
 
 def read_origin(folder: Path) -> Origin:
     """Return what the embeddings of a folder were made from.
 
     Raises:
-        EmbeddingsError: the folder does not say it; names the folder.
+        ContractError: the embeddings have a schema that this code does not know.
+        IntegrityError: the folder does not say it; names the file.
     """
+    described = read_document(folder / _ORIGIN, SCHEMA, _NEXT_STEP)
     try:
-        return Origin(**json.loads((folder / _ORIGIN).read_bytes()))
-    except (OSError, ValueError, TypeError) as error:
-        raise EmbeddingsError(
-            f"embeddings do not say what they were made from; value: {folder}; next: run the stage embed"
+        return Origin(**{field.name: described[field.name] for field in fields(Origin)})
+    except KeyError as error:
+        raise IntegrityError(
+            "embeddings do not say what they were made from", value=folder, limit=error, next_step=_NEXT_STEP
         ) from error
 
 
@@ -79,12 +73,12 @@ def write_embeddings(embeddings: Embeddings, folder: Path) -> None:
     missing = np.isnan(embeddings.image[order]).any(axis=1)
     columns = {
         "listing_id": pa.array([embeddings.listing_ids[row] for row in order], pa.string()),
-        "image_embedding": _vectors(embeddings.image[order], missing),
-        "text_embedding": _vectors(embeddings.text[order], np.zeros(len(order), dtype=bool)),
+        _IMAGE: _vectors(embeddings.image[order], missing),
+        _TEXT: _vectors(embeddings.text[order], np.zeros(len(order), dtype=bool)),
     }
     if embeddings.image_features is not None and embeddings.text_features is not None:
-        columns["image_features"] = _vectors(embeddings.image_features[order], missing)
-        columns["text_features"] = _vectors(embeddings.text_features[order], np.zeros(len(order), dtype=bool))
+        columns[_FEATURES[0]] = _vectors(embeddings.image_features[order], missing)
+        columns[_FEATURES[1]] = _vectors(embeddings.text_features[order], np.zeros(len(order), dtype=bool))
     folder.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), folder / _PART, row_group_size=_ROW_GROUP, compression="zstd")
 
@@ -93,18 +87,17 @@ def load_embeddings(folder: Path) -> Embeddings:
     """Return the embeddings of a folder that the embed stage wrote.
 
     Raises:
-        EmbeddingsError: there is no part; names the folder.
+        IntegrityError: they are missing or cannot be read; names the file.
     """
-    parts = sorted(folder.glob("part-*.parquet"))
-    if not parts:
-        raise EmbeddingsError(f"a folder has no embeddings; value: {folder}; next: run the stage embed")
-    table = pa.concat_tables([pq.read_table(part) for part in parts]).combine_chunks()
-    text = _matrix(table.column("text_embedding"), 0)
-    image = _matrix(table.column("image_embedding"), text.shape[1])
-    if "image_features" not in table.column_names:
-        return Embeddings(table.column("listing_id").to_pylist(), image, text)
-    features = [_matrix(table.column(name), 0) for name in ("image_features", "text_features")]
-    return Embeddings(table.column("listing_id").to_pylist(), image, text, *features)
+    path = folder / _PART
+    try:
+        table = pq.read_table(path).combine_chunks()
+        ids, text = table.column("listing_id").to_pylist(), _matrix(table.column(_TEXT), 0)
+        image = _matrix(table.column(_IMAGE), text.shape[1])
+        names = [name for name in _FEATURES if name in table.column_names]
+        return Embeddings(ids, image, text, *[_matrix(table.column(name), 0) for name in names])
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise IntegrityError("the embeddings cannot be read", value=path, next_step=_NEXT_STEP) from error
 
 
 def _vectors(matrix: np.ndarray, missing: np.ndarray) -> pa.Array:

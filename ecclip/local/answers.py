@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from ecclip.client import Answer, Product, ProductClient
 from ecclip.core import ServiceError, settings, shown
+from ecclip.formats.columns import IMAGE_ERROR, IMAGE_SHA256, SPLIT, TITLE_ORIGINAL
+from ecclip.formats.snapshot import Snapshot
 
-_COLUMNS = ["listing_id", "title_original", "category", "age_restricted", "image_uri", "image_error", "split"]
+_COLUMNS = ["listing_id", TITLE_ORIGINAL, "category", "age_restricted", "image_uri", IMAGE_ERROR, IMAGE_SHA256, SPLIT]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,16 +54,16 @@ def show_answers(console: Console, address: str, night: str, count: int = 8) -> 
 
 def choose_questions(night: str, count: int) -> list[Question]:
     """Return products of the test split: one a category in turn, restricted ones among them, one photo alone."""
-    folder = settings().work / "snapshots" / night / "listings"
-    rows = pq.read_table(folder, columns=_COLUMNS).to_pylist()
-    held_back = [row for row in rows if row["split"] == "test"] or rows
+    snapshot = Snapshot(settings().work / "snapshots" / night)
+    rows = snapshot.table(_COLUMNS).to_pylist()
+    held_back = [row for row in rows if row[SPLIT] == "test"] or rows
     chosen = _spread(held_back, count)
     questions = []
     for number, row in enumerate(chosen):
-        image = _photo(night, row, folder)
+        image = _photo(night, row, snapshot)
         alone = number == len(chosen) - 1 and image is not None
         questions.append(
-            Question(photo=row["image_uri"] or "-", image=image, title=None if alone else row["title_original"])
+            Question(photo=row["image_uri"] or "-", image=image, title=None if alone else row[TITLE_ORIGINAL])
         )
     return questions
 
@@ -71,9 +71,7 @@ def choose_questions(night: str, count: int) -> list[Question]:
 def _spread(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     """Take rows round the categories; restricted ones first, as they are rare."""
     shelves: dict[tuple[bool, str], list[dict[str, Any]]] = {}
-    for row in sorted(
-        rows, key=lambda row: (row["image_error"] is not None or not row["image_uri"], row["listing_id"])
-    ):
+    for row in sorted(rows, key=lambda row: (row[IMAGE_ERROR] is not None or not row["image_uri"], row["listing_id"])):
         key = (not row["age_restricted"], " > ".join(row["category"] or []))
         shelves.setdefault(key, []).append(row)
     restricted = [shelf for key, shelf in sorted(shelves.items()) if not key[0]][:2]
@@ -84,16 +82,14 @@ def _spread(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     return [shelf[turn] for turn in range(longest) for shelf in ordered if turn < len(shelf)][:count]
 
 
-def _photo(night: str, row: dict[str, Any], snapshot: Path) -> bytes | None:
+def _photo(night: str, row: dict[str, Any], snapshot: Snapshot) -> bytes | None:
     """Return the photo as it lies in the dump, else (photos inside Parquet, or far away) the snapshot's copy."""
     if row["image_uri"]:
         dump = (settings().work / "nights" / night / "dump").resolve()
         path = (dump / row["image_uri"]).resolve()
-        if path.is_relative_to(dump) and path.is_file() and row["image_error"] is None:
+        if path.is_relative_to(dump) and path.is_file() and row[IMAGE_ERROR] is None:
             return path.read_bytes()
-    found = pq.read_table(snapshot, columns=["image"], filters=[("listing_id", "=", row["listing_id"])])
-    image = found.column("image")[0].as_py() if found.num_rows else None
-    return bytes(image) if image is not None else None
+    return next((data for _, data in snapshot.photos([row[IMAGE_SHA256]] if row[IMAGE_SHA256] else [])), None)
 
 
 def _cells(question: Question, answer: Answer) -> list[str]:

@@ -12,6 +12,7 @@ from types import FrameType
 from rich.console import Console
 
 from ecclip.core import ConfigError, ServiceError, Terminal, settings
+from ecclip.formats.bundle import lineage_of
 from ecclip.local.airflow_rest import AirflowApi
 from ecclip.local.following import NightView, TaskView, follow_night, trigger_night
 from ecclip.local.nights import sample_nights
@@ -120,7 +121,7 @@ def _answers(console: Console, night: str) -> None:
 def _next_steps(console: Console, night: str, views: list[NightView]) -> None:
     work = settings().work
     promoted = views[-1].tasks.get(("deploy_bundle", "promote"))
-    lineage = str((promoted.facts.get("digest") or "") if promoted else "")[:16] or "<lineage id>"
+    lineage = lineage_of(str((promoted.facts.get("digest") or "") if promoted else "")) or "<lineage id>"
     shop = "" if work.parent == work.parent.cwd() else f"ECCLIP_WORKSPACE={work.parent} "
     lines = [
         ("the model's report", f"{work}/nights/{night}/evaluate/report.html"),

@@ -15,7 +15,6 @@ from ecclip.registry.tracking.tracked import deliver_all
 from ecclip.registry.versions import (
     ModelRef,
     champion,
-    lineage_of,
     model_version,
     tag_version,
     undecided,
@@ -35,7 +34,6 @@ __all__ = [
     "deliver_all",
     "dvc_version",
     "follow",
-    "lineage_of",
     "model_version",
     "record_version",
     "reference",

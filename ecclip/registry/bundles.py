@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from ecclip.core import (
     settings,
     verify_folder,
 )
+from ecclip.formats.bundle import Bundle
 from ecclip.registry.tracking.names import flat_parameters
 
 
@@ -69,36 +69,36 @@ def read_facts(bundle: Path, night: str) -> BundleFacts:
 
     Raises:
         ContractError: the parts of the bundle do not belong together.
-        IntegrityError: bundle.json, report.json or heads.json cannot be read.
+        IntegrityError: what the bundle, its report or its heads say of themselves cannot be read.
     """
     manifest = verify_folder(bundle)
-    description = read_description(bundle)
-    report = _json(bundle / "report.json")
-    lineage = description.get("lineage") or {}
+    parts = proven_bundle(bundle)
+    lineage, heads = parts.lineage(), parts.described_heads()
     return BundleFacts(
         digest=digest_of(bundle),
         night=night,
-        snapshot_digest=manifest.inputs.get("snapshot") or str(lineage.get("snapshot", "")),
-        git_commit=str(lineage.get("git_commit") or ""),
-        metrics=metrics_of(description),
-        rows=report.get("rows") or {},
+        snapshot_digest=manifest.inputs.get("snapshot") or lineage.get("snapshot", ""),
+        git_commit=lineage.get("git_commit", ""),
+        metrics=parts.metrics(),
+        rows=parts.report().get("rows") or {},
         params=flat_parameters(manifest.stage, manifest.config) | _neighbour_params(bundle, manifest.inputs),
-        labels=_label_counts(bundle),
-        embedding_dim=_heads(bundle).get("dim"),
+        labels={head["name"]: len(head["labels"]) for head in heads.get("heads", [])},
+        embedding_dim=heads.get("dim"),
         files={name: entry.bytes for name, entry in manifest.files.items()},
     )
 
 
-def read_description(bundle: Path) -> dict[str, Any]:
-    """Return bundle.json after comparing it with the parts beside it: what a bundle says of itself must be one thing.
+def proven_bundle(folder: Path) -> Bundle:
+    """Return a bundle after comparing its parts: what it says of itself must be one thing.
 
     Raises:
         ContractError: heads or report belong to other towers, or the report has other metrics; names both.
         IntegrityError: a file cannot be read.
     """
-    description, report, heads = (_json(bundle / name) for name in ("bundle.json", "report.json", "heads/heads.json"))
-    lineage, told = description.get("lineage") or {}, report.get("lineage") or {}
-    towers = digest_of(bundle / "towers")
+    bundle = Bundle(folder)
+    description, report, heads = bundle.description(), bundle.report(), bundle.described_heads()
+    lineage, told = bundle.lineage(), report.get("lineage") or {}
+    towers = digest_of(bundle.towers)
     for what, found, expected in (
         ("the bundle names other towers than it holds", lineage.get("towers"), towers),
         ("the heads were trained on embeddings of other towers", heads.get("towers"), towers),
@@ -109,8 +109,8 @@ def read_description(bundle: Path) -> dict[str, Any]:
         if not found or found != expected:
             raise ContractError(what, value=found or "no digest", limit=expected, next_step="run export of this night")
     if canonical_json(report.get("metrics")) != canonical_json(description.get("metrics")):
-        raise ContractError("report and bundle have different metrics", value=bundle, next_step="run export again")
-    return description
+        raise ContractError("report and bundle have different metrics", value=folder, next_step="run export again")
+    return bundle
 
 
 def kept_metrics(digest: str, night: str, *, proven: bool) -> dict[str, float]:
@@ -130,12 +130,7 @@ def kept_metrics(digest: str, night: str, *, proven: bool) -> dict[str, float]:
             limit=digest,
             next_step=f"bring it back: ecclip release register --night {night}",
         )
-    return metrics_of(read_description(folder) if proven else _json(folder / "bundle.json"))
-
-
-def metrics_of(description: dict[str, Any]) -> dict[str, float]:
-    """Return the metrics that a bundle says of itself, by their names in the report."""
-    return {name: float(value) for name, value in (description.get("metrics") or {}).items()}
+    return (proven_bundle(folder) if proven else Bundle(folder)).metrics()
 
 
 def _sound(folder: Path, digest: str) -> bool:
@@ -146,16 +141,6 @@ def _sound(folder: Path, digest: str) -> bool:
     return digest_of(folder) == digest
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise IntegrityError("a file of the bundle cannot be read", value=path, next_step="run export again") from error
-    if not isinstance(value, dict):
-        raise IntegrityError("a file of the bundle is not a JSON object", value=path)
-    return value
-
-
 def _neighbour_params(bundle: Path, inputs: dict[str, str]) -> dict[str, str]:
     """Return the parameters of the stages whose outputs, proven by digest, went into the bundle."""
     found: dict[str, str] = {}
@@ -164,12 +149,3 @@ def _neighbour_params(bundle: Path, inputs: dict[str, str]) -> dict[str, str]:
             manifest = read_manifest(sibling)
             found |= {} if manifest is None else flat_parameters(manifest.stage, manifest.config)
     return found
-
-
-def _heads(bundle: Path) -> dict[str, Any]:
-    path = bundle / "heads" / "heads.json"
-    return _json(path) if path.is_file() else {}
-
-
-def _label_counts(bundle: Path) -> dict[str, int]:
-    return {head["name"]: len(head["labels"]) for head in _heads(bundle).get("heads", [])}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ecclip.core import canonical_json, shown_markdown, write_atomic
+from ecclip.formats.bundle import lineage_of
 from ecclip.formats.service import INPUTS, OUTPUTS
 from ecclip.registry.bundles import BundleFacts
-from ecclip.registry.versions import lineage_of
 
 _TYPES = {"binary": "binary", "number": "float"}  # of MLflow; whatever else the service speaks is a string
 

@@ -43,7 +43,7 @@ class GateConfig(StageConfig):
 
     metrics: dict[str, MetricGate] = Field(
         default_factory=default_metrics,
-        description="metric of report.json -> its limits; default: what the tasks ask (`gate` in ecclip/tasks/kinds)",
+        description="metric of the report -> its limits; default: what the tasks ask (`gate` in ecclip/tasks/kinds)",
     )
 
 

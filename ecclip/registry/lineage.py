@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ecclip.core import ContractError, settings
+from ecclip.formats.bundle import LINEAGE_DIGITS
 from ecclip.registry.data_versions import dvc_version
-from ecclip.registry.versions import LINEAGE_DIGITS, ModelRef, all_versions
+from ecclip.registry.versions import ModelRef, all_versions
 
 _BACK = ("night", "snapshot_digest", "dvc_version", "airflow_run", "git_commit")
 

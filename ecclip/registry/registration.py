@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecclip.core import ContractError, get_logger, locked, parse_night, settings
+from ecclip.formats.bundle import DESCRIPTION, REPORT, REPORT_PAGE, lineage_of
 from ecclip.registry.bundles import BundleFacts, keep_bundle, read_facts
 from ecclip.registry.card import describe, write_card
 from ecclip.registry.data_versions import dvc_version
@@ -16,13 +17,13 @@ from ecclip.registry.store import CHALLENGER, MODEL, answering, client, experime
 from ecclip.registry.tracking.names import metric_name, training_metric_name
 from ecclip.registry.tracking.tracked import deliver_all, training_key
 from ecclip.registry.tracking.training_runs import steps_of, training_run
-from ecclip.registry.versions import ModelRef, lineage_of, version_of
+from ecclip.registry.versions import ModelRef, version_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_REPORTS = ("report.html", "report.json", "bundle.json")
+_REPORTS = (REPORT_PAGE, REPORT, DESCRIPTION)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,13 +12,14 @@ from ecclip.core import (
     Counts,
     IntegrityError,
     StageConfig,
-    canonical_json,
     digest_of,
     parse_night,
     settings,
     stage,
-    write_atomic,
+    verify_folder,
 )
+from ecclip.formats.bundle import TOWERS
+from ecclip.formats.start import Start, write_start
 from ecclip.registry.versions import ModelRef, all_versions, champion
 
 
@@ -41,37 +42,38 @@ class ReferenceConfig(StageConfig):
 
 @stage
 def reference(cfg: ReferenceConfig, cleaned: Path, output: Path) -> Counts:
-    """Write ``start.json`` for a night's mismatch scores: the champion of the nights before, or that there is none.
+    """Write ``start.json`` for a night's mismatch scores: the champion of the nights before with its towers, or none.
 
     Raises:
         ServiceError: the registry does not answer.
-        IntegrityError: the champion's bundle is not in the bundle store.
+        IntegrityError: the champion's bundle is not in the bundle store, or its towers are damaged.
     """
     return _write(_champion_before(cleaned.parent.name) if cfg.mode == "champion" else None, output)
 
 
 @stage
 def start(cfg: StartConfig, snapshot: Path, output: Path) -> Counts:
-    """Write ``start.json``: the champion of the nights before ``snapshot``, or the pretrained towers.
+    """Write ``start.json``: the champion of the nights before ``snapshot`` with its towers, or the pretrained towers.
 
     A champion of the same or a later night is passed over for the one it replaced, so that a night that is run
     again, or filled in late, starts where it would have started then.
 
     Raises:
         ServiceError: the registry does not answer; training never silently starts from scratch.
-        IntegrityError: the champion's bundle is not in the bundle store.
+        IntegrityError: the champion's bundle is not in the bundle store, or its towers are damaged.
     """
     return _write(_champion_before(snapshot.name) if cfg.mode == "champion" else None, output)
 
 
 def _write(chosen: ModelRef | None, output: Path) -> Counts:
     if chosen is None:
-        content = {"kind": "pretrained"}
+        begun = Start()
     else:
-        _check_bundle(chosen)
-        content = {"kind": "champion", "bundle": chosen.digest, "version": chosen.version}
-    write_atomic(output / "start.json", canonical_json(content))
-    return Counts(written={"start": 1}, detail=content)
+        towers = _checked_bundle(chosen) / TOWERS
+        begun = Start(version=chosen.version, bundle=chosen.digest, towers=towers)
+    write_start(begun, output)
+    described = {"kind": begun.kind} | ({"bundle": begun.bundle, "version": begun.version} if chosen else {})
+    return Counts(written={"start": 1}, detail=described)
 
 
 def _champion_before(name: str) -> ModelRef | None:
@@ -94,7 +96,8 @@ def _night(name: str) -> str | None:
         return None  # a snapshot outside the workspace's table of nights: nothing to compare with
 
 
-def _check_bundle(reference: ModelRef) -> None:
+def _checked_bundle(reference: ModelRef) -> Path:
+    """Return the folder of a version's bundle, whose towers are what its manifest says."""
     folder = settings().work / "bundles" / reference.digest
     if not folder.is_dir() or digest_of(folder) != reference.digest:
         raise IntegrityError(
@@ -103,3 +106,5 @@ def _check_bundle(reference: ModelRef) -> None:
             limit=reference.digest,
             next_step=f"bring it back: ecclip release register --night {reference.night}",
         )
+    verify_folder(folder, TOWERS)
+    return folder

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ecclip.core import ContractError
+from ecclip.formats.bundle import lineage_of
 from ecclip.registry.store import CHALLENGER, CHAMPION, MODEL, aliases, answering, client
-
-LINEAGE_DIGITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +26,6 @@ class ModelRef:
     def lineage_id(self) -> str:
         """Return what every answer of this bundle carries."""
         return lineage_of(self.digest)
-
-
-def lineage_of(digest: str) -> str:
-    """Return the lineage id of a bundle digest: its first 16 hex digits."""
-    return digest[:LINEAGE_DIGITS]
 
 
 def champion() -> ModelRef | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,16 +10,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ecclip.catalog.land.originals import original_photos
 from ecclip.client.types import Answer, Product
 from ecclip.core import ContractError
+from ecclip.formats.columns import IMAGE_ERROR, IMAGE_SHA256, SPLIT, TITLE_ORIGINAL
+from ecclip.formats.sampling import smallest_hashes
 from ecclip.formats.service import OUTPUTS
+from ecclip.formats.snapshot import Snapshot
 from ecclip.serving.export.inprocess import InProcess
 
-FILE = "golden/golden.parquet"
 LOGIT_NOISE = 1e-3  # a golden answer may not hang on less than this
 _SCHEMA = pa.schema(
     [
@@ -61,7 +62,7 @@ def choose(snapshot: Path, landed: Path, ingested: Path, twin: InProcess, count:
             break
         kind = ("both", "image", "title")[len(chosen) % 3] if row["image"] else "title"
         product = Product(
-            image=row["image"] if kind != "title" else None, title=row["title_original"] if kind != "image" else None
+            image=row["image"] if kind != "title" else None, title=row[TITLE_ORIGINAL] if kind != "image" else None
         )
         if _is_clear(twin, product):
             chosen.append(Golden(row["listing_id"], kind, product, twin.ask(product)))
@@ -150,19 +151,13 @@ def _is_clear(twin: InProcess, product: Product) -> bool:
 
 
 def _candidates(snapshot: Path, landed: Path, ingested: Path, count: int) -> list[dict[str, Any]]:
-    listings = ds.dataset(sorted(str(path) for path in (snapshot / "listings").glob("*.parquet")), format="parquet")
-    keys = listings.to_table(columns={"listing_id": ds.field("listing_id"), "split": ds.field("split")})
-    ids, splits = (keys.column(name).to_pylist() for name in ("listing_id", "split"))
+    names = ["listing_id", TITLE_ORIGINAL, IMAGE_SHA256, IMAGE_ERROR]
     for split in ("test", "validation", "train"):
-        known = [one for one, where in zip(ids, splits, strict=True) if where == split]
-        if known:
-            known.sort(key=lambda one: hashlib.sha256(one.encode()).hexdigest())
-            chosen = known[:count]
-            wanted = ds.field("listing_id").isin(chosen)
-            names = ["listing_id", "title_original", "image_sha256", "image_error"]
-            rows = listings.to_table(columns=names, filter=wanted).to_pylist()
-            with_photo = {row["image_sha256"] for row in rows if row["image_sha256"] and not row["image_error"]}
+        known = Snapshot(snapshot).table(names, pc.field(SPLIT) == split)
+        if known.num_rows:
+            chosen = smallest_hashes(known["listing_id"].to_pylist(), count)
+            rows = known.take(np.array(chosen, dtype=np.int64)).to_pylist()
+            with_photo = {row[IMAGE_SHA256] for row in rows if row[IMAGE_SHA256] and not row[IMAGE_ERROR]}
             photos = original_photos(landed, ingested, with_photo)
-            whole = [{**row, "image": photos.get(row["image_sha256"])} for row in rows]
-            return sorted(whole, key=lambda row: chosen.index(row["listing_id"]))
+            return [{**row, "image": photos.get(row[IMAGE_SHA256])} for row in rows]
     return []

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.dataset as ds
 
 from ecclip.core import ContractError, digest_of
-from ecclip.formats.embeddings import EmbeddingsError, Origin, load_embeddings, read_origin
+from ecclip.formats.columns import GROUP_ID, SPLIT
+from ecclip.formats.embeddings import Origin, load_embeddings, read_origin
+from ecclip.formats.snapshot import Snapshot
 
-_COLUMNS = ["listing_id", "title", "group_id", "split"]
+_COLUMNS = ["listing_id", "title", GROUP_ID, SPLIT]
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,10 @@ def load_rows(snapshot: Path, embedded: Path, columns: Sequence[str] = ()) -> Ro
     Raises:
         ContractError: the embeddings are not those of this snapshot.
     """
-    table = (
-        ds.dataset(snapshot / "listings", format="parquet")
-        .to_table(columns=sorted({*_COLUMNS, *columns}))
-        .sort_by("listing_id")
-    )
+    table = Snapshot(snapshot).table(sorted({*_COLUMNS, *columns})).sort_by("listing_id")
     found: dict[str, list[Any]] = table.to_pydict()
     origin_of(snapshot, embedded)
-    try:
-        embeddings = load_embeddings(embedded)
-    except EmbeddingsError as error:
-        raise ContractError("the embeddings cannot be read", value=error, next_step="run embed again") from error
+    embeddings = load_embeddings(embedded)
     order = np.argsort(np.array(embeddings.listing_ids, dtype=object), kind="stable")
     if [embeddings.listing_ids[index] for index in order] != found["listing_id"]:
         raise ContractError(
@@ -92,8 +86,8 @@ def load_rows(snapshot: Path, embedded: Path, columns: Sequence[str] = ()) -> Ro
         listing_ids=np.array(found["listing_id"], dtype=object),
         titles=[title or "" for title in found["title"]],
         given={name: found[name] for name in columns},
-        groups=np.unique(np.array(found["group_id"], dtype=str), return_inverse=True)[1],
-        split=np.array(found["split"], dtype=str),
+        groups=np.unique(np.array(found[GROUP_ID], dtype=str), return_inverse=True)[1],
+        split=np.array(found[SPLIT], dtype=str),
         image=embeddings.image[order],
         text=embeddings.text[order],
         image_features=None if embeddings.image_features is None else embeddings.image_features[order],
@@ -107,10 +101,7 @@ def origin_of(snapshot: Path, embedded: Path) -> Origin:
     Raises:
         ContractError: they are not those of this snapshot; names both digests.
     """
-    try:
-        origin = read_origin(embedded)
-    except EmbeddingsError as error:
-        raise ContractError("the embeddings cannot be used", value=error, next_step="run embed again") from error
+    origin = read_origin(embedded)
     digest = digest_of(snapshot)
     if origin.snapshot != digest:
         raise ContractError(

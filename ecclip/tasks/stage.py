@@ -9,6 +9,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ecclip.core import ConfigError, ContractError, Counts, canonical_json, digest_of, get_logger, stage, write_atomic
+from ecclip.formats.bundle import HEADS, REPORT, REPORT_PAGE
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.fitting import train_heads
 from ecclip.tasks.heads.matrix import MODALITIES
@@ -38,13 +39,13 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         findings = Findings(rows=_row_counts(rows))
         targets = _targets(rows, cfg, findings)
         trained = train_heads(rows, targets, cfg)
-        replace(trained.heads, towers=origin.towers).save(output / "heads")
+        replace(trained.heads, towers=origin.towers).save(output / HEADS)
         write_evidence(rows, targets, trained.heads, output)
         scored = report_tasks(TASKS, rows, targets, trained, cfg, findings)
         products = _report_products(rows, cfg, findings)
         lineage = asdict(origin) | {"embedded": digest_of(embedded)}
-        write_atomic(output / "report.json", canonical_json(findings.to_json() | {"lineage": lineage}))
-        write_page(output / "report.html", snapshot, rows, scored, products, findings, cfg)
+        write_atomic(output / REPORT, canonical_json(findings.to_json() | {"lineage": lineage}))
+        write_page(output / REPORT_PAGE, snapshot, rows, scored, products, findings, cfg)
     if findings.missing:
         get_logger().warning("some metrics could not be measured", missing=findings.missing)
     return Counts(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from ecclip.formats import columns
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "ecclip").rglob("*.py")) + sorted((ROOT / "dags").rglob("*.py"))
@@ -118,3 +121,50 @@ def test_tests_come_through_the_doors() -> None:
         if _is_private(str(node.module), alias.name)
     ]
     assert len(past) <= PRIVATE_TEST_IMPORTS, past
+
+
+# what a format names: files, folders in a path, columns that the house adds to a listing, schemas
+FORMAT_FILES = {
+    "bundle.json", "evidence.npz", "golden.parquet", "heads.json", "index.json", "lineage.json", "pairs.parquet",
+    "recipes.json", "report.json", "snapshot.json", "start.json", "statistics.json",
+}  # fmt: skip
+FORMAT_FOLDERS = {
+    "boilerplate", "groups", "heads", "listings", "placeholders", "quarantine", "shards", "texts", "towers",
+}  # fmt: skip
+FORMAT_COLUMNS = {
+    value for name, value in vars(columns).items() if name.isupper() and "_" in value  # the others are plain words
+}  # fmt: skip
+FORMAT_SCHEMAS = ("ecclip.bundle/", "ecclip.embeddings/", "ecclip.shards/", "ecclip.snapshot/", "ecclip.start/")
+
+
+def _format_names(source: str) -> list[str]:
+    """Return the names of formats that code spells, docstrings left out."""
+    tree = ast.parse(source)
+    named = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    documented = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, named) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and isinstance(node.right, ast.Constant):
+            found += [name for name in FORMAT_FOLDERS if node.right.value == name]
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented:
+            found += set(re.findall(r"[\w.]+", node.value)) & (FORMAT_FILES | FORMAT_COLUMNS)
+            found += [schema for schema in FORMAT_SCHEMAS if node.value.startswith(schema)]
+    return found
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    ['x / "shards"', 'x / "bundle.json"', 'F.col("image_sha256")', '"a image_phash string"', '"ecclip.shards/1"'],
+)
+def test_a_spelled_name_of_a_format_is_found(spelled: str) -> None:
+    assert len(_format_names(spelled)) == 1
+
+
+def test_formats_names_stand_in_formats_only() -> None:
+    others = [path for path in SOURCES if not path.is_relative_to(ROOT / "ecclip" / "formats")]
+    spelled = {str(path.relative_to(ROOT)): _format_names(path.read_text()) for path in others}
+    assert {path: names for path, names in spelled.items() if names} == {}

@@ -21,6 +21,7 @@ from dumps import market, write_dump
 
 from ecclip.catalog.publish.stage import PublishConfig, publish
 from ecclip.core import ContractError, GateError, digest_of, verify_folder
+from ecclip.formats.pair_scores import write_pair_scores
 from ecclip.sample import SampleConfig, generate
 
 pytestmark = [pytest.mark.heavy, pytest.mark.fault(5)]
@@ -54,8 +55,7 @@ def scores(folder: Path, dump: Path, mean: float) -> Path:
     ids = sorted({row["listing_id"] for row in rows_of(dump) if row.get("listing_id")})
     values = np.random.default_rng(len(ids)).normal(mean, 1.0, len(ids)).astype(np.float32)
     values[:3] = -0.5  # three photos of something else
-    folder.mkdir()
-    pq.write_table(pa.table({"listing_id": ids, "agreement": values}), folder / "part-00000.parquet")
+    write_pair_scores(ids, values, values, folder)
     return folder
 
 

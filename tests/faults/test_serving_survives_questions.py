@@ -31,10 +31,11 @@ from ecclip.client import Answer, AsyncProductClient, ClientOptions, Product, Pr
 from ecclip.client.messages import encode
 from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
 from ecclip.core import Terminal, settings
+from ecclip.formats.bundle import Bundle
 from ecclip.local.answers import show_answers
 from ecclip.product_input import MAX_PIXELS, MESSAGE_PIXELS
 from ecclip.serving.export.inprocess import InProcess
-from ecclip.serving.golden import FILE, differences, read_golden
+from ecclip.serving.golden import differences, read_golden
 
 TOLERANCE = 1e-4  # of an embedding, server against torch in this process
 
@@ -52,7 +53,7 @@ def twin() -> InProcess:
 
 @pytest.fixture(scope="module")
 def photo() -> bytes:
-    golden = read_golden(tiny_bundle(0) / FILE)
+    golden = read_golden(Bundle(tiny_bundle(0)).golden)
     return next(one.product.image for one in golden if one.kind == "image")  # type: ignore[return-value]
 
 
@@ -68,7 +69,7 @@ def _same(left: Answer, right: Answer) -> None:
 
 
 def test_golden_listings_are_answered_as_in_process(client: ProductClient) -> None:
-    golden = read_golden(tiny_bundle(0) / FILE)
+    golden = read_golden(Bundle(tiny_bundle(0)).golden)
     wrong, largest = [], 0.0
     for one, answer in zip(golden, client.ask([one.product for one in golden]), strict=True):
         found, difference = differences(one, answer, TOLERANCE, 1e-3)

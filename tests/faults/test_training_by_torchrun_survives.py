@@ -14,6 +14,7 @@ from tiny_training import TOWERS
 from training_faults import exit_code, stage_process, start_child
 from waiting import lives, wait_ended, wait_until
 
+from ecclip.formats.start import Start, write_start
 from ecclip.train import PREEMPTED_EXIT_CODE
 
 PROCESSES = {"ECCLIP_TRAIN_PROCESSES": "2", "ECCLIP_TRAIN_TIMEOUT_S": "300"}
@@ -45,8 +46,7 @@ def undisturbed(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 def _start(snapshot: Path, folder: Path) -> Any:
     start = folder / "start"
-    start.mkdir(exist_ok=True)
-    (start / "start.json").write_text('{"kind": "pretrained"}')
+    write_start(Start(), start)
     return start_child(stage_process, snapshot, start, folder / "train", CONFIG, None, PROCESSES)
 
 

@@ -21,6 +21,7 @@ from training_faults import exit_code, run_child, stage_process, start_child
 from waiting import wait_ended, wait_until
 
 from ecclip.core import settings
+from ecclip.formats.start import Start, write_start
 from ecclip.registry import deliver_all
 from ecclip.registry.store import client
 from ecclip.registry.tracking.delivery import deliver
@@ -65,8 +66,7 @@ class Night:
             "fine_tune": {"learning_rate_scale": float(number)},
         }  # of no effect where nothing is fine-tuned
         self.start = folder / "start"
-        self.start.mkdir()
-        (self.start / "start.json").write_text('{"kind": "pretrained"}')
+        write_start(Start(), self.start)
         self.output = folder / "train"
         self.environment = {
             "ECCLIP_WORKSPACE": str(folder),

@@ -12,6 +12,7 @@ from snapshots import write_snapshot
 from tiny_training import TOWERS
 from training_faults import DISK_FULL_EXIT_CODE, run_child, stage_process, training_process
 
+from ecclip.formats.start import Start, write_start
 from ecclip.train import PREEMPTED_EXIT_CODE
 
 KILLED = -signal.SIGKILL
@@ -117,8 +118,7 @@ def test_a_killed_stage_publishes_nothing_and_the_next_call_publishes_equal_byte
     snapshot: Path, tmp_path: Path
 ) -> None:
     start = tmp_path / "start"
-    start.mkdir()
-    (start / "start.json").write_text('{"kind": "pretrained"}')
+    write_start(Start(), start)
     config = {
         "towers": TOWERS,
         "trainer": {

@@ -12,6 +12,7 @@ from safetensors.numpy import save
 
 from ecclip.core import Manifest, canonical_json, digest_of, sha256_bytes, write_atomic
 from ecclip.core.manifests import list_files
+from ecclip.formats.bundle import HEADS_FILE, REPORT, REPORT_PAGE, Bundle
 
 
 def write_bundle(
@@ -36,15 +37,14 @@ def write_bundle(
         "untaught": {},
         "towers": towers,
     }
-    write_atomic(
-        folder / "bundle.json", canonical_json({"schema": "ecclip.bundle/2", "lineage": lineage, "metrics": metrics})
-    )
-    write_atomic(folder / "report.json", canonical_json(report))
-    write_atomic(folder / "report.html", "<!doctype html><title>report</title><p>category</p>\n")
-    write_atomic(folder / "heads" / "heads.json", canonical_json(heads))
+    bundle = Bundle(folder)
+    bundle.write_description({"lineage": lineage, "metrics": metrics})
+    write_atomic(folder / REPORT, canonical_json(report))
+    write_atomic(folder / REPORT_PAGE, "<!doctype html><title>report</title><p>category</p>\n")
+    write_atomic(bundle.heads / HEADS_FILE, canonical_json(heads))
     tensors = {"weight": np.zeros((3, 16, 2), np.float32), "bias": np.array([[1, 0]] * 3, np.float32)}
     write_atomic(folder / "heads" / "heads.safetensors", save(tensors))
-    write_atomic(folder / "evidence.npz", _evidence(metrics.get("category/both/top1", 0.8), labels))
+    write_atomic(bundle.evidence, _evidence(metrics.get("category/both/top1", 0.8), labels))
     manifest = Manifest(
         stage="export",
         key=f"{night}-{seed}",

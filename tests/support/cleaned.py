@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ecclip.catalog.group.stage import GroupConfig, group
+from ecclip.formats.snapshot import mark_snapshot
 
 _PHOTO = ("image_sha256", "image_phash", "image_error")
 _TEXTS = ("listing_id", "grouping_title", "catalog_id", "brand", "currency", *_PHOTO)
@@ -54,6 +55,7 @@ def group_night(
         pa.Table.from_pylist(published, schema=schema), folder / "snapshot" / "listings" / "part-00000.parquet"
     )
     shutil.copytree(out / "edges", folder / "snapshot" / "groups")
+    mark_snapshot(folder / "snapshot")
     (folder / "snapshot" / "manifest.json").write_text("{}")
     return found
 

@@ -18,6 +18,10 @@ from PIL import Image, ImageDraw
 
 from ecclip.core import Manifest, canonical_json, write_atomic
 from ecclip.core.manifests import list_files
+from ecclip.formats.columns import CATEGORY_KEY
+from ecclip.formats.documents import write_document
+from ecclip.formats.shards import write_shards
+from ecclip.formats.snapshot import GROUPS, HISTORY, LISTINGS, QUARANTINE, SHARDS, STATISTICS, mark_snapshot
 from ecclip.product_input import DEFINITION, CanonicalPhoto, canonical_jpeg, definition
 
 CATEGORIES = [
@@ -60,18 +64,6 @@ LISTINGS_SCHEMA = pa.schema(
         pa.field("mismatch", pa.bool_()),
     ]
 )
-SHARD_SCHEMA = pa.schema(
-    [
-        pa.field("listing_id", pa.string()),
-        pa.field("group_id", pa.string()),
-        pa.field("category_key", pa.string()),
-        pa.field("title", pa.string()),
-        pa.field("description", pa.string()),
-        pa.field("brand", pa.string()),
-        pa.field("attributes", pa.map_(pa.string(), pa.string())),
-        pa.field("image", pa.binary()),
-    ]
-)
 QUARANTINE_SCHEMA = pa.schema(
     [pa.field(name, pa.string()) for name in ("listing_id", "stage", "reason", "detail", "row")]
 )
@@ -98,12 +90,13 @@ def write_snapshot(folder: Path, listings: int = 120, seed: int = 0, landed: Pat
     if landed is not None:
         _write_landed(landed, originals)
     write_atomic(folder / DEFINITION, canonical_json(definition(CanonicalPhoto())))
-    _write(folder / "listings" / "part-00000.parquet", rows, LISTINGS_SCHEMA)
-    _write(folder / "groups" / "edges-00000.parquet", edges, EDGES_SCHEMA)
-    _write(folder / "quarantine" / "part-00000.parquet", _quarantine(rows), QUARANTINE_SCHEMA)
-    shards = _write_shards(folder / "shards", rows)
-    write_atomic(folder / "statistics.json", canonical_json(_statistics(rows)))
-    write_atomic(folder / "history.json", canonical_json({"schema": "ecclip.history/1", "nights": []}))
+    _write(folder / LISTINGS / "part-00000.parquet", rows, LISTINGS_SCHEMA)
+    _write(folder / GROUPS / "edges-00000.parquet", edges, EDGES_SCHEMA)
+    _write(folder / QUARANTINE / "part-00000.parquet", _quarantine(rows), QUARANTINE_SCHEMA)
+    shards = _write_shards(folder / SHARDS, rows)
+    write_atomic(folder / STATISTICS, canonical_json(_statistics(rows)))
+    write_document(folder / HISTORY, "ecclip.history/1", {"nights": []})
+    mark_snapshot(folder)
     manifest = Manifest(
         stage="publish",
         key=f"fixture-{listings}-{seed}",
@@ -121,7 +114,7 @@ def write_snapshot(folder: Path, listings: int = 120, seed: int = 0, landed: Pat
 
 def change_listings(snapshot: Path, change: Callable[[dict[str, Any]], None]) -> None:
     """Rewrite the fixture's listings after ``change`` has worked on every row."""
-    path = snapshot / "listings" / "part-00000.parquet"
+    path = snapshot / LISTINGS / "part-00000.parquet"
     table = pq.read_table(path)
     rows = table.to_pylist()
     for row in rows:
@@ -273,18 +266,10 @@ def _quarantine(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _write_shards(folder: Path, rows: list[dict[str, Any]]) -> int:
     chosen = [
-        dict(row, category_key="/".join(row["category"])) for row in rows if row["split"] == "train" and row["image"]
+        row | {CATEGORY_KEY: "/".join(row["category"])} for row in rows if row["split"] == "train" and row["image"]
     ]
-    chosen.sort(key=lambda row: (row["category_key"], hashlib.sha256(row["listing_id"].encode()).hexdigest()))
-    shards = []
-    for number, start in enumerate(range(0, len(chosen), ROWS_PER_SHARD)):
-        part = chosen[start : start + ROWS_PER_SHARD]
-        name = f"train-{number:05d}.parquet"
-        _write(folder / name, part, SHARD_SCHEMA)
-        shards.append({"file": name, "rows": len(part)})
-    index = {"shards": shards, "rows": len(chosen), "columns": SHARD_SCHEMA.names}
-    write_atomic(folder / "index.json", canonical_json(index))
-    return len(shards)
+    chosen.sort(key=lambda row: (row[CATEGORY_KEY], hashlib.sha256(row["listing_id"].encode()).hexdigest()))
+    return len(write_shards(folder, chosen, ROWS_PER_SHARD).shards)
 
 
 def _statistics(rows: list[dict[str, Any]]) -> dict[str, Any]:

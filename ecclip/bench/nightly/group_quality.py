@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from ecclip.catalog.group.stage import GroupConfig, group
+from ecclip.formats.columns import GROUP_ID, IMAGE_ERROR, IMAGE_PHASH, IMAGE_SHA256
+from ecclip.formats.snapshot import GROUPS, LISTINGS
 from ecclip.product_input import FORMATS
 
-_PHOTO = ("image_sha256", "image_phash", "image_error")
+_PHOTO = (IMAGE_SHA256, IMAGE_PHASH, IMAGE_ERROR)
 _TEXTS = ("listing_id", "grouping_title", "catalog_id", "brand", "currency", *_PHOTO)
 _SCHEMA = pa.schema(
     [(name, pa.string()) for name in _TEXTS]
@@ -58,8 +60,8 @@ def pair_quality(groups: Mapping[str, str], truth: Mapping[str, str]) -> PairQua
 
 def read_groups(folder: Path) -> dict[str, str]:
     """Return listing to group of a folder of Parquet files with listing_id and group_id."""
-    table = pq.read_table(folder, columns=["listing_id", "group_id"])
-    return dict(zip(table["listing_id"].to_pylist(), table["group_id"].to_pylist(), strict=True))
+    table = pq.read_table(folder, columns=["listing_id", GROUP_ID])
+    return dict(zip(table["listing_id"].to_pylist(), table[GROUP_ID].to_pylist(), strict=True))
 
 
 def read_truth(file: Path, column: str = "product_id") -> dict[str, str]:
@@ -76,7 +78,7 @@ def photo_quality(data: Path, name: str) -> dict[str, PairQuality]:
     ``data`` holds the folder ``name`` with listings.parquet and images.parquet.
     """
     truth, rows = _photos(data / name, *TRUTHS[name])
-    equal = {row["listing_id"]: row["image_phash"] for row in rows}
+    equal = {row["listing_id"]: row[IMAGE_PHASH] for row in rows}
     return {
         "photos alone": pair_quality(_photo_groups(rows), truth),
         "equal pHash": pair_quality(equal, truth),
@@ -97,15 +99,15 @@ def _hashed(file: Path) -> Iterator[dict[str, Any]]:
             digest = hashlib.sha256(row["image"]).hexdigest()
             # equal prices: near photos are evidence only beside a near price
             fields = {"listing_id": str(row["id"]), "grouping_title": "", "price": 1.0, "currency": "EUR"}
-            yield dict.fromkeys(_SCHEMA.names) | fields | {"image_sha256": digest, "image_phash": str(photo)}
+            yield dict.fromkeys(_SCHEMA.names) | fields | {IMAGE_SHA256: digest, IMAGE_PHASH: str(photo)}
 
 
 def _photo_groups(rows: list[dict[str, Any]]) -> dict[str, str]:
     cfg = GroupConfig.model_validate({"same_photo_title": 0.0, "near_photo_title": 0.0})
     with tempfile.TemporaryDirectory() as name:
         cleaned, none, output = (Path(name) / part for part in ("clean", "none", "group"))
-        (cleaned / "listings").mkdir(parents=True)
+        (cleaned / LISTINGS).mkdir(parents=True)
         none.mkdir()
-        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), cleaned / "listings" / "part-00000.parquet")
+        pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), cleaned / LISTINGS / "part-00000.parquet")
         group(cfg, cleaned, none, output)
-        return read_groups(output / "groups")
+        return read_groups(output / GROUPS)

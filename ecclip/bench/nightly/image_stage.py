@@ -22,10 +22,11 @@ from ecclip.catalog.clean.photos import CLEANED_PHOTO, PhotoConfig, photo_cleane
 from ecclip.catalog.spark.parts import count_rows, write_as_is
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import sha256_bytes
+from ecclip.formats.columns import IMAGE_PHASH, IMAGE_SHA256
 
-_SCHEMA = pa.schema([("image_sha256", pa.string()), ("image", pa.binary())])
-_CLEANED = "image_sha256 string, image binary, image_phash string"
-_CLEANED_SCHEMA = pa.schema([*_SCHEMA, ("image_phash", pa.string())])
+_SCHEMA = pa.schema([(IMAGE_SHA256, pa.string()), ("image", pa.binary())])
+_CLEANED = f"{IMAGE_SHA256} string, image binary, {IMAGE_PHASH} string"
+_CLEANED_SCHEMA = pa.schema([*_SCHEMA, (IMAGE_PHASH, pa.string())])
 _PROCESSES = 2
 _GROUP = 256
 _DETAIL = 16  # the finest grain of the pictures, pixels: what a product photo on a plain ground has
@@ -107,7 +108,7 @@ def _clean_file(source: Path, target: Path) -> None:
 def _clean_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     cfg = PhotoConfig.model_validate({})
     rows = []
-    for digest, image in zip(batch.column("image_sha256"), batch.column("image"), strict=True):
+    for digest, image in zip(batch.column(IMAGE_SHA256), batch.column("image"), strict=True):
         photo = clean_photo(image.as_py(), cfg.canonical())
         rows.append((digest.as_py(), photo.image, photo.phash))
     columns = zip(*rows, strict=True)
@@ -126,7 +127,7 @@ def _write_photos(folder: Path, photos: int, side: int) -> None:
 def _batches(numbers: range, side: int) -> Iterable[list[dict[str, object]]]:
     for start in range(0, len(numbers), _GROUP):
         images = [_picture(number, side) for number in numbers[start : start + _GROUP]]
-        yield [{"image_sha256": sha256_bytes(image), "image": image} for image in images]
+        yield [{IMAGE_SHA256: sha256_bytes(image), "image": image} for image in images]
 
 
 def _picture(seed: int, side: int) -> bytes:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ecclip.bench.nightly.texts import write_listings
 from ecclip.catalog.ingest.stage import IngestConfig, ingest
 from ecclip.core import write_atomic
+from ecclip.formats.snapshot import LISTINGS
 
 _PROCESSES = 2
 _SCHEMA = pa.schema(
@@ -44,7 +45,7 @@ def ingest_rates(folder: Path, rows: int) -> IngestRates:
     ingest(IngestConfig.model_validate({}), folder / "landed", folder / "stage")
     stage = time.perf_counter() - started
     (folder / "twin").mkdir()
-    files = sorted((folder / "landed" / "listings").glob("*.jsonl"))
+    files = sorted((folder / "landed" / LISTINGS).glob("*.jsonl"))
     with multiprocessing.get_context("spawn").Pool(_PROCESSES) as pool:
         pool.map(abs, range(_PROCESSES))
         started = time.perf_counter()
@@ -57,13 +58,13 @@ def ingest_rates(folder: Path, rows: int) -> IngestRates:
 
 def _write_dump(folder: Path, rows: int) -> None:
     write_listings(folder / "source", rows)
-    (folder / "listings").mkdir()
-    for part in sorted((folder / "source" / "listings").glob("*.parquet")):
+    (folder / LISTINGS).mkdir()
+    for part in sorted((folder / "source" / LISTINGS).glob("*.parquet")):
         lines = []
         for row in pq.read_table(part, columns=[name for name in _SCHEMA.names if name != "updated_at"]).to_pylist():
             row["attributes"] = dict(row["attributes"])
             lines.append(json.dumps({**row, "updated_at": "2026-11-01T00:00:00+00:00"}) + "\n")
-        write_atomic(folder / "listings" / f"listings-{part.stem}.jsonl", "".join(lines))
+        write_atomic(folder / LISTINGS / f"listings-{part.stem}.jsonl", "".join(lines))
 
 
 def _ingest(source: Path, target: Path) -> int:

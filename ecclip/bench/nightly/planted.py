@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from ecclip.formats.columns import IMAGE_ERROR, IMAGE_SHA256
+from ecclip.formats.snapshot import LISTINGS, QUARANTINE
+
 # what a night must say of each planted fault: the reason in quarantine
 REASONS = {
     "duplicate_id": "duplicate_listing_id",
@@ -37,7 +40,7 @@ def planted_faults(truth: Path, night: Path, snapshot: Path) -> dict[str, tuple[
     refused = Counter(
         reason
         for stage in ("ingest", "clean")
-        for path in sorted((night / stage / "quarantine").glob("*.parquet"))
+        for path in sorted((night / stage / QUARANTINE).glob("*.parquet"))
         for reason in pq.read_table(path, columns=["reason"]).column("reason").to_pylist()
     )
     with_photo = _with_photo(snapshot)
@@ -49,5 +52,5 @@ def planted_faults(truth: Path, night: Path, snapshot: Path) -> dict[str, tuple[
 
 
 def _with_photo(snapshot: Path) -> set[str]:
-    table = pq.read_table(snapshot / "listings", columns=["listing_id", "image_error", "image_sha256"])
-    return {row["listing_id"] for row in table.to_pylist() if row["image_sha256"] and not row["image_error"]}
+    table = pq.read_table(snapshot / LISTINGS, columns=["listing_id", IMAGE_ERROR, IMAGE_SHA256])
+    return {row["listing_id"] for row in table.to_pylist() if row[IMAGE_SHA256] and not row[IMAGE_ERROR]}

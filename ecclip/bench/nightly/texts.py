@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ecclip.catalog.clean.stage import CLEAN_COLUMNS
+from ecclip.formats.snapshot import LISTINGS
 
 _TEXTS = {"category": pa.list_(pa.string()), "attributes": pa.map_(pa.string(), pa.string()), "price": pa.float64()}
 _OTHER = {"age_restricted": pa.bool_(), "updated_at": pa.timestamp("us", tz="UTC"), "image": pa.binary()}
@@ -58,10 +59,10 @@ class _Shop:
 
 def write_listings(folder: Path, listings: int) -> None:
     """Write ``listings/`` of a cleaned night, in bounded memory; equal numbers give equal bytes."""
-    (folder / "listings").mkdir(parents=True)
+    (folder / LISTINGS).mkdir(parents=True)
     shop = _Shop()
     offers = islice((offer for number in range(listings) for offer in shop.product(number)), listings)
-    files = [folder / "listings" / f"part-{number:05d}.parquet" for number in range(_FILES)]
+    files = [folder / LISTINGS / f"part-{number:05d}.parquet" for number in range(_FILES)]
     writers = [pq.ParquetWriter(file, SCHEMA) for file in files]
     number = 0
     while rows := list(islice(offers, _BATCH_ROWS)):

@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from ecclip.bench.shards import write_rows
+from ecclip.formats import shards
+from ecclip.formats.columns import CATEGORY_KEY, GROUP_ID
 
 SETS = ("myntra_fashion", "hm_articles", "flipkart1050")
 
@@ -51,8 +52,8 @@ def write_shards(products: Iterable[Product], folder: Path) -> None:
     rows = [
         {
             "listing_id": one.listing_id,
-            "group_id": one.group,
-            "category_key": f"{one.source}/{one.labels['category']}",
+            GROUP_ID: one.group,
+            CATEGORY_KEY: f"{one.source}/{one.labels['category']}",
             "title": one.title,
             "brand": None,
             "attributes": list(one.attributes.items()),
@@ -60,7 +61,7 @@ def write_shards(products: Iterable[Product], folder: Path) -> None:
         }
         for one in products
     ]
-    write_rows(rows, folder)
+    shards.write_shards(folder, rows)
 
 
 def _read(folder: Path, reader: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[Product]:

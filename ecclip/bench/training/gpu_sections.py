@@ -17,6 +17,7 @@ from ecclip.bench.training.gpu_sizes import GpuSizes, gpu_towers, write_tokenize
 from ecclip.bench.training.ours import Ours, System
 from ecclip.bench.training.tasks import TimedLoader
 from ecclip.bench.training.twin import Twin
+from ecclip.formats.snapshot import SHARDS
 from ecclip.model import Towers, build_towers
 from ecclip.train import Batch, OptimizerConfig, SamplerConfig, Trainer, TrainerConfig, open_pairs
 
@@ -84,8 +85,8 @@ class GpuBenchmark:
         """Train from JPEG shards through the real loader."""
         sizes = self.sizes
         towers = self._towers(sizes.tokens[0])
-        write_shards(self.folder / "shards", sizes.loader_pairs, photos=min(_PHOTOS, sizes.loader_pairs))
-        pairs = open_pairs(self.folder / "shards", self.folder / "scratch")
+        write_shards(self.folder / SHARDS, sizes.loader_pairs, photos=min(_PHOTOS, sizes.loader_pairs))
+        pairs = open_pairs(self.folder / SHARDS, self.folder / "scratch")
         cfg = TrainerConfig(
             micro_batch_size=sizes.loader_batch,
             precision="bfloat16",

@@ -22,6 +22,7 @@ from ecclip.bench.listings import random_batch, write_shards
 from ecclip.bench.measure import peak_bytes, reset_peak, resident_bytes, taking_turns
 from ecclip.bench.training.ours import Ours, System
 from ecclip.bench.training.sizes import Sizes
+from ecclip.formats.snapshot import SHARDS
 from ecclip.model import TowersConfig, build_towers
 from ecclip.train import Batch, Loader, Trainer, keep_freed_memory, open_pairs
 
@@ -79,8 +80,8 @@ def loader(sizes: Sizes) -> dict[str, float]:
     """Return how long a real training waits for its loader, and how fast that decodes meanwhile."""
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
-        write_shards(Path(folder) / "shards", sizes.loader_pairs, photos=sizes.loader_pairs)
-        pairs = open_pairs(Path(folder) / "shards", Path(folder) / "scratch")
+        write_shards(Path(folder) / SHARDS, sizes.loader_pairs, photos=sizes.loader_pairs)
+        pairs = open_pairs(Path(folder) / SHARDS, Path(folder) / "scratch")
         towers = build_towers(sizes.towers)
         trainer = Trainer(
             towers, pairs, towers.preprocessor(), sizes.trainer, Path(folder) / "steps", threads=sizes.threads

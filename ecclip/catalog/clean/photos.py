@@ -16,18 +16,19 @@ from ecclip.catalog.clean.sandbox import Died, Limits, run_each
 from ecclip.catalog.land.photos import IMAGES, INDEX
 from ecclip.catalog.land.uris import photo_address
 from ecclip.core import StageConfig
+from ecclip.formats.columns import IMAGE_ERROR, IMAGE_PHASH, IMAGE_SHA256
+from ecclip.formats.snapshot import LISTINGS, PHOTO, PLACEHOLDERS
 from ecclip.product_input import MAX_PIXELS, CanonicalPhoto
 
-PLACEHOLDERS = "placeholders"
 # a listing names a photo where it has a digest of it, or a reason why it has none
-PHOTO_SAYS = ["image_sha256", "image_error"]
-CLEANED_PHOTO = "image_sha256 string, image binary, image_phash string, image_error string"
+PHOTO_SAYS = [IMAGE_SHA256, IMAGE_ERROR]
+CLEANED_PHOTO = f"{IMAGE_SHA256} string, {PHOTO} binary, {IMAGE_PHASH} string, {IMAGE_ERROR} string"
 _SCHEMA = pa.schema(
     [
-        ("image_sha256", pa.string()),
+        (IMAGE_SHA256, pa.string()),
         ("image", pa.binary()),
-        ("image_phash", pa.string()),
-        ("image_error", pa.string()),
+        (IMAGE_PHASH, pa.string()),
+        (IMAGE_ERROR, pa.string()),
     ]
 )
 _LASTING = (
@@ -73,7 +74,7 @@ def name_photos(spark: SparkSession, landed: Path, listings: DataFrame) -> DataF
     sha256 = F.when(F.col("is_inside"), F.col("inside_sha256")).otherwise(F.col("landed_sha256"))
     lost = F.when(F.col("address").isNotNull() & F.col("landed_sha256").isNull(), F.lit("not_landed"))
     error = F.when(~F.col("is_inside"), F.coalesce(F.col("landed_error"), lost))
-    found = joined.withColumns({"image_sha256": sha256, "image_error": error})
+    found = joined.withColumns({IMAGE_SHA256: sha256, IMAGE_ERROR: error})
     return found.drop("address", "inside_sha256", "is_inside", "landed_sha256", "landed_error")
 
 
@@ -82,7 +83,7 @@ def _places(spark: SparkSession, landed: Path) -> DataFrame:
         return spark.createDataFrame([], "address string, landed_sha256 string, landed_error string")
     return spark.read.parquet(str(landed / INDEX)).select(
         F.col("image_uri").alias("address"),
-        F.col("image_sha256").alias("landed_sha256"),
+        F.col(IMAGE_SHA256).alias("landed_sha256"),
         F.col("error").alias("landed_error"),
     )
 
@@ -97,9 +98,9 @@ def _address() -> Callable[..., Column]:
 
 def known_photos(spark: SparkSession, snapshot: Path) -> tuple[DataFrame, DataFrame]:
     """Return the photos that a snapshot has: by listing and digest, and the placeholders by digest alone."""
-    listings = spark.read.parquet(str(snapshot / "listings"))
-    lasting = F.col("image").isNotNull() | F.col("image_error").isin(*_LASTING)
-    mine = listings.where(F.col("image_sha256").isNotNull() & lasting).select(
+    listings = spark.read.parquet(str(snapshot / LISTINGS))
+    lasting = F.col("image").isNotNull() | F.col(IMAGE_ERROR).isin(*_LASTING)
+    mine = listings.where(F.col(IMAGE_SHA256).isNotNull() & lasting).select(
         "listing_id", *[F.col(name).alias(f"known_{name}") for name in _SCHEMA.names]
     )
     return mine, spark.read.schema(CLEANED_PHOTO).parquet(str(snapshot / PLACEHOLDERS))
@@ -110,12 +111,12 @@ def photo_bytes(spark: SparkSession, landed: Path, ingested: Path, wanted: DataF
 
     Only the parts that hold a wanted photo are read.
     """
-    rows = spark.read.parquet(str(ingested / "listings")).where(F.col("image").isNotNull())
-    inside = rows.select(F.sha2("image", 256).alias("image_sha256"), "image")
+    rows = spark.read.parquet(str(ingested / LISTINGS)).where(F.col("image").isNotNull())
+    inside = rows.select(F.sha2("image", 256).alias(IMAGE_SHA256), "image")
     parts = _parts(spark, landed, wanted)
     if parts:
-        inside = inside.union(spark.read.parquet(*parts).select("image_sha256", "image"))
-    return inside if wanted is None else inside.join(wanted, "image_sha256", "left_semi")
+        inside = inside.union(spark.read.parquet(*parts).select(IMAGE_SHA256, "image"))
+    return inside if wanted is None else inside.join(wanted, IMAGE_SHA256, "left_semi")
 
 
 def _parts(spark: SparkSession, landed: Path, wanted: DataFrame | None) -> list[str]:
@@ -123,7 +124,7 @@ def _parts(spark: SparkSession, landed: Path, wanted: DataFrame | None) -> list[
         return []
     places = spark.read.parquet(str(landed / INDEX)).where(F.col("part").isNotNull())
     if wanted is not None:
-        places = places.join(wanted, "image_sha256", "left_semi")
+        places = places.join(wanted, IMAGE_SHA256, "left_semi")
     names = sorted(row["part"] for row in places.select("part").distinct().collect())
     return [str(landed / IMAGES / name) for name in names]
 
@@ -144,7 +145,7 @@ def photo_cleaner(cfg: PhotoConfig) -> Callable[[Iterator[pa.RecordBatch]], Iter
     def clean_photos(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         load_libraries()
         for batch in batches:
-            digests, images = batch.column("image_sha256").to_pylist(), batch.column("image")
+            digests, images = batch.column(IMAGE_SHA256).to_pylist(), batch.column("image")
 
             def work(number: int, images: pa.Array = images) -> Photo:
                 return clean_photo(images[number].as_py(), canonical)

@@ -7,6 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from ecclip.core import StageConfig
+from ecclip.formats.columns import IMAGE_PHASH
 
 _BANDS = 4  # of 16 bits: hashes that differ in fewer bits than there are bands have a band in common
 
@@ -31,19 +32,19 @@ def placeholders(cfg: PlaceholderConfig, used: DataFrame) -> DataFrame:
     together, around those hashes that by themselves are in two categories. A shop of few sellers, or the logo of one
     seller, has too few sellers; so many more categories must then say that it is no product.
     """
-    uses = used.where(F.col("image_phash").isNotNull()).select(
-        "image_phash",
+    uses = used.where(F.col(IMAGE_PHASH).isNotNull()).select(
+        IMAGE_PHASH,
         F.coalesce("seller_id", F.lit("")).alias("seller"),
         F.concat_ws("/", "category").alias("place"),
     )
-    uses = uses.groupBy("image_phash", "seller", "place").agg(F.count("*").alias("listings"))
-    hashes = uses.groupBy("image_phash").agg(
+    uses = uses.groupBy(IMAGE_PHASH, "seller", "place").agg(F.count("*").alias("listings"))
+    hashes = uses.groupBy(IMAGE_PHASH).agg(
         F.sum("listings").alias("listings"), F.countDistinct("place").alias("places")
     )
-    seeds = hashes.where((F.col("places") > 1) & (F.col("listings") > 1)).select(F.col("image_phash").alias("seed"))
-    near = _near(hashes.select("image_phash"), seeds, cfg.placeholder_distance).localCheckpoint()
+    seeds = hashes.where((F.col("places") > 1) & (F.col("listings") > 1)).select(F.col(IMAGE_PHASH).alias("seed"))
+    near = _near(hashes.select(IMAGE_PHASH), seeds, cfg.placeholder_distance).localCheckpoint()
     counted = (
-        near.join(uses, "image_phash")
+        near.join(uses, IMAGE_PHASH)
         .groupBy("seed")
         .agg(
             F.sum("listings").alias("listings"),
@@ -55,15 +56,15 @@ def placeholders(cfg: PlaceholderConfig, used: DataFrame) -> DataFrame:
     enough = (F.col("listings") >= cfg.placeholder_listings) & (
         F.col("places") >= F.lit(cfg.placeholder_categories) + missing
     )
-    return near.join(counted.where(enough), "seed").select("image_phash").distinct()
+    return near.join(counted.where(enough), "seed").select(IMAGE_PHASH).distinct()
 
 
 def _near(hashes: DataFrame, seeds: DataFrame, distance: int) -> DataFrame:
     """Return ``seed, image_phash`` of all hashes within ``distance`` bits of a seed."""
-    left = hashes.select("image_phash", F.explode(F.array(*_bands("image_phash"))).alias("band"))
+    left = hashes.select(IMAGE_PHASH, F.explode(F.array(*_bands(IMAGE_PHASH))).alias("band"))
     right = seeds.select("seed", F.explode(F.array(*_bands("seed"))).alias("band"))
-    apart = F.bit_count(_bits("image_phash").bitwiseXOR(_bits("seed")))
-    return left.join(right, "band").where(apart <= distance).select("seed", "image_phash").distinct()
+    apart = F.bit_count(_bits(IMAGE_PHASH).bitwiseXOR(_bits("seed")))
+    return left.join(right, "band").where(apart <= distance).select("seed", IMAGE_PHASH).distinct()
 
 
 def _bands(name: str) -> list[Column]:

@@ -12,9 +12,9 @@ import numpy as np
 
 from ecclip.catalog.clean.photo import clean_photo
 from ecclip.core import StageConfig, canonical_json, fingerprint, sha256_bytes, write_atomic
+from ecclip.formats.snapshot import RECIPES, previous_snapshot
 from ecclip.product_input import clean_text, codec_versions, description_text, title_text
 
-RECIPES = "recipes.json"
 _DONE_BY = {"photo": (clean_photo,), "text": (title_text, description_text, clean_text)}
 _PHOTO_PARAMETERS = {"image_side", "jpeg_quality", "max_pixels"}
 
@@ -39,7 +39,6 @@ def recipes(cfg: StageConfig) -> dict[str, str]:
 
 def same_recipe(kind: str, cfg: StageConfig, snapshot: Path) -> bool:
     """Return whether a snapshot's photos or texts were cleaned as ``cfg`` says, by this code."""
-    path = snapshot / RECIPES
-    if not (snapshot / "manifest.json").is_file() or not path.is_file():
+    if previous_snapshot(snapshot) is None:
         return False
-    return bool(json.loads(path.read_text())[kind] == recipes(cfg)[kind])
+    return bool(json.loads((snapshot / RECIPES).read_text())[kind] == recipes(cfg)[kind])

@@ -16,7 +16,6 @@ from ecclip.catalog.clean.boilerplate import BOILERPLATE_SCHEMA, BoilerplateConf
 from ecclip.catalog.clean.photos import (
     CLEANED_PHOTO,
     PHOTO_SAYS,
-    PLACEHOLDERS,
     PhotoConfig,
     holds_nothing_else,
     known_photos,
@@ -26,18 +25,20 @@ from ecclip.catalog.clean.photos import (
 )
 from ecclip.catalog.clean.placeholders import PlaceholderConfig, placeholders
 from ecclip.catalog.clean.recipe import same_recipe, write_recipes
-from ecclip.catalog.clean.texts import TEXT_COLUMNS, TEXTS, clean_texts, known_texts, with_grouping_titles
+from ecclip.catalog.clean.texts import TEXT_COLUMNS, clean_texts, known_texts, with_grouping_titles
 from ecclip.catalog.dump.quarantine import refuse_share
 from ecclip.catalog.spark.parts import count_given, count_rows, count_values, write_as_is, write_parts
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import Counts, canonical_json, stage, write_atomic
+from ecclip.formats.columns import IMAGE_ERROR, IMAGE_PHASH, IMAGE_SHA256, TITLE_ORIGINAL
+from ecclip.formats.snapshot import BOILERPLATE, LISTINGS, PLACEHOLDERS, QUARANTINE, TEXTS
 from ecclip.product_input import DEFINITION, definition
 
 CLEAN_COLUMNS = (
     "listing_id",
     "seller_id",
     "title",
-    "title_original",
+    TITLE_ORIGINAL,
     "grouping_title",
     "description",
     "category",
@@ -50,11 +51,10 @@ CLEAN_COLUMNS = (
     "updated_at",
     "image_uri",
     "image",
-    "image_sha256",
-    "image_phash",
-    "image_error",
+    IMAGE_SHA256,
+    IMAGE_PHASH,
+    IMAGE_ERROR,
 )
-BOILERPLATE = "boilerplate"
 CLEAN_FOLDERS = (BOILERPLATE, PLACEHOLDERS, TEXTS)  # what a snapshot takes over beside the listings
 _NOT_BAD = ("placeholder",)
 
@@ -110,7 +110,7 @@ def _write_texts(
     spark: SparkSession, cfg: CleanConfig, landed: Path, ingested: Path, before: _Before, output: Path
 ) -> DataFrame:
     """Write ``texts/`` and ``boilerplate/``; return the rows with their clean texts, without photos."""
-    named = name_photos(spark, landed, spark.read.parquet(str(ingested / "listings")))
+    named = name_photos(spark, landed, spark.read.parquet(str(ingested / LISTINGS)))
     write_as_is(clean_texts(named, before.texts), output / "_scratch" / "rows")
     rows = spark.read.parquet(str(output / "_scratch" / "rows"))
     write_parts(rows.select(*TEXT_COLUMNS), output / TEXTS, cfg.parts)
@@ -130,20 +130,20 @@ def _decode(
     scratch: Path,
 ) -> DataFrame:
     """Decode every photo that the snapshot before does not have; return them with its placeholders, by digest."""
-    named = rows.where(F.col("image_sha256").isNotNull()).select("listing_id", "image_sha256")
+    named = rows.where(F.col(IMAGE_SHA256).isNotNull()).select("listing_id", IMAGE_SHA256)
     wanted = None if before.photos is None and holds_nothing_else(landed) else named
     if wanted is not None and before.photos is not None and before.placeholders is not None:
-        mine = before.photos.select("listing_id", F.col("known_image_sha256").alias("image_sha256"))
-        wanted = wanted.join(mine, ["listing_id", "image_sha256"], "left_anti")
-        wanted = wanted.join(before.placeholders.select("image_sha256"), "image_sha256", "left_anti")
+        mine = before.photos.select("listing_id", F.col("known_image_sha256").alias(IMAGE_SHA256))
+        wanted = wanted.join(mine, ["listing_id", IMAGE_SHA256], "left_anti")
+        wanted = wanted.join(before.placeholders.select(IMAGE_SHA256), IMAGE_SHA256, "left_anti")
     if wanted is not None:
-        wanted = wanted.select("image_sha256").distinct().localCheckpoint()
+        wanted = wanted.select(IMAGE_SHA256).distinct().localCheckpoint()
     photos = photo_bytes(spark, landed, ingested, wanted)
     write_as_is(photos.mapInArrow(photo_cleaner(cfg), CLEANED_PHOTO), scratch)
     fresh = spark.read.parquet(str(scratch))
     if before.placeholders is not None:
         fresh = fresh.unionByName(before.placeholders)
-    return fresh.dropDuplicates(["image_sha256"])
+    return fresh.dropDuplicates([IMAGE_SHA256])
 
 
 def _write_listings(
@@ -152,39 +152,39 @@ def _write_listings(
     shown = _with_photos(rows, fresh, before)
     empty = placeholders(cfg, shown).localCheckpoint()
     kept = F.broadcast(empty.withColumn("is_placeholder", F.lit(True)))
-    hidden = F.coalesce(F.col("is_placeholder"), F.lit(False)) & F.col("image_error").isNull()
-    listings = shown.join(kept, "image_phash", "left").withColumns(
+    hidden = F.coalesce(F.col("is_placeholder"), F.lit(False)) & F.col(IMAGE_ERROR).isNull()
+    listings = shown.join(kept, IMAGE_PHASH, "left").withColumns(
         {
             "image": F.when(~hidden, F.col("image")),
-            "image_error": F.when(hidden, F.lit("placeholder")).otherwise(F.col("image_error")),
+            IMAGE_ERROR: F.when(hidden, F.lit("placeholder")).otherwise(F.col(IMAGE_ERROR)),
         }
     )
-    write_parts(listings.select(*CLEAN_COLUMNS), output / "listings", cfg.parts)
-    written = spark.read.parquet(str(output / "listings"))
-    refused = written.where(F.col("image_error").isNotNull())
-    write_parts(_quarantine(refused), output / "quarantine", 1)
-    digests = refused.where(F.col("image_error") == "placeholder").select("image_sha256").distinct()
-    pictures = _pictures(fresh, before).join(F.broadcast(digests), "image_sha256", "left_semi")
-    write_parts(pictures.dropDuplicates(["image_sha256"]), output / PLACEHOLDERS, 1, sort=["image_sha256"])
+    write_parts(listings.select(*CLEAN_COLUMNS), output / LISTINGS, cfg.parts)
+    written = spark.read.parquet(str(output / LISTINGS))
+    refused = written.where(F.col(IMAGE_ERROR).isNotNull())
+    write_parts(_quarantine(refused), output / QUARANTINE, 1)
+    digests = refused.where(F.col(IMAGE_ERROR) == "placeholder").select(IMAGE_SHA256).distinct()
+    pictures = _pictures(fresh, before).join(F.broadcast(digests), IMAGE_SHA256, "left_semi")
+    write_parts(pictures.dropDuplicates([IMAGE_SHA256]), output / PLACEHOLDERS, 1, sort=[IMAGE_SHA256])
 
 
 def _with_photos(rows: DataFrame, fresh: DataFrame, before: _Before) -> DataFrame:
     """Return ``rows`` with image, image_phash and image_error, as the snapshot before has them or freshly decoded."""
-    names = ["image", "image_phash", "image_error"]
-    new = fresh.select("image_sha256", *[F.col(name).alias(f"new_{name}") for name in names])
-    joined = rows.withColumnRenamed("image_error", "landed_error").join(new, "image_sha256", "left")
+    names = ["image", IMAGE_PHASH, IMAGE_ERROR]
+    new = fresh.select(IMAGE_SHA256, *[F.col(name).alias(f"new_{name}") for name in names])
+    joined = rows.withColumnRenamed(IMAGE_ERROR, "landed_error").join(new, IMAGE_SHA256, "left")
     found = {name: F.col(f"new_{name}") for name in names}
     if before.photos is not None:
-        same = (joined["listing_id"] == F.col("known_id")) & (joined["image_sha256"] == F.col("known_image_sha256"))
+        same = (joined["listing_id"] == F.col("known_id")) & (joined[IMAGE_SHA256] == F.col("known_image_sha256"))
         joined = joined.join(before.photos.withColumnRenamed("listing_id", "known_id"), same, "left")
         found = {name: F.coalesce(F.col(f"known_{name}"), found[name]) for name in names}
-    lost = F.when(F.col("image_sha256").isNotNull() & found["image"].isNull(), F.lit("missing"))
-    found["image_error"] = F.coalesce("landed_error", found["image_error"], lost)
+    lost = F.when(F.col(IMAGE_SHA256).isNotNull() & found["image"].isNull(), F.lit("missing"))
+    found[IMAGE_ERROR] = F.coalesce("landed_error", found[IMAGE_ERROR], lost)
     return joined.withColumns(found)
 
 
 def _pictures(fresh: DataFrame, before: _Before) -> DataFrame:
-    names = ["image_sha256", "image", "image_phash", "image_error"]
+    names = [IMAGE_SHA256, "image", IMAGE_PHASH, IMAGE_ERROR]
     if before.photos is None:
         return fresh.select(*names)
     return fresh.select(*names).union(before.photos.select(*[f"known_{name}" for name in names]))
@@ -194,9 +194,9 @@ def _quarantine(refused: DataFrame) -> DataFrame:
     return refused.select(
         "listing_id",
         F.lit("clean").alias("stage"),
-        F.col("image_error").alias("reason"),
+        F.col(IMAGE_ERROR).alias("reason"),
         F.lit("the photo was dropped, the listing stays").alias("detail"),
-        F.to_json(F.struct("image_uri", "image_sha256", "image_phash")).alias("row"),
+        F.to_json(F.struct("image_uri", IMAGE_SHA256, IMAGE_PHASH)).alias("row"),
     )
 
 
@@ -205,11 +205,11 @@ def _new_texts(rows: Path) -> int:
 
 
 def _counts(cfg: CleanConfig, output: Path, work: dict[str, int]) -> Counts:
-    reasons = count_values(output / "quarantine", "reason")
-    photos = count_given(output / "listings", PHOTO_SAYS)
+    reasons = count_values(output / QUARANTINE, "reason")
+    photos = count_given(output / LISTINGS, PHOTO_SAYS)
     bad = {name: count for name, count in reasons.items() if name not in _NOT_BAD}
     refuse_share("photos", bad, photos, cfg.max_bad_photo_share, output)
-    listings = count_rows(output / "listings")
+    listings = count_rows(output / LISTINGS)
     return Counts(
         read={"listings": listings, "photos": photos},
         written={"listings": listings, "photos": photos - sum(reasons.values())},

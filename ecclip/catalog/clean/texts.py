@@ -15,29 +15,30 @@ from pyspark.sql import functions as F
 
 from ecclip.catalog.clean.boilerplate import Phrase, edge_phrases
 from ecclip.catalog.clean.phrases import without_phrases
+from ecclip.formats.columns import TEXT_SHA256, TITLE_ORIGINAL
+from ecclip.formats.snapshot import LISTINGS, TEXTS
 from ecclip.product_input import clean_text, description_text, title_text
 
-TEXT_COLUMNS = ("listing_id", "text_sha256")
-TEXTS = "texts"
+TEXT_COLUMNS = ("listing_id", TEXT_SHA256)
 
 
 def known_texts(spark: SparkSession, snapshot: Path) -> DataFrame:
     """Return the clean texts of a snapshot by listing and digest of what came in."""
     digests = spark.read.parquet(str(snapshot / TEXTS))
     texts = [F.col(name).alias(f"known_{name}") for name in _CLEANED]
-    clean = spark.read.parquet(str(snapshot / "listings")).select("listing_id", *texts)
+    clean = spark.read.parquet(str(snapshot / LISTINGS)).select("listing_id", *texts)
     return digests.join(clean, "listing_id")
 
 
 def clean_texts(listings: DataFrame, known: DataFrame | None) -> DataFrame:
     """Return ``listings`` with clean title, description and brand, title_original, text_sha256 and is_new_text."""
     digest = F.sha2(F.to_json(F.struct(*_CLEANED)), 256)
-    named = listings.withColumns({"text_sha256": digest, "title_original": F.col("title")})
+    named = listings.withColumns({TEXT_SHA256: digest, TITLE_ORIGINAL: F.col("title")})
     if known is None:
         cleaned = {name: _cleaner(name)(F.col(name)) for name in _CLEANED}
         cleaned["is_new_text"] = F.lit(True)
     else:
-        named = named.join(known, ["listing_id", "text_sha256"], "left")
+        named = named.join(known, ["listing_id", TEXT_SHA256], "left")
         cleaned = {name: _unless_known(name) for name in _CLEANED}
         cleaned["is_new_text"] = F.col("known_title").isNull()
     found = named.withColumns(cleaned)

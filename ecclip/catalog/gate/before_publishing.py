@@ -13,9 +13,22 @@ from ecclip.catalog.gate.expectations import Rule
 from ecclip.catalog.gate.history import NightFacts, read_facts
 from ecclip.catalog.gate.shift import RELEASED, ShiftConfig, shifts
 from ecclip.catalog.gate.verdict import accept_shifts, shift_table, validate_shifts, write_verdict
-from ecclip.catalog.publish.mismatch import MismatchConfig, mismatched, read_pairs
 from ecclip.catalog.spark.parts import count_given, count_rows, count_values
 from ecclip.core import StageConfig
+from ecclip.formats import pair_scores
+from ecclip.formats.columns import GROUP_ID, IMAGE_ERROR
+from ecclip.formats.snapshot import GROUPS, LISTINGS
+
+
+class MismatchConfig(StageConfig):
+    """When a photo and a title do not belong together."""
+
+    least_agreement: float = Field(
+        1.0,
+        description="standard deviations by which the own title must be nearer to a photo than other listings' titles,"
+        " and the own photo to the title; below it the listing is no training pair",
+    )
+    max_share: float = Field(0.2, ge=0, le=1, description="above this share of the scored listings: refused")
 
 
 class ReleaseConfig(StageConfig):
@@ -43,8 +56,8 @@ def release(
         GateError: a rule fails. Verdict and data docs are then in ``<output>.refused/``.
     """
     before = read_facts(checked)
-    scored = read_pairs(pairs)
-    wrong = mismatched(scored, cfg.mismatch.least_agreement)
+    scored = pair_scores.read_agreements(pairs)
+    wrong = pair_scores.below(scored, cfg.mismatch.least_agreement)
     listings, own = _shares(cleaned, grouped)
     if scored.num_rows:
         own["mismatch"] = wrong.num_rows / scored.num_rows
@@ -65,10 +78,10 @@ def release(
 
 def _shares(cleaned: Path, grouped: Path) -> tuple[int, dict[str, float]]:
     """Return the number of listings, and shares of bad photos by reason and of grouped listings."""
-    shown = count_given(cleaned / "listings", PHOTO_SAYS)
-    reasons = count_values(cleaned / "listings", "image_error")
+    shown = count_given(cleaned / LISTINGS, PHOTO_SAYS)
+    reasons = count_values(cleaned / LISTINGS, IMAGE_ERROR)
     shares = {f"bad_photo/{reason}": count / max(shown, 1) for reason, count in reasons.items()}
-    sizes, listings = count_values(grouped / "groups", "group_id"), count_rows(grouped / "groups")
+    sizes, listings = count_values(grouped / GROUPS, GROUP_ID), count_rows(grouped / GROUPS)
     shares["grouped/duplicates"] = 1 - len(sizes) / listings if listings else 0.0
     shares["grouped/largest"] = max(sizes.values(), default=0) / max(listings, 1)
-    return count_rows(cleaned / "listings"), shares
+    return count_rows(cleaned / LISTINGS), shares

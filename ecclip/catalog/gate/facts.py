@@ -13,6 +13,7 @@ from ecclip.catalog.dump.contract import listing_columns
 from ecclip.catalog.gate.history import NightFacts, Prices
 from ecclip.catalog.gate.labels import label_shares
 from ecclip.core import IntegrityError, Manifest, read_manifest
+from ecclip.formats.snapshot import LISTINGS
 
 _PHOTO = ("image", "image_uri")  # a listing names its photo by one of the two
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -27,7 +28,7 @@ def measured(spark: SparkSession, ingested: Path) -> DataFrame:
 
     ``row_hash`` sees the bytes of photos that lie in the rows; those beside are in the digest that ingest leaves.
     """
-    listings = spark.read.parquet(str(ingested / "listings"))
+    listings = spark.read.parquet(str(ingested / LISTINGS))
     hashed = {name: _hashable(name) for name in listing_columns() if name != "image"}
     content = [column for name, column in hashed.items() if name not in ("listing_id", "updated_at")]
     return listings.select(

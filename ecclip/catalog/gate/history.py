@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from ecclip.core import IntegrityError, canonical_json, write_atomic
+from ecclip.formats.documents import read_document, write_document
+from ecclip.formats.snapshot import HISTORY, previous_snapshot
 
 FACTS = "facts.json"
-HISTORY = "history.json"
+_HISTORY = "ecclip.history/1"
 
 
 class Prices(BaseModel):
@@ -66,14 +67,10 @@ def read_history(previous: Path) -> list[NightFacts]:
     Raises:
         IntegrityError: the previous snapshot carries no history: without one a gate cannot validate_row.
     """
-    if not (previous / "manifest.json").is_file():
+    if previous_snapshot(previous) is None:
         return []
-    path = previous / HISTORY
-    if not path.is_file():
-        raise IntegrityError(
-            "the previous snapshot has no history of its nights", value=path, next_step="run its publish again"
-        )
-    return [NightFacts.model_validate(night) for night in json.loads(path.read_text())["nights"]]
+    history = read_document(previous / HISTORY, _HISTORY, "run publish of that night again")
+    return [NightFacts.model_validate(night) for night in history["nights"]]
 
 
 def write_facts(folder: Path, facts: NightFacts) -> None:
@@ -84,4 +81,4 @@ def write_facts(folder: Path, facts: NightFacts) -> None:
 def write_history(folder: Path, nights: list[NightFacts], keep: int) -> None:
     """Write ``history.json`` with the last ``keep`` of ``nights``."""
     kept = [night.model_dump() for night in nights[-keep:]]
-    write_atomic(folder / HISTORY, canonical_json({"schema": "ecclip.history/1", "nights": kept}))
+    write_document(folder / HISTORY, _HISTORY, {"nights": kept})

@@ -8,6 +8,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ecclip.catalog.gate.history import LabelShare
+from ecclip.formats.snapshot import LISTINGS
 
 LABELLED = "labelled"
 AGE = "label/age_restricted"
@@ -23,7 +24,7 @@ def label_shares(spark: SparkSession, ingested: Path, total: int) -> dict[str, L
     Labels are age restriction, each category, each name of an attribute and each of its values; ``labelled`` is the
     share of listings with any label at all, and always there.
     """
-    listings = spark.read.parquet(str(ingested / "listings")).select(
+    listings = spark.read.parquet(str(ingested / LISTINGS)).select(
         F.coalesce("seller_id", F.lit("")).alias("seller"), _labels().alias("labels")
     )
     sellers = listings.groupBy("seller").agg(F.count("*").alias("rows"))

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from ecclip.catalog.group.description import Describer, Description
 from ecclip.catalog.group.term_statistics import TermStatistics, count_terms
+from ecclip.formats.columns import IMAGE_ERROR, IMAGE_PHASH, IMAGE_SHA256
 
 # what grouping looks at: a listing whose other columns change is not compared anew
 COMPARED = (
@@ -20,9 +21,9 @@ COMPARED = (
     "price",
     "currency",
     "catalog_id",
-    "image_sha256",
-    "image_phash",
-    "image_error",
+    IMAGE_SHA256,
+    IMAGE_PHASH,
+    IMAGE_ERROR,
 )
 _LISTS = ", ".join(
     f"{name} array<{'string' if name == 'told' else 'bigint'}>" for name in Description._fields if name != "total"
@@ -37,7 +38,7 @@ _KINDS = {"price": pa.float64(), "phash": pa.int64(), "total": pa.int64(), "told
 
 def comparable(listings: DataFrame) -> DataFrame:
     """Return what listings are compared by as plain columns: text in lower case, the photo only where it is good."""
-    usable = F.col("image_error").isNull()
+    usable = F.col(IMAGE_ERROR).isNull()
     return listings.select(
         "listing_id",
         F.trim(F.regexp_replace(F.lower("grouping_title"), r"[^\p{L}\p{N}]+", " ")).alias("plain"),
@@ -47,8 +48,8 @@ def comparable(listings: DataFrame) -> DataFrame:
         "attributes",
         F.col("price").cast("double").alias("price"),
         "currency",
-        F.when(usable, F.col("image_sha256")).alias("photo"),
-        F.when(usable, F.conv("image_phash", 16, -10).cast("bigint")).alias("phash"),
+        F.when(usable, F.col(IMAGE_SHA256)).alias("photo"),
+        F.when(usable, F.conv(IMAGE_PHASH, 16, -10).cast("bigint")).alias("phash"),
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from ecclip.formats.columns import GROUP_ID
+
 _ATTEMPTS = 8
 
 
@@ -15,21 +17,21 @@ def group_ids(placed: DataFrame, before: DataFrame | None) -> DataFrame:
     several ids keeps the smallest. ``before`` holds the previous night's listing_id and group_id.
     """
     if before is None:
-        return placed.select("component", _new_id(0).alias("group_id")).distinct()
-    claims = placed.join(before, "listing_id").groupBy("component", "group_id").agg(F.min("listing_id").alias("holder"))
-    strongest = Window.partitionBy("group_id").orderBy("holder")
+        return placed.select("component", _new_id(0).alias(GROUP_ID)).distinct()
+    claims = placed.join(before, "listing_id").groupBy("component", GROUP_ID).agg(F.min("listing_id").alias("holder"))
+    strongest = Window.partitionBy(GROUP_ID).orderBy("holder")
     won = claims.withColumn("place", F.row_number().over(strongest)).where(F.col("place") == 1)
-    kept = won.groupBy("component").agg(F.min("group_id").alias("kept"))
+    kept = won.groupBy("component").agg(F.min(GROUP_ID).alias("kept"))
     fresh = placed.select("component").distinct().join(kept, "component", "left")
     free = _free_ids(fresh.where(F.col("kept").isNull()), before)
-    return fresh.join(free, "component", "left").select("component", F.coalesce("kept", "free").alias("group_id"))
+    return fresh.join(free, "component", "left").select("component", F.coalesce("kept", "free").alias(GROUP_ID))
 
 
 def _free_ids(fresh: DataFrame, before: DataFrame) -> DataFrame:
     # an id that is in use is not given anew: the listing it was made of may have left the group that carries it
     names = F.array(*[_new_id(attempt) for attempt in range(_ATTEMPTS)])
     offered = fresh.select("component", F.posexplode(names).alias("attempt", "free"))
-    taken = before.select(F.col("group_id").alias("free"))
+    taken = before.select(F.col(GROUP_ID).alias("free"))
     first = F.min_by("free", "attempt").alias("free")
     return offered.join(taken, "free", "left_anti").groupBy("component").agg(first)
 

@@ -12,6 +12,7 @@ from ecclip.catalog.group.edges import near_edges
 from ecclip.catalog.group.evidence import CATALOG_ID, EvidenceConfig
 from ecclip.catalog.group.features import describe, digest
 from ecclip.core import canonical_json, fingerprint, sha256_bytes, write_atomic
+from ecclip.formats.snapshot import GROUPS, LISTINGS
 
 RULES = "_rules.json"  # Spark leaves names with an underscore out when it reads the folder
 _JUDGED_BY = (describe, candidates, near_edges)
@@ -28,10 +29,10 @@ def unchanged(cfg: EvidenceConfig, rows: DataFrame, previous: Path) -> DataFrame
 
     None where nothing can be reused: there is no previous snapshot, or its evidence was found by other rules.
     """
-    rules = previous / "groups" / RULES
+    rules = previous / GROUPS / RULES
     if not rules.is_file() or rules.read_text() != _rules(cfg):
         return None
-    before = rows.sparkSession.read.parquet(str(previous / "listings")).select("listing_id", digest().alias("digest"))
+    before = rows.sparkSession.read.parquet(str(previous / LISTINGS)).select("listing_id", digest().alias("digest"))
     return rows.select("listing_id", digest().alias("digest")).join(before, ["listing_id", "digest"]).drop("digest")
 
 
@@ -41,7 +42,7 @@ def known_edges(spark: SparkSession, same: DataFrame, previous: Path) -> DataFra
     Marks are left behind: which edges are cut or ambiguous follows from all edges of a night. Exact evidence is
     found anew every night, because a star's centre may have left.
     """
-    edges = spark.read.parquet(str(previous / "groups")).where(~F.col("evidence").isin(*_EXACT))
+    edges = spark.read.parquet(str(previous / GROUPS)).where(~F.col("evidence").isin(*_EXACT))
     for side in ("left", "right"):
         edges = edges.join(same.withColumnRenamed("listing_id", side), side, "left_semi")
     return edges.select("left", "right", "evidence", "weight")

@@ -23,6 +23,8 @@ from ecclip.catalog.group.term_statistics import TermStatistics
 from ecclip.catalog.spark.parts import count_rows, count_values, write_parts
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import Counts, stage
+from ecclip.formats.columns import GROUP_ID
+from ecclip.formats.snapshot import GROUPS, Listings, previous_snapshot
 
 _ROWS_PER_PARTITION = 50_000
 
@@ -45,9 +47,9 @@ def group(cfg: GroupConfig, cleaned: Path, previous: Path, output: Path) -> Coun
     group keeps the id of a group of the previous snapshot (see ``group_ids``); a new group gets an id made from its
     smallest listing_id.
     """
-    total = count_rows(cleaned / "listings")
+    total = count_rows(Listings(cleaned).listings)
     spark = spark_session(max(cfg.parts, -(-total // _ROWS_PER_PARTITION)), cleaned, rows=total)
-    rows = spark.read.parquet(str(cleaned / "listings")).drop("image")
+    rows = spark.read.parquet(str(Listings(cleaned).listings)).drop("image")
     same = unchanged(cfg, rows, previous)
     terms = learn_statistics(comparable(rows), total, cfg.sample_listings)
     describe(spark, comparable(rows), terms).write.parquet(str(output / "_described"))
@@ -60,7 +62,7 @@ def group(cfg: GroupConfig, cleaned: Path, previous: Path, output: Path) -> Coun
     placed = described.select("listing_id").join(labels.withColumnRenamed("node", "listing_id"), "listing_id", "left")
     placed = placed.withColumn("component", F.coalesce("component", "listing_id")).localCheckpoint()
     ids = group_ids(placed, _previous_groups(spark, previous))
-    write_parts(placed.join(ids, "component").select("listing_id", "group_id"), output / "groups", cfg.parts)
+    write_parts(placed.join(ids, "component").select("listing_id", GROUP_ID), output / GROUPS, cfg.parts)
     for scratch in ("_described", "_edges"):
         shutil.rmtree(output / scratch)
     return _counts(output, dropped)
@@ -111,20 +113,19 @@ def _components(cfg: EvidenceConfig, edges: DataFrame) -> tuple[DataFrame, DataF
 
 
 def _previous_groups(spark: SparkSession, previous: Path) -> DataFrame | None:
-    if not (previous / "manifest.json").is_file():
-        return None
-    return spark.read.parquet(str(previous / "listings")).select("listing_id", "group_id")
+    before = previous_snapshot(previous)
+    return None if before is None else spark.read.parquet(str(before.listings)).select("listing_id", GROUP_ID)
 
 
 def _counts(output: Path, dropped: dict[str, int]) -> Counts:
-    sizes = count_values(output / "groups", "group_id")
+    sizes = count_values(output / GROUPS, GROUP_ID)
     detail = {
         "evidence": count_values(output / "edges", "evidence"),
         "not_used": count_values(output / "edges", "mark"),
         "largest_group": max(sizes.values(), default=0),
     }
     return Counts(
-        read={"listings": count_rows(output / "groups")},
+        read={"listings": count_rows(output / GROUPS)},
         written={"groups": len(sizes), "edges": count_rows(output / "edges")},
         dropped=dropped,
         detail=detail,

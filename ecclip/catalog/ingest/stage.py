@@ -23,6 +23,7 @@ from ecclip.catalog.land.photos import photo_facts
 from ecclip.catalog.spark.parts import count_rows, count_values, write_parts
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import ContractError, Counts, StageConfig, stage
+from ecclip.formats.snapshot import LISTINGS, QUARANTINE
 
 _TALLIED = ("attributes", "categories")
 _QUARANTINED = ["listing_id", "reason", "detail", "row"]
@@ -50,19 +51,19 @@ def ingest(cfg: IngestConfig, landed: Path, output: Path) -> Counts:
     Raises:
         ContractError: schema drift, no rows at all, or more rows rejected than ``max_quarantined_share``.
     """
-    files = listing_files(landed / "listings")
+    files = listing_files(landed / LISTINGS)
     added = refuse_drift(files, cfg.drift_sample_rows)
     spark = spark_session(cfg.parts, landed)
     parsed = _mark_deleted(_reject_repeated(_parse(spark, cfg, files))).persist()
     try:
         kept = parsed.where(F.col("reason").isNull())
-        write_parts(kept.select(*listing_columns()), output / "listings", cfg.parts)
+        write_parts(kept.select(*listing_columns()), output / LISTINGS, cfg.parts)
         rejected = parsed.where(F.col("reason").isNotNull() & (F.col("reason") != "deleted"))
-        write_parts(_quarantine(rejected), output / "quarantine", 1, sort=_QUARANTINED)
+        write_parts(_quarantine(rejected), output / QUARANTINE, 1, sort=_QUARANTINED)
         deleted, tally = _tally(parsed)
     finally:
         parsed.unpersist()
-    written, reasons = count_rows(output / "listings"), count_values(output / "quarantine", "reason")
+    written, reasons = count_rows(output / LISTINGS), count_values(output / QUARANTINE, "reason")
     read = written + deleted + sum(reasons.values())
     if not read:
         raise ContractError("the dump has no rows", value=", ".join(path.name for path in files), limit="one")

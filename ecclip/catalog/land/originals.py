@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 
 from ecclip.catalog.land.photos import IMAGES, INDEX
 from ecclip.core import IntegrityError, sha256_bytes
+from ecclip.formats.columns import IMAGE_SHA256
+from ecclip.formats.snapshot import LISTINGS
 
 _ROWS_AT_ONCE = 256
 
@@ -42,18 +44,18 @@ def original_photos(landed: Path, ingested: Path, digests: Collection[str]) -> d
 def _from_parts(landed: Path, wanted: set[str]) -> dict[str, bytes]:
     if not (landed / INDEX).is_file():
         return {}
-    places = pq.read_table(landed / INDEX, columns=["image_sha256", "part"])
-    here = places.filter(pc.is_in(places["image_sha256"], value_set=pa.array(sorted(wanted), pa.string())))
+    places = pq.read_table(landed / INDEX, columns=[IMAGE_SHA256, "part"])
+    here = places.filter(pc.is_in(places[IMAGE_SHA256], value_set=pa.array(sorted(wanted), pa.string())))
     parts = sorted(set(here["part"].drop_null().to_pylist()))
     if not parts:
         return {}
     photos = ds.dataset([str(landed / IMAGES / part) for part in parts], format="parquet")
-    rows = photos.to_table(columns=["image_sha256", "image"], filter=ds.field("image_sha256").isin(sorted(wanted)))
-    return dict(zip(rows["image_sha256"].to_pylist(), rows["image"].to_pylist(), strict=True))
+    rows = photos.to_table(columns=[IMAGE_SHA256, "image"], filter=ds.field(IMAGE_SHA256).isin(sorted(wanted)))
+    return dict(zip(rows[IMAGE_SHA256].to_pylist(), rows["image"].to_pylist(), strict=True))
 
 
 def _from_rows(ingested: Path, wanted: set[str]) -> dict[str, bytes]:
-    rows = ds.dataset(ingested / "listings", format="parquet")
+    rows = ds.dataset(ingested / LISTINGS, format="parquet")
     found = {}
     for batch in rows.to_batches(columns=["image"], filter=ds.field("image").is_valid(), batch_size=_ROWS_AT_ONCE):
         for image in batch.column("image").to_pylist():

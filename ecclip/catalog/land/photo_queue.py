@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from ecclip.catalog.land.fetched import Fetched, PreviousPhoto
 from ecclip.catalog.land.uris import PhotoAddress, photo_address, scheme_of
 from ecclip.core import get_logger, now, sha256_bytes
+from ecclip.formats.columns import IMAGE_SHA256
 
 _FRESH = timedelta(days=1)  # what an attempt fetched longer ago is asked for again
 _BATCH_ROWS = 1024
@@ -79,7 +80,7 @@ class PhotoQueue:
     def know(self, entries: Iterable[dict[str, Any]]) -> None:
         """Add what the night before landed: rows of its table of photos."""
         rows = (
-            (row["image_sha256"], row["bytes"], row["validator"], row["part"], row["image_uri"])
+            (row[IMAGE_SHA256], row["bytes"], row["validator"], row["part"], row["image_uri"])
             for row in entries
             if row["part"] is not None
         )

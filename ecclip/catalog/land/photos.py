@@ -20,17 +20,18 @@ import pyarrow.parquet as pq
 
 from ecclip.catalog.land.fetched import Fetched
 from ecclip.core import canonical_json, read_manifest
+from ecclip.formats.columns import IMAGE_SHA256
 
 INDEX = "photos.parquet"
 IMAGES = "images"
 _SPARSE_PARTS = 16
 _BATCH_ROWS = 8192
 _GROUP_BYTES = 64 << 20
-_PART = pa.schema([("image_uri", pa.string()), ("image_sha256", pa.string()), ("image", pa.binary())])
+_PART = pa.schema([("image_uri", pa.string()), (IMAGE_SHA256, pa.string()), ("image", pa.binary())])
 _ENTRY = pa.schema(
     [
         ("image_uri", pa.string()),
-        ("image_sha256", pa.string()),
+        (IMAGE_SHA256, pa.string()),
         ("bytes", pa.int64()),
         ("validator", pa.string()),
         ("part", pa.string()),
@@ -64,8 +65,8 @@ def photo_facts(landed: Path) -> dict[str, Any]:
 def _digest(landed: Path) -> str:
     digest = hashlib.sha256()
     for entry in photo_entries(landed):
-        if entry["image_sha256"] is not None:
-            digest.update(canonical_json([entry["image_uri"], entry["image_sha256"]]).encode())
+        if entry[IMAGE_SHA256] is not None:
+            digest.update(canonical_json([entry["image_uri"], entry[IMAGE_SHA256]]).encode())
     return digest.hexdigest()
 
 
@@ -114,7 +115,7 @@ class LandedPhotos:
             part, size = self._write(photo, image), len(image)
         self.landed += part is not None
         self.kept += photo.known is not None
-        entry = {"image_uri": photo.uri, "image_sha256": photo.sha256, "bytes": size, "part": part}
+        entry = {"image_uri": photo.uri, IMAGE_SHA256: photo.sha256, "bytes": size, "part": part}
         self._entries.append({**entry, "validator": photo.validator, "error": photo.error})
         if len(self._entries) >= _BATCH_ROWS:
             self._flush_entries()
@@ -145,7 +146,7 @@ class LandedPhotos:
                 self._part.close()
             self._part = pq.ParquetWriter(self._folder / IMAGES / name, _PART, compression="none")
         self._written += 1
-        self._photos.append({"image_uri": photo.uri, "image_sha256": photo.sha256, "image": image})
+        self._photos.append({"image_uri": photo.uri, IMAGE_SHA256: photo.sha256, "image": image})
         if len(self._photos) >= self._per_chunk or sum(len(row["image"]) for row in self._photos) > _GROUP_BYTES:
             self._flush_photos()
         return name

@@ -21,6 +21,7 @@ from ecclip.catalog.land.photo_queue import PhotoQueue, QueuedPhoto
 from ecclip.catalog.land.photos import LandedPhotos, photo_entries
 from ecclip.catalog.spark.output import beside
 from ecclip.core import ContractError, Counts, StageConfig, forget_once_published, get_logger, stage
+from ecclip.formats.snapshot import LISTINGS
 
 
 class LandConfig(StageConfig):
@@ -56,9 +57,9 @@ def land(cfg: LandConfig, dump: Path, previous: Path, output: Path) -> Counts:
     files = listing_files(dump)
     for path in files:
         verify_readable(path)
-        _copy(path, output / "listings" / path.name)
-    write_dialects(output / "listings", Dialect(cfg.encoding, cfg.delimiter, cfg.quote, cfg.escape))
-    found = _pack(cfg, dump, previous, [output / "listings" / path.name for path in files], output)
+        _copy(path, output / LISTINGS / path.name)
+    write_dialects(output / LISTINGS, Dialect(cfg.encoding, cfg.delimiter, cfg.quote, cfg.escape))
+    found = _pack(cfg, dump, previous, [output / LISTINGS / path.name for path in files], output)
     return Counts(
         read={"files": len(files), "photos": found.named},
         written={"files": len(files), "photos": found.landed},

@@ -6,24 +6,13 @@ from functools import reduce
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ecclip.catalog.spark.parts import write_as_is
-from ecclip.core import IntegrityError, canonical_json, sha256_file, write_atomic
+from ecclip.formats.columns import CATEGORY_KEY, SPLIT
+from ecclip.formats.shards import COLUMNS, PREFIX, ROW_GROUP, write_index
 
-SHARD_COLUMNS = (
-    "listing_id",
-    "group_id",
-    "category_key",
-    "title",
-    "description",
-    "brand",
-    "attributes",
-    "image",
-)
-ROW_GROUP = 256
 _BUCKETS_PER_SHARD = 8
 _MAX_DIGITS = 8
 _GROUP_BYTES = (1 << 31) - 1  # no row group is cut short for its size
@@ -38,7 +27,7 @@ class Bucket(NamedTuple):
 
 
 def write_shards(listings: DataFrame, folder: Path, rows_per_shard: int) -> int:
-    """Write ``train-<n>.parquet`` and ``index.json`` (files with rows and digest, in order); return how many shards.
+    """Write the training shards and their index; return how many shards.
 
     Listings of one category are near each other, so hard negatives meet in a batch; within a category the hash of
     the listing_id keeps sellers and nights apart. Every row group has 256 rows but the last of a file.
@@ -48,19 +37,19 @@ def write_shards(listings: DataFrame, folder: Path, rows_per_shard: int) -> int:
     where it is sorted on disk. The same rows give the same shards however they came.
     """
     folder.mkdir(parents=True)
-    chosen = listings.where((F.col("split") == "train") & F.col("image").isNotNull())
+    chosen = listings.where((F.col(SPLIT) == "train") & F.col("image").isNotNull())
     chosen = chosen.withColumns(
-        {"category_key": F.coalesce(F.concat_ws("/", "category"), F.lit("")), "hash": F.sha2("listing_id", 256)}
+        {CATEGORY_KEY: F.coalesce(F.concat_ws("/", "category"), F.lit("")), "hash": F.sha2("listing_id", 256)}
     )
     digits = _digits(chosen, rows_per_shard)
     shards = pack(_buckets(chosen, digits), rows_per_shard)
     if shards:
         placed = _placed(listings.sparkSession, chosen, digits, shards)
-        ordered = placed.repartitionById(len(shards), "shard").sortWithinPartitions("category_key", "hash")
+        ordered = placed.repartitionById(len(shards), "shard").sortWithinPartitions(CATEGORY_KEY, "hash")
         write_as_is(
-            ordered.select(*SHARD_COLUMNS), folder, prefix="train", row_group=ROW_GROUP, row_group_bytes=_GROUP_BYTES
+            ordered.select(*COLUMNS.names), folder, prefix=PREFIX, row_group=ROW_GROUP, row_group_bytes=_GROUP_BYTES
         )
-    _write_index(folder)
+    write_index(folder)
     return len(shards)
 
 
@@ -79,10 +68,10 @@ def pack(buckets: list[Bucket], rows_per_shard: int) -> list[list[Bucket]]:
 
 def _digits(chosen: DataFrame, rows_per_shard: int) -> DataFrame:
     """Return for each category how many digits of the hash cut it into buckets of an eighth of a shard or less."""
-    counts = chosen.groupBy("category_key").agg(F.count("*").alias("rows"))
+    counts = chosen.groupBy(CATEGORY_KEY).agg(F.count("*").alias("rows"))
     enough = [F.col("rows") * _BUCKETS_PER_SHARD > rows_per_shard * 16**digits for digits in range(_MAX_DIGITS)]
     digits = reduce(Column.__add__, [condition.cast("int") for condition in enough])
-    return counts.select("category_key", digits.alias("digits")).localCheckpoint()
+    return counts.select(CATEGORY_KEY, digits.alias("digits")).localCheckpoint()
 
 
 def _prefix() -> Column:
@@ -90,27 +79,13 @@ def _prefix() -> Column:
 
 
 def _buckets(chosen: DataFrame, digits: DataFrame) -> list[Bucket]:
-    keys = chosen.select("category_key", "hash").join(F.broadcast(digits), "category_key")
-    counts = keys.groupBy("category_key", _prefix().alias("prefix")).agg(F.count("*").alias("rows"))
-    return sorted(Bucket(row["category_key"], row["prefix"], row["rows"]) for row in counts.collect())
+    keys = chosen.select(CATEGORY_KEY, "hash").join(F.broadcast(digits), CATEGORY_KEY)
+    counts = keys.groupBy(CATEGORY_KEY, _prefix().alias("prefix")).agg(F.count("*").alias("rows"))
+    return sorted(Bucket(row[CATEGORY_KEY], row["prefix"], row["rows"]) for row in counts.collect())
 
 
 def _placed(spark: SparkSession, chosen: DataFrame, digits: DataFrame, shards: list[list[Bucket]]) -> DataFrame:
     places = [(bucket.category_key, bucket.prefix, number) for number, shard in enumerate(shards) for bucket in shard]
-    table = spark.createDataFrame(places, "category_key string, prefix string, shard int")
-    known = chosen.join(F.broadcast(digits), "category_key").withColumn("prefix", _prefix())
-    return known.join(F.broadcast(table), ["category_key", "prefix"])
-
-
-def _write_index(folder: Path) -> None:
-    files, total = [], 0
-    for path in sorted(folder.glob("*.parquet")):
-        footer = pq.read_metadata(path)
-        groups = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
-        if any(rows != ROW_GROUP for rows in groups[:-1]):
-            raise IntegrityError("a shard has row groups of another size", value=f"{path}: {groups}", limit=ROW_GROUP)
-        total += footer.num_rows
-        size, digest = path.stat().st_size, sha256_file(path)
-        files.append({"file": path.name, "rows": footer.num_rows, "bytes": size, "sha256": digest})
-    index = {"shards": files, "rows": total, "row_group": ROW_GROUP, "columns": list(SHARD_COLUMNS)}
-    write_atomic(folder / "index.json", canonical_json(index))
+    table = spark.createDataFrame(places, f"{CATEGORY_KEY} string, prefix string, shard int")
+    known = chosen.join(F.broadcast(digits), CATEGORY_KEY).withColumn("prefix", _prefix())
+    return known.join(F.broadcast(table), [CATEGORY_KEY, "prefix"])

@@ -12,7 +12,6 @@ from pydantic import Field
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from ecclip.catalog.clean.recipe import RECIPES
 from ecclip.catalog.clean.stage import CLEAN_COLUMNS, CLEAN_FOLDERS
 from ecclip.catalog.dump.contract import QUARANTINE_COLUMNS
 from ecclip.catalog.gate.before_publishing import ReleaseConfig, release
@@ -23,9 +22,11 @@ from ecclip.catalog.publish.statistics import statistics
 from ecclip.catalog.spark.parts import count_rows, count_values, write_parts
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import Counts, canonical_json, stage, write_atomic
+from ecclip.formats.columns import GROUP_ID, MISMATCH, SPLIT
+from ecclip.formats.snapshot import GROUPS, LISTINGS, QUARANTINE, RECIPES, SHARDS, STATISTICS, Listings, mark_snapshot
 from ecclip.product_input import DEFINITION
 
-SNAPSHOT_COLUMNS = (*CLEAN_COLUMNS, "group_id", "split", "mismatch")
+SNAPSHOT_COLUMNS = (*CLEAN_COLUMNS, GROUP_ID, SPLIT, MISMATCH)
 
 
 class PublishConfig(ReleaseConfig):
@@ -63,23 +64,24 @@ def publish(
     history = read_history(previous)
     tonight, wrong = release(cfg, checked, cleaned, grouped, pairs, history, output)
     spark = spark_session(cfg.parts, cleaned)
-    listings = spark.read.parquet(str(cleaned / "listings")).join(
-        spark.read.parquet(str(grouped / "groups")), "listing_id"
+    listings = spark.read.parquet(str(Listings(cleaned).listings)).join(
+        spark.read.parquet(str(grouped / GROUPS)), "listing_id"
     )
-    listings = _marked(spark, listings.withColumn("split", split_column("group_id")), wrong)
-    write_parts(listings.select(*SNAPSHOT_COLUMNS), output / "listings", cfg.parts)
-    shutil.copytree(grouped / "edges", output / "groups")
+    listings = _marked(spark, listings.withColumn(SPLIT, split_column(GROUP_ID)), wrong)
+    write_parts(listings.select(*SNAPSHOT_COLUMNS), output / LISTINGS, cfg.parts)
+    shutil.copytree(grouped / "edges", output / GROUPS)
     for name in CLEAN_FOLDERS:
         shutil.copytree(cleaned / name, output / name)
     for name in (RECIPES, DEFINITION):
         shutil.copyfile(cleaned / name, output / name)
-    rejected = [spark.read.parquet(str(folder / "quarantine")) for folder in (ingested, cleaned)]
-    write_parts(rejected[0].unionByName(rejected[1]), output / "quarantine", 1, sort=list(QUARANTINE_COLUMNS))
-    published = spark.read.parquet(str(output / "listings"))
-    shards = write_shards(published.where(~F.col("mismatch")), output / "shards", cfg.rows_per_shard)
+    rejected = [spark.read.parquet(str(folder / QUARANTINE)) for folder in (ingested, cleaned)]
+    write_parts(rejected[0].unionByName(rejected[1]), output / QUARANTINE, 1, sort=list(QUARANTINE_COLUMNS))
+    published = spark.read.parquet(str(output / LISTINGS))
+    shards = write_shards(published.where(~F.col(MISMATCH)), output / SHARDS, cfg.rows_per_shard)
     facts = statistics(published)
-    facts["quarantined"] = count_values(output / "quarantine", "reason")
-    write_atomic(output / "statistics.json", canonical_json(facts))
+    facts["quarantined"] = count_values(output / QUARANTINE, "reason")
+    write_atomic(output / STATISTICS, canonical_json(facts))
+    mark_snapshot(output)
     write_history(output, [*history, tonight], cfg.history_nights)
     return _counts(output, shards, facts["groups"])
 
@@ -87,19 +89,19 @@ def publish(
 def _marked(spark: SparkSession, listings: DataFrame, wrong: pa.Table) -> DataFrame:
     """Return the listings with ``mismatch``: whether photo and title do not belong together."""
     if not wrong.num_rows:
-        return listings.withColumn("mismatch", F.lit(False))
-    marks = F.broadcast(spark.createDataFrame(wrong).withColumn("mismatch", F.lit(True)))
+        return listings.withColumn(MISMATCH, F.lit(False))
+    marks = F.broadcast(spark.createDataFrame(wrong).withColumn(MISMATCH, F.lit(True)))
     joined = listings.join(marks, "listing_id", "left")
-    return joined.withColumn("mismatch", F.coalesce("mismatch", F.lit(False)))
+    return joined.withColumn(MISMATCH, F.coalesce(MISMATCH, F.lit(False)))
 
 
 def _counts(output: Path, shards: int, groups: int) -> Counts:
-    listings = count_rows(output / "listings")
-    trained = count_rows(output / "shards")
-    mismatched = pc.sum(pq.read_table(output / "listings", columns=["mismatch"])["mismatch"]).as_py()
+    listings = count_rows(output / LISTINGS)
+    trained = count_rows(output / SHARDS)
+    mismatched = pc.sum(pq.read_table(output / LISTINGS, columns=[MISMATCH])[MISMATCH]).as_py()
     return Counts(
         read={"listings": listings},
         written={"listings": listings, "groups": groups, "shards": shards, "shard_rows": trained},
         dropped={"mismatch": mismatched} if mismatched else {},
-        detail={"splits": count_values(output / "listings", "split")},
+        detail={"splits": count_values(output / LISTINGS, SPLIT)},
     )

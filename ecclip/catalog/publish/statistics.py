@@ -7,6 +7,8 @@ from typing import Any
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from ecclip.formats.columns import GROUP_ID
+
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _NULLABLE = ("description", "category", "attributes", "brand", "price", "catalog_id", "age_restricted", "image")
 
@@ -19,7 +21,7 @@ def statistics(listings: DataFrame) -> dict[str, Any]:
     row = listings.agg(F.count("*").alias("listings"), *missing, *splits, quantiles).first()
     total = int(row["listings"]) if row else 0
     facts = row.asDict() if row else {}
-    sizes = listings.groupBy("group_id").count().groupBy("count").agg(F.count("*").alias("groups")).collect()
+    sizes = listings.groupBy(GROUP_ID).count().groupBy("count").agg(F.count("*").alias("groups")).collect()
     by_size = {int(size["count"]): int(size["groups"]) for size in sizes}
     categories = listings.groupBy(F.concat_ws("/", "category").alias("category")).count().collect()
     groups = sum(by_size.values())

@@ -32,10 +32,10 @@ from ecclip.core import (
     verify_folder,
     write_atomic,
 )
+from ecclip.formats.bundle import Bundle, lineage_of
 from ecclip.formats.service import INPUTS, OUTPUTS, triton_config
 from ecclip.product_input import DEFINITION
-from ecclip.serving import golden
-from ecclip.serving.export.shipped_code import CODE, LIBRARIES
+from ecclip.serving.export.shipped_code import LIBRARIES
 
 GRAPH_MODELS = ("image_tower", "text_tower", "heads")
 ENTRY, CANDIDATE = "product", "candidate"
@@ -121,14 +121,14 @@ class Repository:
         for model, content in self._contents(bundle, digest).items():
             install_folder(self.folder / model / str(version), content)
             files |= {f"{model}/{version}/{name}": sha256_bytes(data) for name, data in content.items()}
-        questions = (bundle / golden.FILE).read_bytes()
+        questions = Bundle(bundle).golden.read_bytes()
         write_atomic(self.golden_path(version), questions)
         files[self.golden_path(version).relative_to(self.folder).as_posix()] = sha256_bytes(questions)
-        described = json.loads((bundle / "bundle.json").read_text())
+        described = Bundle(bundle).description()
         staged = Staged(
             version=version,
             bundle=digest,
-            lineage=digest[:16],
+            lineage=lineage_of(digest),
             shapes={name: described[name] for name in ("embedding_dim", "image_size", "max_tokens")},
             tolerance=described["tolerance"],
             files=files,
@@ -241,20 +241,21 @@ class Repository:
         return self.folder / STATE / f"version-{version}.json"
 
     def _contents(self, bundle: Path, digest: str) -> dict[str, dict[str, bytes]]:
+        parts = Bundle(bundle)
         graph = (self.templates / "graph" / "model.py").read_bytes()
         contents = {
             model: {
                 "model.py": graph,
-                "model.onnx": (bundle / "onnx" / f"{model}.onnx").read_bytes(),
-                "known.npz": (bundle / "known" / f"{model}.npz").read_bytes(),
+                "model.onnx": parts.graph(model).read_bytes(),
+                "known.npz": parts.known_answer(model).read_bytes(),
             }
             for model in GRAPH_MODELS
         }
         contents[ENTRY] = contents[CANDIDATE] = {
             **_code(bundle),
             "model.py": (self.templates / "product" / "model.py").read_bytes(),
-            "tokenizer.json": (bundle / "towers" / "tokenizer.json").read_bytes(),
-            "known.json": (bundle / "known" / "product.json").read_bytes(),
+            "tokenizer.json": parts.tokenizer.read_bytes(),
+            "known.json": parts.known_question.read_bytes(),
             "entry.json": canonical_json(_entry(bundle, digest)).encode(),
         }
         return contents
@@ -305,16 +306,16 @@ def _counts(path: Path) -> bool:
 
 def _code(bundle: Path) -> dict[str, bytes]:
     """Return the code of a bundle by path."""
-    if not (bundle / CODE / LIBRARIES).is_file():
+    if not (Bundle(bundle).code / LIBRARIES).is_file():
         raise IntegrityError(
             "the bundle's code is not that of this version of ecclip", value=bundle, next_step="run export of its night"
         )
-    return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in files_below(bundle / CODE)}
+    return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in files_below(Bundle(bundle).code)}
 
 
 def _entry(bundle: Path, digest: str) -> dict[str, Any]:
-    described = json.loads((bundle / "bundle.json").read_text())
-    heads = json.loads((bundle / "heads" / "heads.json").read_text())
+    described = Bundle(bundle).description()
+    heads = Bundle(bundle).described_heads()
     return {
         "embedding_dim": described["embedding_dim"],
         "image_size": described["image_size"],
@@ -323,6 +324,6 @@ def _entry(bundle: Path, digest: str) -> dict[str, Any]:
         "heads": heads,
         "image_bytes": IMAGE_BYTES,
         "text_bytes": TEXT_BYTES,
-        "lineage": digest[:16],
+        "lineage": lineage_of(digest),
         "product_input": json.loads((bundle / DEFINITION).read_text()),
     }

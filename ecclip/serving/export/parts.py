@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow.dataset as ds
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ecclip.atomic import MANIFEST
 from ecclip.client.types import Product
 from ecclip.core import ContractError, digest_of, verify_folder
+from ecclip.formats.bundle import TOWERS, Bundle
+from ecclip.formats.columns import IMAGE_SHA256
+from ecclip.formats.snapshot import Snapshot
 from ecclip.serving.export.inprocess import InProcess
 
 _ASKED = 4
@@ -28,9 +30,9 @@ def check_parts(snapshot: Path, trained: Path, evaluated: Path) -> dict[str, str
     for part in (trained, evaluated):
         if (part / MANIFEST).is_file():
             verify_folder(part)
-    heads, report = _json(evaluated / "heads" / "heads.json"), _json(evaluated / "report.json")
+    heads, report = Bundle(evaluated).described_heads(), Bundle(evaluated).report()
     told = report.get("lineage") or {}
-    towers, data = digest_of(trained / "towers"), digest_of(snapshot)
+    towers, data = digest_of(trained / TOWERS), digest_of(snapshot)
     _same("the heads were trained on embeddings of other towers", heads.get("towers"), towers)
     _same("the report is about other towers", told.get("towers"), towers)
     _same("the report is about another snapshot", told.get("snapshot"), data)
@@ -51,15 +53,18 @@ def check_embeddings(snapshot: Path, evidence: dict[str, np.ndarray], twin: InPr
         ContractError: the towers give other embeddings than those that the report counts with.
     """
     ids = evidence["listing_ids"].tolist()[:_ASKED]
-    listings = ds.dataset(snapshot / "listings", format="parquet")
-    found = listings.to_table(columns=["listing_id", "title", "image"], filter=ds.field("listing_id").isin(ids))
-    by_id = {row["listing_id"]: row for row in found.to_pylist()}
+    listings = Snapshot(snapshot)
+    found = listings.table(
+        ["listing_id", "title", IMAGE_SHA256], pc.field("listing_id").isin(pa.array(ids, pa.string()))
+    ).to_pylist()
+    photos = dict(listings.photos({row[IMAGE_SHA256] for row in found if row[IMAGE_SHA256]}))
+    by_id = {row["listing_id"]: row for row in found}
     for place, listing_id in enumerate(ids):
         row = by_id.get(listing_id)
         if row is None:
             raise ContractError("the report is about a listing that the snapshot has not", value=listing_id)
         kept = {"image": evidence["image"][place], "text": evidence["text"][place]}
-        photo = None if np.isnan(kept["image"]).any() else row["image"]
+        photo = None if np.isnan(kept["image"]).any() else photos[row[IMAGE_SHA256]]
         own = dict(zip(kept, twin.inputs(Product(image=photo, title=row["title"] or "")), strict=True))
         for name, vector in own.items():
             cosine = 1.0 if vector is None else _least_cosine(vector[0], kept[name], twin.heads.dim)
@@ -85,8 +90,3 @@ def _same(what: str, found: object, expected: str) -> None:
         raise ContractError(
             what, value=found or "no digest", limit=expected, next_step="run embed, evaluate and export of this night"
         )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(path.read_bytes())
-    return value

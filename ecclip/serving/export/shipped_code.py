@@ -11,7 +11,7 @@ from pathlib import Path
 from ecclip import product_input
 from ecclip.core import ConfigError
 
-CODE, LIBRARIES = "code", "libraries.zip"
+LIBRARIES = "libraries.zip"
 _MODULES = (  # each imports numpy, Pillow, tokenizers, the standard library and the others at most
     "ecclip.formats.service",
     "ecclip.tasks.scores",

@@ -16,19 +16,19 @@ from pydantic import Field
 
 import ecclip
 from ecclip.core import Counts, StageConfig, canonical_json, stage, write_atomic
+from ecclip.formats.bundle import EVIDENCE, HEADS, REPORT, REPORT_PAGE, TOWERS, Bundle
 from ecclip.product_input import DEFINITION, read_canonical
 from ecclip.serving import golden
 from ecclip.serving.export.inprocess import MODALITY_ORDER, InProcess
 from ecclip.serving.export.onnx_graphs import GRAPHS, OPSET, check_graph, export_graph
 from ecclip.serving.export.parts import check_embeddings, check_parts
-from ecclip.serving.export.shipped_code import CODE, ship_code
+from ecclip.serving.export.shipped_code import ship_code
 
 if TYPE_CHECKING:
     import torch
 
     from ecclip.model import Towers
 
-SCHEMA = "ecclip.bundle/2"
 _KNOWN_TITLE = "Röd väska 빨간 가죽 가방 No.5 – 100% läder, SALE!!"
 
 
@@ -65,21 +65,22 @@ def export(
     parts = check_parts(snapshot, trained, evaluated)
     claims = check_claims(evaluated)
     torch.set_num_threads(1)  # one listing at a time: threads would only wait for each other
-    for name, source in (("towers", trained), ("heads", evaluated)):
+    bundle = Bundle(output)
+    for name, source in ((TOWERS, trained), (HEADS, evaluated)):
         shutil.copytree(source / name, output / name)
-    for name in ("report.json", "report.html", "evidence.npz"):
+    for name in (REPORT, REPORT_PAGE, EVIDENCE):
         shutil.copyfile(evaluated / name, output / name)
-    ship_code(output / CODE)
+    ship_code(bundle.code)
     shutil.copyfile(snapshot / DEFINITION, output / DEFINITION)
-    twin = InProcess(output / "towers", output / "heads", cfg.top_k, read_canonical(snapshot))
+    twin = InProcess(bundle.towers, bundle.heads, cfg.top_k, read_canonical(snapshot))
     check_embeddings(snapshot, read_evidence(output), twin)
     graphs = _examples(twin)
-    bounds = {name: _write_graph(name, module, feed, output, cfg) for name, (module, feed) in graphs.items()}
-    write_atomic(output / "known" / "product.json", canonical_json(_known_product(twin)))
+    bounds = {name: _write_graph(name, module, feed, bundle, cfg) for name, (module, feed) in graphs.items()}
+    write_atomic(bundle.known_question, canonical_json(_known_product(twin)))
     questions = golden.choose(snapshot, landed, ingested, twin, cfg.golden)
-    golden.write_golden(questions, output / golden.FILE)
+    golden.write_golden(questions, bundle.golden)
     lineage = parts | {"git_commit": git_commit(), "night": snapshot.resolve().name}
-    write_atomic(output / "bundle.json", canonical_json(_description(cfg, twin, lineage, bounds, output)))
+    bundle.write_description(_description(cfg, twin, lineage, bounds, bundle))
     kinds = [one.kind for one in questions]
     return Counts(
         read={"golden_candidates": 4 * cfg.golden, "claims": claims},
@@ -173,11 +174,11 @@ def _heads_module(twin: InProcess) -> torch.nn.Module:
 
 
 def _write_graph(
-    name: str, module: torch.nn.Module, feed: dict[str, torch.Tensor], output: Path, cfg: ExportConfig
+    name: str, module: torch.nn.Module, feed: dict[str, torch.Tensor], bundle: Bundle, cfg: ExportConfig
 ) -> float:
     import torch
 
-    path = output / "onnx" / f"{name}.onnx"
+    path = bundle.graph(name)
     export_graph(name, module, tuple(feed.values()), path)
     with torch.inference_mode():
         answer = module(*feed.values())
@@ -189,7 +190,7 @@ def _write_graph(
     bound = max(check_graph(name, path, _first(arrays, rows), _first(expected, rows), limit) for rows in (1, 5))
     buffer = io.BytesIO()
     np.savez(buffer, **arrays, **expected)
-    write_atomic(output / "known" / f"{name}.npz", buffer.getvalue())
+    write_atomic(bundle.known_answer(name), buffer.getvalue())
     return bound
 
 
@@ -221,18 +222,17 @@ def _known_product(twin: InProcess) -> dict[str, Any]:
 
 
 def _description(
-    cfg: ExportConfig, twin: InProcess, lineage: dict[str, str], bounds: dict[str, float], output: Path
+    cfg: ExportConfig, twin: InProcess, lineage: dict[str, str], bounds: dict[str, float], bundle: Bundle
 ) -> dict[str, Any]:
     towers = twin.towers.cfg
     return {
-        "schema": SCHEMA,
         "embedding_dim": towers.embedding_dim,
         "image_size": towers.image_size,
         "max_tokens": towers.max_tokens,
         "top_k": cfg.top_k,
         "labels": {head.name: head.labels for head in twin.heads.parts},
         "lineage": lineage,
-        "metrics": json.loads((output / "report.json").read_text())["metrics"],
+        "metrics": bundle.report()["metrics"],
         "onnx": {"opset": OPSET, "max_difference_to_torch": bounds},
         "tolerance": {"embedding": cfg.tolerance, "score": cfg.score_tolerance},
     }

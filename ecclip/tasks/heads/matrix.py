@@ -11,6 +11,7 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from ecclip.core import IntegrityError, canonical_json, write_atomic
+from ecclip.formats.bundle import HEADS_FILE
 
 MODALITIES = ("image", "text", "both")
 
@@ -82,7 +83,7 @@ class Heads:
             "bias": np.ascontiguousarray(self.bias, dtype=np.float32),
         }
         write_atomic(folder / "heads.safetensors", save(tensors))
-        write_atomic(folder / "heads.json", canonical_json(self.describe()))
+        write_atomic(folder / HEADS_FILE, canonical_json(self.describe()))
 
 
 def join(image: np.ndarray | None, text: np.ndarray | None, widths: tuple[int, int]) -> np.ndarray:
@@ -105,7 +106,7 @@ def load_heads(folder: Path) -> Heads:
         IntegrityError: a file is missing, or the shapes do not fit the list of heads.
     """
     try:
-        described = json.loads((folder / "heads.json").read_bytes())
+        described = json.loads((folder / HEADS_FILE).read_bytes())
         tensors = load_file(folder / "heads.safetensors")
         parts = tuple(Head(**head) for head in described["heads"])
         heads = Heads(

@@ -11,7 +11,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ecclip.core import ContractError, IntegrityError, sha256_bytes, write_atomic
+from ecclip.core import ContractError, IntegrityError, write_atomic
+from ecclip.formats.bundle import EVIDENCE, HEADS, Bundle
+from ecclip.formats.sampling import smallest_hashes
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.fitting import Trained
 from ecclip.tasks.heads.matrix import MODALITIES, Heads, load_heads
@@ -20,7 +22,6 @@ from ecclip.tasks.report.classes import report_tasks
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.rows import Rows
 
-FILE = "evidence.npz"
 _MOST_LISTINGS = 2000
 _SHARES = ("top1", "top5", "accuracy", "auto_coverage")  # means over listings: a sample of listings tells them
 _FLIPS = 1.5  # answers that other processors may round the other way
@@ -31,8 +32,8 @@ _FEW_ROUNDS = EvaluateConfig(bootstrap_rounds=20)
 def write_evidence(rows: Rows, targets: list[Target], heads: Heads, folder: Path) -> None:
     """Keep what the heads read and the truth of at most 2000 test listings: those of the smallest hash of their id."""
     test = np.flatnonzero(rows.split == "test")
-    hashes = [sha256_bytes(str(rows.listing_ids[index]).encode()) for index in test]
-    kept = np.sort(test[np.argsort(hashes)][:_MOST_LISTINGS])
+    sample = smallest_hashes([str(rows.listing_ids[index]) for index in test], _MOST_LISTINGS)
+    kept = np.sort(test[sample])
     read = {name: rows.given[name] for task in TASKS for name in task.evidence}
     given = [json.dumps({name: values[index] for name, values in read.items()}, ensure_ascii=False) for index in kept]
     image, text = rows.inputs(features=heads.read_features)
@@ -46,7 +47,7 @@ def write_evidence(rows: Rows, targets: list[Target], heads: Heads, folder: Path
         truth=np.array([target.y[kept] for target in targets], dtype=np.int64),
         test_listings=np.array(len(test)),
     )
-    write_atomic(folder / FILE, buffer.getvalue())
+    write_atomic(folder / EVIDENCE, buffer.getvalue())
 
 
 def read_evidence(folder: Path) -> dict[str, np.ndarray]:
@@ -56,11 +57,11 @@ def read_evidence(folder: Path) -> dict[str, np.ndarray]:
         IntegrityError: there are none, or they cannot be read.
     """
     try:
-        with np.load(io.BytesIO((folder / FILE).read_bytes())) as found:
+        with np.load(io.BytesIO((folder / EVIDENCE).read_bytes())) as found:
             return {name: found[name] for name in found.files}
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise IntegrityError(
-            "the evidence of a report cannot be read", value=folder / FILE, next_step="run evaluate again"
+            "the evidence of a report cannot be read", value=folder / EVIDENCE, next_step="run evaluate again"
         ) from error
 
 
@@ -75,8 +76,8 @@ def check_claims(folder: Path) -> int:
         ContractError: the report claims what the heads do not do; names metric, claim and value.
         IntegrityError: a part is missing or cannot be read.
     """
-    heads, evidence = load_heads(folder / "heads"), read_evidence(folder)
-    claims: dict[str, float] = json.loads((folder / "report.json").read_bytes())["metrics"]
+    heads, evidence = load_heads(folder / HEADS), read_evidence(folder)
+    claims: dict[str, float] = Bundle(folder).report()["metrics"]
     whole = int(evidence["test_listings"]) == len(evidence["listing_ids"])
     found = _measure(heads, evidence)
     compared = {name: claim for name, claim in claims.items() if _is_counted(name, heads, whole)}

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 from PIL import Image
 
+from ecclip.formats.columns import IMAGE_SHA256
+from ecclip.formats.snapshot import Snapshot
 from ecclip.tasks.kinds import Task
 from ecclip.tasks.kinds.task import as_levels
 from ecclip.tasks.matching.report import FoundProducts
@@ -104,15 +106,14 @@ def _product(inside: list[int], rows: Rows) -> dict[str, Any]:
 
 def thumbnails(snapshot: Path, listing_ids: list[str]) -> dict[str, str]:
     """Return small JPEGs in base64 of the listings that have a photo; only their bytes are read."""
-    if not listing_ids:
-        return {}
-    wanted = pc.field("listing_id").isin(sorted(set(listing_ids))) & pc.field("image").is_valid()
-    listings = ds.dataset(snapshot / "listings", format="parquet")
-    found: dict[str, str] = {}
-    for batch in listings.to_batches(columns=["listing_id", "image"], filter=wanted, batch_size=256):
-        for listing_id, data in zip(batch["listing_id"].to_pylist(), batch["image"].to_pylist(), strict=True):
-            found[listing_id] = _thumbnail(data)
-    return found
+    listings = Snapshot(snapshot)
+    asked = pa.array(sorted(set(listing_ids)), pa.string())
+    wanted = pc.field("listing_id").isin(asked) & pc.field(IMAGE_SHA256).is_valid()
+    names: dict[str, list[str]] = {}
+    for row in listings.table(["listing_id", IMAGE_SHA256], wanted).to_pylist():
+        names.setdefault(row[IMAGE_SHA256], []).append(row["listing_id"])
+    small = {digest: _thumbnail(data) for digest, data in listings.photos(names)}
+    return {listing_id: small[digest] for digest in small for listing_id in names[digest]}
 
 
 def _thumbnail(data: bytes) -> str:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ecclip.atomic import sha256_file
+from ecclip.formats.columns import CATEGORY_KEY, GROUP_ID
+from ecclip.formats.shards import Shards
+from ecclip.formats.snapshot import STATISTICS
 from ecclip.train.errors import PairsError
 
 PAIRS = "pairs.arrow"
-COLUMNS = ["listing_id", "group_id", "category_key", "title", "brand", "attributes", "image"]
+_COLUMNS = ["listing_id", GROUP_ID, CATEGORY_KEY, "title", "brand", "attributes", "image"]
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Pairs(Sequence[Pair]):
         reader = pa.ipc.open_file(self._source)
         self._batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
         self._starts = np.cumsum([0, *(batch.num_rows for batch in self._batches)])
-        self.groups = self._codes("group_id")
-        self.categories = self._codes("category_key")
+        self.groups = self._codes(GROUP_ID)
+        self.categories = self._codes(CATEGORY_KEY)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
@@ -75,7 +75,9 @@ def open_pairs(shards: Path, scratch: Path) -> Pairs:
     """Lay the shards of a snapshot out in ``scratch/pairs.arrow`` (as large as the shards) and open them.
 
     Raises:
-        PairsError: a shard is missing, damaged, or has not the rows that the index says; names the file.
+        ContractError: the index has a schema that this code does not know.
+        IntegrityError: a shard is missing, damaged, or has not the rows that the index says; names the file.
+        PairsError: there are no pairs.
     """
     scratch.mkdir(parents=True, exist_ok=True)
     path, temporary = scratch / PAIRS, scratch / f".{PAIRS}.tmp-{os.getpid()}"
@@ -88,39 +90,14 @@ def open_pairs(shards: Path, scratch: Path) -> Pairs:
 
 
 def _lay_out(shards: Path, path: Path) -> None:
-    index_path = shards / "index.json"
-    try:
-        index = json.loads(index_path.read_text(encoding="utf-8"))
-        entries = [(str(entry["file"]), int(entry["rows"]), entry.get("sha256")) for entry in index["shards"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PairsError("the index of the shards cannot be read", value=index_path) from error
     writer = None
     try:
-        for name, rows, digest in entries:
-            for batch in _read_shard(shards / name, rows, digest):
-                if writer is None:
-                    writer = pa.ipc.new_file(str(path), batch.schema)
-                writer.write_batch(batch)
+        for batch in Shards(shards).batches(_COLUMNS):
+            if writer is None:
+                writer = pa.ipc.new_file(str(path), batch.schema)
+            writer.write_batch(batch)
         if writer is None:
-            raise PairsError(
-                "the snapshot has no training pairs", value=shards, next_step="look at its statistics.json"
-            )
+            raise PairsError("the snapshot has no training pairs", value=shards, next_step=f"look at its {STATISTICS}")
     finally:
         if writer is not None:
             writer.close()
-
-
-def _read_shard(path: Path, rows: int, digest: str | None) -> Iterator[pa.RecordBatch]:
-    seen = 0
-    try:
-        if digest is not None and sha256_file(path) != digest:
-            raise PairsError("a shard is not what the index says", value=path, limit=digest)
-        with pq.ParquetFile(path) as file:
-            for number in range(file.num_row_groups):
-                for batch in file.read_row_group(number, columns=COLUMNS).combine_chunks().to_batches():
-                    seen += batch.num_rows
-                    yield batch.select(COLUMNS).replace_schema_metadata(None)
-    except (OSError, pa.ArrowException) as error:
-        raise PairsError("a shard cannot be read", value=path, next_step="publish the snapshot again") from error
-    if seen != rows:
-        raise PairsError("a shard has not the rows that the index says", value=f"{path}: {seen}", limit=rows)

@@ -28,6 +28,9 @@ from ecclip.core import (
     verify_folder,
     write_atomic,
 )
+from ecclip.formats.bundle import TOWERS
+from ecclip.formats.snapshot import SHARDS
+from ecclip.formats.start import read_start
 from ecclip.model import (
     PRESETS,
     Towers,
@@ -86,7 +89,7 @@ def train(cfg: TrainConfig, snapshot: Path, start: Path, output: Path) -> Counts
         SystemExit: code 143 after SIGTERM, with a checkpoint written.
     """
     checkpoints = output.parent / "train.checkpoints"
-    verify_folder(snapshot, "shards")
+    verify_folder(snapshot, SHARDS)
     key = _run_key(cfg, snapshot, start)
     folder = checkpoints / key
     _forget_other_runs(checkpoints, folder)
@@ -123,7 +126,7 @@ def train_with(
         towers, kind = _starting_towers(cfg, start)
         towers = towers.to(device)
         trainer_cfg = cfg.trainer if kind == "pretrained" else _fine_tuning(cfg)
-        pairs = _open_pairs(world, snapshot / "shards", folder)
+        pairs = _open_pairs(world, snapshot / SHARDS, folder)
         trainer = _trainer(world, cfg, trainer_cfg, towers, pairs, snapshot, folder, spool)
         if spool is not None:
             save_preview(trainer, spool.path.parent)
@@ -131,7 +134,7 @@ def train_with(
         pairs.close()
         history = _history(trainer, progress, kind) | {"run_key": folder.name}
         if world.is_first:
-            save_towers(towers, output / "towers")
+            save_towers(towers, output / TOWERS)
             _write_metrics(progress, history, output)
     return Counts(
         read={"pairs": len(pairs.groups)},
@@ -232,13 +235,12 @@ def _fine_tuning(cfg: TrainConfig) -> TrainerConfig:
 
 def _starting_towers(cfg: TrainConfig, start: Path) -> tuple[Towers, str]:
     """Return the towers to start from and their kind; a champion of other towers cannot be fine-tuned."""
-    described: dict[str, Any] = json.loads((start / "start.json").read_text(encoding="utf-8"))
-    if described["kind"] == "champion" and not cfg.retrain:
-        champion = settings().work / "bundles" / described["bundle"] / "towers"
-        towers = load_towers(champion)
+    champion = read_start(start)
+    if champion.towers is not None and not cfg.retrain:
+        towers = load_towers(champion.towers)
         if towers.cfg == cfg.towers.portable():
-            return towers, "champion"
-        get_logger().warning("the champion has other towers: training starts afresh", champion=str(champion))
+            return towers, champion.kind
+        get_logger().warning("the champion has other towers: training starts afresh", champion=champion.bundle)
     return build_towers(cfg.towers), "pretrained"
 
 
@@ -251,7 +253,7 @@ def _history(trainer: Trainer, progress: Progress, kind: str) -> dict[str, Any]:
         if name == "train/loss":
             losses.setdefault(trainer.plan[step - 1][0], []).append(value)
     return {
-        "schema": "ecclip.history/1",
+        "schema": "ecclip.training/1",
         "start": kind,
         "steps": len(trainer.plan),
         "pairs_seen": sum(len(rows) for _, rows in trainer.plan),

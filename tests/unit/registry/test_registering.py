@@ -15,6 +15,7 @@ from registries import MLFLOW_WARNINGS
 
 from ecclip import registry
 from ecclip.core import ContractError, IntegrityError, digest_of, settings, verify_folder
+from ecclip.formats.bundle import lineage_of
 from ecclip.registry.store import client
 
 pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("workspace")]
@@ -127,7 +128,7 @@ def test_lineage_leads_back_and_data_leads_forward(tmp_path: Path) -> None:
     first = registry.register(write_bundle(tmp_path / "1", NIGHT, seed=1), NIGHT)
     second = registry.register(write_bundle(tmp_path / "2", NIGHT, seed=2), NIGHT)
     other = registry.register(write_bundle(tmp_path / "3", "2026-11-02", seed=3), "2026-11-02")
-    found = registry.trace(registry.lineage_of(second.digest))
+    found = registry.trace(lineage_of(second.digest))
     assert (found["version"], found["run_id"], found["night"]) == (second.version, second.run_id, NIGHT)
     assert registry.trace(other.digest)["version"] == other.version
     snapshot = found["snapshot_digest"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +10,8 @@ from bundles import write_bundle
 from registries import MLFLOW_WARNINGS
 
 from ecclip import registry
-from ecclip.core import IntegrityError
+from ecclip.core import IntegrityError, digest_of
+from ecclip.formats.start import Start, read_start
 from ecclip.registry import ReferenceConfig, StartConfig, reference, start
 
 pytestmark = pytest.mark.filterwarnings(*MLFLOW_WARNINGS)
@@ -24,10 +24,10 @@ def _snapshot(workspace: Path, night: str) -> Path:
     return folder
 
 
-def _started(workspace: Path, night: str, cfg: StartConfig | None = None) -> dict[str, str]:
+def _started(workspace: Path, night: str, cfg: StartConfig | None = None) -> Start:
     output = workspace / "work" / "nights" / night / "start"
     start(cfg=cfg or StartConfig(), snapshot=_snapshot(workspace, night), output=output)
-    return dict(json.loads((output / "start.json").read_text()))
+    return read_start(output)
 
 
 def _promoted(tmp_path: Path, night: str) -> registry.Registered:
@@ -37,25 +37,31 @@ def _promoted(tmp_path: Path, night: str) -> registry.Registered:
 
 
 def test_the_first_night_starts_from_the_pretrained_towers(workspace: Path) -> None:
-    assert _started(workspace, "2026-11-01") == {"kind": "pretrained"}
+    assert _started(workspace, "2026-11-01") == Start()
 
 
 def test_a_later_night_starts_from_the_champion(workspace: Path, tmp_path: Path) -> None:
     first = _promoted(tmp_path, "2026-11-01")
-    assert _started(workspace, "2026-11-02") == {"kind": "champion", "bundle": first.digest, "version": first.version}
+    started = _started(workspace, "2026-11-02")
+    assert (started.bundle, started.version) == (first.digest, first.version)
+    assert started.towers is not None
+    bundle = workspace / "work" / "bundles" / first.digest
+    assert digest_of(started.towers) == digest_of(bundle / "towers")
+    shutil.rmtree(bundle)
+    assert list(started.towers.iterdir()), "a night that has begun needs the bundle store no more"
 
 
 def test_the_configuration_can_ask_for_pretrained_towers(workspace: Path, tmp_path: Path) -> None:
     _promoted(tmp_path, "2026-11-01")
-    assert _started(workspace, "2026-11-02", StartConfig(mode="pretrained")) == {"kind": "pretrained"}
+    assert _started(workspace, "2026-11-02", StartConfig(mode="pretrained")) == Start()
 
 
 def test_a_night_filled_in_late_starts_where_it_would_have_started_then(workspace: Path, tmp_path: Path) -> None:
     first = _promoted(tmp_path, "2026-11-01")
     _promoted(tmp_path, "2026-11-02")
     _promoted(tmp_path, "2026-11-04")
-    assert _started(workspace, "2026-11-02")["version"] == first.version
-    assert _started(workspace, "2026-11-01") == {"kind": "pretrained"}
+    assert _started(workspace, "2026-11-02").version == first.version
+    assert _started(workspace, "2026-11-01") == Start()
 
 
 def test_a_champion_whose_bundle_is_gone_stops_the_night(workspace: Path, tmp_path: Path) -> None:
@@ -66,17 +72,25 @@ def test_a_champion_whose_bundle_is_gone_stops_the_night(workspace: Path, tmp_pa
     assert not (workspace / "work" / "nights" / "2026-11-02" / "start").exists()
 
 
+def test_a_champion_whose_towers_are_damaged_stops_the_night(workspace: Path, tmp_path: Path) -> None:
+    first = _promoted(tmp_path, "2026-11-01")
+    towers = workspace / "work" / "bundles" / first.digest / "towers" / "towers.safetensors"
+    towers.write_bytes(towers.read_bytes()[:-1])
+    with pytest.raises(IntegrityError, match=r"towers\.safetensors"):
+        _started(workspace, "2026-11-02")
+
+
 def test_the_pairs_of_a_night_are_judged_by_the_champion_of_the_nights_before(workspace: Path, tmp_path: Path) -> None:
-    def judged_by(night: str, **changes: str) -> dict[str, str]:
+    def judged_by(night: str, **changes: str) -> Start:
         cleaned = workspace / "work" / "nights" / night / "clean"
         cleaned.mkdir(parents=True, exist_ok=True)
         (cleaned / "rows").write_text(night)
         cfg = ReferenceConfig.model_validate(changes)
         reference(cfg=cfg, cleaned=cleaned, output=cleaned.with_name("reference"))
-        return dict(json.loads((cleaned.with_name("reference") / "start.json").read_text()))
+        return read_start(cleaned.with_name("reference"))
 
-    assert judged_by("2026-11-01") == {"kind": "pretrained"}
+    assert judged_by("2026-11-01") == Start()
     first = _promoted(tmp_path, "2026-11-01")
     _promoted(tmp_path, "2026-11-03")
-    assert judged_by("2026-11-02")["bundle"] == first.digest
-    assert judged_by("2026-11-02", mode="nobody") == {"kind": "pretrained"}
+    assert judged_by("2026-11-02").bundle == first.digest
+    assert judged_by("2026-11-02", mode="nobody") == Start()

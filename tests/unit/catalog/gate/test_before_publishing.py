@@ -15,8 +15,8 @@ import pytest
 from ecclip.catalog.gate.before_publishing import ReleaseConfig, release
 from ecclip.catalog.gate.expectations import Rule, Table, validate, validate_row
 from ecclip.catalog.gate.history import NightFacts, write_facts
-from ecclip.catalog.publish.mismatch import mismatched, read_pairs
 from ecclip.core import ContractError, GateError
+from ecclip.formats.pair_scores import below, read_agreements, write_pair_scores
 
 CFG = ReleaseConfig.model_validate({})
 LISTINGS = 400
@@ -33,7 +33,9 @@ def folders(work: Path, *, broken: int = 4, group: int = 2, agreement: np.ndarra
     }.items():
         (work / name).mkdir(parents=True)
         if table:
-            pq.write_table(pa.table(table), work / name / "part-00000.parquet")
+            pq.write_table(
+                pa.table(table), work / name / ("pairs.parquet" if name == "pairs" else "part-00000.parquet")
+            )
     write_facts(work / "check", NightFacts.model_validate(night()))
     return {"checked": work / "check", "cleaned": work / "clean", "grouped": work / "group", "pairs": work / "pairs"}
 
@@ -109,12 +111,11 @@ def test_a_night_without_scores_has_no_mismatch(tmp_path: Path) -> None:
 
 
 def test_scores_that_are_no_numbers_are_no_scores_and_other_columns_an_error(tmp_path: Path) -> None:
-    pq.write_table(
-        pa.table({"listing_id": ["c", "a", "b", "a"], "agreement": [0.1, 0.1, None, 0.3]}), tmp_path / "part.parquet"
-    )
-    scored = read_pairs(tmp_path)
+    ids, given = ["c", "a", "b", "d"], np.array([0.1, 0.1, np.nan, 0.3], np.float32)
+    write_pair_scores(ids, given, given, tmp_path)
+    scored = read_agreements(tmp_path)
     assert scored.num_rows == 3
-    assert mismatched(scored, 0.2)["listing_id"].to_pylist() == ["a", "c"]
-    pq.write_table(pa.table({"id": ["a"]}), tmp_path / "other.parquet")
-    with pytest.raises(ContractError, match=r"other\.parquet.*listing_id, agreement"):
-        read_pairs(tmp_path)
+    assert below(scored, 0.2)["listing_id"].to_pylist() == ["a", "c"]
+    pq.write_table(pa.table({"id": ["a"]}), tmp_path / "pairs.parquet")
+    with pytest.raises(ContractError, match=r"pairs\.parquet.*listing_id, agreement"):
+        read_agreements(tmp_path)

@@ -11,11 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from chain import run_chain
 from dumps import market, picture, write_dump
-from snapshots import LISTINGS_SCHEMA, SHARD_SCHEMA, split_of, write_snapshot
+from snapshots import LISTINGS_SCHEMA, split_of, write_snapshot
 
 from ecclip.catalog.publish import split
 from ecclip.catalog.publish.tracing import trace_listing
 from ecclip.core import digest_of, verify_folder
+from ecclip.formats import shards
 
 pytestmark = pytest.mark.heavy
 
@@ -47,7 +48,7 @@ def test_the_snapshot_has_the_columns_of_its_contract(nights: Path) -> None:
     assert schema.names == LISTINGS_SCHEMA.names
     for name in ("price", "age_restricted", "updated_at", "image", "group_id", "category"):
         assert schema.field(name).type.equals(LISTINGS_SCHEMA.field(name).type) or name == "category"
-    assert pq.read_schema(nights / "1" / "publish" / "shards" / "train-00000.parquet").names == SHARD_SCHEMA.names
+    assert pq.read_schema(nights / "1" / "publish" / "shards" / "train-00000.parquet").names == shards.COLUMNS.names
     for part in (nights / "1" / "publish" / "listings").iterdir():
         ids = pq.read_table(part)["listing_id"].to_pylist()
         assert ids == sorted(ids)

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecclip.catalog.publish.shards import ROW_GROUP, SHARD_COLUMNS, Bucket, pack, write_shards
+from ecclip.catalog.publish.shards import Bucket, pack, write_shards
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import sha256_file
+from ecclip.formats.shards import COLUMNS, ROW_GROUP
 
 SCHEMA = (
     "listing_id string, group_id string, category array<string>, title string, description string, brand string, "
@@ -53,7 +54,7 @@ def test_the_order_is_that_of_a_plain_sort(shards: Path) -> None:
     rows = [row for row in rows_of(6000) if row[8] == "train" and row[7] is not None]
     rows.sort(key=lambda row: ("/".join(row[2] or []), hashlib.sha256(row[0].encode()).hexdigest()))
     assert [row["listing_id"] for row in read(shards)] == [row[0] for row in rows]
-    assert tuple(pq.read_schema(shards / "train-00000.parquet").names) == SHARD_COLUMNS
+    assert pq.read_schema(shards / "train-00000.parquet").names == COLUMNS.names
 
 
 def test_shards_are_about_as_large_as_asked_and_the_index_knows_them(shards: Path) -> None:

@@ -13,11 +13,12 @@ import torch
 from serving_bundles import export_tiny, tiny_bundle
 
 from ecclip.core import ContractError, digest_of
+from ecclip.formats.bundle import Bundle
 from ecclip.model import load_preprocessor, load_towers
 from ecclip.serving.export.inprocess import InProcess
 from ecclip.serving.export.onnx_graphs import check_graph, run_graph
 from ecclip.serving.export.stage import git_commit
-from ecclip.serving.golden import FILE, differences, read_golden
+from ecclip.serving.golden import differences, read_golden
 from ecclip.tasks import load_heads
 
 
@@ -75,7 +76,7 @@ def test_a_graph_that_differs_from_torch_is_refused() -> None:
 
 def test_golden_listings_cover_every_kind_and_hold_in_process() -> None:
     bundle = tiny_bundle(0)
-    golden = read_golden(bundle / FILE)
+    golden = read_golden(Bundle(bundle).golden)
     assert len(golden) == 10
     assert {one.kind for one in golden} == {"both", "image", "title", "broken"}
     twin = InProcess(bundle / "towers", bundle / "heads", 5)
@@ -86,13 +87,13 @@ def test_golden_listings_cover_every_kind_and_hold_in_process() -> None:
 
 
 def test_unknown_equals_unknown_and_nothing_else() -> None:
-    golden = next(one for one in read_golden(tiny_bundle(0) / FILE) if one.kind == "title")
+    golden = next(one for one in read_golden(Bundle(tiny_bundle(0)).golden) if one.kind == "title")
     assert (golden.answer.age_restricted, golden.answer.decisions["age_restricted"]) == (None, "unknown")
     assert differences(golden, golden.answer, 1e-6, 1e-6)[0] == []
     for score in (0.0, 1.0, float("nan")):
         wrong, _ = differences(golden, replace(golden.answer, age_restricted=score), 1e-6, 1e-6)
         assert len(wrong) == 1
-    photo = next(one for one in read_golden(tiny_bundle(0) / FILE) if one.kind == "image")
+    photo = next(one for one in read_golden(Bundle(tiny_bundle(0)).golden) if one.kind == "image")
     assert photo.answer.attributes["color"] == {"value": None, "score": None}
     assert differences(photo, photo.answer, 1e-6, 1e-6)[0] == []
 

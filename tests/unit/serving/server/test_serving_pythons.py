@@ -10,14 +10,15 @@ from serving_bundles import tiny_bundle
 from serving_server import live_server
 
 from ecclip.client import ProductClient
-from ecclip.serving.golden import FILE, differences, read_golden
+from ecclip.formats.bundle import Bundle
+from ecclip.serving.golden import differences, read_golden
 
 OTHER = os.environ.get("ECCLIP_TEST_SERVING_PYTHON")
 
 
 @pytest.mark.skipif(OTHER is None, reason="ECCLIP_TEST_SERVING_PYTHON names no Python of another serving environment")
 def test_another_serving_python_gives_the_golden_answers(tmp_path: Path) -> None:
-    golden = read_golden(tiny_bundle(0) / FILE)
+    golden = read_golden(Bundle(tiny_bundle(0)).golden)
     with (
         live_server(tmp_path / "work", Path(str(OTHER))) as (_, deployment),
         ProductClient(deployment.address) as client,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from ecclip.core import ContractError, IntegrityError, canonical_json, write_atomic
+from ecclip.formats.bundle import EVIDENCE
 from ecclip.tasks import EvaluateConfig, check_claims, evaluate, read_evidence
-from ecclip.tasks.report.evidence import FILE
 
 CFG = EvaluateConfig(bootstrap_rounds=20, examples=0)
 
@@ -24,7 +24,7 @@ def evaluated(snapshot: Path, embedded: Path, tmp_path_factory: pytest.TempPathF
 
 
 def _copy(evaluated: Path, folder: Path, **metrics: float) -> Path:
-    for name in ("heads/heads.json", "heads/heads.safetensors", FILE):
+    for name in ("heads/heads.json", "heads/heads.safetensors", EVIDENCE):
         write_atomic(folder / name, (evaluated / name).read_bytes())
     report = json.loads((evaluated / "report.json").read_text())
     report["metrics"] |= metrics
@@ -52,11 +52,11 @@ def test_of_a_sample_shares_are_proven_within_its_error(evaluated: Path, tmp_pat
     found = read_evidence(evaluated)
     metrics = json.loads((evaluated / "report.json").read_text())["metrics"]
     folder = _copy(evaluated, tmp_path / "honest")
-    with (folder / FILE).open("wb") as file:
+    with (folder / EVIDENCE).open("wb") as file:
         np.savez(file, **(found | {"test_listings": np.array(10_000)}))
     assert 10 < check_claims(folder) < 60
     lied = _copy(evaluated, tmp_path / "lied", **{"category/both/top1": metrics["category/both/top1"] - 0.5})
-    (lied / FILE).write_bytes((folder / FILE).read_bytes())
+    (lied / EVIDENCE).write_bytes((folder / EVIDENCE).read_bytes())
     with pytest.raises(ContractError, match="category/both/top1"):
         check_claims(lied)
 
@@ -65,9 +65,9 @@ def test_of_a_sample_shares_are_proven_within_its_error(evaluated: Path, tmp_pat
 def test_damaged_evidence_is_refused(evaluated: Path, tmp_path: Path, damage: str) -> None:
     folder = _copy(evaluated, tmp_path / "evaluate")
     if damage == "missing":
-        (folder / FILE).unlink()
+        (folder / EVIDENCE).unlink()
     else:
-        (folder / FILE).write_bytes((evaluated / FILE).read_bytes()[:500])
+        (folder / EVIDENCE).write_bytes((evaluated / EVIDENCE).read_bytes()[:500])
     with pytest.raises(IntegrityError, match="evidence"):
         check_claims(folder)
 

@@ -12,6 +12,7 @@ import torch
 from snapshots import write_snapshot
 from tiny_training import tiny_towers
 
+from ecclip.errors import IntegrityError
 from ecclip.train import AugmentConfig, Batch, Loader, Pair, Pairs, PairsError, open_pairs
 from ecclip.train.data.loader import varied_image, varied_text
 
@@ -109,8 +110,8 @@ def test_a_damaged_shard_is_named_and_nothing_is_trained_on(snapshot: Path, tmp_
     elif damage == "no index":
         index.unlink()
     else:
-        index.write_text(json.dumps({"shards": []}))
+        index.write_text(json.dumps(json.loads(index.read_text()) | {"shards": []}))
     named = {"no index": "index.json", "empty": "no training pairs"}.get(damage, "train-00000.parquet")
-    with pytest.raises(PairsError, match=named):
+    with pytest.raises(PairsError if damage == "empty" else IntegrityError, match=named):
         open_pairs(shards, tmp_path / "scratch")
     assert list((tmp_path / "scratch").iterdir()) == []

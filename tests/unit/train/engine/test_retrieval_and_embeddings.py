@@ -9,13 +9,15 @@ import pytest
 from snapshots import write_snapshot
 from tiny_training import tiny_towers
 
-from ecclip.formats.embeddings import Embeddings, EmbeddingsError, load_embeddings, write_embeddings
+from ecclip.errors import IntegrityError
+from ecclip.formats.embeddings import Embeddings, load_embeddings, write_embeddings
+from ecclip.formats.snapshot import Listings
 from ecclip.train import (
     encode_images,
     encode_texts,
     recall_at_k,
 )
-from ecclip.train.data.listings import held_out, iterate_listings
+from ecclip.train.data.listings import held_out
 
 
 def _unit(rows: int, seed: int) -> np.ndarray:
@@ -55,14 +57,14 @@ def test_embeddings_come_back_sorted_with_missing_photos_and_equal_bytes(tmp_pat
 
 
 def test_an_empty_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(EmbeddingsError, match=str(tmp_path)):
+    with pytest.raises(IntegrityError, match=str(tmp_path)):
         load_embeddings(tmp_path)
 
 
 def test_encoding_does_not_depend_on_batches_and_marks_what_cannot_be_decoded(tmp_path: Path) -> None:
     towers = tiny_towers()
     preprocessor = towers.preprocessor()
-    part = next(iterate_listings(write_snapshot(tmp_path, 40), ["title", "image"]))
+    part = next(Listings(write_snapshot(tmp_path, 40)).batches(["title"], photos=True))
     images = [*part["image"], b"no picture"]
     whole = encode_images(towers, preprocessor, images, batch_size=64)
     small = encode_images(towers, preprocessor, images, batch_size=3, workers=2)
@@ -79,7 +81,7 @@ def test_encoding_does_not_depend_on_batches_and_marks_what_cannot_be_decoded(tm
 def test_held_out_listings_are_validation_listings_with_photos_and_the_same_every_time(tmp_path: Path) -> None:
     snapshot = write_snapshot(tmp_path, 200)
     photos, titles, groups = held_out(snapshot, 1000)
-    listings = next(iterate_listings(snapshot, ["title", "split", "image", "group_id"]))
+    listings = next(Listings(snapshot).batches(["title", "split", "group_id"], photos=True))
     expected = [
         row for row in range(200) if listings["split"][row] == "validation" and listings["image"][row] is not None
     ]

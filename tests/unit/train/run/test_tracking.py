@@ -19,6 +19,7 @@ from snapshots import write_snapshot
 from tiny_training import TINY, TRAINER, tiny_towers, tiny_trainer
 
 from ecclip.core import settings
+from ecclip.formats.start import Start, write_start
 from ecclip.model import Towers
 from ecclip.pipeline import DELIVER_METRICS
 from ecclip.spool import DELIVERY, Spool, read_spool
@@ -141,8 +142,7 @@ def test_the_stage_sends_to_the_local_store_through_a_process_that_ends_with_it(
     from ecclip.registry.store import client
 
     start, output = workspace / "start", workspace / "work" / "train"
-    start.mkdir()
-    (start / "start.json").write_text('{"kind": "pretrained"}')
+    write_start(Start(), start)
     trainer = {"epochs": 20, "micro_batch_size": 16, "sampler": {"batch_size": 16}, "optimizer": {"freeze": []}}
     config = TrainConfig.model_validate({"towers": asdict(TINY), "trainer": trainer, "validation_listings": 20})
     train(cfg=config, snapshot=snapshot, start=start, output=output)

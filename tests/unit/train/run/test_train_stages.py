@@ -17,6 +17,7 @@ from tiny_training import TINY
 from ecclip.core import ContractError, settings
 from ecclip.embed.stage import EmbedConfig, ScorePairsConfig, embed, score_pairs
 from ecclip.formats.embeddings import load_embeddings
+from ecclip.formats.start import Start, write_start
 from ecclip.model import load_towers
 from ecclip.train.run.stage import TrainConfig, _forget_other_runs, train
 
@@ -37,7 +38,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("ECCLIP_TRACKING", "false")
         settings.cache_clear()
         write_snapshot(folder / "snapshot", 240)
-        _start(folder / "pretrained", {"kind": "pretrained"})
+        write_start(Start(), folder / "pretrained")
         yield folder
     settings.cache_clear()
 
@@ -53,19 +54,11 @@ def _config(**changes: Any) -> TrainConfig:
     return TrainConfig.model_validate({"towers": asdict(TINY), "trainer": TRAINER, **changes})
 
 
-def _start(folder: Path, content: dict[str, str]) -> Path:
-    folder.mkdir()
-    (folder / "start.json").write_text(json.dumps(content))
-    return folder
-
-
 def _champion(workspace: Path, trained: Path) -> Path:
-    bundle = workspace / "work" / "bundles" / "abc"
-    if not bundle.exists():
-        bundle.mkdir(parents=True)
-        (bundle / "towers").symlink_to(trained / "towers")
     folder = workspace / "champion"
-    return folder if folder.exists() else _start(folder, {"kind": "champion", "bundle": "abc", "version": "1"})
+    if not folder.exists():
+        write_start(Start(version="1", bundle="abc", towers=trained / "towers"), folder)
+    return folder
 
 
 def test_recall_of_held_out_products_rises_and_the_loss_falls(trained: Path) -> None:
@@ -143,8 +136,7 @@ def test_photo_and_title_of_every_listing_are_compared_by_the_champion(
 
 
 def test_before_the_first_champion_no_pair_is_compared(workspace: Path, tmp_path: Path) -> None:
-    (tmp_path / "reference").mkdir()
-    (tmp_path / "reference" / "start.json").write_text('{"kind": "pretrained"}')
+    write_start(Start(), tmp_path / "reference")
     paths = {"cleaned": workspace / "snapshot", "reference": tmp_path / "reference", "output": tmp_path / "pairs"}
     report = score_pairs(cfg=ScorePairsConfig(), **paths)
     assert report.written == {"pairs": 0}

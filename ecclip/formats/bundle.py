@@ -1,0 +1,131 @@
+"""A bundle: towers, heads, graphs, report and golden listings of a night that are promoted and deployed as one.
+
+Its name is its digest and its files are never changed. ``bundle.json`` says what it is and what it was made from.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecclip.errors import IntegrityError
+from ecclip.formats.documents import read_document, write_document
+
+SCHEMA = "ecclip.bundle/2"
+_OLDER = ("ecclip.bundle/1",)  # says metrics and lineage in the same words; its code cannot serve any more
+LINEAGE_DIGITS = 16
+TOWERS = "towers"
+HEADS = "heads"
+HEADS_FILE = "heads.json"
+REPORT = "report.json"
+REPORT_PAGE = "report.html"
+EVIDENCE = "evidence.npz"
+TOKENIZER = "tokenizer.json"
+DESCRIPTION = "bundle.json"
+_NEXT_STEP = "run export of its night again"
+
+
+def lineage_of(digest: str) -> str:
+    """Return the lineage id of a bundle digest, which every answer carries: its first 16 hex digits."""
+    return digest[:LINEAGE_DIGITS]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The files of a bundle by what they are; nothing is read before it is asked for."""
+
+    folder: Path
+
+    @property
+    def towers(self) -> Path:
+        """The folder of both towers, their preprocessing and tokenizer."""
+        return self.folder / TOWERS
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer's file, which the server reads."""
+        return self.towers / TOKENIZER
+
+    @property
+    def heads(self) -> Path:
+        """The folder of the heads."""
+        return self.folder / HEADS
+
+    @property
+    def evidence(self) -> Path:
+        """Embeddings and truth of test listings, by which the report can be counted again."""
+        return self.folder / EVIDENCE
+
+    @property
+    def golden(self) -> Path:
+        """The golden listings with their answers."""
+        return self.folder / "golden" / "golden.parquet"
+
+    @property
+    def code(self) -> Path:
+        """The folder of the code that preprocesses and decides, as it was when the bundle was made."""
+        return self.folder / "code"
+
+    @property
+    def known_question(self) -> Path:
+        """The question whose pixels, tokens and decision the entry model checks before it serves."""
+        return self.folder / "known" / "product.json"
+
+    def graph(self, name: str) -> Path:
+        """Return the file of an ONNX graph."""
+        return self.folder / "onnx" / f"{name}.onnx"
+
+    def known_answer(self, name: str) -> Path:
+        """Return the file with inputs of a graph and what torch answers to them."""
+        return self.folder / "known" / f"{name}.npz"
+
+    def write_description(self, content: dict[str, Any]) -> None:
+        """Write what the bundle is: sizes, labels, lineage, metrics, tolerances."""
+        write_document(self.folder / DESCRIPTION, SCHEMA, content)
+
+    def description(self) -> dict[str, Any]:
+        """Return what :meth:`write_description` wrote.
+
+        Raises:
+            ContractError: the bundle has a schema that this code does not know.
+            IntegrityError: it cannot be read.
+        """
+        return read_document(self.folder / DESCRIPTION, SCHEMA, _NEXT_STEP, _OLDER)
+
+    def lineage(self) -> dict[str, str]:
+        """Return what the bundle was made from: digests of snapshot, train, towers, embed, evaluate; commit and night.
+
+        Raises:
+            ContractError: the bundle has a schema that this code does not know.
+            IntegrityError: it cannot be read.
+        """
+        return dict(self.description().get("lineage") or {})
+
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics that the bundle says of itself, by their names in the report.
+
+        Raises:
+            ContractError: the bundle has a schema that this code does not know.
+            IntegrityError: it cannot be read.
+        """
+        return {name: float(value) for name, value in (self.description().get("metrics") or {}).items()}
+
+    def report(self) -> dict[str, Any]:
+        """Return the report as it was written, IntegrityError where it cannot be read."""
+        return _json(self.folder / REPORT)
+
+    def described_heads(self) -> dict[str, Any]:
+        """Return dimension, tasks with labels, and thresholds; IntegrityError where they cannot be read."""
+        return _json(self.heads / HEADS_FILE)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise IntegrityError("a file of the bundle cannot be read", value=path, next_step=_NEXT_STEP) from error
+    if not isinstance(value, dict):
+        raise IntegrityError("a file of the bundle is not a JSON object", value=path, next_step=_NEXT_STEP)
+    return value

@@ -1,0 +1,41 @@
+"""JSON files that name their schema: written canonically, refused where this code does not know the schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ecclip.atomic import canonical_json, write_atomic
+from ecclip.errors import ContractError, IntegrityError
+
+SCHEMA = "schema"
+
+
+def write_document(path: Path, schema: str, content: dict[str, Any]) -> None:
+    """Write ``content`` with the name of its schema (``ecclip.<name>/<version>``)."""
+    write_atomic(path, canonical_json({SCHEMA: schema, **content}))
+
+
+def read_document(path: Path, schema: str, next_step: str, older: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return what :func:`write_document` wrote, with its schema; those that are ``older`` are read as well.
+
+    Raises:
+        ContractError: the file has another schema, or none; names both and ``next_step``, which makes it anew.
+        IntegrityError: the file is missing or no JSON object.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise IntegrityError("a file cannot be read", value=path, next_step=next_step) from error
+    if not isinstance(content, dict):
+        raise IntegrityError("a file is not a JSON object", value=path, next_step=next_step)
+    found = content.get(SCHEMA)
+    if found not in (schema, *older):
+        raise ContractError(
+            f"this version of ecclip cannot read the schema of {path}",
+            value=found or "no schema",
+            limit=schema,
+            next_step=f"{next_step}, or use the version of ecclip that wrote it",
+        )
+    return content

@@ -1,0 +1,160 @@
+"""A snapshot: a night's listings after cleaning, with their groups and what a person and the next night need to know.
+
+Photos lie in the listings' own parts. Nobody outside this file knows that: a photo is asked for by the digest that its
+listing names, or comes with the listings when they are read in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from ecclip.atomic import MANIFEST
+from ecclip.errors import IntegrityError
+from ecclip.formats.columns import IMAGE_SHA256
+from ecclip.formats.documents import read_document, write_document
+
+SCHEMA = "ecclip.snapshot/1"
+LISTINGS = "listings"
+GROUPS = "groups"
+QUARANTINE = "quarantine"
+BOILERPLATE = "boilerplate"
+PLACEHOLDERS = "placeholders"
+TEXTS = "texts"
+SHARDS = "shards"
+RECIPES = "recipes.json"
+STATISTICS = "statistics.json"
+HISTORY = "history.json"
+PHOTO = "image"
+_FILE = "snapshot.json"
+_NEXT_STEP = "run the stages up to publish for that night again"
+_PHOTOS_AT_ONCE = 256
+
+
+class Listings:
+    """Cleaned listings and their photos, in the folder of whichever stage wrote them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def listings(self) -> Path:
+        """The folder of the listings' Parquet parts."""
+        return self.folder / LISTINGS
+
+    def parts(self) -> list[Path]:
+        """Return the listings' Parquet parts in the order of reading."""
+        return sorted(self.listings.glob("*.parquet"))
+
+    def batches(self, columns: list[str], *, photos: bool = False, rows: int = 2048) -> Iterator[dict[str, list[Any]]]:
+        """Yield columns of the listings, at most ``rows`` of them at a time, in the order of the parts.
+
+        With ``photos`` every row has its photo's bytes, or None, under :data:`PHOTO`.
+
+        Raises:
+            IntegrityError: a part cannot be read; names the file.
+        """
+        wanted = [*columns, PHOTO] if photos else columns
+        for path in self.parts():
+            try:
+                with pq.ParquetFile(path) as file:
+                    for batch in file.iter_batches(rows, columns=wanted):
+                        yield batch.to_pydict()
+            except (OSError, pa.ArrowException) as error:
+                raise IntegrityError(
+                    "a part of the listings cannot be read", value=path, next_step=_NEXT_STEP
+                ) from error
+
+    def table(self, columns: list[str], where: ds.Expression | None = None) -> pa.Table:
+        """Return columns of the listings, or of those that fit ``where``, in the order of the parts."""
+        return ds.dataset([str(path) for path in self.parts()], format="parquet").to_table(
+            columns=columns, filter=where
+        )
+
+    def photos(self, digests: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield digest and bytes of the photos asked for, each once; those that are not there are left out.
+
+        A few hundred photos are in memory at a time, whatever is asked for.
+        """
+        wanted = set(digests)
+        for path in self.parts():
+            if not wanted:
+                return
+            with pq.ParquetFile(path) as file:
+                groups = [number for number in range(file.num_row_groups) if _names(file, number, wanted)]
+                for batch in file.iter_batches(_PHOTOS_AT_ONCE, groups, [IMAGE_SHA256, PHOTO]):
+                    chosen = pc.is_in(batch.column(0), pa.array(sorted(wanted), pa.string()))
+                    found = batch.filter(pc.and_(chosen, pc.is_valid(batch.column(1))))
+                    for digest, data in dict(
+                        zip(*(column.to_pylist() for column in found.columns), strict=True)
+                    ).items():
+                        wanted.discard(digest)
+                        yield digest, data
+
+    def photo(self, digest: str) -> bytes:
+        """Return the bytes of one photo.
+
+        Raises:
+            IntegrityError: there is no photo of this digest.
+        """
+        for _, data in self.photos([digest]):
+            return data
+        raise IntegrityError("there is no such photo", value=digest, limit=self.folder)
+
+
+class Snapshot(Listings):
+    """A published night.
+
+    Raises:
+        ContractError: it has a schema that this code does not know.
+        IntegrityError: the folder holds no snapshot.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        read_document(folder / _FILE, SCHEMA, _NEXT_STEP)
+
+    @property
+    def groups(self) -> Path:
+        """The folder of the evidence that holds groups together: Parquet parts of edges."""
+        return self.folder / GROUPS
+
+    @property
+    def shards(self) -> Path:
+        """The folder of the training shards, see :mod:`ecclip.formats.shards`."""
+        return self.folder / SHARDS
+
+    @property
+    def placeholders(self) -> Path:
+        """The folder of the photos that show no product."""
+        return self.folder / PLACEHOLDERS
+
+    @property
+    def texts(self) -> Path:
+        """The folder of the titles before phrases were taken away."""
+        return self.folder / TEXTS
+
+
+def mark_snapshot(folder: Path) -> None:
+    """Write into a folder that it is a snapshot of this schema."""
+    write_document(folder / _FILE, SCHEMA, {})
+
+
+def previous_snapshot(folder: Path) -> Snapshot | None:
+    """Return the snapshot of the night before, or None where a folder stands for its absence.
+
+    Raises:
+        ContractError: the snapshot has a schema that this code does not know.
+    """
+    return Snapshot(folder) if (folder / MANIFEST).is_file() else None
+
+
+def _names(file: pq.ParquetFile, row_group: int, wanted: set[str]) -> bool:
+    named = file.read_row_group(row_group, columns=[IMAGE_SHA256]).column(0).to_pylist()
+    return not wanted.isdisjoint(named)

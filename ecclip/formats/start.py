@@ -1,0 +1,66 @@
+"""The weights that a night builds on: what the stages ``start`` and ``reference`` write, towers included."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ecclip.errors import IntegrityError
+from ecclip.formats.bundle import TOWERS
+from ecclip.formats.documents import read_document, write_document
+
+SCHEMA = "ecclip.start/1"
+_FILE = "start.json"
+_CHAMPION, _PRETRAINED = "champion", "pretrained"
+
+
+@dataclass(frozen=True)
+class Start:
+    """A champion's version, bundle digest and the folder of its towers, or nothing: the pretrained towers."""
+
+    version: str = ""
+    bundle: str = ""
+    towers: Path | None = None
+
+    @property
+    def kind(self) -> str:
+        """``champion`` or ``pretrained``."""
+        return _PRETRAINED if self.towers is None else _CHAMPION
+
+
+def write_start(start: Start, folder: Path) -> None:
+    """Write ``start.json`` and the champion's towers: who reads the folder needs nothing else.
+
+    A bundle is never changed, so the files are hard links where the file system has them: towers are the largest
+    part of a night that starts from a champion.
+    """
+    content = {"kind": start.kind}
+    if start.towers is not None:
+        content |= {"bundle": start.bundle, "version": start.version}
+        shutil.copytree(start.towers, folder / TOWERS, copy_function=_link)
+    write_document(folder / _FILE, SCHEMA, content)
+
+
+def read_start(folder: Path) -> Start:
+    """Return what a night starts from.
+
+    Raises:
+        ContractError: the schema is unknown.
+        IntegrityError: the folder does not say it, or the towers that it names are missing.
+    """
+    described = read_document(folder / _FILE, SCHEMA, "run the stage that writes it")
+    if described.get("kind") == _PRETRAINED:
+        return Start()
+    towers = folder / TOWERS
+    if described.get("kind") != _CHAMPION or not towers.is_dir():
+        raise IntegrityError("the towers to start from are missing", value=towers, next_step="run its stage again")
+    return Start(version=str(described["version"]), bundle=str(described["bundle"]), towers=towers)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
