@@ -158,7 +158,7 @@ def _format_names(source: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "spelled",
-    ['x / "shards"', 'x / "bundle.json"', 'F.col("image_sha256")', '"a image_phash string"', '"ecclip.shards/1"'],
+    ['x / "shards"', 'x / "bundle.json"', 'F.col("image_sha256")', 'f("a image_phash string")', 'f("ecclip.shards/1")'],
 )
 def test_a_spelled_name_of_a_format_is_found(spelled: str) -> None:
     assert len(_format_names(spelled)) == 1
