@@ -168,3 +168,9 @@ def test_formats_names_stand_in_formats_only() -> None:
     others = [path for path in SOURCES if not path.is_relative_to(ROOT / "ecclip" / "formats")]
     spelled = {str(path.relative_to(ROOT)): _format_names(path.read_text()) for path in others}
     assert {path: names for path, names in spelled.items() if names} == {}
+
+
+def test_unit_tests_lie_where_what_they_test_lies() -> None:
+    unit = ROOT / "tests" / "unit"
+    folders = {path.parent.relative_to(unit) for path in unit.rglob("test_*.py")}
+    assert [str(folder) for folder in sorted(folders) if not (ROOT / "ecclip" / folder / "__init__.py").is_file()] == []
