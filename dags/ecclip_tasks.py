@@ -57,7 +57,12 @@ def executor_config(template: Path | None) -> dict[str, Any]:
         step = "pip install apache-airflow-providers-cncf-kubernetes (requirements/production.txt)"
         raise ConfigError("a pod template needs the Kubernetes provider", value=template, next_step=step) from error
     if not _is_pod(template):
-        raise ConfigError("ECCLIP_GPU_POD_TEMPLATE names no file of a pod", value=template, limit="kind: Pod")
+        raise ConfigError(
+            "ECCLIP_GPU_POD_TEMPLATE names no file of a pod",
+            value=template,
+            limit="kind: Pod",
+            next_step="correct the setting, or the file",
+        )
     return {"pod_override": PodGenerator.deserialize_model_file(str(template))}
 
 

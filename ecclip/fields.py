@@ -51,10 +51,20 @@ def verify(config: Any) -> None:
         where = f"{type(config).__name__.removesuffix('Config').lower()}: {field.name}"
         choices = typing.get_args(hints[field.name]) if typing.get_origin(hints[field.name]) is typing.Literal else ()
         if choices and value not in choices:
-            raise ConfigError(f"{where} is unknown", value=value, limit=", ".join(map(str, choices)))
+            raise ConfigError(
+                f"{where} is unknown",
+                value=value,
+                limit=", ".join(map(str, choices)),
+                next_step="correct it in params.yaml; docs/parameters.md lists the choices",
+            )
         limits = field.metadata.get("limits", {})
         if not all(_MEETS[name](value, limit) for name, limit in limits.items()):
-            raise ConfigError(f"{where} is out of range", value=value, limit=range_text(limits))
+            raise ConfigError(
+                f"{where} is out of range",
+                value=value,
+                limit=range_text(limits),
+                next_step="correct it in params.yaml; docs/parameters.md has the ranges",
+            )
 
 
 def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:
@@ -66,7 +76,12 @@ def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> Non
     names = list(known)
     unknown = sorted(set(given) - set(names))
     if unknown:
-        raise ConfigError(f"{what}: unknown parameter", value=", ".join(unknown), limit=closest(unknown[0], names))
+        raise ConfigError(
+            f"{what}: unknown parameter",
+            value=", ".join(unknown),
+            limit=closest(unknown[0], names),
+            next_step="correct the name; docs/parameters.md lists them",
+        )
 
 
 def closest(name: str, known: Iterable[str]) -> str:

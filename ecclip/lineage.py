@@ -28,7 +28,10 @@ def trace_everywhere(listing_id: str, night: str | None = None) -> dict[str, Any
             found[name] = facts | {"models": _models(name, facts)}
     if not found:
         raise ContractError(
-            "no night has seen this listing", value=listing_id, limit=", ".join(nights) or "no nights yet"
+            "no night has seen this listing",
+            value=listing_id,
+            limit=", ".join(nights) or "no nights yet",
+            next_step="look at the spelling, or run the night that has it",
         )
     return {"listing_id": listing_id, "nights": found}
 

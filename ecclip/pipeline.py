@@ -250,7 +250,7 @@ def run_stage(name: str, night: str) -> Report:
         EcclipError: what the stage itself raises.
     """
     if name not in STEPS:
-        raise ConfigError("no such stage", value=name, limit=", ".join(STEPS))
+        raise ConfigError("no such stage", value=name, limit=", ".join(STEPS), next_step="name one of these stages")
     bind(night=parse_night(night), stage=name, run=settings().run_id)
     # libraries seed their own hashes and threads from the environment: one value everywhere makes bytes equal
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -318,7 +318,10 @@ def stage_config(name: str, params: Path | None = None) -> StageConfig:
     unknown = sorted(set(sections) - set(known))
     if unknown:
         raise ConfigError(
-            "params.yaml has a section that nothing reads", value=", ".join(unknown), limit=", ".join(known)
+            "params.yaml has a section that nothing reads",
+            value=", ".join(unknown),
+            limit=", ".join(known),
+            next_step="remove it from params.yaml, or correct its name",
         )
     section, given = section_of(name), sections.get(section_of(name)) or {}
     _refuse_unknown_names(section, stage_model(name), given, path)

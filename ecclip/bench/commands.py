@@ -125,4 +125,8 @@ def _with_peer(module: str) -> dict[str, str]:
 def _run_module(module: str, arguments: list[str], environment: dict[str, str]) -> None:
     status = subprocess.run([sys.executable, "-m", module, *arguments], env=environment, check=False).returncode
     if status:
-        raise ServiceError("the benchmark failed; what it said stands above", value=f"exit status {status}")
+        raise ServiceError(
+            "the benchmark failed; what it said stands above",
+            value=f"exit status {status}",
+            next_step="mend what it says and run the benchmark again",
+        )

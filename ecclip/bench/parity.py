@@ -103,7 +103,10 @@ def measure(night: NightFolders, server: EmbeddedServer) -> Parity:
     blessing = deployment.bless(1)
     if not blessing.passed:
         raise IntegrityError(
-            "the night's bundle is not blessed", value=night.bundle, limit="; ".join(blessing.reasons)[:300]
+            "the night's bundle is not blessed",
+            value=night.bundle,
+            limit="; ".join(blessing.reasons)[:300],
+            next_step="mend what the reasons name, then run the night again",
         )
     deployment.go_live(1)
     found = Parity()

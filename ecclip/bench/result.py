@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ecclip.atomic import canonical_json, write_atomic
+from ecclip.errors import ResultError
 
 KEYS = ("command", "commit", "date", "headline", "machine", "rows")
-
-
-class ResultError(ValueError):
-    """A file of results is missing, damaged, or not of the house's format; names the file."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,11 @@ def write_result(result: Result, path: Path) -> None:
     """
     values = [*result.headline.values(), *(v for row in result.rows for v in (row.value, row.low, row.high))]
     if not all(math.isfinite(value) for value in values):
-        raise ResultError(f"{path.name}: a figure is not finite")
+        raise ResultError(
+            "a figure is not finite",
+            value=path.name,
+            next_step="look at what was measured, then run the benchmark again",
+        )
     write_atomic(path, canonical_json(asdict(result)))
 
 
@@ -85,8 +86,12 @@ def read_result(path: Path) -> Result:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         return parse_result(values)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ResultError(f"{path}: no result of a benchmark ({error})") from error
+    except (OSError, ValueError, TypeError, KeyError, ResultError) as error:
+        raise ResultError(
+            "no result of a benchmark",
+            value=f"{path}: {error}",
+            next_step="run the benchmark that writes this file again",
+        ) from error
 
 
 def parse_result(values: Mapping[str, Any]) -> Result:
@@ -96,11 +101,19 @@ def parse_result(values: Mapping[str, Any]) -> Result:
         ResultError: a field is missing, unknown, or not what it should be.
     """
     if sorted(values) != sorted(KEYS):
-        raise ResultError(f"fields {sorted(values)}, wanted {sorted(KEYS)}")
+        raise ResultError(
+            "a result has other fields than wanted",
+            value=sorted(values),
+            limit=sorted(KEYS),
+            next_step="run the benchmark again with this version",
+        )
     rows = [Row(**row) for row in values["rows"]]
     for row in rows:
         if not row.low <= row.value <= row.high or row.n < 1:
-            raise ResultError(f"{row.what}: {row.low} <= {row.value} <= {row.high} of {row.n} does not hold")
+            raise ResultError(
+                f"{row.what}: {row.low} <= {row.value} <= {row.high} of {row.n} does not hold",
+                next_step="run the benchmark that writes this file again",
+            )
     return Result(**{**values, "rows": rows})
 
 

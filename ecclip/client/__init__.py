@@ -1,8 +1,8 @@
 """Ask the service over gRPC: typed questions and answers, sync and async."""
 
 from ecclip.client.clients import AsyncProductClient, ClientOptions, ProductClient
-from ecclip.client.errors import ClientError, DeadlineExceeded, Overloaded, Rejected, Unavailable
 from ecclip.client.types import Answer, Product
+from ecclip.errors import ClientError, DeadlineExceeded, Overloaded, Rejected, Unavailable
 
 __all__ = [
     "Answer",

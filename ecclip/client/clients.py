@@ -13,10 +13,11 @@ import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
-from ecclip.client.errors import RETRIED, ClientError, from_triton
+from ecclip.client.errors import RETRIED, from_triton
 from ecclip.client.messages import batches, check_sizes, decode, encode
 from ecclip.client.types import MAX_BATCH, MESSAGE_BYTES, Answer, Product
 from ecclip.core import patient
+from ecclip.errors import ClientError
 
 # The server gives up by itself first: a client that cancels leaves work behind on the server.
 _CLIENT_MARGIN_S = 0.5

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tritonclient.grpc as triton
 
-from ecclip.client.errors import Rejected
 from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, MESSAGE_BYTES, Answer, Product
+from ecclip.errors import Rejected
 from ecclip.formats.service import INPUTS, OUTPUTS
 from ecclip.formats.service import decode as outputs_of
 
@@ -62,7 +62,11 @@ def decode(result: Any, count: int) -> list[Answer]:
     given = {tensor.name: result.as_numpy(tensor.name) for tensor in OUTPUTS}
     columns = {name: column for name, column in given.items() if column is not None}  # older servers give fewer
     if "ERROR" not in columns or any(len(column) != count for column in columns.values()):
-        raise Rejected("the server's answer has another number of rows", limit=count)
+        raise Rejected(
+            "the server's answer has another number of rows",
+            limit=count,
+            next_step="the server is of another version: update the client",
+        )
     return [Answer.from_outputs(outputs_of(columns, row)) for row in range(count)]
 
 

@@ -17,7 +17,11 @@ def now() -> datetime:
 def night_of(interval_start: datetime) -> str:
     """Return the night (ISO date) of a data interval: its start in UTC, whatever the local time zone."""
     if interval_start.tzinfo is None:
-        raise ConfigError("the data interval has no time zone", value=interval_start.isoformat())
+        raise ConfigError(
+            "the data interval has no time zone",
+            value=interval_start.isoformat(),
+            next_step="give it one, such as +00:00",
+        )
     return interval_start.astimezone(UTC).date().isoformat()
 
 
@@ -30,7 +34,9 @@ def parse_night(night: str) -> str:
     try:
         spelled = date.fromisoformat(night).isoformat()
     except (TypeError, ValueError) as error:
-        raise ConfigError("a night is an ISO date", value=repr(night), limit="YYYY-MM-DD") from error
+        raise ConfigError(
+            "a night is an ISO date", value=repr(night), limit="YYYY-MM-DD", next_step="write the date as 2026-11-01"
+        ) from error
     if spelled != night:
         raise ConfigError("a night is an ISO date", value=night, limit="YYYY-MM-DD", next_step=f"write {spelled}")
     return spelled

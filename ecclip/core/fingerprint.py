@@ -55,7 +55,9 @@ def source_files(source: str | Path) -> list[Path]:
 def _defined_in(function: Callable[..., Any]) -> str:
     path = inspect.getsourcefile(inspect.unwrap(function))
     if path is None or not Path(path).is_file():
-        raise ConfigError("the code of a stage must come from a file", value=function)
+        raise ConfigError(
+            "the code of a stage must come from a file", value=function, next_step="define it in a module"
+        )
     return path
 
 

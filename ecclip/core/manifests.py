@@ -76,7 +76,12 @@ def verify_folder(folder: Path, part: str = "") -> Manifest:
         if not path.is_file():
             raise IntegrityError("a file of the manifest is missing", value=path, next_step="run its stage again")
         if path.stat().st_size != entry.bytes or sha256_file(path) != entry.sha256:
-            raise IntegrityError("a file is not what its manifest says", value=path, limit=entry.sha256)
+            raise IntegrityError(
+                "a file is not what its manifest says",
+                value=path,
+                limit=entry.sha256,
+                next_step="make the folder again: run its stage, or restore it from a backup",
+            )
     return manifest
 
 

@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 
 from ecclip.core import Counts, StageConfig, digest_of, get_logger, settings, stage
+from ecclip.errors import PairsError
 from ecclip.formats.bundle import TOWERS
 from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_origin
 from ecclip.formats.pair_scores import write_pair_scores
@@ -19,8 +20,6 @@ from ecclip.formats.start import read_start
 from ecclip.model import load_preprocessor, load_towers
 from ecclip.model.encode import encode_images, encode_texts
 from ecclip.train.engine.process import deterministic
-from ecclip.train.errors import PairsError
-from ecclip.train.run.stage_errors import house_errors
 
 _BLOCK = 65536
 
@@ -123,7 +122,7 @@ def _embed(cfg: _Batches, listings: Path, weights: Path, *, features: bool = Fal
     photos = 0
     device, workers = torch.device(settings().device), settings().torch_threads
     what: Literal["embedding", "outputs"] = "outputs" if features else "embedding"
-    with house_errors(), deterministic(workers, device):
+    with deterministic(workers, device):
         towers, preprocessor = load_towers(weights).to(device), load_preprocessor(weights)
         for part in Listings(listings).batches(["listing_id", "title"], photos=True):
             ids += part["listing_id"]
@@ -133,7 +132,11 @@ def _embed(cfg: _Batches, listings: Path, weights: Path, *, features: bool = Fal
             texts.append(encode_texts(towers, preprocessor, titles, cfg.text_batch, workers, what=what))
             get_logger().info("embedding", listings=len(ids))
         if not ids:
-            raise PairsError("there are no listings to embed", value=listings)
+            raise PairsError(
+                "there are no listings to embed",
+                value=listings,
+                next_step="look at the snapshot's statistics.json: it has no listings",
+            )
     image, text, dim = np.concatenate(images), np.concatenate(texts), towers.cfg.embedding_dim
     own = (image[:, dim:], text[:, dim:]) if features else ()
     return Embeddings(ids, image[:, :dim], text[:, :dim], *own), photos

@@ -75,7 +75,12 @@ class Shards:
         path, seen = self.folder / shard.file, 0
         try:
             if sha256_file(path) != shard.sha256:
-                raise IntegrityError("a shard is not what the index says", value=path, limit=shard.sha256)
+                raise IntegrityError(
+                    "a shard is not what the index says",
+                    value=path,
+                    limit=shard.sha256,
+                    next_step="publish the snapshot again",
+                )
             with pq.ParquetFile(path) as file:
                 for number in range(file.num_row_groups):
                     for batch in file.read_row_group(number, columns=columns).combine_chunks().to_batches():
@@ -84,7 +89,12 @@ class Shards:
         except (OSError, pa.ArrowException) as error:
             raise IntegrityError("a shard cannot be read", value=path, next_step=_NEXT_STEP) from error
         if seen != shard.rows:
-            raise IntegrityError("a shard has not the rows of the index", value=f"{path}: {seen}", limit=shard.rows)
+            raise IntegrityError(
+                "a shard has not the rows of the index",
+                value=f"{path}: {seen}",
+                limit=shard.rows,
+                next_step="publish the snapshot again",
+            )
 
     def find(self, listing_id: str) -> dict[str, Any] | None:
         """Return the file and the row of a listing; None where no shard has it."""
@@ -107,7 +117,12 @@ def write_index(folder: Path) -> Shards:
         footer = pq.read_metadata(path)
         groups = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
         if any(rows != ROW_GROUP for rows in groups[:-1]):
-            raise IntegrityError("a shard has row groups of another size", value=f"{path}: {groups}", limit=ROW_GROUP)
+            raise IntegrityError(
+                "a shard has row groups of another size",
+                value=f"{path}: {groups}",
+                limit=ROW_GROUP,
+                next_step="publish the snapshot again",
+            )
         total += footer.num_rows
         size, digest = path.stat().st_size, sha256_file(path)
         shards.append({"file": path.name, "rows": footer.num_rows, "bytes": size, "sha256": digest})

@@ -105,7 +105,12 @@ class Listings:
         """
         for _, data in self.photos([digest]):
             return data
-        raise IntegrityError("there is no such photo", value=digest, limit=self.folder)
+        raise IntegrityError(
+            "there is no such photo",
+            value=digest,
+            limit=self.folder,
+            next_step="run clean again for this night: the folder lacks a photo that a listing names",
+        )
 
 
 class Snapshot(Listings):

@@ -10,6 +10,7 @@ import urllib.request
 from typing import Any
 
 from ecclip.core import ServiceError, patient
+from ecclip.errors import BusyError
 
 _TIMEOUT_S = 30.0
 _WARM_UP_LIMIT_S = 240.0
@@ -17,10 +18,6 @@ _PATIENCE_S = 120.0  # for how long a question is asked again while nobody answe
 # a proxy of the environment must not see, or break, what goes to loopback
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _TOKEN_AGE_S = 1800.0
-
-
-class _BusyError(ServiceError):
-    """The server listens but did not answer in time."""
 
 
 class AirflowApi:
@@ -37,7 +34,7 @@ class AirflowApi:
         while True:
             try:
                 return self._call("GET", path, None, query)
-            except _BusyError:
+            except BusyError:
                 if time.monotonic() > deadline:
                     raise
 
@@ -108,10 +105,15 @@ class AirflowApi:
                 text = reply.read()
         except urllib.error.HTTPError as error:
             detail = error.read().decode(errors="replace")[:500]
-            raise ServiceError(f"Airflow refused {method} {url}", value=detail, limit=error.code) from error
+            raise ServiceError(
+                f"Airflow refused {method} {url}",
+                value=detail,
+                limit=error.code,
+                next_step="see work/logs/airflow-api-server.log",
+            ) from error
         except OSError as error:
             slow = isinstance(getattr(error, "reason", error), TimeoutError)
-            raise (_BusyError if slow else ServiceError)(
+            raise (BusyError if slow else ServiceError)(
                 "Airflow does not answer",
                 value=f"{method} {self.base}{url}: {error}",
                 next_step="see work/logs/airflow-*.log",

@@ -156,7 +156,11 @@ def _next_run(api: AirflowApi, dag_id: str, run_id: str, following: str) -> str:
 def _failure(view: NightView, instances: list[dict[str, Any]]) -> ServiceError:
     failed = [item for item in instances if item["state"] == "failed"]
     if not failed:
-        return ServiceError("a run failed without a failed task", value=[item["state"] for item in instances])
+        return ServiceError(
+            "a run failed without a failed task",
+            value=[item["state"] for item in instances],
+            next_step="see the run in the Airflow UI, and work/logs/airflow-scheduler.log",
+        )
     item = failed[0]
     name = f"{item['dag_id']}.{item['task_id']}"
     log = task_log(item["dag_id"], item["dag_run_id"], item["task_id"], item["try_number"])

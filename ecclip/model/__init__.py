@@ -6,8 +6,8 @@ Imports with torch, timm, transformers, tokenizers, safetensors, numpy and Pillo
 from ecclip.model.wait_policy import WAIT_POLICY  # first: it must be set before torch is imported
 
 # isort: split
+from ecclip.errors import ModelError
 from ecclip.model.config import TowersConfig
-from ecclip.model.errors import ModelError
 from ecclip.model.fusing import fuse_image_encoder
 from ecclip.model.presets import PRESETS, towers_preset
 from ecclip.model.store import load_preprocessor, load_towers, save_towers

@@ -46,7 +46,11 @@ class TowersConfig:
     def __post_init__(self) -> None:
         verify(self)
         if self.text == "random" and (self.text_config is None or self.tokenizer is None):
-            raise ConfigError("towers: a random text encoder needs text_config and tokenizer", value=self.text_config)
+            raise ConfigError(
+                "towers: a random text encoder needs text_config and tokenizer",
+                value=self.text_config,
+                next_step="give towers.text_config and towers.tokenizer, or a pretrained encoder as towers.text",
+            )
 
     def portable(self) -> TowersConfig:
         """Return the configuration without folders of this machine, as it travels with the weights."""

@@ -62,5 +62,10 @@ def towers_preset(value: Any) -> Any:
 
 def _named(name: str) -> TowersConfig:
     if name not in PRESETS:
-        raise ConfigError("towers: no such preset", value=name, limit=", ".join(PRESETS))
+        raise ConfigError(
+            "towers: no such preset",
+            value=name,
+            limit=", ".join(PRESETS),
+            next_step="name one of these, or describe the towers field by field",
+        )
     return PRESETS[name]

@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from ecclip.atomic import canonical_json, write_atomic
+from ecclip.errors import ModelError
 from ecclip.model.config import TowersConfig
-from ecclip.model.errors import ModelError
 from ecclip.model.text import portable_config, text_encoder_from_config
 from ecclip.model.towers import Towers
 from ecclip.model.vision import build_image_encoder
@@ -51,7 +51,12 @@ def load_towers(folder: Path) -> Towers:
             towers.add_logit_bias()
         towers.to(dtype).load_state_dict(state)
     except (SafetensorError, RuntimeError, KeyError) as error:
-        raise ModelError("towers.safetensors does not fit towers.json", value=folder, limit=str(error)[:300]) from error
+        raise ModelError(
+            "towers.safetensors does not fit towers.json",
+            value=folder,
+            limit=str(error)[:300],
+            next_step="save the towers again: these two files are not of one training",
+        ) from error
     return towers
 
 
@@ -72,7 +77,14 @@ def _read_description(folder: Path) -> tuple[TowersConfig, dict[str, object]]:
         description = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         schema, values, text_config = (description[name] for name in ("schema", "config", "text_config"))
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError("towers.json cannot be read", value=folder / DESCRIPTION) from error
+        raise ModelError(
+            "towers.json cannot be read", value=folder / DESCRIPTION, next_step="save the towers again"
+        ) from error
     if schema != SCHEMA:
-        raise ModelError("towers of another version", value=schema, limit=SCHEMA)
+        raise ModelError(
+            "towers of another version",
+            value=schema,
+            limit=SCHEMA,
+            next_step="train again, or use the version of ecclip that saved them",
+        )
     return TowersConfig.from_dict(values), text_config

@@ -13,8 +13,8 @@ from torch.nn import functional
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging as transformers_logging
 
+from ecclip.errors import ModelError
 from ecclip.model.config import TowersConfig
-from ecclip.model.errors import ModelError
 from ecclip.model.weights import local_folder, package_file, split_source
 
 # Eager attention exports to ONNX as plain matrix products; at 32 tokens it costs nothing measurable.
@@ -90,7 +90,12 @@ def build_text_encoder(cfg: TowersConfig) -> TextEncoder:
 def text_encoder_from_config(cfg: TowersConfig, values: Mapping[str, Any]) -> TextEncoder:
     """Return a text encoder of the given transformers configuration with random weights."""
     if "model_type" not in values:
-        raise ModelError("text_config has no model_type", value=sorted(values), limit="such as bert")
+        raise ModelError(
+            "text_config has no model_type",
+            value=sorted(values),
+            limit="such as bert",
+            next_step="take text_config from a config.json of transformers",
+        )
     with _quiet():
         config = AutoConfig.for_model(**{**values, **_dropouts(cfg)})
         tower = AutoModel.from_config(config, attn_implementation=_ATTENTION, dtype=torch.float32)
@@ -116,9 +121,15 @@ def tokenizer_text(cfg: TowersConfig) -> str:
 
         path = Path(hf_hub_download(name, "tokenizer.json"))
     else:
-        raise ModelError("a tokenizer cannot be random", value=source)
+        raise ModelError(
+            "a tokenizer cannot be random", value=source, next_step="name a package, path or hub as towers.tokenizer"
+        )
     if not path.is_file():
-        raise ModelError("tokenizer.json is missing", value=path)
+        raise ModelError(
+            "tokenizer.json is missing",
+            value=path,
+            next_step="save a tokenizer.json there (tokenizers), or name another source",
+        )
     return path.read_text(encoding="utf-8")
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ecclip.errors import ModelError
 from ecclip.model.config import TowersConfig
-from ecclip.model.errors import ModelError
 from ecclip.model.weights import package_file, split_source
 
 # On a CPU the activations of this many pictures stay in the cache from layer to layer: 1.3 times as fast as 64 at once.
@@ -74,7 +74,12 @@ def build_image_encoder(cfg: TowersConfig, *, weights: bool = True) -> ImageEnco
     try:
         tower: Any = timm.create_model(cfg.vision, pretrained=pretrained, drop_path_rate=cfg.drop_path or None)
     except (RuntimeError, TypeError) as error:
-        raise ModelError("timm cannot build the vision tower", value=cfg.vision, limit=str(error)) from error
+        raise ModelError(
+            "timm cannot build the vision tower",
+            value=cfg.vision,
+            limit=str(error),
+            next_step="name a model of timm.list_models() as towers.vision",
+        ) from error
     if weights and kind in ("package", "path"):
         _load_weights(tower, cfg.vision_weights)
     tower.reset_classifier(0)
@@ -97,14 +102,17 @@ def _load_weights(tower: nn.Module, source: str) -> None:
     same = [a.shape for a in stored.values()] == [b.shape for b in own.values()]
     if not same:
         raise ModelError(
-            "weights do not fit the vision tower", value=path.name, limit=f"{len(own)} tensors of its shapes"
+            "weights do not fit the vision tower",
+            value=path.name,
+            limit=f"{len(own)} tensors of its shapes",
+            next_step="name the weights of this architecture, or the architecture of these weights",
         )
     tower.load_state_dict(dict(zip(own, stored.values(), strict=True)))
 
 
 def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise ModelError("the file with weights is missing", value=path)
+        raise ModelError("the file with weights is missing", value=path, next_step="correct towers.vision_weights")
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 from pathlib import Path
 
-from ecclip.model.errors import ModelError
+from ecclip.errors import ModelError
 
 
 def package_file(distribution: str, suffix: str) -> Path:
@@ -19,7 +19,12 @@ def package_file(distribution: str, suffix: str) -> Path:
         (path for path in files if str(path).endswith(suffix)), key=lambda path: (len(path.parts), str(path))
     )
     if not matches:
-        raise ModelError("a package lacks the file that is looked for", value=distribution, limit=f"*{suffix}")
+        raise ModelError(
+            "a package lacks the file that is looked for",
+            value=distribution,
+            limit=f"*{suffix}",
+            next_step="install a version that has it, or name another source",
+        )
     return Path(str(matches[0].locate())).resolve()
 
 
@@ -28,7 +33,9 @@ def split_source(source: str) -> tuple[str, str]:
     kind, _, name = source.partition(":")
     if kind not in ("package", "path", "hub", "random") or (kind in ("package", "path") and not name):
         limit = "package:<distribution>, path:<path>, hub:<name> or random"
-        raise ModelError("not a source of weights", value=source, limit=limit)
+        raise ModelError(
+            "not a source of weights", value=source, limit=limit, next_step="correct the source in params.yaml"
+        )
     return kind, name
 
 

@@ -59,7 +59,12 @@ def keep_bundle(bundle: Path) -> Path:
         shutil.copytree(bundle, temporary)
         if not _sound(temporary, digest):
             shutil.rmtree(temporary)
-            raise IntegrityError("the bundle changed while it was copied", value=bundle, limit=digest)
+            raise IntegrityError(
+                "the bundle changed while it was copied",
+                value=bundle,
+                limit=digest,
+                next_step="run it again when nothing writes to the bundle",
+            )
         replace_folder(temporary, target)
     return target
 

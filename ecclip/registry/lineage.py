@@ -33,6 +33,7 @@ def trace(key: str) -> dict[str, Any]:
         "nothing in the registry is linked to this",
         value=key,
         limit="a lineage id, bundle digest, night, snapshot digest, DVC version, Airflow run or git commit",
+        next_step="look at the spelling, or at the registry's address (ECCLIP_MLFLOW_TRACKING_URI)",
     )
 
 

@@ -133,7 +133,11 @@ def _read_spool(spool: Path) -> list[tuple[str, float, int]]:
             record = json.loads(line)
             found.append((training_metric_name(str(record["name"])), float(record["value"]), int(record["step"])))
         except (ValueError, KeyError, TypeError) as error:
-            raise ContractError("a line of the metrics spool cannot be read", value=f"{spool}:{number}") from error
+            raise ContractError(
+                "a line of the metrics spool cannot be read",
+                value=f"{spool}:{number}",
+                next_step="remove this line; what else was measured stays",
+            ) from error
     return found
 
 

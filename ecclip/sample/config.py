@@ -30,7 +30,12 @@ class FaultShares(StageConfig):
     def _share_of_all(self) -> FaultShares:
         total = sum(self.model_dump().values())
         if total > 1:
-            raise ConfigError("the shares of planted faults sum to more than all listings", value=total, limit=1)
+            raise ConfigError(
+                "the shares of planted faults sum to more than all listings",
+                value=total,
+                limit=1,
+                next_step="lower the shares until they sum to at most 1",
+            )
         return self
 
 

@@ -67,7 +67,11 @@ def choose(snapshot: Path, landed: Path, ingested: Path, twin: InProcess, count:
         if _is_clear(twin, product):
             chosen.append(Golden(row["listing_id"], kind, product, twin.ask(product)))
     if not chosen:
-        raise ContractError("no listing of the snapshot can serve as a golden one", value=snapshot)
+        raise ContractError(
+            "no listing of the snapshot can serve as a golden one",
+            value=snapshot,
+            next_step="train longer or on more listings: no answer is clear enough to compare",
+        )
     photo = next((one.product.image for one in chosen if one.product.image), b"no picture at all" * 9)
     broken = Product(image=photo[: len(photo) // 3], title=chosen[0].product.title)
     return [*chosen, Golden("broken", "broken", broken, twin.ask(broken))]

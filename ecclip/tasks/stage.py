@@ -66,7 +66,10 @@ def _check_features(cfg: EvaluateConfig, rows: Rows) -> None:
     unknown = sorted(set(cfg.features) - {task.name for task in TASKS})
     if unknown:
         raise ConfigError(
-            "evaluate.features names no task", value=unknown[0], limit=", ".join(task.name for task in TASKS)
+            "evaluate.features names no task",
+            value=unknown[0],
+            limit=", ".join(task.name for task in TASKS),
+            next_step="name tasks of this list, or remove the entry",
         )
     wanted = sorted(name for name, choice in cfg.features.items() if choice != "embedding")
     if wanted and rows.image_features is None:

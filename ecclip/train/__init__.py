@@ -3,6 +3,16 @@
 Imports with torch, timm, transformers, numpy, pyarrow and Pillow alone; the stage is :mod:`ecclip.train.run.stage`.
 """
 
+from ecclip.errors import (
+    PREEMPTED_EXIT_CODE,
+    CheckpointError,
+    DivergedError,
+    OutOfMemoryError,
+    PairsError,
+    Preempted,
+    ProcessesError,
+    TrainError,
+)
 from ecclip.model import WAIT_POLICY  # first: it must be set before torch is imported
 from ecclip.model.encode import encode_images, encode_texts
 from ecclip.train.config import AugmentConfig, Labels, Loss, OptimizerConfig, Precision, SamplerConfig, TrainerConfig
@@ -19,16 +29,6 @@ from ecclip.train.engine.progress import Progress
 from ecclip.train.engine.retrieval import RECALL_AT, recall_at_k, retrieval_metrics
 from ecclip.train.engine.tower_executor import tower_executor
 from ecclip.train.engine.trainer import Trainer
-from ecclip.train.errors import (
-    PREEMPTED_EXIT_CODE,
-    CheckpointError,
-    DivergedError,
-    OutOfMemoryError,
-    PairsError,
-    Preempted,
-    ProcessesError,
-    TrainError,
-)
 from ecclip.train.loss.contrastive import contrastive_gradients
 from ecclip.train.loss.sigmoid import sigmoid_gradients
 from ecclip.train.loss.similarity import LossGradients

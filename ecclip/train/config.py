@@ -51,7 +51,12 @@ class SamplerConfig:
         verify(self)
         if self.first_batch_size is not None and self.first_batch_size > self.batch_size:
             limit = f"2 to batch_size, {self.batch_size}"
-            raise ConfigError("sampler: first_batch_size does not fit", value=self.first_batch_size, limit=limit)
+            raise ConfigError(
+                "sampler: first_batch_size does not fit",
+                value=self.first_batch_size,
+                limit=limit,
+                next_step="correct it in params.yaml, section train",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -143,7 +143,7 @@ def test_when_the_alias_cannot_move_the_old_version_answers_again(
     release.bless_night(SECOND)
 
     def silent(*_: object, **__: object) -> None:
-        raise ServiceError("the registry does not answer")
+        raise ServiceError("the registry does not answer", next_step="wait")
 
     with monkeypatch.context() as broken:
         broken.setattr(registry, "set_champion", silent)

@@ -56,7 +56,12 @@ def listing_files(folder: Path) -> list[Path]:
     named = sorted(path for path in folder.glob("*") if says_listings(path.name))
     files = [path for path in named if _is_readable(path)]
     if not files:
-        raise ContractError("the dump has no listing files", value=folder, limit=_readable())
+        raise ContractError(
+            "the dump has no listing files",
+            value=folder,
+            limit=_readable(),
+            next_step="put listings.csv, .tsv, .jsonl, .json or .parquet into the folder; see docs/dump.md",
+        )
     for path in files:
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ContractError("a listing file is a link out of the dump", value=path, next_step="put the file there")

@@ -27,7 +27,11 @@ def components(edges: DataFrame) -> DataFrame:
         if state == before:
             return _labels(stars)
         before = state
-    raise ServiceError("the components of the groups did not settle", value=_MAX_ROUNDS)
+    raise ServiceError(
+        "the components of the groups did not settle",
+        value=_MAX_ROUNDS,
+        next_step="report this with the night's edges: a fault of the algorithm, not of the data",
+    )
 
 
 def _large_star(edges: DataFrame) -> DataFrame:

@@ -66,7 +66,12 @@ def ingest(cfg: IngestConfig, landed: Path, output: Path) -> Counts:
     written, reasons = count_rows(output / LISTINGS), count_values(output / QUARANTINE, "reason")
     read = written + deleted + sum(reasons.values())
     if not read:
-        raise ContractError("the dump has no rows", value=", ".join(path.name for path in files), limit="one")
+        raise ContractError(
+            "the dump has no rows",
+            value=", ".join(path.name for path in files),
+            limit="one",
+            next_step="look at the export: a night without a listing is not published",
+        )
     refuse_share("rows", reasons, read, cfg.max_quarantined_share, output, lambda: _advice(files, reasons))
     return Counts(
         read={"rows": read},

@@ -72,7 +72,12 @@ class JoinTable:
                 continue
             missing = [name for name in (join.right, *join.columns) if name not in row.cells] if first else []
             if missing:
-                raise column_missing("the joined table has no such column", missing[0], sorted(row.cells))
+                raise column_missing(
+                    "the joined table has no such column",
+                    missing[0],
+                    sorted(row.cells),
+                    "name one of these in the join",
+                )
             first = False
             self._add(row.cells, join.right)
 
@@ -86,7 +91,11 @@ class JoinTable:
     def lookup(self, cells: dict[str, Any]) -> dict[str, Any]:
         """Return the joined columns of a row, empty when its key is not there."""
         if self._left not in cells:
-            raise ConfigError("the join names a column that the source does not have", value=self._left)
+            raise ConfigError(
+                "the join names a column that the source does not have",
+                value=self._left,
+                next_step="name a column of the source in the join's on",
+            )
         try:
             found = self._table.find(text_of(cells[self._left]))
         except BadCellError:  # a key of bytes that are no text names nothing

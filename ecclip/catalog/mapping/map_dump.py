@@ -60,7 +60,12 @@ def load_mapping(path: Path) -> Mapping:
     found = path if path.is_file() else shipped_mappings().get(str(path), path)
     if not found.is_file():
         limit = ", ".join(shipped_mappings())
-        raise ConfigError("there is no such mapping", value=path, limit=f"a file, or one of {limit}")
+        raise ConfigError(
+            "there is no such mapping",
+            value=path,
+            limit=f"a file, or one of {limit}",
+            next_step="give a path, or a name from this list",
+        )
     try:
         return Mapping.model_validate(yaml.safe_load(found.read_text(encoding="utf-8")))
     except ValidationError as error:
@@ -157,7 +162,9 @@ def _map(mapping: Mapping, source: Source, folder: Path, limit: int | None, spar
             with ThreadPoolExecutor(THREADS) as pool:
                 _write(with_photos(listings, photos, tally, pool), folder)
     if not rows.read:
-        raise ContractError("the source has no rows", value=source.url)
+        raise ContractError(
+            "the source has no rows", value=source.url, next_step="look at the export, or at files in the mapping"
+        )
     tally.refuse_shares()
     return Counts(
         read={"rows": rows.read, "photos": tally.named_photos},

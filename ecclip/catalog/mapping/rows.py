@@ -63,7 +63,7 @@ class ForeignRows:
                 f"the mapping of {field} names a column that the source does not have",
                 column,
                 sorted(names),
-                next_step=f"correct {field} in the mapping, or give the column's other name in source.aliases",
+                f"correct {field} in the mapping, or give the column's other name in source.aliases",
             )
 
     def infer_notation(self, numbers: Numbers) -> None:

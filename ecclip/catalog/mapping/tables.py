@@ -8,7 +8,7 @@ import posixpath
 import zlib
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
-from typing import IO, Any, cast
+from typing import IO, cast
 
 import fsspec
 import pyarrow as pa
@@ -38,7 +38,7 @@ class Source:
         self.url = url
         self.filesystem, root = fsspec.core.url_to_fs(url)
         if not self.filesystem.exists(root):
-            raise ConfigError("there is no such source", value=url)
+            raise ConfigError("there is no such source", value=url, next_step="correct the path or URL")
         self._file = None if self.filesystem.isdir(root) else root
         self.root = posixpath.dirname(root) if self._file else root.rstrip("/")
 
@@ -49,7 +49,12 @@ class Source:
         root = glob.escape(self.root)  # its name is a name: nothing in it is a pattern
         found = [path for pattern in table.files for path in sorted(self.filesystem.glob(f"{root}/{pattern}"))]
         if not found:
-            raise ConfigError("the source has no such file", value=", ".join(table.files), limit=self.url)
+            raise ConfigError(
+                "the source has no such file",
+                value=", ".join(table.files),
+                limit=self.url,
+                next_step="correct files in the mapping, or look whether the export is complete",
+            )
         for path in found:
             if self.filesystem.isdir(path):
                 raise ConfigError(
@@ -75,7 +80,12 @@ class Source:
                     named = row if row.cells is None else row._replace(cells=names.apply(row.cells))
                     yield SourceRow(named, short)
             except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowInvalid) as error:
-                raise ContractError("a file of the source is damaged", value=short, limit=table.format) from error
+                raise ContractError(
+                    "a file of the source is damaged",
+                    value=short,
+                    limit=table.format,
+                    next_step="export it again, or correct the format in the mapping",
+                ) from error
             except ContractError as error:
                 if short in str(error):
                     raise
@@ -119,9 +129,9 @@ def setting_for(problem: str) -> str:
     return _SETTINGS.get(problem, problem.replace("bad_", "columns.") if problem.startswith("bad_") else "")
 
 
-def column_missing(what: str, column: str, names: list[str], **more: Any) -> ConfigError:
+def column_missing(what: str, column: str, names: list[str], next_step: str) -> ConfigError:
     """Return the error of a column that a table does not have."""
-    return ConfigError(what, value=column, limit=", ".join(names), **more)
+    return ConfigError(what, value=column, limit=", ".join(names), next_step=next_step)
 
 
 _SETTINGS = {

@@ -165,7 +165,11 @@ def _read_description(folder: Path) -> dict[str, Any]:
         description = json.loads(path.read_text(encoding="utf-8"))
         return {name: description[name] for name in ("key", "name", "tags", "config")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ContractError("the folder holds no tracked training", value=path) from error
+        raise ContractError(
+            "the folder holds no tracked training",
+            value=path,
+            next_step="name the folder of a training, with run.json in it",
+        ) from error
 
 
 def _read_state(path: Path) -> Delivered:

@@ -33,5 +33,9 @@ def training_key(trained: Path) -> str | None:
     try:
         key = json.loads(path.read_text(encoding="utf-8")).get("run_key")
     except ValueError as error:
-        raise IntegrityError("the history of a training cannot be read", value=path) from error
+        raise IntegrityError(
+            "the history of a training cannot be read",
+            value=path,
+            next_step="train the night again: remove this folder and run train",
+        ) from error
     return None if key is None else str(key)

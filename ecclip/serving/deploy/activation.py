@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from typing import Literal
 
 from ecclip.client.clients import ClientOptions, ProductClient
-from ecclip.client.errors import ClientError, DeadlineExceeded, Overloaded, Unavailable
 from ecclip.client.types import Product
 from ecclip.core import IntegrityError, ServiceError, get_logger, patient
 from ecclip.core.services import close_shared_memory
+from ecclip.errors import ClientError, DeadlineExceeded, Overloaded, Unavailable
 from ecclip.serving.deploy.repository import CANDIDATE, ENTRY, GRAPH_MODELS, Repository
 from ecclip.serving.server.control import Control
 
@@ -82,7 +82,11 @@ def load_entry(control: Control, repository: Repository, model: str, version: in
     """
     _load(control, repository, model, [version])
     if not answers(control, model, version):
-        raise ServiceError("a model is ready but does not answer", value=f"{model} version {version}")
+        raise ServiceError(
+            "a model is ready but does not answer",
+            value=f"{model} version {version}",
+            next_step="see work/logs/triton.log",
+        )
 
 
 def answers(control: Control, model: str, version: int | None) -> bool:

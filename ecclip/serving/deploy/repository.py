@@ -104,9 +104,15 @@ class Repository:
 
     def _stage(self, bundle: Path, version: int) -> Staged:
         if version < 1:
-            raise ConfigError("a version is a number from 1 on", value=version)
+            raise ConfigError(
+                "a version is a number from 1 on", value=version, next_step="name a version of the registry, such as 1"
+            )
         if self.kind == "tensorrt":
-            raise ConfigError("engines are built on the GPU that serves, and are not part of a bundle", value=self.kind)
+            raise ConfigError(
+                "engines are built on the GPU that serves, and are not part of a bundle",
+                value=self.kind,
+                next_step="use the profile embedded or onnxruntime",
+            )
         digest = digest_of(bundle)
         known = self.staged(version)
         if known is not None and known.bundle == digest:
@@ -283,7 +289,9 @@ class Repository:
         shapes = [staged.shapes for staged in map(self.staged, versions) if staged is not None]
         if not shapes or any(one != shapes[0] for one in shapes):
             raise ConfigError(
-                "versions of other shapes cannot be loaded side by side in this profile", value=f"{versions}: {shapes}"
+                "versions of other shapes cannot be loaded side by side in this profile",
+                value=f"{versions}: {shapes}",
+                next_step="deploy it to a repository of its own, or take the old version out first",
             )
         return shapes[0]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from pydantic import Field
 
 from ecclip.client.clients import ClientOptions, ProductClient
-from ecclip.client.errors import ClientError
 from ecclip.core import GateError, ServiceError, StageConfig, get_logger, settings
+from ecclip.errors import ClientError
 from ecclip.serving.deploy.activation import beside_live, load_entry, load_graphs, reconcile
 from ecclip.serving.deploy.repository import CANDIDATE, ENTRY, Repository, Staged
 from ecclip.serving.golden import Golden, differences, read_golden
@@ -91,7 +91,11 @@ class Deployment:
                 self._switch(control, version)
                 blessing = self._examine(ENTRY, staged)
                 if not blessing.passed:
-                    raise GateError("the live model does not give the golden answers", value=blessing.reasons[:3])
+                    raise GateError(
+                        "the live model does not give the golden answers",
+                        value=blessing.reasons[:3],
+                        next_step="the version before serves on; bless this one again and read the reasons",
+                    )
             except (GateError, ServiceError):
                 reconcile(control, self.repository)
                 raise

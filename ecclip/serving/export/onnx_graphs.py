@@ -53,7 +53,9 @@ def export_graph(name: str, module: torch.nn.Module, example: tuple[torch.Tensor
             verbose=False,
         )
     if program is None:
-        raise ContractError("torch wrote no ONNX program", value=name)
+        raise ContractError(
+            "torch wrote no ONNX program", value=name, next_step="export again with another version of torch"
+        )
     model = program.model_proto
     _strip(model)
     for place, output in zip(unnamed, outputs, strict=True):
@@ -84,7 +86,12 @@ def check_graph(
     # numpy's maximum, as Python's passes over what is not a number
     difference = float(np.max([np.abs(found[output] - values).max() for output, values in expected.items()]))
     if not difference <= tolerance:
-        raise ContractError("an ONNX graph differs from torch", value=f"{name}: {difference}", limit=tolerance)
+        raise ContractError(
+            "an ONNX graph differs from torch",
+            value=f"{name}: {difference}",
+            limit=tolerance,
+            next_step="export again with another version of torch or onnxruntime; the bundle is not made",
+        )
     # a bound, not the figure itself: the last bits may differ between runs and would change the bundle's digest
     return float(10.0 ** math.ceil(math.log10(max(difference, 1e-9))))
 

@@ -62,7 +62,11 @@ def check_embeddings(snapshot: Path, evidence: dict[str, np.ndarray], twin: InPr
     for place, listing_id in enumerate(ids):
         row = by_id.get(listing_id)
         if row is None:
-            raise ContractError("the report is about a listing that the snapshot has not", value=listing_id)
+            raise ContractError(
+                "the report is about a listing that the snapshot has not",
+                value=listing_id,
+                next_step="run evaluate again for this snapshot",
+            )
         kept = {"image": evidence["image"][place], "text": evidence["text"][place]}
         photo = None if np.isnan(kept["image"]).any() else photos[row[IMAGE_SHA256]]
         own = dict(zip(kept, twin.inputs(Product(image=photo, title=row["title"] or "")), strict=True))

@@ -64,7 +64,9 @@ class Control:
             )
         except InferenceServerException as error:
             raise ServiceError(
-                "the server does not say what it has loaded", value=f"{self.address}: {error.message()}"
+                "the server does not say what it has loaded",
+                value=f"{self.address}: {error.message()}",
+                next_step="look whether it runs, and at its control key",
             ) from error
         return sorted(int(one.version) for one in index.models if one.name == model and one.state == "READY")
 
@@ -77,10 +79,16 @@ class Control:
         try:
             self._client.load_model(model, headers=self._headers, client_timeout=patient(_LOAD_TIMEOUT_S))
         except InferenceServerException as error:
-            raise ServiceError("a model did not load", value=f"{model} {versions}: {error.message()}") from error
+            raise ServiceError(
+                "a model did not load",
+                value=f"{model} {versions}: {error.message()}",
+                next_step="see work/logs/triton.log",
+            ) from error
         missing = [version for version in versions if not self.is_ready(model, version)]
         if missing:
-            raise ServiceError("a model version did not become ready", value=f"{model} {missing}")
+            raise ServiceError(
+                "a model version did not become ready", value=f"{model} {missing}", next_step="see work/logs/triton.log"
+            )
 
     def unload(self, model: str) -> None:
         """Unload every version of a model and wait until it is gone; the models that it calls stay."""
@@ -88,9 +96,16 @@ class Control:
         try:
             self._client.unload_model(model, headers=self._headers, unload_dependents=False, client_timeout=timeout_s)
         except InferenceServerException as error:
-            raise ServiceError("a model did not unload", value=f"{model}: {error.message()}") from error
+            raise ServiceError(
+                "a model did not unload", value=f"{model}: {error.message()}", next_step="see work/logs/triton.log"
+            ) from error
         deadline = time.monotonic() + timeout_s
         while self.loaded(model):
             if time.monotonic() > deadline:
-                raise ServiceError("a model is still there after its unload", value=model, limit=f"{timeout_s} s")
+                raise ServiceError(
+                    "a model is still there after its unload",
+                    value=model,
+                    limit=f"{timeout_s} s",
+                    next_step="see work/logs/triton.log",
+                )
             time.sleep(0.05)

@@ -128,5 +128,10 @@ def load_heads(folder: Path) -> Heads:
         or heads.weight.shape != expected
         or heads.bias.shape != (len(MODALITIES), columns)
     ):
-        raise IntegrityError("the heads do not fit their list", value=heads.weight.shape, limit=expected)
+        raise IntegrityError(
+            "the heads do not fit their list",
+            value=heads.weight.shape,
+            limit=expected,
+            next_step="run evaluate again: heads and task list are not of one run",
+        )
     return heads

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ecclip.errors import PairsError
 from ecclip.formats.columns import CATEGORY_KEY, GROUP_ID
 from ecclip.formats.shards import Shards
 from ecclip.formats.snapshot import STATISTICS
-from ecclip.train.errors import PairsError
 
 PAIRS = "pairs.arrow"
 _COLUMNS = ["listing_id", GROUP_ID, CATEGORY_KEY, "title", "brand", "attributes", "image"]

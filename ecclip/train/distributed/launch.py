@@ -22,8 +22,8 @@ from ecclip.core import (
     settings,
     write_atomic,
 )
+from ecclip.errors import Preempted
 from ecclip.train.engine.process import catch_termination
-from ecclip.train.errors import Preempted
 
 JOB = "job.json"
 _POLL_S = 0.2

@@ -11,10 +11,10 @@ import torch
 
 from ecclip.core import EcclipError, settings
 from ecclip.core.services import end_with_parent
+from ecclip.errors import Preempted
 from ecclip.spool import Spool
 from ecclip.train.distributed.launch import JOB, describe, write_outcome
 from ecclip.train.distributed.processes import Processes, join_processes, own_device
-from ecclip.train.errors import Preempted
 from ecclip.train.run.stage import TrainConfig, train_with
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from ecclip.train.errors import OutOfMemoryError
+from ecclip.errors import OutOfMemoryError
 
 T = TypeVar("T")
 # What CUDA's allocator raises has a type of its own; the CPU's has only these words.

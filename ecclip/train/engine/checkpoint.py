@@ -23,7 +23,7 @@ from ecclip.atomic import (
     sha256_file,
     write_atomic,
 )
-from ecclip.train.errors import CheckpointError
+from ecclip.errors import CheckpointError
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
 

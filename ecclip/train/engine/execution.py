@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from ecclip.errors import TrainError
 from ecclip.model import Towers
 from ecclip.train.config import TrainerConfig
-from ecclip.train.errors import TrainError
 
 
 def prepare_execution(towers: Towers, cfg: TrainerConfig) -> None:
@@ -24,7 +24,11 @@ def prepare_execution(towers: Towers, cfg: TrainerConfig) -> None:
             image.set_grad_checkpointing(True)
             _checkpoint_activations(text)
     except (AttributeError, ValueError, NotImplementedError, AssertionError) as error:
-        raise TrainError("a tower does not know this switch", value=str(error)[:300]) from error
+        raise TrainError(
+            "a tower does not know this switch",
+            value=str(error)[:300],
+            next_step="turn it off in params.yaml (train.trainer), or take other towers",
+        ) from error
     if cfg.compile:
         from torch._inductor import config as inductor
 

@@ -11,10 +11,10 @@ import torch
 from timm.models import group_parameters
 from torch import Tensor, nn
 
+from ecclip.errors import TrainError
 from ecclip.model import Towers, TowersConfig
 from ecclip.train.config import FREEZE_SMALL, OptimizerConfig
 from ecclip.train.engine.measures import gradient_norms, learning_rates
-from ecclip.train.errors import TrainError
 
 _STATE = ("step", "exp_avg", "exp_avg_sq")
 
@@ -109,7 +109,11 @@ def freeze(towers: Towers, prefixes: tuple[str, ...]) -> dict[str, nn.Parameter]
         step = "set optimizer.freeze to prefixes of these towers, or to nothing"
         raise TrainError("freeze: no parameter has this prefix", value=", ".join(unused), next_step=step)
     if not trained:
-        raise TrainError("freeze: nothing is left to train", value=", ".join(prefixes))
+        raise TrainError(
+            "freeze: nothing is left to train",
+            value=", ".join(prefixes),
+            next_step="freeze fewer modules (train.optimizer.freeze)",
+        )
     return trained
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ecclip.errors import DivergedError, PairsError, Preempted, ProcessesError
 from ecclip.model import MAX_LOGIT_SCALE, Preprocessor, Towers
 from ecclip.train.config import TrainerConfig
 from ecclip.train.data.loader import Loader
@@ -27,7 +28,6 @@ from ecclip.train.engine.optimizer import Optimizer
 from ecclip.train.engine.process import catch_termination, deterministic
 from ecclip.train.engine.progress import Progress, Reporter, log_nothing, log_to_logging
 from ecclip.train.engine.tower_executor import TowerExecutor, tower_executor
-from ecclip.train.errors import DivergedError, PairsError, Preempted, ProcessesError
 
 _DROPOUT_STREAM = 3
 _LOG_EVERY = 10
@@ -132,12 +132,18 @@ class Trainer:
             groups = len(np.unique(self.pairs.groups))
             what = "the pairs do not fill a single batch"
             raise PairsError(
-                what, value=f"{len(self.pairs)} pairs of {groups} groups", limit=f"{sampler.batch_size} a batch"
+                what,
+                value=f"{len(self.pairs)} pairs of {groups} groups",
+                limit=f"{sampler.batch_size} a batch",
+                next_step="lower train.order.batch_size, or train on more listings",
             )
         smallest = min(len(rows) for _, rows in plan)
         if smallest < self.world.size:
             raise ProcessesError(
-                "a batch has fewer pairs than there are processes", value=smallest, limit=self.world.size
+                "a batch has fewer pairs than there are processes",
+                value=smallest,
+                limit=self.world.size,
+                next_step="start fewer processes (ECCLIP_TRAIN_PROCESSES), or raise train.order.batch_size",
             )
         return plan
 

@@ -50,7 +50,6 @@ from ecclip.train.distributed.world import SINGLE_PROCESS, World
 from ecclip.train.engine.heap import keep_freed_memory
 from ecclip.train.engine.retrieval import retrieval_metrics
 from ecclip.train.engine.trainer import Progress, Trainer
-from ecclip.train.run.stage_errors import house_errors
 from ecclip.train.run.tracking import FOLDER, save_preview, tracking
 
 _PRESETS_MEAN = f"towers by name ({', '.join(PRESETS)}), which the other parameters then change"
@@ -93,7 +92,7 @@ def train(cfg: TrainConfig, snapshot: Path, start: Path, output: Path) -> Counts
     key = _run_key(cfg, snapshot, start)
     folder = checkpoints / key
     _forget_other_runs(checkpoints, folder)
-    with house_errors(), _tracked(cfg, snapshot, output.parent / FOLDER / key) as spool:
+    with _tracked(cfg, snapshot, output.parent / FOLDER / key) as spool:
         counts = _train_somewhere(cfg, snapshot, start, output, folder, spool)
     forget_once_published(checkpoints)
     return counts
@@ -122,20 +121,19 @@ def train_with(
         spool: for the metrics; None: they are not tracked, or not by this process.
     """
     keep_freed_memory()
-    with house_errors():
-        towers, kind = _starting_towers(cfg, start)
-        towers = towers.to(device)
-        trainer_cfg = cfg.trainer if kind == "pretrained" else _fine_tuning(cfg)
-        pairs = _open_pairs(world, snapshot / SHARDS, folder)
-        trainer = _trainer(world, cfg, trainer_cfg, towers, pairs, snapshot, folder, spool)
-        if spool is not None:
-            save_preview(trainer, spool.path.parent)
-        progress = trainer.run()
-        pairs.close()
-        history = _history(trainer, progress, kind) | {"run_key": folder.name}
-        if world.is_first:
-            save_towers(towers, output / TOWERS)
-            _write_metrics(progress, history, output)
+    towers, kind = _starting_towers(cfg, start)
+    towers = towers.to(device)
+    trainer_cfg = cfg.trainer if kind == "pretrained" else _fine_tuning(cfg)
+    pairs = _open_pairs(world, snapshot / SHARDS, folder)
+    trainer = _trainer(world, cfg, trainer_cfg, towers, pairs, snapshot, folder, spool)
+    if spool is not None:
+        save_preview(trainer, spool.path.parent)
+    progress = trainer.run()
+    pairs.close()
+    history = _history(trainer, progress, kind) | {"run_key": folder.name}
+    if world.is_first:
+        save_towers(towers, output / TOWERS)
+        _write_metrics(progress, history, output)
     return Counts(
         read={"pairs": len(pairs.groups)},
         written={"steps": len(trainer.plan)},

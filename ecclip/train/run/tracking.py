@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ecclip.core import canonical_json, get_logger, patient, write_atomic
+from ecclip.errors import Preempted
 from ecclip.spool import DELIVERY, Spool
 from ecclip.train.data.preview import PAIRS, contact_sheet, texts_seen
 from ecclip.train.engine.trainer import Trainer
-from ecclip.train.errors import Preempted
 
 FOLDER = "train.tracking"
 _LAST_WAIT_S = 5.0

@@ -55,10 +55,10 @@ def test_every_failure_has_a_name(status: str, message: str, expected: type[Serv
 def test_only_unavailability_is_tried_again_and_not_for_ever() -> None:
     options = ClientOptions(retries=3, backoff_s=0.4)
     pauses = options.pauses()
-    assert [_pause(Unavailable("gone"), pauses) for _ in range(3)] == [0.4, 0.8, 1.0]
+    assert [_pause(Unavailable("gone", next_step="wait"), pauses) for _ in range(3)] == [0.4, 0.8, 1.0]
     with pytest.raises(Unavailable):
-        _pause(Unavailable("gone"), pauses)
-    for final in (DeadlineExceeded("late"), Rejected("wrong")):
+        _pause(Unavailable("gone", next_step="wait"), pauses)
+    for final in (DeadlineExceeded("late", next_step="wait"), Rejected("wrong", next_step="mend it")):
         with pytest.raises(type(final)):
             _pause(final, options.pauses())
 

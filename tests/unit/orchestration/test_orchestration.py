@@ -190,7 +190,7 @@ def test_nothing_of_a_dump_steers_a_terminal_or_a_chat(
     chat: list[dict[str, Any]], capfd: pytest.CaptureFixture[str]
 ) -> None:
     title = "\x1b[2J <!channel> @here <http://evil|click> \u202e" + "x" * 5000
-    notify(failure(GateError("a bad title", value=title)))
+    notify(failure(GateError("a bad title", value=title, next_step="mend it")))
     said = capfd.readouterr()
     for text in (chat[0]["text"], said.out + said.err):
         assert "\x1b[2J" not in text
@@ -204,11 +204,11 @@ def test_a_webhook_that_refuses_is_asked_again_and_then_it_is_an_error_without_i
     chat: list[dict[str, Any]],
 ) -> None:
     _Chat.refusals.extend([500])
-    notify(failure(GateError("x")))
+    notify(failure(GateError("x", next_step="mend it")))
     assert len(chat) == 2
     _Chat.refusals.extend([500] * 9)
     with pytest.raises(OSError, match="500") as refused:
-        notify(failure(GateError("x")))
+        notify(failure(GateError("x", next_step="mend it")))
     assert len(chat) == 5
     assert "secret-hook" not in str(refused.value)
 
