@@ -112,7 +112,7 @@ def freeze(towers: Towers, prefixes: tuple[str, ...]) -> dict[str, nn.Parameter]
         raise TrainError(
             "freeze: nothing is left to train",
             value=", ".join(prefixes),
-            next_step="freeze fewer modules (train.optimizer.freeze)",
+            next_step="freeze fewer modules (train.trainer.optimizer.freeze)",
         )
     return trained
 

@@ -135,7 +135,7 @@ class Trainer:
                 what,
                 value=f"{len(self.pairs)} pairs of {groups} groups",
                 limit=f"{sampler.batch_size} a batch",
-                next_step="lower train.order.batch_size, or train on more listings",
+                next_step="lower train.trainer.sampler.batch_size, or train on more listings",
             )
         smallest = min(len(rows) for _, rows in plan)
         if smallest < self.world.size:
@@ -143,7 +143,7 @@ class Trainer:
                 "a batch has fewer pairs than there are processes",
                 value=smallest,
                 limit=self.world.size,
-                next_step="start fewer processes (ECCLIP_TRAIN_PROCESSES), or raise train.order.batch_size",
+                next_step="start fewer processes (ECCLIP_TRAIN_PROCESSES), or raise train.trainer.sampler.batch_size",
             )
         return plan
 
