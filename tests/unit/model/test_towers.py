@@ -148,7 +148,7 @@ def test_default_towers_carry_the_packaged_weights() -> None:
         own = towers.image_encoder.tower(scaled.contiguous(memory_format=torch.channels_last))
         torch.testing.assert_close(own, expected, atol=1e-4, rtol=1e-4)
         ids, mask = (
-            torch.from_numpy(array) for array in towers.preprocessor().texts(["a red mug", "red cup", "the law"])
+            torch.from_numpy(array) for array in towers.preprocessor().tokens(["a red mug", "red cup", "the law"])
         )
         weight = mask[..., None].float()
         hidden = towers.text_encoder.tower(input_ids=ids, attention_mask=mask).last_hidden_state
