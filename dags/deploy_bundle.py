@@ -12,21 +12,21 @@ from ecclip_tasks import BUNDLE, CHAMPION, DEFAULTS, FIRST_NIGHT, NIGHT_PARAM, n
 
 
 def gate(night: str) -> Any:
-    """Hold the night's bundle against the champion."""
+    """Compare the night's bundle with the champion."""
     from ecclip.release import gate_night
 
     return gate_night(night)
 
 
 def bless(night: str) -> Any:
-    """Load the bundle beside the live one and ask it the golden listings."""
+    """Load the bundle next to the live one and verify its answers to the golden listings."""
     from ecclip.release import bless_night
 
     return bless_night(night)
 
 
 def promote(night: str) -> Any:
-    """Let the blessed bundle answer and move @champion to it."""
+    """Make the blessed bundle live and move @champion to it."""
     from ecclip.release import promote_night
 
     return promote_night(night)
@@ -43,7 +43,7 @@ def promote(night: str) -> Any:
     doc_md=__doc__,
 )
 def deploy_bundle() -> None:
-    """Judge, bless, promote."""
+    """Gate, bless, promote."""
     (
         night_task("gate", gate)
         >> night_task("bless", bless, pool="serving")

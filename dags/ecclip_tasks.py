@@ -1,4 +1,4 @@
-"""How a stage becomes a task: the night, the run id, and which errors a retry cannot mend."""
+"""How a stage becomes a task: the night, the run id, and which errors a retry cannot fix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: one command a stage, and the few that bring a night together. Holds no logic."""
+"""The command line: one command per stage, and a few that handle a night as a whole. Contains no logic."""
 
 from __future__ import annotations
 
@@ -84,13 +84,13 @@ def nights_add(night: NightArgument) -> None:
 
 @nights_app.command("list")
 def nights_list() -> None:
-    """Print the nights and what each compares itself with."""
+    """Print the nights, each with the previous night it is compared with."""
     _show(pipeline.nights())
 
 
 @nights_app.command("restore")
 def nights_restore(night: NightArgument) -> None:
-    """Bring the snapshot of a night back from DVC's cache or remote, and prove every file of it."""
+    """Restore a night's snapshot from DVC's cache or remote, and verify every file of it."""
     from ecclip.registry import restore_snapshot
 
     _show({"snapshot": str(restore_snapshot(night))})
@@ -100,10 +100,10 @@ def nights_restore(night: NightArgument) -> None:
 def sample(
     folder: Annotated[Path | None, typer.Option(help="Where dumps/ and truth/ are written; default: work/")] = None,
     nights: Annotated[int | None, typer.Option(help="Nights in a row")] = None,
-    listings: Annotated[int | None, typer.Option(help="Listings a night")] = None,
+    listings: Annotated[int | None, typer.Option(help="Listings per night")] = None,
     seed: Annotated[int | None, typer.Option(help="Equal seeds make equal bytes")] = None,
 ) -> None:
-    """Make a sample dump: a small, messy marketplace, a few nights long, with the truth beside it."""
+    """Make a sample dump: a small, messy marketplace over a few nights, with the ground truth."""
     from ecclip.local import sample_config
     from ecclip.sample import generate
 
@@ -120,7 +120,7 @@ def map_command(
 ) -> None:
     """Turn a shop's own export into the dump contract, below work/dumps/<night>.
 
-    It prints what came of each row and photo: rows read = listings + what was dropped, by reason. Rows that cannot be
+    It prints the outcome of every row and photo: rows read = listings + dropped rows by reason. Rows that cannot be
     used are in the dump with their reason and text; ingest quarantines them. docs/mapping.md has every key.
     """
     from ecclip.catalog.mapping.map_dump import map_dump
@@ -143,7 +143,7 @@ def catalog_trace(
         str | None, typer.Option(parser=parse_night, help="Only this night; default: all, the newest first")
     ] = None,
 ) -> None:
-    """Print what came in of a listing, what was done, its group and why, its snapshots and their models."""
+    """Print a listing's way through the nights: input, changes, group with evidence, snapshots and their models."""
     from ecclip.lineage import trace_everywhere
 
     _show(trace_everywhere(listing_id, night))
@@ -167,7 +167,7 @@ def release_register(night: Night) -> None:
 
 @release_app.command("gate")
 def release_gate(night: Night) -> None:
-    """Hold the challenger against the champion; a refusal is an error."""
+    """Compare the challenger with the champion; a refusal is an error."""
     from ecclip.release import gate_night
 
     _show(gate_night(night))
@@ -175,7 +175,7 @@ def release_gate(night: Night) -> None:
 
 @release_app.command("bless")
 def release_bless(night: Night) -> None:
-    """Load the bundle beside the live one and ask it the golden listings."""
+    """Load the bundle next to the live one and verify its answers to the golden listings."""
     from ecclip.release import bless_night
 
     _show(bless_night(night))
@@ -183,7 +183,7 @@ def release_bless(night: Night) -> None:
 
 @release_app.command("promote")
 def release_promote(night: Night) -> None:
-    """Let the blessed bundle answer and move @champion to it."""
+    """Make the blessed bundle live and move @champion to it."""
     from ecclip.release import promote_night
 
     _show(promote_night(night))
@@ -199,7 +199,7 @@ def registry_trace(lineage: Annotated[str, typer.Argument(help="Lineage id, snap
 
 @registry_app.command("deliver")
 def registry_deliver(night: Night) -> None:
-    """Send what the trainings of a night measured and MLflow has not got yet; the registration does it too."""
+    """Send the training metrics of a night that MLflow does not have yet; registration does so too."""
     from ecclip.registry import deliver_all
 
     _show({"runs": deliver_all(settings().work / "nights" / night / "train")})
@@ -210,7 +210,7 @@ def registry_follow(
     folder: Annotated[Path, typer.Argument(help="The folder of a tracked training")],
     parent: Annotated[int, typer.Option(help="The process of the training, which started this one")],
 ) -> None:
-    """Send the metrics of a running training as they come; the stage train starts it."""
+    """Send the metrics of a running training as they are written; started by the stage train."""
     from ecclip.registry import follow
 
     raise typer.Exit(0 if follow(folder, parent) else 1)
@@ -219,7 +219,7 @@ def registry_follow(
 @app.command()
 def demo(
     dump: Annotated[
-        str | None, typer.Option(help="Your own: a night, a folder of nights (ISO dates), or a URL with {night}")
+        str | None, typer.Option(help="Your own dump: a night, a folder of nights (ISO dates), or a URL with {night}")
     ] = None,
     mapping: Annotated[str | None, typer.Option(help="mapping.yaml, or the name of a shipped one")] = None,
 ) -> None:
@@ -247,7 +247,7 @@ def down() -> None:
 
 @app.command()
 def serve() -> None:
-    """Keep the embedded Triton up in the foreground: started again whenever it dies, until Ctrl-C or SIGTERM."""
+    """Supervise the embedded Triton in the foreground: restart it whenever it dies, until Ctrl-C or SIGTERM."""
     from ecclip.local import serve as keep_up
 
     keep_up()
@@ -255,7 +255,7 @@ def serve() -> None:
 
 @app.command()
 def status() -> None:
-    """Say which services run, and where."""
+    """Show which services are running, and where."""
     from ecclip.local import status as show
 
     _show(show())
@@ -322,5 +322,5 @@ def main() -> None:
 
 
 def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print what nobody foresaw as Python does; its text may come from a dump."""
+    """Print an unexpected error as Python does, escaped: its text may come from a dump."""
     sys.stderr.write(shown("".join(traceback.format_exception(kind, error, trace)), lines=True))

@@ -1,4 +1,4 @@
-"""From a listing to everything that was made with it: the catalog's nights joined with the registry's versions."""
+"""From a listing to everything made with it: the catalog's nights joined with the registry's versions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ecclip.registry import trace_back
 
 
 def trace_everywhere(listing_id: str, night: str | None = None) -> dict[str, Any]:
-    """Return by night, the newest first, what became of a listing and which model versions that night made.
+    """Return, newest night first, the trace of a listing and the model versions made in that night.
 
     Raises:
         ContractError: no night of this workspace has seen the listing.

@@ -1,4 +1,4 @@
-"""The steps of a night that change the world outside its folders: register, gate, bless, promote.
+"""The steps of a night with side effects outside its folders: register, gate, bless, promote.
 
 Keyed by the night, called by the command line and by the Airflow tasks. Each can be run again at any time: what is
 done stays done, and what was interrupted is completed.
@@ -18,15 +18,15 @@ from ecclip.registry import GateConfig, ModelRef, trace
 
 __all__ = ["await_decision", "bless_night", "gate_night", "promote_night", "register_night", "trace"]
 
-_DEPLOY_WAIT_S = 300.0
-_DECISION_WAIT_S = 900.0
-_DECISION_POLL_S = 1.0
+_DEPLOY_WAIT_S = 300.0  # for another deployment, which loads a bundle and asks its golden listings
+_DECISION_WAIT_S = 900.0  # for an earlier night's verdict; training then starts from the champion that there is
+_DECISION_POLL_S = 1.0  # between two looks at the registry
 
 
 def await_decision(night: str, limit_s: float = _DECISION_WAIT_S) -> None:
-    """Wait until the challenger of an earlier night is champion or refused, for a night starts from the champion.
+    """Wait until the challenger of an earlier night is champion or refused, because a night starts from the champion.
 
-    Where nights follow each other closely (a backfill) the deployment of one runs beside the catalog of the next.
+    Where nights follow each other closely (a backfill) the deployment of one overlaps the catalog of the next.
     After ``limit_s`` seconds the night goes on from the champion that there is, and the log says so.
 
     Raises:
@@ -65,7 +65,7 @@ def register_night(night: str) -> dict[str, Any]:
 
 
 def gate_night(night: str) -> dict[str, Any]:
-    """Hold the night's version against the champion by the section ``gate`` of params.yaml.
+    """Compare the night's version with the champion by the section ``gate`` of params.yaml.
 
     Raises:
         GateError: the gate refuses; the error carries every reason.
@@ -84,7 +84,7 @@ def gate_night(night: str) -> dict[str, Any]:
 
 
 def bless_night(night: str) -> dict[str, Any]:
-    """Load the night's bundle beside the live one on the serving machine and prove it with the golden listings.
+    """Load the night's bundle next to the live one on the server and verify it with the golden listings.
 
     Raises:
         GateError: an answer differs from the in-process one by more than the tolerance.
@@ -116,13 +116,13 @@ def bless_night(night: str) -> dict[str, Any]:
 
 
 def promote_night(night: str) -> dict[str, Any]:
-    """Let the night's version answer and make it champion; if either fails, what answered before answers again.
+    """Make the night's version live and champion; if either fails, the previous version is live again.
 
-    A night older than the champion's is left as it is: running an old night again never brings its model back.
+    A night older than the champion's is left as it is: rerunning an old night never restores its model.
 
     Raises:
         GateError: the version was not passed by the gate, or another one became champion since.
-        ServiceError: the server or the registry did not do its part; the old version is live again.
+        ServiceError: the server or the registry failed; the old version is live again.
     """
     from ecclip.serving import go_live, live_version
 
@@ -135,7 +135,7 @@ def promote_night(night: str) -> dict[str, Any]:
         go_live(int(reference.version))
         try:
             registry.set_champion(reference.version, f"gate and blessing of night {night}", against=against)
-        except BaseException:  # whatever ended the promotion: alias and live version must agree again
+        except BaseException:  # however the promotion ended, alias and live version must agree
             _back_to(before, int(reference.version))
             raise
     return {"night": night, "version": reference.version, "digest": reference.digest, "promoted": True}
@@ -160,7 +160,7 @@ def _registered(night: str) -> ModelRef:
 
 
 def _overtaken(reference: ModelRef) -> str:
-    """Return why an old night is left alone, or an empty string."""
+    """Return why an old night is skipped, or an empty string."""
     reigning = registry.champion()
     if reigning is None or reigning.night <= reference.night:
         return ""

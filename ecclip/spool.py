@@ -1,6 +1,6 @@
-"""What a training measures, on the local disk first: JSON lines that are only ever appended.
+"""Metrics of a training on the local disk: append-only JSON lines.
 
-The training writes and never waits for anything but its own disk; another process reads behind it and sends on.
+The training writes and waits for nothing but its own disk; another process reads behind it and sends.
 Standard library only, so that training can use it anywhere.
 """
 
@@ -60,8 +60,8 @@ class Spool:
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """Append what was measured after ``step`` steps; what is there already and what is not finite is left out.
 
-        A disk that refuses does not end a training: the lines are kept and tried again with the next ones, and
-        ``error`` says what the disk said.
+        A failing disk does not end a training: the lines are kept and tried again with the next ones, and ``error``
+        holds the error.
         """
         new = {
             name: float(value)

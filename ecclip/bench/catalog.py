@@ -91,7 +91,7 @@ def run(size: str, command: str, data: Path | None) -> Result:
 
 
 def in_workspace(task: Callable[..., Answer], folder: Path, *arguments: object) -> Answer:
-    """Return what a task returns in a new process with a workspace of its own, which ends with it."""
+    """Return what a task returns in a new process with its own workspace, which ends with it."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
         return pool.submit(_start, task, folder, *arguments).result()

@@ -1,4 +1,4 @@
-"""``ecclip bench``: runs a benchmark in a process of its own, prints its table, keeps the docs in step."""
+"""``ecclip bench``: runs a benchmark in a separate process, prints its table, keeps the docs in step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def bench_train(
     ] = False,
     out: Annotated[Path | None, typer.Option(help="File of results; default: results/train.json")] = None,
 ) -> None:
-    """Train against open_clip: pairs a second, memory, cost of accumulation, waiting for the loader."""
+    """Train against open_clip: pairs per second, memory, cost of accumulation, waiting for the loader."""
     path = out or settings().workspace / "results" / "train.json"
     options = [name for name, wanted in (("--quick", quick), ("--twin", twin)) if wanted]
     environment = dict(os.environ) if twin else _with_peer("open_clip")

@@ -15,7 +15,7 @@ from ecclip.model import Preprocessor
 from ecclip.train import Batch
 
 _SIDE = 256  # shorter side of a snapshot's photos
-_QUALITY = 90
+_QUALITY = 90  # JPEG; as in `clean.jpeg_quality`
 _VOCABULARY = """
 black white red navy olive cotton wool linen leather steel slim loose washed printed striped plain women men kids
 summer winter running office outdoor shirt dress jacket jeans sneaker boot bag watch lamp chair mug pan set pack

@@ -1,6 +1,6 @@
 """Tables in the docs, made from the files of results: what a page says is what a run left.
 
-A page holds ``<!-- results: <name> -->`` and ``<!-- end -->`` on lines of their own; what is between them is made here.
+A page holds ``<!-- results: <name> -->`` and ``<!-- end -->`` on their own lines; what is between them is made here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Training on one GPU: pairs a second, plain and accumulated, against the card's own ceilings and against open_clip.
+"""Training on one GPU: pairs per second, plain and accumulated, against the card's own ceilings and against open_clip.
 
 ``python -m ecclip.bench.train_gpu --out results/train_gpu.json`` takes less than eight minutes and needs torch, timm,
 transformers, numpy, pyarrow and Pillow. What is measured is written at once: a run that is cut off leaves its figures.

@@ -1,4 +1,4 @@
-"""From a messy dump to a clean, grouped, published snapshot: one folder a stage, in the order of the night.
+"""From a messy dump to a clean, grouped, published snapshot: one folder per stage, in the order of the night.
 
 ``source`` (extract), ``mapping``, ``land``, ``ingest``, ``gate`` (check), ``clean``, ``group``, ``publish``; ``dump``
 is the contract and the row model that all of them read by, ``spark`` the session. Each stage is ``<folder>/stage.py``;

@@ -19,7 +19,7 @@ from ecclip.client.types import MAX_BATCH, MESSAGE_BYTES, Answer, Product
 from ecclip.core import patient
 from ecclip.errors import ClientError
 
-# The server gives up by itself first: a client that cancels leaves work behind on the server.
+# The server must time out first: a client that cancels leaves work behind on the server.
 _CLIENT_MARGIN_S = 0.5
 _CHANNEL = [
     ("grpc.max_send_message_length", 2 * MESSAGE_BYTES),
@@ -32,7 +32,7 @@ _CHANNEL = [
 
 @dataclass(frozen=True, kw_only=True)
 class ClientOptions:
-    """How patient a client is.
+    """Timeouts and retries of a client.
 
     ``timeout_s`` bounds one message on the server, ``retries`` the further attempts when it is unavailable; the
     pause between them doubles from ``backoff_s`` up to one second.
@@ -76,7 +76,7 @@ class ProductClient:
         self._client = triton.InferenceServerClient(address, channel_args=_CHANNEL)
 
     def ask(self, products: Sequence[Product]) -> list[Answer]:
-        """Return one answer a listing, in order; a bad listing has ``Answer.error`` and its neighbours do not.
+        """Return one answer per listing, in order; a bad listing has ``Answer.error`` and does not affect the others.
 
         Raises:
             ClientError: a message was not answered (Unavailable, Overloaded, DeadlineExceeded, Rejected).
@@ -99,7 +99,7 @@ class ProductClient:
     def close(self) -> None:
         """Close the connection; a second time does nothing."""
         client = self.__dict__.pop("_client", None)
-        if client is not None:  # let go here: the library's own clean-up fails at the end of the interpreter
+        if client is not None:  # released here: the library's own clean-up fails at interpreter exit
             client.close()
 
     def __enter__(self) -> ProductClient:
@@ -121,7 +121,7 @@ class AsyncProductClient:
         self._places = asyncio.Semaphore(in_flight)
 
     async def ask(self, products: Sequence[Product]) -> list[Answer]:
-        """Return one answer a listing, in order.
+        """Return one answer per listing, in order.
 
         Raises:
             ClientError: a message was not answered (Unavailable, Overloaded, DeadlineExceeded, Rejected).

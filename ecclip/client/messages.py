@@ -15,7 +15,7 @@ from ecclip.formats.service import decode as outputs_of
 
 
 def check_sizes(products: Sequence[Product]) -> None:
-    """Raise Rejected for an image that no server would take; nothing has been sent then."""
+    """Raise Rejected for an image that no server would take; nothing has been sent yet."""
     for number, product in enumerate(products):
         if product.image is not None and len(product.image) > IMAGE_BYTES:
             raise Rejected(

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-IMAGE_BYTES = 8 * 1024 * 1024
-TEXT_BYTES = 64 * 1024  # of a title, and of a description
-MESSAGE_BYTES = 32 * 1024 * 1024
-MAX_BATCH = 32
+IMAGE_BYTES = 8 * 1024 * 1024  # of a photo as the shop has it; by judgment
+TEXT_BYTES = 64 * 1024  # of a title, and of a description; far above any title; by judgment
+MESSAGE_BYTES = 32 * 1024 * 1024  # of a request; a larger one is read whole by the server before it is refused
+MAX_BATCH = 32  # products per request; the server batches requests itself
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def _name(path: Path) -> str:
 
 @dataclass
 class _Walk:
-    """The files found so far; a package's door is a file of its own, whose imports count by name only."""
+    """The files found so far; a package's door is its own file, whose imports count by name only."""
 
     files: set[Path] = field(default_factory=set)
     followed: set[Path] = field(default_factory=set)

@@ -15,7 +15,7 @@ from rich.progress import track as rich_track
 from ecclip.core.display import Terminal, shown_in_log
 
 T = TypeVar("T")
-_PROGRESS_EVERY_S = 5.0
+_PROGRESS_EVERY_S = 5.0  # between two lines of progress
 
 
 def configure_logging(**context: str) -> None:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from ecclip.core.configuration import settings
 
-PRIVATE_UMASK = 0o077
+PRIVATE_UMASK = 0o077  # the owner alone reads and writes
 
 
 def keep_private() -> None:

@@ -27,8 +27,8 @@ _BLOCK = 65536
 class _Batches(StageConfig):
     """How many photos and titles are encoded at once."""
 
-    image_batch: int = Field(16, ge=1, description="photos a batch")
-    text_batch: int = Field(32, ge=1, description="titles a batch")
+    image_batch: int = Field(16, ge=1, description="photos per batch")
+    text_batch: int = Field(32, ge=1, description="titles per batch")
 
 
 class EmbedConfig(_Batches):
@@ -66,12 +66,11 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Coun
 
 @stage
 def score_pairs(cfg: ScorePairsConfig, cleaned: Path, reference: Path, output: Path) -> Counts:
-    """Write ``pairs.parquet`` (listing_id, similarity, agreement): do photo and title belong together?
+    """Write ``pairs.parquet`` (listing_id, similarity, agreement): whether photo and title belong together.
 
-    ``similarity`` is the cosine of both by the champion. ``agreement`` says by how many standard deviations the own
-    title is nearer to the photo than other listings' titles are, and the own photo to the title, whichever is less:
-    a cosine alone depends on the towers and on how much of the catalog is alike. A night without a champion gets an
-    empty table.
+    ``similarity`` is the cosine of both by the champion. ``agreement`` is the lesser of two z-scores: of the cosine of
+    the photo with its title among other listings' titles, and of the title with its photo among other photos. A cosine
+    alone depends on the towers and on how uniform the catalog is. A night without a champion gets an empty table.
 
     Raises:
         ContractError: the listings or the towers cannot be read.
@@ -95,7 +94,7 @@ def score_pairs(cfg: ScorePairsConfig, cleaned: Path, reference: Path, output: P
 def agreements(ids: list[str], image: np.ndarray, text: np.ndarray, references: int) -> tuple[np.ndarray, np.ndarray]:
     """Return similarity and agreement of every pair, float32 [N], for embeddings float32 [N, d].
 
-    The other listings are those with the smallest hash of their id: the same ones in whatever order they come.
+    The other listings are those with the smallest hash of their id: the same ones in any order.
     """
     others = smallest_hashes(ids, references)
     similarity = np.einsum("nd,nd->n", image, text)

@@ -12,12 +12,12 @@ from typing import Any
 from ecclip.core import ServiceError, patient
 from ecclip.errors import BusyError
 
-_TIMEOUT_S = 30.0
-_WARM_UP_LIMIT_S = 240.0
+_TIMEOUT_S = 30.0  # of one call; a loaded API server takes seconds
+_WARM_UP_LIMIT_S = 240.0  # the first call imports every DAG
 _PATIENCE_S = 120.0  # for how long a question is asked again while nobody answers
 # a proxy of the environment must not see, or break, what goes to loopback
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-_TOKEN_AGE_S = 1800.0
+_TOKEN_AGE_S = 1800.0  # well below the day for which Airflow's tokens are valid
 
 
 class AirflowApi:

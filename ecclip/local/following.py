@@ -18,7 +18,7 @@ CHAIN = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups")
 _DONE = {"success", "failed", "upstream_failed", "skipped", "removed"}
 _POLL_S = 2.0  # each look costs the API server a tenth of a second of its core
 _NEXT_RUN_LIMIT_S = 900.0  # a run waits for the one of the night before
-_LOG_LINES = 12
+_LOG_LINES = 12  # of a failed task that are shown
 
 
 @dataclass
@@ -167,7 +167,7 @@ def _failure(view: NightView, instances: list[dict[str, Any]]) -> ServiceError:
     return ServiceError(
         f"{name} failed for the night {view.night}",
         value="\n" + "\n".join(readable_log(log)) + "\n",
-        next_step=f"read {log}; mend what it says and run again: what is finished stays",
+        next_step=f"read {log}; fix what it says and run again: what is finished stays",
     )
 
 

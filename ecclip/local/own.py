@@ -28,7 +28,7 @@ def own_nights(console: Console, dump: str, mapping: str | None, nights: int) ->
 
     Args:
         console: where to say what was found.
-        dump: A folder with a folder a night, named by its ISO date; any path or URL with ``{night}`` in it; or the
+        dump: A folder with one folder per night, named by its ISO date; any path or URL with ``{night}`` in it; or the
             folder or file of one night, tonight's.
         mapping: mapping.yaml or the name of a shipped one; None: the dump keeps the contract.
         nights: how many to return.

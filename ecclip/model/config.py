@@ -1,4 +1,4 @@
-"""What two towers are made of."""
+"""Configuration of the two towers."""
 
 from __future__ import annotations
 

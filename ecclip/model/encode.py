@@ -1,7 +1,8 @@
-"""Many photos and titles to embeddings: on a CPU in parallel batches of one thread each, on a GPU behind the decoding.
+"""Many photos and titles to embeddings: on a CPU in parallel batches of one thread each, on a GPU while the next
+batches are decoded.
 
-Two threads inside one small operation wait for each other most of the time, the more where another process wants the
-core; two threads with a batch each never wait, and the bits do not depend on their number.
+Two threads inside one small operation mostly wait for each other, even more on a busy machine; two threads with a batch
+each never wait, and results do not depend on their number.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from ecclip.model import ImageEncoder, PreprocessingError, Preprocessor, TextEncoder, Towers, fuse_image_encoder
 
-_AHEAD = 3
+_AHEAD = 3  # batches decoded ahead of the towers; bounds the memory
 _Part = TypeVar("_Part")
 _Result = TypeVar("_Result")
 
@@ -114,7 +115,7 @@ def _run(
     """Prepare and encode every part; on a CPU both in the workers, else the encoding in this thread."""
 
     def both(part: _Part) -> None:
-        with torch.inference_mode():  # a thread has a mode of its own
+        with torch.inference_mode():  # the mode is per thread
             encode(prepare(part))
 
     if device.type == "cpu":

@@ -1,4 +1,4 @@
-"""A faster copy of an image encoder for inference: batch normalisation folded into the convolutions before it."""
+"""A faster copy of an image encoder for inference: batch normalisation folded into the preceding convolutions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import nn
 
 from ecclip.model.vision import ImageEncoder
 
-_TOLERANCE = 1e-4
-_PROBE_SIDE = 64
+_TOLERANCE = 1e-4  # of fused against unfused features in float32; larger is a wrong fold
+_PROBE_SIDE = 64  # pixels; any size that all strides divide
 
 
 def fuse_image_encoder(encoder: ImageEncoder) -> ImageEncoder:
-    """Return a copy whose embeddings differ by rounding only, or the encoder itself where folding does not fit it.
+    """Return a copy whose embeddings differ by rounding only, or the encoder itself where folding does not apply.
 
-    Which normalisation follows which convolution is read from the order of the modules; one forward pass proves
-    that the reading was right.
+    The pairs of convolution and normalisation are read from the order of the modules; one forward pass verifies the
+    result.
     """
     device = encoder.pixel_mean.device
     fused = copy.deepcopy(encoder).train(False)
@@ -30,7 +30,7 @@ def fuse_image_encoder(encoder: ImageEncoder) -> ImageEncoder:
         try:
             difference = (fused(probe) - encoder(probe)).abs().max().item()
         except (RuntimeError, AssertionError, ValueError):
-            return encoder  # a tower that takes one size of pictures only
+            return encoder  # a tower with a fixed input size
     return fused if difference < _TOLERANCE else encoder
 
 

@@ -1,4 +1,4 @@
-"""Towers on disk: three files that need nothing else to become towers again."""
+"""Towers on disk: three self-contained files."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def _dropouts(cfg: TowersConfig) -> dict[str, float]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from drawing progress bars and load reports into structured logs."""
+    """Keep transformers' progress bars and load reports out of structured logs."""
     level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

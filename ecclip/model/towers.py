@@ -13,7 +13,7 @@ from ecclip.model.vision import ImageEncoder, build_image_encoder
 from ecclip.product_input import Preprocessor
 
 MAX_LOGIT_SCALE = math.log(100.0)  # of CLIP (Radford et al. 2021, section 2.5)
-_INITIAL_LOGIT_SCALE = math.log(1.0 / 0.07)
+_INITIAL_LOGIT_SCALE = math.log(1.0 / 0.07)  # of CLIP (Radford et al. 2021, section 2.5): a temperature of 0.07
 _SIGMOID_LOGIT_SCALE, _SIGMOID_LOGIT_BIAS = math.log(10.0), -10.0  # of SigLIP (Zhai et al. 2023, section 3)
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 

@@ -98,7 +98,7 @@ def _load_weights(tower: nn.Module, source: str) -> None:
     if set(stored) == set(own):
         tower.load_state_dict(stored)
         return
-    # Ports of one network name their tensors differently but keep their order; equal shapes throughout prove it.
+    # Ports of one network name tensors differently but keep their order; equal shapes throughout confirm that.
     same = [a.shape for a in stored.values()] == [b.shape for b in own.values()]
     if not same:
         raise ModelError(

@@ -9,7 +9,7 @@ from ecclip.errors import ModelError
 
 
 def package_file(distribution: str, suffix: str) -> Path:
-    """Return the file of an installed distribution whose path ends in ``suffix``; no code of it is imported."""
+    """Return the file of an installed distribution whose path ends in ``suffix``; none of its code is imported."""
     try:
         files = importlib.metadata.files(distribution) or []
     except importlib.metadata.PackageNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Say that a night failed: in the log, and to a webhook where ECCLIP_ALERT_URL names one."""
+"""Report a failed night: in the log, and to a webhook if ECCLIP_ALERT_URL names one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tenacity import retry, stop_after_attempt, wait_exponential
 
 from ecclip.core import ConfigError, EcclipError, get_logger, settings, shown
 
-_CHARACTERS = 1500
-_ATTEMPTS = 3
-_TIMEOUT_S = 10.0
-_MEND = "read the log, mend what it says, then clear the task: what is finished stays"
+_CHARACTERS = 1500  # of an alert; chat services cut longer ones
+_ATTEMPTS = 3  # an alert must not hold up the task that failed
+_TIMEOUT_S = 10.0  # of one attempt
+_FIX = "read the log, fix the cause, then clear the task: what is finished stays"
 
 
 class Alert(BaseNotifier):
-    """Tells DAG, task, night, error and next step of a task that failed for good (``on_failure_callback``)."""
+    """Reports DAG, task, night, error and next step of a task that failed permanently (``on_failure_callback``)."""
 
     def __init__(self, *, night: Callable[[Any], str]) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Alert(BaseNotifier):
     def notify(self, context: Any) -> None:
         """Log the failure and post it to the webhook; one that cannot be reached is an error in the task's log."""
         facts = self._facts(context)
-        get_logger().error("a task failed for good", **facts)
+        get_logger().error("a task failed permanently", **facts)
         if (url := settings().alert_url) is not None:
             post(url.get_secret_value(), facts)
 
@@ -46,7 +46,7 @@ class Alert(BaseNotifier):
             "night": night,
             "run": getattr(instance, "run_id", ""),
             "error": str(error) if error else "the task was ended from outside",
-            "next": (cause.next_step if isinstance(cause, EcclipError) else "") or _MEND,
+            "next": (cause.next_step if isinstance(cause, EcclipError) else "") or _FIX,
             "log": str(getattr(instance, "log_url", "")),
         }
         return {name: _short(shown(value)) for name, value in facts.items()}
@@ -56,7 +56,7 @@ def post(url: str, facts: dict[str, str]) -> None:
     """Post the facts as JSON, with a ``text`` as chat servers read it.
 
     Raises:
-        ConfigError: the address is none of HTTP.
+        ConfigError: the address is not HTTP or HTTPS.
         OSError: it cannot be reached, or refuses, three times.
     """
     if not url.startswith(("https://", "http://")):
@@ -68,7 +68,7 @@ def post(url: str, facts: dict[str, str]) -> None:
 
 
 def text_of(facts: dict[str, str]) -> str:
-    """Return the alert as a person reads it; nothing of a dump becomes a link or a mention in a chat."""
+    """Return the alert as readable text; nothing from a dump may become a link or a mention in a chat."""
     lines = (
         f"ecclip: {facts['dag']}.{facts['task']} failed for the night {facts['night']}",
         facts["error"],
@@ -78,7 +78,7 @@ def text_of(facts: dict[str, str]) -> str:
     text = "\n".join(lines)
     for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(sign, entity)
-    return text.replace("@", "@\u200b")  # @channel calls nobody
+    return text.replace("@", "@\u200b")  # so that @channel notifies nobody
 
 
 def _send(request: urllib.request.Request) -> None:

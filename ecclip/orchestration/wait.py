@@ -13,8 +13,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from ecclip.core import ConfigError, NotReadyError, now, parse_night, patient, settings
 
-_POLL_TIMEOUT_S = 120.0  # a file system that is silent for longer does not hold up the deadline
-_GRACE_S = 600.0  # after the deadline, for a triggerer that was away
+_POLL_TIMEOUT_S = 120.0  # a file system that does not answer must not delay the deadline; by judgment
+_GRACE_S = 600.0  # after the deadline, for a triggerer that was down; by judgment
 
 NightOf = Callable[[Any], str]
 
@@ -30,16 +30,16 @@ class DumpTrigger(BaseTrigger):
         self.night, self.deadline, self.poke_s = night, deadline, poke_s
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return where the class lies and what makes an equal trigger, which knows the same deadline."""
+        """Return the class path and the arguments that recreate this trigger, deadline included."""
         arguments = {"night": self.night, "deadline": self.deadline, "poke_s": self.poke_s}
         return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until the export is there or the deadline is over."""
+        """Poll until the export is there or the deadline has passed."""
         while True:
             try:
                 reason = await missing_of(self.night)
-            except ConfigError as error:  # waiting mends no setting
+            except ConfigError as error:  # waiting does not fix a setting
                 yield TriggerEvent({"reason": str(error), "next_step": error.next_step})
                 return
             left = (datetime.fromisoformat(self.deadline) - now()).total_seconds()
@@ -51,7 +51,8 @@ class DumpTrigger(BaseTrigger):
 
 
 async def missing_of(night: str) -> str:
-    """Return what is missing of the night's export, or an empty text; a source that does not answer is missing too.
+    """Return what is missing from the night's export, or an empty text; a source that does not answer counts as
+    missing.
 
     Raises:
         ConfigError: the section ``source`` of params.yaml is wrong.
@@ -65,7 +66,7 @@ async def missing_of(night: str) -> str:
 
 
 class DumpSensor(BaseSensorOperator):
-    """Waits for the export of the run's night as ``source`` in params.yaml says; fails for good at the deadline."""
+    """Waits for the export of the run's night as ``source`` in params.yaml says; fails permanently at the deadline."""
 
     def __init__(self, *, night: NightOf, **options: Any) -> None:
         super().__init__(**options)
@@ -90,7 +91,7 @@ class DumpSensor(BaseSensorOperator):
         return {"night": night, "waited": False}
 
     def resume(self, context: Any, event: dict[str, str]) -> dict[str, Any]:
-        """Go on where the export has come, else fail and say what to do."""
+        """Continue if the export has arrived, else fail with the next step."""
         night = self._night(context)
         if event["reason"]:
             self._fail(night, event["reason"], event["next_step"])
@@ -102,7 +103,7 @@ class DumpSensor(BaseSensorOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout:
             reason = asyncio.run(missing_of(self._night(context)))
-            said = f"{reason}; nor did the triggerer missing_of: does it run?" if reason else ""
+            said = f"{reason}; and the triggerer did not poll either: is it running?" if reason else ""
             return self.resume(context, {"reason": said, "next_step": ""})
 
     @staticmethod

@@ -27,7 +27,7 @@ from ecclip.registry.tracking.names import flat_parameters
 
 @dataclass(frozen=True, kw_only=True)
 class BundleFacts:
-    """What a registered version tells about its bundle."""
+    """What a registered version records about its bundle."""
 
     digest: str
     night: str
@@ -42,7 +42,7 @@ class BundleFacts:
 
 
 def keep_bundle(bundle: Path) -> Path:
-    """Copy a bundle to ``work/bundles/<digest>`` and return that folder; a sound copy that is there stays.
+    """Copy a bundle to ``work/bundles/<digest>`` and return that folder; an intact copy is kept.
 
     Raises:
         IntegrityError: a file of the bundle is not what its manifest says.
@@ -70,7 +70,7 @@ def keep_bundle(bundle: Path) -> Path:
 
 
 def read_facts(bundle: Path, night: str) -> BundleFacts:
-    """Return the facts of a bundle; what an optional part does not tell stays empty.
+    """Return the facts of a bundle; values of missing optional parts stay empty.
 
     Raises:
         ContractError: the parts of the bundle do not belong together.
@@ -121,7 +121,7 @@ def proven_bundle(folder: Path) -> Bundle:
 def kept_metrics(digest: str, night: str, *, proven: bool) -> dict[str, float]:
     """Return the metrics of a bundle of the store after comparing every file with its manifest.
 
-    ``proven`` asks for parts that belong together as well; a champion may be older than that question.
+    ``proven`` also requires consistent parts; a champion may predate that check.
 
     Raises:
         ContractError: the parts do not belong together.
@@ -130,10 +130,10 @@ def kept_metrics(digest: str, night: str, *, proven: bool) -> dict[str, float]:
     folder = settings().work / "bundles" / digest
     if not digest or not folder.is_dir() or not _sound(folder, digest):
         raise IntegrityError(
-            "a bundle of the store is missing or not what its digest says",
+            "a bundle of the store is missing or does not match its digest",
             value=folder,
             limit=digest,
-            next_step=f"bring it back: ecclip release register --night {night}",
+            next_step=f"restore it: ecclip release register --night {night}",
         )
     return (proven_bundle(folder) if proven else Bundle(folder)).metrics()
 

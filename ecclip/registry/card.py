@@ -1,4 +1,4 @@
-"""What a person sees of a version in MLflow's pages: description, inputs and outputs, where the bundle lies."""
+"""A version as MLflow's pages show it: description, inputs and outputs, where the bundle lies."""
 
 from __future__ import annotations
 

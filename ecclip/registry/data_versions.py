@@ -1,4 +1,4 @@
-"""DVC records what the stages of a night left, whoever ran them, and gives it a version."""
+"""DVC records the outputs of a night's stages, whoever ran them, and versions them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ import yaml
 from ecclip.core import PRIVATE_UMASK, ConfigError, ServiceError, get_logger, parse_night, settings
 
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked", "Lock acquisition", "rwlock")
-_WAIT_S = 180.0
-_POLL_S = 0.5
+_WAIT_S = 180.0  # for another dvc of the workspace, which holds its lock for the time of a push
+_POLL_S = 0.5  # between two attempts
 
 
 def record_version(night: str, stages: Sequence[str], wait_s: float = _WAIT_S) -> str:
     """Record the outputs of ``stages`` in dvc.lock and DVC's cache; return the version of the night's snapshot.
 
-    After it ``dvc repro`` finds nothing to do for them. The stages of other nights are left alone. The version is
+    Afterwards ``dvc repro`` finds nothing to do for them. The stages of other nights are left alone. The version is
     the md5 of the snapshot folder in dvc.lock, empty as long as ``publish`` is not recorded.
 
     Raises:
-        ConfigError: the workspace is no DVC workspace, or it has no such stage or night.
+        ConfigError: the workspace is not a DVC workspace, or it has no such stage or night.
         ServiceError: another DVC process held its lock for ``wait_s`` seconds, or an output is missing.
     """
     targets = [f"{stage}@{parse_night(night)}" for stage in stages]
@@ -50,15 +50,17 @@ def dvc_version(night: str) -> str:
 
 
 def run_dvc(arguments: Sequence[str], wait_s: float = _WAIT_S) -> subprocess.CompletedProcess[str]:
-    """Run DVC in the workspace and return what came of it; a lock that another process holds is waited for.
+    """Run DVC in the workspace and return the result; wait for a lock that another process holds.
 
     Raises:
-        ConfigError: the workspace is no DVC workspace.
+        ConfigError: the workspace is not a DVC workspace.
         ServiceError: another DVC process held its lock for ``wait_s`` seconds.
     """
     root = settings().workspace.resolve()
     if not (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
-        raise ConfigError("the workspace is no DVC workspace", value=root, next_step="run it in a clone of the project")
+        raise ConfigError(
+            "the workspace is not a DVC workspace", value=root, next_step="run it in a clone of the project"
+        )
     deadline = time.monotonic() + wait_s
     while True:
         result = _dvc(*arguments)
@@ -76,9 +78,9 @@ def run_dvc(arguments: Sequence[str], wait_s: float = _WAIT_S) -> subprocess.Com
 
 
 def _dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run DVC in a session of its own; what takes longer than the machine's limit is ended whole."""
+    """Run DVC in its own session; past the machine's time limit the whole session is killed."""
     site, limit = settings().work / "dvc" / "site", settings().dvc_timeout_s
-    for folder in (site, site / "repo"):  # DVC would make them for everyone
+    for folder in (site, site / "repo"):  # DVC would create them world-writable
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     environment = {
         **os.environ,
@@ -105,7 +107,7 @@ def _dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
             "DVC did not end in time",
             value=f"dvc {' '.join(arguments)}; lock: {lock_holder()}",
             limit=f"{limit:g} s (ECCLIP_DVC_TIMEOUT_S)",
-            next_step="end who holds the lock or give more time, then run again",
+            next_step="end the holder of the lock or allow more time, then run again",
         ) from error
     finally:
         _end(process)
@@ -121,7 +123,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def lock_holder() -> str:
-    """Return which process wrote its number into DVC's lock, and what it runs; the lock itself where none lives."""
+    """Return the process named in DVC's lock and its command; the lock's path if that process is gone."""
     lock = settings().workspace.resolve() / ".dvc" / "tmp" / "lock"
     with suppress(OSError, ValueError, psutil.Error):
         process = psutil.Process(int(lock.read_text().split()[0]))

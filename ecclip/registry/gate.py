@@ -16,7 +16,7 @@ from ecclip.registry.versions import ModelRef, champion, model_version, tag_vers
 
 
 class MetricGate(StageConfig):
-    """What one metric of the report must keep."""
+    """Limits for one metric of the report."""
 
     floor: float | None = Field(default=None, description="worst value allowed at all; the first champion needs one")
     allowed_drop: float | None = Field(default=None, ge=0, description="how much worse than the champion it may be")
@@ -61,8 +61,9 @@ class Verdict:
 def check_gate(cfg: GateConfig, version: str, prove: Callable[[Path], object] | None = None) -> Verdict:
     """Compare a version with @champion; keep the verdict as tags and in ``work/nights/<night>/verdict.json``.
 
-    The metrics are those inside the bundles of the store, proven by digest, never those that a registry or a report
-    beside them tells. ``prove`` is given the challenger's bundle and raises if it claims what its parts do not do.
+    The metrics are those inside the bundles of the store, proven by digest, never those of the registry or of a report
+    outside the bundle. ``prove`` receives the challenger's bundle and raises if the bundle claims what its parts do not
+    do.
 
     Fails closed: parts that do not belong together, no gated metric, a metric that is missing or not a number, no floor
     for a first champion, or a registry that does not answer give a verdict that is not passed, with the reason.
@@ -79,7 +80,7 @@ def check_gate(cfg: GateConfig, version: str, prove: Callable[[Path], object] | 
 
 
 def _earlier_verdict(challenger: ModelRef) -> Verdict | None:
-    """Return the verdict on a version that has been champion: a night that is run again does not try it again."""
+    """Return the verdict on a version that has been champion: rerunning a night does not gate it again."""
     previous = challenger.tags.get("previous_champion")
     if "rolled_back" in challenger.tags:
         reason = f"it was rolled back ({challenger.tags['rolled_back']}): remove the tag rolled_back to allow it again"
@@ -92,7 +93,8 @@ def _earlier_verdict(challenger: ModelRef) -> Verdict | None:
 def _verdict(
     cfg: GateConfig, challenger: ModelRef, reigning: ModelRef | None, prove: Callable[[Path], object] | None
 ) -> Verdict:
-    """Return the verdict; a bundle that cannot be believed is refused for that reason, and the refusal is kept."""
+    """Return the verdict; a bundle whose claims cannot be verified is refused for that reason, and the refusal is
+    recorded."""
     try:
         new = kept_metrics(challenger.digest, challenger.night, proven=True)
         if prove is not None:
@@ -138,9 +140,9 @@ def _reason(gate: MetricGate, value: float | None, before: float | None, *, firs
     if _finite(value) is None or value is None:
         return "the challenger has no such metric" if value is None else "the challenger's value is not a number"
     if gate.floor is not None and sign * (value - gate.floor) < 0:
-        return f"{value:.4f} does not keep the {'floor' if sign > 0 else 'ceiling'} {gate.floor:.4f}"
+        return f"{value:.4f} is beyond the {'floor' if sign > 0 else 'ceiling'} {gate.floor:.4f}"
     if first:
-        return "" if gate.floor is not None else "a first champion has nothing to compare with and no floor is set"
+        return "" if gate.floor is not None else "there is no champion to compare with and no floor is set"
     if gate.allowed_drop is None:
         return ""
     if _finite(before) is None or before is None:

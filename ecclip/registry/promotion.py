@@ -1,4 +1,4 @@
-"""The champion changes under a lock, by compare and set, and leaves a line in the audit file."""
+"""Change the champion under a lock, by compare-and-set, with a line in the audit file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def set_champion(version: str, reason: str, against: str | None = _ANY, wait_s: 
     """Move @champion to a version and return it; a version that already is champion stays and nothing is written.
 
     ``against`` is the champion that the verdict was made against (None: there was none): if another promoter was
-    faster, the verdict says nothing about the one that reigns now. Without it (a rollback) any champion is replaced.
+    faster, the verdict does not apply to the current champion. Without it (a rollback) any champion is replaced.
 
     Raises:
         GateError: another version became champion since the verdict.
@@ -48,7 +48,7 @@ def _compare_and_set(target: ModelRef, reason: str, against: str | None) -> str 
 
 
 def _move(store: Any, target: ModelRef, current: str | None, reason: str) -> None:
-    """Tags first, alias last: whoever finds the alias finds what explains it."""
+    """Tags first, alias last: a reader that sees the alias also sees the tags that explain it."""
     if "previous_champion" not in target.tags and current is not None:
         store.set_model_version_tag(MODEL, target.version, "previous_champion", current)
     store.set_model_version_tag(MODEL, target.version, "champion_reason", reason)

@@ -1,4 +1,4 @@
-"""A bundle becomes one MLflow run and one version of the model, however often and by however many it is asked."""
+"""Register a bundle as one MLflow run and one model version, however often and concurrently it is called."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Registered:
 def register(bundle: Path, night: str, metrics_spool: Path | None = None) -> Registered:
     """Register a bundle as a version of the model with alias @challenger; idempotent by the bundle's digest.
 
-    ``metrics_spool`` is training's ``metrics.jsonl`` (one ``{"step", "name", "value"}`` a line). A training that
-    was tracked has a run already: what its spool still holds is delivered, and that run becomes the bundle's.
-    Every write is a repeatable one (same key, same time stamp), so a call that was killed is completed by the next
-    one and nothing is there twice.
+    ``metrics_spool`` is training's ``metrics.jsonl`` (one ``{"step", "name", "value"}`` per line). A tracked training
+    already has a run: the rest of its spool is delivered, and that run becomes the bundle's. Every write is a
+    repeatable one (same key, same time stamp), so a call that was killed is completed by the next one and nothing is
+    there twice.
 
     Raises:
         IntegrityError: the bundle is not what its manifest says.
@@ -63,7 +63,7 @@ def register(bundle: Path, night: str, metrics_spool: Path | None = None) -> Reg
             _log_files(store, facts, run, model_id, stored)
             reference = _create_version(store, facts, run, model_id, stored)
         _complete_tags(store, reference, facts)
-        if "champion_reason" not in reference.tags:  # one that has been champion is no challenger any more
+        if "champion_reason" not in reference.tags:  # a former champion does not become challenger again
             store.set_registered_model_alias(MODEL, CHALLENGER, reference.version)
         ended = run.info.end_time or run.info.start_time
         store.set_terminated(run.info.run_id, "FINISHED", end_time=ended)
@@ -118,7 +118,7 @@ def _log_values(
         for name, value in sorted(facts.metrics.items())
         if metric_name(name) not in known
     ]
-    # a time stamp that follows from the step makes sending a metric again harmless
+    # a time stamp derived from the step makes sending a metric again harmless
     has = {name: steps_of(store, run, name) for name in {name for name, _, _ in spooled}}
     metrics += [Metric(name, value, started + step, step) for name, value, step in spooled if step not in has[name]]
     params = [Param(metric_name(name), value[:6000]) for name, value in sorted(facts.params.items())]
@@ -193,7 +193,7 @@ def _tags(facts: BundleFacts) -> dict[str, Any]:
 
 
 def _complete_tags(store: MlflowClient, reference: ModelRef, facts: BundleFacts) -> None:
-    """Fill in what was not known when the version was made; what is there tells who made it and stays."""
+    """Add tags that were unknown when the version was created; existing tags are kept."""
     for name, value in _tags(facts).items():
         if name not in reference.tags:
             store.set_model_version_tag(MODEL, reference.version, name, value)

@@ -1,4 +1,4 @@
-"""The snapshot of a night comes back from DVC's cache or remote: whole and proven, or not at all."""
+"""Restore a night's snapshot from DVC's cache or remote: complete and verified, or not at all."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 from ecclip.core import IntegrityError, ServiceError, get_logger, parse_night, settings, verify_folder
 from ecclip.registry.data_versions import dvc_version, run_dvc
 
-_WAIT_S = 180.0
+_WAIT_S = 180.0  # as for a version of the data
 
 
 def restore_snapshot(night: str, wait_s: float = _WAIT_S) -> Path:
-    """Bring the recorded snapshot of a night back and return its folder, every file held against its manifest.
+    """Restore the recorded snapshot of a night and return its folder, every file verified against its manifest.
 
     DVC trusts its cache. An object there that is damaged is removed and fetched once more from the remote.
 
     Raises:
         ConfigError: the workspace is no DVC workspace.
         ServiceError: DVC's lock was held for ``wait_s`` seconds, or an object is missing; names the object.
-        IntegrityError: a file is damaged and there is no remote that has it whole; names file and object.
+        IntegrityError: a file is damaged and no remote has an intact copy; the message names file and object.
     """
     folder = settings().work / "snapshots" / parse_night(night)
     _bring(night, wait_s)
@@ -49,10 +49,10 @@ def _bring(night: str, wait_s: float) -> None:
     missing = re.findall(r"\b[0-9a-f]{32}(?:\.dir)?\b", result.stderr)
     names = _names(night)
     raise ServiceError(
-        "DVC cannot bring the snapshot back",
+        "DVC cannot restore the snapshot",
         value=", ".join(f"{key} ({names.get(key, 'folder')})" for key in dict.fromkeys(missing))
         or result.stderr.strip()[-500:],
-        next_step="push it again from where it is whole (dvc push), or publish the night again",
+        next_step="push it again from an intact copy (dvc push), or publish the night again",
     )
 
 
@@ -88,5 +88,5 @@ def _lost(damaged: Path, held: Path | None) -> IntegrityError:
     return IntegrityError(
         "a file of the snapshot is damaged and cannot be fetched",
         value=f"{damaged} (object {held})",
-        next_step="push it again from where it is whole (dvc push), or publish the night again",
+        next_step="push it again from an intact copy (dvc push), or publish the night again",
     )

@@ -1,4 +1,4 @@
-"""The stages that fix which weights a night builds on: those that training starts from, those that score its pairs."""
+"""The stages that select the weights of a night: those that training starts from, and those that score its pairs."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ from ecclip.registry.versions import ModelRef, all_versions, champion
 
 
 class StartConfig(StageConfig):
-    """From where a night's training starts."""
+    """Where a night's training starts from."""
 
     mode: Literal["champion", "pretrained"] = Field(
         "champion",
-        description="champion: fine-tune what is live, if anything is; pretrained: always start anew",
+        description="champion: fine-tune what is live, if anything is; "
+        "pretrained: always start from the pretrained weights",
     )
 
 
 class ReferenceConfig(StageConfig):
-    """Who is asked whether photo and title of a listing belong together."""
+    """Which model decides whether photo and title of a listing belong together."""
 
     mode: Literal["champion", "nobody"] = Field(
         "champion", description="champion: what is live, if anything is; nobody: no listing is left out for it"
@@ -55,7 +56,7 @@ def reference(cfg: ReferenceConfig, cleaned: Path, output: Path) -> Counts:
 def start(cfg: StartConfig, snapshot: Path, output: Path) -> Counts:
     """Write ``start.json``: the champion of the nights before ``snapshot`` with its towers, or the pretrained towers.
 
-    A champion of the same or a later night is passed over for the one it replaced, so that a night that is run
+    A champion of the same or a later night is skipped in favour of the one it replaced, so that a night that is run
     again, or filled in late, starts where it would have started then.
 
     Raises:
@@ -104,7 +105,7 @@ def _checked_bundle(reference: ModelRef) -> Path:
             f"the bundle of champion version {reference.version} is not in the bundle store",
             value=folder,
             limit=reference.digest,
-            next_step=f"bring it back: ecclip release register --night {reference.night}",
+            next_step=f"restore it: ecclip release register --night {reference.night}",
         )
     verify_folder(folder, TOWERS)
     return folder

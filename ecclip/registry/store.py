@@ -1,4 +1,4 @@
-"""The way to MLflow: one quiet client for the workspace's own store or a server, and one kind of error."""
+"""Access to MLflow: one quiet client for the workspace's own store or a server, and one kind of error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MODEL = "ecclip"
 CHAMPION = "champion"
 CHALLENGER = "challenger"
 
-# Read by MLflow when it is imported. A registry that hangs must cost a night seconds, not MLflow's default minutes.
+# Read by MLflow when it is imported. A hanging registry must delay a night by seconds, not by MLflow's default minutes.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -28,8 +28,8 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
 }
-_METRICS_PER_REQUEST = 500  # a server takes at most 1000
-_PARAMS_PER_REQUEST = 100  # a server takes no more
+_METRICS_PER_REQUEST = 500  # half of MLflow's limit of 1000
+_PARAMS_PER_REQUEST = 100  # MLflow's limit
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")
 
 
@@ -47,7 +47,7 @@ def client() -> MlflowClient:
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Turn every way in which MLflow fails into ServiceError."""
+    """Turn every failure of MLflow into ServiceError."""
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     import requests
@@ -79,7 +79,7 @@ def aliases(store: MlflowClient) -> dict[str, str]:
 
 
 def experiment_id(store: MlflowClient) -> str:
-    """Return the id of the experiment, created at first; a local store keeps its artifacts beside it."""
+    """Return the id of the experiment, created on first use; a local store keeps its artifacts next to it."""
     found = store.get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return str(found.experiment_id)
@@ -93,7 +93,7 @@ def experiment_id(store: MlflowClient) -> str:
 
 
 def log_batches(store: MlflowClient, run_id: str, metrics: Sequence[Metric] = (), params: Sequence[Param] = ()) -> None:
-    """Log metrics and parameters of a run in requests that every server takes."""
+    """Log metrics and parameters of a run in requests small enough for every server."""
     for first in range(0, len(metrics), _METRICS_PER_REQUEST):
         store.log_batch(run_id, metrics=metrics[first : first + _METRICS_PER_REQUEST])
     for first in range(0, len(params), _PARAMS_PER_REQUEST):
@@ -106,7 +106,7 @@ def _connect(uri: str) -> MlflowClient:
 
     if not uri.startswith("sqlite:"):
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
-    # the first connection creates the tables: two at once would trip over each other
+    # the first connection creates the tables: two at once would collide
     with locked(settings().work / "run" / "mlflow.lock", "the first connection to the registry"):
         (settings().work / "mlflow").mkdir(parents=True, exist_ok=True)
         store = MlflowClient(tracking_uri=uri, registry_uri=uri)

@@ -24,7 +24,7 @@ class ModelRef:
 
     @property
     def lineage_id(self) -> str:
-        """Return what every answer of this bundle carries."""
+        """The lineage id that every answer of this bundle carries."""
         return lineage_of(self.digest)
 
 
@@ -32,7 +32,7 @@ def champion() -> ModelRef | None:
     """Return the version that carries @champion, or None before the first promotion.
 
     Raises:
-        ServiceError: the registry does not answer. Silence is never taken for "no champion".
+        ServiceError: the registry does not answer. No answer is never taken for "no champion".
     """
     with answering():
         version = aliases(client()).get(CHAMPION)
@@ -68,7 +68,7 @@ def model_version(version: str) -> ModelRef:
 
 
 def tag_version(version: str, tags: Mapping[str, str]) -> None:
-    """Set tags of a version; each is a line in the registry's page of it.
+    """Set tags of a version; each is shown on the version's page in the registry.
 
     Raises:
         ServiceError: the registry does not answer, or has no such version.

@@ -48,7 +48,7 @@ class SampleConfig(StageConfig):
     listings: int = Field(2000, ge=20, description="listings of the first night")
     sellers: int = Field(24, ge=4, le=999, description="sellers of the marketplace")
     image_size: int = Field(320, ge=96, le=1024, description="shorter side of a photo in pixels")
-    new_share: float = Field(0.05, ge=0, le=1, description="new listings a night, as a share of yesterday's")
+    new_share: float = Field(0.05, ge=0, le=1, description="new listings per night, as a share of yesterday's")
     changed_share: float = Field(0.03, ge=0, le=1, description="listings whose price, title or photo changes a night")
     deleted_share: float = Field(0.02, ge=0, le=1, description="listings that go a night, half of them as deleted rows")
     faults: FaultShares = Field(

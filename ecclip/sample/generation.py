@@ -33,9 +33,9 @@ from ecclip.sample.rows import TRUTH_SCHEMA, Line, lines_of
 from ecclip.sample.world import Listing, World
 
 DIGEST = "sample.json"
-ROWS_PER_FILE = 5000
+ROWS_PER_FILE = 5000  # so that a night has several files
 _FEW = 200  # below this, starting processes costs more than drawing
-_CHUNK = 24
+_CHUNK = 24  # photos handed to a process at once
 
 
 def generate(cfg: SampleConfig, output: Path) -> list[Path]:
@@ -141,7 +141,7 @@ def _drawn(chunks: list[list[Photo]], folder: Path, processes: int) -> Iterator[
     if processes == 1 or sum(len(chunk) for chunk in chunks) < _FEW:
         yield from (_draw(chunk, folder) for chunk in chunks)
         return
-    # a fresh interpreter a worker: the caller may hold threads and locks that must not be forked
+    # a fresh interpreter per worker: the caller may hold threads and locks that must not be forked
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(_draw, chunks, [folder] * len(chunks))
 

@@ -16,7 +16,7 @@ from ecclip.sample.shape import drawn
 from ecclip.sample.world import Listing, Seller, World
 
 _ASPECTS = ((1.0, 1.0), (1.0, 1.0), (1.0, 1.25), (1.2, 1.0))
-_ORIENTATION = 0x0112
+_ORIENTATION = 0x0112  # EXIF tag
 _TURN_RIGHT = 6  # EXIF: show the stored picture turned by 90 degrees to the right
 
 
@@ -140,7 +140,7 @@ def _cast_shadow(image: Image.Image, alpha: Image.Image, corner: tuple[int, int]
 
 
 def _treated(photo: Photo, image: Image.Image) -> tuple[Image.Image, int]:
-    """Return the photo after the seller's hands: cropped anew, brighter or darker, marked; and its JPEG quality."""
+    """Return the photo after the seller's hands: re-cropped, brighter or darker, marked; and its JPEG quality."""
     if not photo.treatment:
         return image, 88
     rng = Random(f"{photo.appearance.key}/{photo.treatment}")

@@ -1,4 +1,4 @@
-"""Where products are photographed: background, light, watermark and badge of a seller, each made once a process."""
+"""Where products are photographed: background, light, watermark and badge of a seller, each made once per process."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ PHOTO_FAULTS = (
     "wrong_suffix", "cmyk_photo", "rotated_photo", "no_photo",
 )  # fmt: skip
 MANY = 400  # from this many listings on, every configured fault occurs at least once
-WON = 1350
+WON = 1350  # per dollar; prices in the two currencies then compare
 
 
 @dataclass(frozen=True)

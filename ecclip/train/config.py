@@ -1,4 +1,4 @@
-"""What the training engine is told."""
+"""Configuration of the training engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Loss = Literal["softmax", "sigmoid"]
 Precision = Literal["float32", "bfloat16", "float16"]
 LearningRateScaling = Literal["root", "linear", "none"]
 _STRICT = {"extra": "forbid"}
-# Of the preset small: edges, colours and words are the same in every catalog, and these layers cost the most.
+# For the preset small: low layers see edges, colours and words that every catalog shares, and they cost the most.
 FREEZE_SMALL = (
     "image_encoder.tower.conv_stem",
     "image_encoder.tower.bn1",

@@ -29,7 +29,7 @@ spec:
   tolerations: [{key: nvidia.com/gpu, operator: Exists}]
 """
 
-# a process of its own: Airflow reads its home when it is imported, and this proves what an import loads
+# its own process: Airflow reads its home when it is imported, and this proves what an import loads
 _DESCRIBE = """
 import importlib, json, sys
 from airflow.sdk import Asset

@@ -167,6 +167,6 @@ def test_a_missing_output_is_named(workspace: Path) -> None:
 def test_a_folder_that_is_no_dvc_workspace_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ECCLIP_WORKSPACE", str(tmp_path))
     settings.cache_clear()
-    with pytest.raises(ConfigError, match="no DVC workspace"):
+    with pytest.raises(ConfigError, match="not a DVC workspace"):
         record_version(NIGHT, ["start"])
     settings.cache_clear()

@@ -60,7 +60,7 @@ def _kill_while_writing(workspace: Path, stage: str, sign: str) -> None:
     assert process.poll() is None, f"{stage} ended before it could be killed: {log[-2000:]}"
     members = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGKILL)
-    for member in members:  # Spark's JVM starts a session of its own
+    for member in members:  # Spark's JVM starts its own session
         if member.is_running():
             member.kill()
     assert process.wait() == -signal.SIGKILL

@@ -110,7 +110,7 @@ def test_a_listing_file_of_a_form_that_nothing_reads_is_named_with_those_that_ar
 ) -> None:
     dump = write_dump(tmp_path / "dump", [plain("l0")])
     (dump / name).write_text(json.dumps(plain("l1")) + "\n")
-    with pytest.raises(ContractError, match=r"a form that nothing reads.*listings\*\.jsonl\.gz") as caught:
+    with pytest.raises(ContractError, match=r"an unsupported format.*listings\*\.jsonl\.gz") as caught:
         run_chain(tmp_path / "work", dump, until="land")
     assert f"/{name};" in str(caught.value)
     assert not (tmp_path / "work" / "land").exists()
@@ -121,7 +121,7 @@ def test_a_folder_of_listings_is_not_passed_over(tmp_path: Path, name: str) -> N
     dump = write_dump(tmp_path / "dump", [plain("l0")])
     (dump / name).mkdir()
     (dump / name / "part-00000.csv").write_text("listing_id,title\nl1,Mug\n")
-    with pytest.raises(ContractError, match=rf"a listing folder has a form that nothing reads.*/{name};"):
+    with pytest.raises(ContractError, match=rf"a listing folder has an unsupported format.*/{name};"):
         run_chain(tmp_path / "work", dump, until="land")
 
 

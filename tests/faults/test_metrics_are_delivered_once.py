@@ -42,7 +42,7 @@ def test_a_deliverer_killed_after_any_of_its_steps(
 ) -> None:
     trained = write_tracked(tmp_path / "night" / "train", KEY, STEPS)
     job = {"workspace": str(workspace), "call": "deliver", "args": [str(trained)]}
-    # each kill happens in a process of its own, which goes on where the one before was killed
+    # each kill happens in a separate process, which goes on where the one before was killed
     jobs = [{**job, "kill_after": place, "kill_call": call} for call in range(1, PLACES[place] + 1)]
     answers = children.run([*jobs, job], at_once=False)
     assert answers[0] == {"signal": signal.SIGKILL}

@@ -182,7 +182,7 @@ def test_a_bundle_of_the_store_that_was_changed_or_is_gone_is_refused_by_the_gat
     (kept / "report.html").write_text("<html></html>")
     verdict = registry.check_gate(GATE, registered.version, prove=check_claims)
     assert not verdict.passed
-    assert "not what its digest says" in verdict.reasons[0]
+    assert "does not match its digest" in verdict.reasons[0]
     shutil.rmtree(kept)
     assert not registry.check_gate(GATE, registered.version, prove=check_claims).passed
     _registered(tiny_bundle(0))

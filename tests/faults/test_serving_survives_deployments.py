@@ -232,7 +232,7 @@ def test_a_server_that_hangs_makes_deadlines_fire_and_answers_afterwards(server:
                 client.ask([QUESTION])
         finally:
             os.kill(process.pid, signal.SIGCONT)
-    # a question that its client gave up can end this version of the server a moment later: the next start mends that
+    # a question that its client gave up can end this version of the server a moment later: the next start fixes that
     wait_until(lambda: _answers(embedded, deployment), "an answer")
     embedded.stop()
 

@@ -16,7 +16,7 @@ from ecclip.formats.start import Start, write_start
 from ecclip.train import PREEMPTED_EXIT_CODE
 
 KILLED = -signal.SIGKILL
-# checkpoints after steps 4, 8 and 12; three writes a checkpoint, counted in each process anew
+# checkpoints after steps 4, 8 and 12; three writes a checkpoint, counted in each process again
 CHAINS = {
     0: ["step 0", "step 3", "write 1", "write 2", "write 3", "rename", "step 5", "step 7", "write 1", "step 11"],
     2: ["step 1", "write 3", "step 6", "write 5", "rename", "step 12"],

@@ -29,7 +29,7 @@ def write_dump(folder: Path, rows: list[Any], photos: dict[str, bytes] | None = 
 
 
 def market(products: int, seed: int = 0) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """Return rows and photos of a small market, 1-3 listings a product; a row's product is its listing_id's prefix."""
+    """Return rows and photos of a small market, 1-3 listings per product; the listing_id's prefix names it."""
     chance = random.Random(seed)
     rows: list[dict[str, Any]] = []
     photos: dict[str, bytes] = {}

@@ -87,7 +87,7 @@ def _check_folder(at: Path, allowed: tuple[str | None, ...]) -> None:
 
 
 def _killed_again(at: Path, allowed: tuple[str | None, ...]) -> None:
-    """Where nothing stands under the name right after the kill, the run that mends it is killed everywhere, too."""
+    """Where nothing stands under the name right after the kill, the run that fixes it is killed everywhere, too."""
     if (at / "final").exists() or "old" not in allowed:
         return
     for number in range(1, 1000):
@@ -98,7 +98,7 @@ def _killed_again(at: Path, allowed: tuple[str | None, ...]) -> None:
         shutil.rmtree(again)
         if status == 0:
             return
-    raise AssertionError("the run that mends never ends")
+    raise AssertionError("the run that fixes never ends")
 
 
 def _run(at: Path, text: str) -> None:

@@ -51,7 +51,7 @@ def _empty_store() -> Path:
 
 
 class Children:
-    """A process that has imported MLflow once and forks a process of its own for each job."""
+    """A process that has imported MLflow once and forks its own process for each job."""
 
     def __enter__(self) -> Children:
         self._process = subprocess.Popen(

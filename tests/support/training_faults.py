@@ -1,4 +1,4 @@
-"""Trainings in processes of their own that are killed, terminated or run out of disk at a chosen place."""
+"""Trainings in separate processes that are killed, terminated or run out of disk at a chosen place."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DISK_FULL_EXIT_CODE = 28
 
 
 def run_child(target: Callable[..., None], *arguments: Any) -> int:
-    """Run a function in a process of its own and return its exit code, minus the signal that ended it."""
+    """Run a function in a separate process and return its exit code, minus the signal that ended it."""
     process = start_child(target, *arguments)
     return exit_code(process)
 
@@ -48,14 +48,14 @@ def exit_code(process: multiprocessing.process.BaseProcess) -> int:
 
 
 def start_child(target: Callable[..., None], *arguments: Any) -> multiprocessing.process.BaseProcess:
-    """Start a function in a process of its own."""
+    """Start a function in a separate process."""
     process = _CONTEXT.Process(target=target, args=arguments)
     process.start()
     return process
 
 
 def run_children(target: Callable[..., None], *arguments: tuple[Any, ...]) -> list[int]:
-    """Run a function in processes of their own, one for each tuple, and return their exit codes."""
+    """Run a function in separate processes, one for each tuple, and return their exit codes."""
     processes = [_CONTEXT.Process(target=target, args=own) for own in arguments]
     for process in processes:
         process.start()

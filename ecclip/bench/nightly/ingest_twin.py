@@ -17,7 +17,7 @@ from ecclip.catalog.ingest.stage import IngestConfig, ingest
 from ecclip.core import write_atomic
 from ecclip.formats.snapshot import LISTINGS
 
-_PROCESSES = 2
+_PROCESSES = 2  # one per core of the reference machine
 _SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("listing_id", "title", "brand", "currency", "catalog_id")]
     + [("price", pa.float64()), ("category", pa.list_(pa.string()))]

@@ -1,4 +1,4 @@
-"""Nights of the sample through the real stages, in a workspace of their own: what each stage takes."""
+"""Nights of the sample through the real stages, in their own workspace: what each stage takes."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ _OTHER = {"age_restricted": pa.bool_(), "updated_at": pa.timestamp("us", tz="UTC
 SCHEMA = pa.schema([(name, {**_TEXTS, **_OTHER}.get(name, pa.string())) for name in CLEAN_COLUMNS])
 _SYLLABLES = [one + two for one in "bcdfghjklmnprstvz" for two in "aeiou"]
 _PROMOTION = ("free shipping", "best price", "official", "sale up to 50%", "100% authentic", "hot deal")
-_BATCH_ROWS = 20_000
-_FILES = 2
+_BATCH_ROWS = 20_000  # bounds the memory of the writer
+_FILES = 2  # so that more than one is read at once
 
 
 class _Shop:

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-_LEAST = 10
-_STEPS = 60
-_DECAYS = (1e-4, 1e-3, 1e-2)
+_LEAST = 10  # training products per class; by judgment
+_STEPS = 60  # of L-BFGS; by judgment
+_DECAYS = (1e-4, 1e-3, 1e-2)  # the grid that validation chooses from; by judgment
 
 
 def probe_hits(features: dict[str, np.ndarray], labels: dict[str, Sequence[str | None]]) -> np.ndarray:

@@ -13,7 +13,7 @@ from ecclip.model import Towers
 from ecclip.train import Batch
 
 _SECONDS = 1.0  # of a ceiling's measurement, so that clocks and heat are those of work
-_FLOP_PAIRS = 4
+_FLOP_PAIRS = 4  # pairs whose operations are counted; the count is linear in pairs
 
 
 def synchronise(device: torch.device) -> None:

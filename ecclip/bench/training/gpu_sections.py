@@ -118,7 +118,7 @@ class GpuBenchmark:
         return Twin(towers, _OPTIMIZER, "bfloat16")
 
     def _speed(self, systems: list[System], pairs: int, micro_batches: int, label: str, flops: float) -> list[float]:
-        """Return pairs a second of every system on one effective batch, and enter them."""
+        """Return pairs per second of every system on one effective batch, and enter them."""
         batch = measure.noise(systems[0].towers, pairs, systems[0].towers.cfg.max_tokens)
         found = [self._fitting(system, batch, micro_batches) for system in systems]
         steps = {

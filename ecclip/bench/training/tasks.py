@@ -1,6 +1,6 @@
-"""What the training benchmark does in processes of their own.
+"""What the training benchmark does in separate processes.
 
-A process of its own makes memory a fact of one system, and one system's caches no help to another.
+A separate process per system keeps memory figures apart and one system's caches from helping another.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ecclip.train import Batch, Loader, Trainer, keep_freed_memory, open_pairs
 
 _FEW = 8  # pairs of the step before memory is measured
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of mallopt(3)
-_SMALL = 65536
+_SMALL = 65536  # bytes; smaller blocks stay with malloc: measured peaks then follow the tensors
 Answer = TypeVar("Answer")
 
 
@@ -125,7 +125,7 @@ class TimedLoader(Loader):
         return batch
 
     def figures(self) -> dict[str, float]:
-        """Return the share of the time that was waiting, and pairs a second by both clocks."""
+        """Return the share of the time that was waiting, and pairs per second by both clocks."""
         return {
             "wait_share": self.waited / self.total,
             "pairs_per_second": self.pairs_made / self.total,

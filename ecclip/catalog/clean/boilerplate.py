@@ -1,4 +1,4 @@
-"""Find what sellers write around the names of products: from how often it stands at the edges of titles, by no list.
+"""Find boilerplate that sellers put around product names, by how often it occurs at the edges of titles; no word list.
 
 A phrase is a seller's own when it is in most of that seller's titles, whatever the category and the brand. It is a
 promotion when many sellers write it in most categories for many brands. Neither is it when the brand, the category or
@@ -24,11 +24,11 @@ OWN, PROMOTION = "seller", "promotion"
 BOILERPLATE_SCHEMA = (
     "seller_id string, phrase string, kind string, listings bigint, share double, categories bigint, brands bigint"
 )
-_ALL = ""  # stands for every title among the phrases
+_ALL = ""  # stands for "every title" among the phrases
 
 
 class Phrase(NamedTuple):
-    """A phrase to take away, of one seller or (None) of all, and what speaks for it."""
+    """A phrase to remove, for one seller or (None) for all, with its evidence."""
 
     seller_id: str | None
     phrase: str
@@ -90,7 +90,7 @@ _Key = tuple[str | None, str]
 
 
 def boilerplate(cfg: BoilerplateConfig, titles: DataFrame) -> list[Phrase]:
-    """Return the phrases to take away, in order.
+    """Return the phrases to remove, in order.
 
     ``titles`` has seller_id (null counts as one seller of no name), title, category, brand and attributes.
     """

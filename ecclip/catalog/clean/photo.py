@@ -40,7 +40,7 @@ def clean_photo(data: bytes | None, canonical: CanonicalPhoto) -> Photo:
 
 @cache
 def load_libraries() -> None:
-    """Let Pillow and imagehash import what they import at first use: a process that forks would pay in each child."""
+    """Make Pillow and imagehash do their lazy imports now: after a fork every child would repeat them."""
     buffer = io.BytesIO()
     Image.new("RGB", (16, 16)).save(buffer, "JPEG")
     clean_photo(buffer.getvalue(), CanonicalPhoto(side=8))

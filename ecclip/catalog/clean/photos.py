@@ -42,7 +42,7 @@ _LASTING = (
 
 
 class PhotoConfig(StageConfig):
-    """What a photo becomes, and what decoding one may cost."""
+    """The form of a cleaned photo, and the limits of decoding one."""
 
     image_side: int = Field(
         256, ge=16, description="shorter side of a photo in pixels; smaller photos stay as they are"
@@ -130,7 +130,7 @@ def _parts(spark: SparkSession, landed: Path, wanted: DataFrame | None) -> list[
 
 
 def holds_nothing_else(landed: Path) -> bool:
-    """Return whether every landed photo is named by the night, so that none has to be left out."""
+    """Return whether the night names every landed photo, so that none has to be filtered out."""
     if not (landed / INDEX).is_file():
         return True
     held = sum(pq.read_metadata(path).num_rows for path in (landed / IMAGES).glob("*.parquet"))

@@ -1,4 +1,4 @@
-"""Phrases at the edges of a title: found in it, and taken away, without a word of any language known beforehand."""
+"""Phrases at the edges of a title: found and removed without knowing any language."""
 
 from __future__ import annotations
 

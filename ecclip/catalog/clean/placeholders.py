@@ -1,4 +1,4 @@
-"""Photos that show no product: found by how many sellers use them in how many categories, by no list of pictures."""
+"""Photos that show no product, found by how many sellers use them in how many categories; no list of pictures."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class PlaceholderConfig(StageConfig):
 def placeholders(cfg: PlaceholderConfig, used: DataFrame) -> DataFrame:
     """Return ``image_phash`` of the pictures that show no product; ``used`` has image_phash, seller_id and category.
 
-    Sellers encode the same picture anew, which turns a bit or two of its hash: the uses of near hashes are counted
-    together, around those hashes that by themselves are in two categories. A shop of few sellers, or the logo of one
-    seller, has too few sellers; so many more categories must then say that it is no product.
+    Sellers re-encode the same picture, which flips a bit or two of its hash: the uses of near hashes are counted
+    together, around those hashes that by themselves are in two categories. Where a shop has few sellers, or a logo
+    belongs to one, each missing seller must be made up for by one more category.
     """
     uses = used.where(F.col(IMAGE_PHASH).isNotNull()).select(
         IMAGE_PHASH,

@@ -1,7 +1,7 @@
-"""Run risky work in a child process: what crashes, hangs or swallows memory costs that one item, nobody else.
+"""Run risky work in a child process, so that a crash, a hang or a memory blow-up loses that one item only.
 
-The child is forked, so that it has the items without a copy; it hands back each result as soon as it has it, so that
-what it died of is known. A child serves many items: the price is one fork a batch and one pipe write an item.
+The child is forked, so that it has the items without a copy; it returns each result at once, so that the item that
+killed it is known. A child serves many items: the price is one fork per batch and one pipe write per item.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from typing import Any, NamedTuple
 import psutil
 
 CRASHED, TIMEOUT = "decoder_crashed", "decoder_timeout"
-_BLOCK = 1 << 20
-_PIPE_BYTES = 1 << 18  # what a child makes in one rest; Linux limits the pages of all pipes of a user
-_HEAD = 8
-_REST_S = 0.01  # to wake for each result would take the processor from the child that makes them
-_PATIENCE = 20  # a child that waits instead of working is given this many times its limit by the clock
+_BLOCK = 1 << 20  # bytes per read; larger than the pipe
+_PIPE_BYTES = 1 << 18  # what a child produces per pause; Linux limits the total pipe pages of a user (pipe(7))
+_HEAD = 8  # bytes of a length before each result
+_REST_S = 0.01  # waking for every result would take processor time from the child; by judgment
+_PATIENCE = (
+    20  # wall-clock allowance of a child that waits instead of computing, as a multiple of its CPU limit; by judgment
+)
 
 
 class Limits(NamedTuple):
@@ -49,14 +51,14 @@ def run_each(count: int, work: Callable[[int], Any], limits: Limits) -> Iterator
 
 
 class Died(NamedTuple):
-    """Stands for the result of an item that killed its process."""
+    """Placeholder result of an item that killed its process."""
 
     reason: str
 
 
 def _from_child(items: range, work: Callable[[int], Any], limits: Limits, status: list[int]) -> Iterator[Any]:
     reader, writer = os.pipe()
-    with suppress(PermissionError):  # a user of very many pipes keeps small ones: slower, not wrong
+    with suppress(PermissionError):  # the kernel refuses where the user has many pipes: slower, not wrong
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     child = os.fork()
     if child == 0:
@@ -67,12 +69,12 @@ def _from_child(items: range, work: Callable[[int], Any], limits: Limits, status
             yield pickle.loads(frame)
     finally:
         os.close(reader)
-        os.kill(child, signal.SIGPROF)  # does nothing to one that ends by itself
+        os.kill(child, signal.SIGPROF)  # has no effect on one that exits by itself
         status.append(os.waitpid(child, 0)[1])
 
 
 def _serve(items: range, work: Callable[[int], Any], limits: Limits, reader: int, writer: int) -> None:
-    """Be the child: never returns."""
+    """Run in the child; never returns."""
     code = 1
     try:
         os.close(reader)
@@ -83,7 +85,7 @@ def _serve(items: range, work: Callable[[int], Any], limits: Limits, reader: int
             _write(writer, len(frame).to_bytes(_HEAD, "little") + frame)
         code = 0
     except BrokenPipeError:
-        pass  # nobody waits for the rest
+        pass  # the reader is gone
     except BaseException:  # noqa: BLE001 - the parent goes on without this item; why stands in the worker's log
         traceback.print_exc()
     finally:

@@ -57,7 +57,7 @@ def with_grouping_titles(listings: DataFrame, phrases: list[Phrase], longest: in
     theirs = F.coalesce(F.col("own"), F.array().cast("array<string>"))
     applied = F.concat(theirs, F.array(*map(F.lit, shared)).cast("array<string>"))
     touched = F.arrays_overlap(edge_phrases("title", longest), applied)
-    # where nothing matches Python is handed a null, which costs next to nothing
+    # rows without a match are passed to Python as null, which is nearly free
     changed = _stripper(longest)(F.when(touched, F.col("title")), F.when(touched, applied))
     return joined.withColumn("grouping_title", F.coalesce(changed, F.col("title"))).drop("seller", "own")
 

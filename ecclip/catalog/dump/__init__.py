@@ -1,3 +1,3 @@
-"""The dump contract and the row model: which fields a listing has, and how rows of any format become judged cells."""
+"""The dump contract and the row model: which fields a listing has, and how rows of any format become typed cells."""
 
 __all__ = ["contract"]

@@ -1,4 +1,4 @@
-"""Each cell of a row judged once, by the kind of its field: its value, or why it has none."""
+"""Parse each cell of a row once, by the kind of its field: its value, or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ecclip.catalog.dump.money import currency_code
 from ecclip.catalog.dump.record import has_half_pair, shown
 from ecclip.product_input import clean_text
 
-_NAME_CHARACTERS = 200
-_DETAIL_CHARACTERS = 200
-EXACT = 2**53  # from here on a float is not the number that was written
-_YEARS = range(1900, 2200)  # what databases write for "no date" (1, 9999) is none
+_NAME_CHARACTERS = 200  # of a name (an attribute, a level of a category); by judgment
+_DETAIL_CHARACTERS = 200  # of an explanation in the quarantine; by judgment
+EXACT = 2**53  # beyond this a float no longer represents every integer (IEEE 754 binary64)
+_YEARS = range(1900, 2200)  # excludes the years that databases write for "no date" (1, 9999); by judgment
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _TIME = re.compile(
     r"([0-9]{4})-([0-9]{1,2})-([0-9]{1,2})"
     r"(?:[T ]([0-9]{1,2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?)?"
     r" ?(Z|z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 )
-# what a spreadsheet makes of a long number: other products have the same text
+# a long number as a spreadsheet rounds it: other products then have the same text
 _ROUNDED = re.compile(r"[0-9][.,][0-9]+E\+[0-9]{2}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 _IDENTITIES = ("listing_id", "seller_id", "catalog_id")
@@ -41,7 +41,7 @@ _FIRST = ("price", "updated_at", "deleted", "age_restricted", "attributes", "cat
 
 
 class Limits(NamedTuple):
-    """Above these a row is one seller's mistake."""
+    """Limits above which a row is refused as a mistake of its seller."""
 
     title_characters: int
     category_depth: int
@@ -57,14 +57,14 @@ class ParsedCells(NamedTuple):
 
 
 class BadCell(ValueError):
-    """What is in the cell is no value of its kind."""
+    """The cell does not hold a value of its kind."""
 
 
 def parse_cells(cells: dict[str, Any], limits: Limits) -> ParsedCells:
     """Return the values of a row, and the first reason for which it cannot be used.
 
-    Text is stripped of white space around it, an empty one is no value, and so is a number that is none (NaN) where
-    no number is wanted: pandas writes it for what is missing.
+    Text is stripped of white space around it, empty text counts as missing, and so does NaN in a field that is not a
+    number: pandas writes it for missing values.
     """
     values: dict[str, Any] = {}
     bad: dict[str, str] = {}
@@ -158,18 +158,17 @@ def path_names(text: str) -> list[str]:
 
 
 def holds_several_paths(names: list[str]) -> bool:
-    """Tell whether a path is several written one after another: ``Clothing > Tees, Clothing > Sale``.
+    """Return whether a path is really several paths in one cell: ``Clothing > Tees, Clothing > Sale``.
 
-    What shows it is the root again, behind a comma, a semicolon or a bar; a name with a comma of its own is a name.
+    The sign of that is a repeated root after a comma, a semicolon or a bar; a name may contain a comma.
     """
     begins_again = [_AFTER_PATH.split(name)[-1] for name in names[1:] if _AFTER_PATH.search(name)]
     return any(name.casefold() == names[0].casefold() for name in begins_again)
 
 
 def _map(field: Field, cell: Any, limits: Limits) -> list[tuple[str, str]]:
-    """Return names with their values, clean; what has no value is none, and of two names that read the same the first.
-
-    Both count as unusable.
+    """Return clean names with their values; names without a value and later duplicates of a name are dropped and
+    counted as unusable.
     """
     pairs = _json(cell, dict) if isinstance(cell, str) else cell
     if not isinstance(pairs, dict):

@@ -1,7 +1,7 @@
 """The dump contract as data: one definition of the fields that a dump may have and of what they mean.
 
-It gives the schema that Spark reads into, the types that schema drift is judged by, the fields that a mapping.yaml
-may name and the schema that it writes, the declared rules of the gate and the table in docs/dump.md.
+It gives the schema that Spark reads into, the types that schema drift is checked against, the fields that a
+mapping.yaml may name and the schema that it writes, the declared rules of the gate and the table in docs/dump.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class KindTypes(NamedTuple):
     words: str
     spark: str
     json: tuple[type, ...]
-    mapped: pa.DataType  # as a mapping writes it: numbers and times stay text, so that ingest judges them
+    mapped: pa.DataType  # as a mapping writes it: numbers and times stay text, so that ingest parses them
 
 
 class Field(NamedTuple):
@@ -61,7 +61,7 @@ DUMP_FIELDS = (
     Field("deleted", "flag", False, "the listing is gone"),
 )
 
-# a mapped dump says with these which source rows could not be read: reason, what it is, the raw text
+# in these a mapped dump reports source rows that could not be read: reason, detail, raw text
 PROBLEM_COLUMNS = ("_problem", "_detail", "_raw")
 QUARANTINE_COLUMNS = ("listing_id", "stage", "reason", "detail", "row")
 

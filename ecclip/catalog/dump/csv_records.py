@@ -1,4 +1,4 @@
-"""Records of CSV and of tab-separated text: each judged by the header, one that does not fit costs itself only."""
+"""Records of CSV and tab-separated text, each checked against the header; one that does not fit is refused alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ecclip.core import ContractError
 
 # a record of fewer columns than this may hold lines that look like records by chance
 _TELLING_COLUMNS = 4
-# Excel's first line of a file whose delimiter is not that of the reader's country
+# Excel's first line where the delimiter differs from the reader's locale
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _AROUND_NAMES = '\ufeff" \t\r\n'
 
@@ -56,7 +56,9 @@ def csv_records(
         elif cells is None or _looks_like_records(taken, delimiter, len(header), quote, trust_quotes):
             yield reader.refuse_first()
         elif cells and _is_header(cells, header):
-            yield refused(MALFORMED, taken[0].text, taken[0].number, "the header once more: files were joined to one")
+            yield refused(
+                MALFORMED, taken[0].text, taken[0].number, "a repeated header: several files were concatenated"
+            )
         elif cells:
             yield _row(header, cells, taken)
 
@@ -83,8 +85,8 @@ def _below_separator_line(lines: Iterator[Line]) -> Iterator[Line]:
 
 
 def _is_header(cells: list[str], header: list[str]) -> bool:
-    """Return whether a record is the header once more, as files have that were joined to one."""
-    if len(header) < 2 or cells[0].strip(_AROUND_NAMES) != header[0]:  # the usual row, at the cost of one cell
+    """Return whether a record repeats the header, as in concatenated files."""
+    if len(header) < 2 or cells[0].strip(_AROUND_NAMES) != header[0]:  # the usual row, decided by one cell
         return False
     return [cell.strip(_AROUND_NAMES) for cell in cells] == header
 
@@ -97,7 +99,7 @@ def _header(cells: list[str] | None, taken: list[Line]) -> list[str]:
             "the header cannot be read",
             value=shown(first.text)[:200],
             limit=first.detail or ("lines that end in line feeds" if alone else "text, quotes that close"),
-            next_step="say the file's encoding, delimiter and quote, or write it again",
+            next_step="declare the file's encoding, delimiter and quote, or export it again",
         )
     names = [name.strip() for name in cells]
     refuse_repeated(names)
@@ -111,12 +113,12 @@ def refuse_repeated(names: list[str]) -> None:
         raise ContractError(
             f"two columns have one name: {', '.join(repeated)}",
             value=", ".join(names),
-            next_step="rename or remove one of them, nobody can say which is meant",
+            next_step="rename or remove one of them: which one is meant is ambiguous",
         )
 
 
 class _Feed:
-    """An iterator that may go on after its end: lines are read again."""
+    """An iterator whose last items can be put back, so that lines are read again."""
 
     def __init__(self, following: Callable[[], str]) -> None:
         self._following = following

@@ -1,4 +1,4 @@
-"""How a text file of rows is written: what was declared, and what its beginning shows where nothing was."""
+"""The dialect of a text file of rows: as declared, else as its beginning shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ecclip.catalog.dump.packed import refuse_packed
 from ecclip.core import ContractError
 
 Format = Literal["csv", "json", "parquet"]
-SAMPLE_BYTES = 1 << 20
+SAMPLE_BYTES = 1 << 20  # what a dialect is detected from; by judgment
 _FIRST_LINES, _FIRST_BYTES = 100, 1 << 16
 _DELIMITERS = ",;\t|"
 _MARKS = (  # the longer ones first: that of UTF-32 begins with that of UTF-16
@@ -26,16 +26,16 @@ _MARKS = (  # the longer ones first: that of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# what has no byte order of its own, where no mark tells it
+# encodings whose byte order only a mark can tell
 _ORDERED = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
 _JSON_RETURN = re.compile(rb"\}\r+\{")
 _MARKUP = re.compile(rb"\s*<(?:!doctype|\?xml|html)\b", re.IGNORECASE)
-# in the order in which they are believed: RFC 4180, Spark and Hadoop, no quoting at all
+# in order of preference: RFC 4180, Spark and Hadoop, no quoting
 _QUOTING = (('"', ""), ('"', "\\"), ("", ""))
 
 
 class Dialect(NamedTuple):
-    """How a file is written; None: to be found out. ``quote`` and ``escape`` may be "": there is none."""
+    """How a file is written; None: to be detected. ``quote`` and ``escape`` may be "" for none."""
 
     encoding: str | None = None
     delimiter: str | None = None
@@ -45,7 +45,7 @@ class Dialect(NamedTuple):
 
 
 class ResolvedDialect(NamedTuple):
-    """A dialect of which nothing is open."""
+    """A dialect with nothing left to detect."""
 
     encoding: str
     delimiter: str
@@ -56,7 +56,7 @@ class ResolvedDialect(NamedTuple):
 
 
 def read_sample(stream: IO[bytes]) -> bytes:
-    """Return the beginning of a stream, which may have to be opened anew afterwards."""
+    """Return the beginning of a stream, which may have to be reopened afterwards."""
     parts, size = [], 0
     while size < SAMPLE_BYTES and (part := stream.read(SAMPLE_BYTES - size)):
         parts.append(part)
@@ -121,7 +121,7 @@ def _refuse_markup(sample: bytes) -> None:
 
 
 def _refuse_wide(sample: bytes, encoding: str) -> None:
-    """Say so where text has two bytes a character and no mark: as UTF-8 it is full of NUL characters."""
+    """Raise where text is UTF-16 without a byte order mark: as UTF-8 it is full of NUL characters."""
     start = sample[:4096]
     if encoding == "utf-8" and start.count(0) * 4 > len(start):
         likely = "utf-16-be" if start[0] == 0 else "utf-16-le"
@@ -134,13 +134,13 @@ def _refuse_wide(sample: bytes, encoding: str) -> None:
 
 
 def _refuse_one_document(sample: bytes, encoding: str) -> None:
-    """Say so where JSON is written over several lines: each would be a row that cannot be read."""
+    """Raise where JSON objects span several lines: each line would be an unreadable row."""
     lines = codecs.getincrementaldecoder(encoding)("replace").decode(sample).lstrip(" \t\r\n\ufeff").split("\n", 2)
     if len(lines) > 1 and lines[0].strip() == "{":
         raise ContractError(
             "JSON objects are written over several lines",
             value=f"{{ {lines[1].strip()[:60]}",
-            limit="one object a line, or one array of objects",
+            limit="one object per line, or one array of objects",
             next_step="write the list alone: jq -c . makes lines of objects, jq -c '.products[]' of a list in one",
         )
 
@@ -173,12 +173,12 @@ def _problems(sample: bytes, encoding: str, delimiter: str, quote: str, escape: 
     lines = text_lines(io.BytesIO(sample), encoding)
     try:
         return sum(row.cells is None for row in csv_records(lines, delimiter, quote, escape))
-    except ContractError:  # of the header, which is judged when the file is read
+    except ContractError:  # an error in the header is reported when the file is read
         return len(sample)
 
 
 def _is_array(sample: bytes, encoding: str) -> bool:
-    """Return whether JSON is one array; a hostile first line of JSON lines must not make it one."""
+    """Return whether JSON is one array; a hostile first line must not turn JSON lines into one."""
     text = codecs.getincrementaldecoder(encoding)("replace").decode(sample).lstrip(" \t\r\n\ufeff")
     if not text.startswith("[") or text[1:].lstrip()[:1] not in ("{", "]", ""):
         return False

@@ -1,4 +1,4 @@
-"""Records of JSON lines and of one JSON array: objects, judged one by one in bounded memory."""
+"""Records of JSON lines and of one JSON array: objects, checked one by one in bounded memory."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ecclip.catalog.dump.record import (
     shown,
 )
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 18  # characters per read; bounds the memory beside one record
 _SPACE = " \t\r\n\ufeff"
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 _SIGN = re.compile(r'[^"\[\]{},]*+(["\[\]{},])')
 _CLOSING = re.compile(r'(?:[^"\\]++|\\.)*+(")', re.DOTALL)
-_SHOWN = 4096
+_SHOWN = 4096  # characters of a refused element that are kept
 
 
 def json_records(lines: Iterator[Line]) -> Iterator[Row]:
@@ -88,7 +88,7 @@ def _depth(text: str) -> int:
 
 
 class _Elements:
-    """The elements of an array as text, found by brackets alone: a broken one does not hide the next."""
+    """The elements of an array as text, found by their brackets alone, so that a broken one does not hide the next."""
 
     def __init__(self, stream: IO[bytes], encoding: str, limit: int) -> None:
         # bytes that are not of the encoding become half pairs, which no good text holds

@@ -1,4 +1,4 @@
-"""Lines of a binary stream in bounded memory, each decoded by itself: a bad byte costs its own line."""
+"""Lines of a binary stream in bounded memory, each decoded separately, so that a bad byte spoils its own line only."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import IO, NamedTuple
 
 from ecclip.catalog.dump.record import RECORD_BYTES, TOO_LARGE, UNDECODABLE
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 20  # bytes per read; bounds the memory beside one line
 _MARK = "\ufeff"
-_SHOWN_BYTES = 4096
+_SHOWN_BYTES = 4096  # of a line that is too large; what the quarantine keeps
 
 
 class Line(NamedTuple):
@@ -26,7 +26,7 @@ def text_lines(
 ) -> Iterator[Line]:
     """Yield the lines that begin in the bytes ``start`` to ``end`` (None: to the end of the stream).
 
-    A line of more than ``limit`` bytes is read past in blocks and yielded as ``record_too_large``; line numbers count
+    A line longer than ``limit`` bytes is skipped in blocks and yielded as ``record_too_large``; line numbers count
     from ``start``.
     """
     newline = "\n".encode(encoding)

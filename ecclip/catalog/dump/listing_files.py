@@ -42,7 +42,7 @@ FORMATS: dict[str, Format] = {
 DIALECTS = "dialects.json"
 _LISTINGS = "listings"
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif", ".heic", ".tif", ".tiff")
-# what may lie beside listing files under their name and holds no rows: sums, signatures, photos
+# companions of listing files that hold no rows: checksums, signatures, photos
 _BESIDE = (".md5", ".md5sum", ".sha1", ".sha256", ".sha256sum", ".sha512", ".crc", ".crc32", ".asc", ".sig")
 
 
@@ -50,7 +50,7 @@ def listing_files(folder: Path) -> list[Path]:
     """Return the files of a dump that hold listings (``listings*``), by name.
 
     Raises:
-        ContractError: there are none; one is of a form that nothing reads, a link that leads out of the folder, or no
+        ContractError: there are none; one has an unsupported format, is a link that leads out of the folder, or no
             regular file.
     """
     named = sorted(path for path in folder.glob("*") if says_listings(path.name))
@@ -76,14 +76,14 @@ def says_listings(name: str) -> bool:
 
 
 def _is_readable(path: Path) -> bool:
-    """Return False for a folder without listings; what holds some that nothing reads must not be passed over."""
+    """Return False for a folder without listings; one that holds an unknown format must not be skipped silently."""
     kind = format_of(path)
     if path.is_dir() and not kind and not any(format_of(inner) for inner in path.iterdir()):
         return False
     if path.is_dir() or kind is None or not path.name.startswith(_LISTINGS):
         what = "folder" if path.is_dir() else "file"
         raise ContractError(
-            f"a listing {what} has a form that nothing reads",
+            f"a listing {what} has an unsupported format",
             value=path,
             limit=_readable(),
             next_step=f"have the shop write files of these forms; a {what} without listings needs another name",
@@ -104,7 +104,7 @@ def format_of(path: Path) -> Format | None:
 
 
 def write_dialects(folder: Path, declared: Dialect) -> dict[str, ResolvedDialect]:
-    """Find out how each listing file of a folder is written and keep it beside them: every reader goes by that."""
+    """Detect the dialect of each listing file of a folder and write it next to them, for every reader to use."""
     found = {}
     for path in listing_files(folder):
         kind = format_of(path)

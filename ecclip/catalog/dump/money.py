@@ -1,7 +1,7 @@
-"""Prices and currencies as people write them: the amount, the currency beside it, and what cannot be known.
+"""Prices and currencies as people write them: the amount, its currency, and what cannot be known.
 
-``1.299`` is a thousand in Hamburg and a little more than one in London. One text does not tell; a column does: its
-other prices say which sign stands before the decimals. What stays open is requested for, never guessed.
+``1.299`` is a thousand in Hamburg and a little more than one in London. A single text does not tell; a column does: its
+other prices show which sign is the decimal separator. What remains ambiguous must be declared; it is never guessed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a file of rows is not: an archive, a spreadsheet or a database; told by its first bytes, whatever its name."""
+"""Recognise archives, spreadsheets and databases by their first bytes, whatever their names, and refuse them."""
 
 from __future__ import annotations
 

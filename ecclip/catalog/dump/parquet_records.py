@@ -1,4 +1,4 @@
-"""Records of a Parquet file in bounded memory: one value a cell, whatever type pandas or Spark gave its column."""
+"""Records of a Parquet file in bounded memory: one value per cell, whatever type pandas or Spark gave its column."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from ecclip.catalog.dump.csv_records import refuse_repeated
 from ecclip.catalog.dump.record import MALFORMED, MAX_NESTING, TOO_DEEP, UNDECODABLE, Row, json_text, refused
 
-_ROWS = 256
-_ROWS_OF_BYTES = 16  # photos are in them
+_ROWS = 256  # read at once; by judgment
+_ROWS_OF_BYTES = 16  # these hold photos; by judgment
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
@@ -46,7 +46,7 @@ def parquet_records(
 
 
 class _Unreadable(str):
-    """What is shown of a cell that has no value, and why it has none."""
+    """Stands for a cell that cannot be read: what to show of it, and the reason."""
 
     problem = MALFORMED
 

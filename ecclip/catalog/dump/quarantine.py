@@ -1,4 +1,4 @@
-"""What was rejected: counted by reason; above a share the run stops and leaves it where it can be read."""
+"""Rejected rows, counted by reason; above a share the run stops and leaves them where they can be read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def refuse_share(
     """Raise ContractError with the counts by reason when more than ``limit`` of ``read`` were rejected.
 
     ``output`` is the folder that the stage writes into: a refused run publishes nothing, and its ``quarantine/`` is
-    then in ``<output>.refused/``. ``advice`` is requested for what may mend the input.
+    then in ``<output>.refused/``. ``advice`` returns a hint on how to fix the input.
     """
     rejected = sum(reasons.values())
     refused = beside(output, ".refused")
@@ -34,7 +34,7 @@ def refuse_share(
         if path.name != QUARANTINE:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     replace_folder(output, refused)
-    read_it = f"read {refused / QUARANTINE}; if the dump is right, raise the limit in params.yaml"
+    read_it = f"read {refused / QUARANTINE}; if the dump is correct, raise the limit in params.yaml"
     counts = ", ".join(f"{name} {count}" for name, count in sorted(reasons.items(), key=lambda item: -item[1]))
     raise ContractError(
         f"too many {what} were rejected: {counts}",

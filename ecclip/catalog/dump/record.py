@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-RECORD_BYTES = 4 << 20
-SHOWN_CHARACTERS = 8000
-MAX_NESTING = 32
+RECORD_BYTES = 4 << 20  # a longer record is most likely an unclosed quote; by judgment
+SHOWN_CHARACTERS = 8000  # of a refused record in the quarantine; by judgment
+MAX_NESTING = 32  # levels of lists and objects; the contract needs two
 
 MALFORMED = "malformed_record"
 UNDECODABLE = "undecodable_text"

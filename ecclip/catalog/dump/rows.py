@@ -1,7 +1,7 @@
 """The rows of a listing file or of any foreign table: one model for CSV, tab-separated text, JSON and Parquet.
 
 Every reader of the catalog goes through here (native dumps, mappings, photos' addresses), so that no two of them see
-different rows in one file. A row that cannot be read is a row: it has a reason, its own text and its line.
+different rows in one file. A row that cannot be read is still a row: it has a reason, its raw text and its line number.
 """
 
 from __future__ import annotations

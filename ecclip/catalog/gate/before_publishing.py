@@ -1,4 +1,4 @@
-"""The second check, before publishing: what only cleaning, grouping and the champion's embeddings could show."""
+"""The second check, before publishing: what only cleaning, grouping and the champion's embeddings can show."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def release(
     history: Sequence[NightFacts],
     output: Path,
 ) -> tuple[NightFacts, pa.Table]:
-    """Judge a night by its photos, groups and mismatches; return its facts and the mismatched listings.
+    """Check a night's photos, groups and mismatches; return its facts and the mismatched listings.
 
     ``verdict.json`` is written to ``output``.
 

@@ -78,7 +78,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a rule: passed or not, and the number that was looked at."""
+    """The outcome of a rule: passed or not, and the value that was compared."""
 
     name: str
     passed: bool
@@ -138,7 +138,7 @@ def validate_row(table: Table) -> list[Outcome]:
 
 
 def _validate_table(gx: Any, context: Any, table: Table, moment: Any) -> list[Outcome]:
-    """Run one table's suite in a checkpoint of its own: a checkpoint takes one frame."""
+    """Run one table's suite in its own checkpoint, because a checkpoint takes one frame."""
     sources = context.data_sources
     add = sources.add_spark if isinstance(table.frame, DataFrame) else sources.add_pandas
     asset = add(table.name).add_dataframe_asset("night")
@@ -155,7 +155,7 @@ def _validate_table(gx: Any, context: Any, table: Table, moment: Any) -> list[Ou
     checkpoint = gx.Checkpoint(
         name=table.name,
         validation_definitions=[context.validation_definitions.add(definition)],
-        result_format={"result_format": "BASIC", "partial_unexpected_count": 0},  # aggregates: no row comes here
+        result_format={"result_format": "BASIC", "partial_unexpected_count": 0},  # aggregates only: rows stay in Spark
     )
     run = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": table.frame}, run_id=moment)
     results = [result for validation in run.run_results.values() for result in validation.results]
@@ -171,7 +171,7 @@ def _great_expectations() -> tuple[Any, Any, Any]:
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it imports modules that the standard library calls deprecated
-        import great_expectations as gx  # seconds to import: only this stage pays
+        import great_expectations as gx  # takes seconds to import: only this stage pays
         from great_expectations.core import run_identifier
         from great_expectations.data_context.types import base
     return gx, base, run_identifier

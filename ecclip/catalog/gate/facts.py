@@ -18,7 +18,7 @@ from ecclip.formats.snapshot import LISTINGS
 _PHOTO = ("image", "image_uri")  # a listing names its photo by one of the two
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _DISTINCT_ERROR = 0.01  # HyperLogLog: one small buffer instead of a shuffle of every title, the same in any order
-_MOST_VALUES = 1000
+_MOST_VALUES = 1000  # categories or currencies that the facts name; bounds the history
 _OTHER = "(other)"
 _UNKNOWN = "(unknown)"
 
@@ -26,7 +26,8 @@ _UNKNOWN = "(unknown)"
 def measured(spark: SparkSession, ingested: Path) -> DataFrame:
     """Return one narrow row per listing: what the declared rules look at, nulls and hashes, no text and no photo.
 
-    ``row_hash`` sees the bytes of photos that lie in the rows; those beside are in the digest that ingest leaves.
+    ``row_hash`` sees the bytes of photos that lie in the rows; photo files are covered by the digest that ingest
+    records.
     """
     listings = spark.read.parquet(str(ingested / LISTINGS))
     hashed = {name: _hashable(name) for name in listing_columns() if name != "image"}
@@ -131,7 +132,7 @@ def _currencies(rows: DataFrame) -> tuple[dict[str, int], dict[str, Prices]]:
 
 
 def _most(counts: dict[str, int]) -> dict[str, int]:
-    """Return the counts by name; beyond the most frequent values they are one, so that a history stays small."""
+    """Return the counts by name; less frequent values are merged into one, which bounds the history."""
     ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
     rest = sum(count for _, count in ranked[_MOST_VALUES:])
     return dict(sorted(ranked[:_MOST_VALUES])) | ({_OTHER: rest} if rest else {})

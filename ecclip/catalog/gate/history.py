@@ -1,4 +1,4 @@
-"""What is remembered of a night, and the history of the last good nights that a snapshot carries."""
+"""What is remembered of a night, and the history of recent accepted nights that a snapshot carries."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class LabelShare(BaseModel):
 
 
 class NightFacts(BaseModel):
-    """The statistics of one night that the nights after it are compared with.
+    """The statistics of one night that later nights are compared with.
 
     ``shares`` are 0..1 under ``<kind>/<what>``: missing (null, by field), repeated (title, content), dropped (by
     reason, of the rows read), bad_photo (by reason, of the listings with a photo), grouped, mismatch.
-    ``labels`` are the shares of labels by metric; nights of before they were counted have none.
-    ``fingerprint`` names rows and photos, ``rows`` the rows alone; ``new_photos`` were not there the night before.
+    ``labels`` are the shares of labels by metric; nights from before they were counted have none.
+    ``fingerprint`` names rows and photos, ``rows`` the rows alone; ``new_photos`` were absent the night before.
     ``accepted`` names the shifts that a person let pass: for those the history begins with this night.
     """
 
@@ -65,7 +65,7 @@ def read_history(previous: Path) -> list[NightFacts]:
     """Return the last good nights, oldest first, from the previous snapshot; none for the first night.
 
     Raises:
-        IntegrityError: the previous snapshot carries no history: without one a gate cannot validate_row.
+        IntegrityError: the previous snapshot carries no history: without it the gate cannot compare.
     """
     if previous_snapshot(previous) is None:
         return []

@@ -1,8 +1,8 @@
-"""Labels that vanish or flood: the share of every label against the last good nights.
+"""Labels that vanish or surge: the share of every label against recent accepted nights.
 
 Labels are rare, so their shares are compared as logarithms: three times fewer is as much for a label of one listing in
-a hundred as for one of every second. What one seller alone did is not counted: of the shares that the night has without
-one of its sellers, the one nearest to the usual share is judged, and the history's own range widens the limits.
+a hundred as for one of every second. What one seller did alone is not counted: of the shares that the night has with
+any one seller left out, the one nearest to the usual share is tested, and the history's own range widens the limits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NONE = LabelShare(share=0.0, low=0.0, high=0.0)
 
 
 def is_tested(name: str, usual: float, least_share: float) -> bool:
-    """Return whether a label of this usual share is looked at by itself: one of many only where it is not rare."""
+    """Return whether a label of this usual share is tested by itself; rare categories and attributes are not."""
     return name in (AGE, LABELLED) or usual >= least_share
 
 
@@ -41,7 +41,7 @@ def label_limits(
     centre, reach = limits([_log(label.low, rows) for label in series], sampling)
     low = _share(centre - reach, rows)
     if name == LABELLED or (name.startswith(ATTRIBUTE) and "=" not in name):
-        return usual, value, low or None, None  # more labels are no reason to refuse a night
+        return usual, value, low or None, None  # more labels are never a reason to refuse a night
     centre, reach = limits([_log(label.high, rows) for label in series], sampling)
     highest = [label.high for label in series]
     middle, wide = linear(highest, math.sqrt(usual * (1 - usual) / rows))
@@ -56,7 +56,7 @@ def is_one_of_many(name: str) -> bool:
 
 
 def _log(share: float, rows: int) -> float:
-    # half a listing more: no share is nothing
+    # half a listing more, so that no share is zero (continuity correction)
     return math.log((share * rows + 0.5) / (rows + 1))
 
 

@@ -1,4 +1,4 @@
-"""What listings are labelled with: the share of every label, and how far it hangs on one seller."""
+"""What listings are labelled with: the share of every label, and how far it depends on one seller."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ecclip.formats.snapshot import LISTINGS
 LABELLED = "labelled"
 AGE = "label/age_restricted"
 CATEGORY, ATTRIBUTE = "label/category/", "label/attribute/"
-_ONE_OF_MANY = 0.2  # a seller of more listings than this is the shop, and nobody can do without it
-_MOST_LABELS = 1000
-_LETTERS = 120  # of a label's text: a history stays small
+_ONE_OF_MANY = 0.2  # a larger seller is the shop itself and cannot be left out; by judgment
+_MOST_LABELS = 1000  # the most frequent ones; bounds the history
+_LETTERS = 120  # characters of a label's text that are kept; bounds the history
 
 
 def label_shares(spark: SparkSession, ingested: Path, total: int) -> dict[str, LabelShare]:
@@ -42,7 +42,7 @@ def label_shares(spark: SparkSession, ingested: Path, total: int) -> dict[str, L
 
 
 def _counted(listings: DataFrame, small: DataFrame) -> DataFrame:
-    """Return label, listings, and of the small seller with the most of it: how many of it, how many in all."""
+    """Return label, listings, and for the small seller with most of them: its listings with the label, and in all."""
     own = listings.select("seller", F.explode("labels").alias("label")).groupBy("label", "seller").count()
     joined = own.join(small, "seller", "left")
     most = F.max(F.when(F.col("rows").isNotNull(), F.struct("count", "rows")))

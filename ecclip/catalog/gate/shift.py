@@ -1,4 +1,4 @@
-"""Shift tests: a night against the last good nights, with limits that follow from how much those nights differ.
+"""Shift tests: a night against recent accepted nights, with limits derived from how much those nights differ.
 
 A metric may lie within ``median ± shift.deviations x deviation`` of its history. The deviation is the largest of the
 scaled MAD of the history (1.4826 x median absolute deviation), a least deviation, and the sampling error that a dump of
@@ -22,19 +22,19 @@ from ecclip.catalog.gate.label_shift import is_tested, label_limits
 from ecclip.core import StageConfig
 
 T = TypeVar("T")
-_FEW_NIGHTS = 3
-_FEW_PRICES = 30
-_MAD_TO_DEVIATION = 1.4826
-# reasons: a night that does not name one had none of it
+_FEW_NIGHTS = 3  # below this a spread cannot be estimated and limits are widened; by judgment
+_FEW_PRICES = 30  # below this the quantiles of a currency are noise; by judgment
+_MAD_TO_DEVIATION = 1.4826  # 1 / Φ⁻¹(3/4): makes the median absolute deviation of a normal equal its standard deviation
+# reasons: a night that does not name one had a count of zero
 _ZERO_WHEN_ABSENT = ("dropped/", "bad_photo/")
-# what only cleaning, grouping and embeddings can show: judged before publishing
+# what only cleaning, grouping and embeddings can show: tested before publishing
 RELEASED = ("bad_photo/", "grouped/", "mismatch")
-# more of these is worse, less of them is never refused
+# more of these is worse; less is never refused
 _ONE_SIDED = ("dropped/", "bad_photo/", "repeated/", "mismatch")
 
 
 class ShiftConfig(StageConfig):
-    """How far a night may be from the last good nights."""
+    """How far a night may deviate from recent accepted nights."""
 
     deviations: float = Field(6.0, gt=0, description="deviations from the median of the last good nights")
     few_nights_factor: float = Field(3.0, ge=1, description="wider limits with less than three nights of history")
@@ -125,7 +125,7 @@ def _distances(cfg: ShiftConfig, tonight: NightFacts, history: Sequence[NightFac
         counts = tonight.distributions[what]
         if not counts or not nights:
             continue
-        # two samples of one distribution differ by about this much
+        # expected distance between two samples of one distribution
         kinds, rows = len({*counts, *(value for night in nights for value in night)}), sum(counts.values())
         sampling = math.sqrt((kinds - 1) / (8 * math.log(2) * rows))
         found.append(_distance_shift(cfg, name, _js_distance, counts, nights, cfg.least_distance_deviation, sampling))
@@ -140,7 +140,7 @@ def _prices(cfg: ShiftConfig, tonight: NightFacts, history: Sequence[NightFacts]
         nights = [night for night in known if night is not None and night.listings >= _FEW_PRICES]
         if prices.listings < _FEW_PRICES or not nights:
             continue
-        # the error of an outer quantile grows with the spread of the prices
+        # the sampling error of an outer quantile grows with the spread of the prices
         values = list(prices.log10_quantiles.values())
         sampling = (max(values) - min(values)) / math.sqrt(prices.listings)
         found.append(_distance_shift(cfg, name, _price_distance, prices, nights, cfg.least_price_deviation, sampling))
@@ -185,7 +185,7 @@ def _distance_shift(
     least: float,
     sampling: float,
 ) -> Shift:
-    """Judge tonight's distance from the last nights by how far each of them is from the others."""
+    """Compare tonight's distance from the last nights with how far each of them is from the others."""
     series = [distance(one, [*nights[:at], *nights[at + 1 :]]) for at, one in enumerate(nights)] if nights[1:] else []
     centre, reach = _limits(cfg, series, least, sampling, len(nights))
     return Shift(name, round(distance(tonight, nights), 6), None, round(centre + reach, 6), len(nights))
@@ -196,7 +196,7 @@ def _js_distance(counts: Mapping[str, int], others: Sequence[Mapping[str, int]])
     names = sorted({*counts, *(name for other in others for name in other)})
     rows = np.array([[one.get(name, 0) for name in names] for one in (counts, *others)], dtype=np.float64)
     rows /= rows.sum(axis=1, keepdims=True)
-    # equal distributions may differ by rounding, and the root of that is no distance
+    # rounding may make equal distributions differ slightly, which the square root would magnify
     return max(0.0, float(np.nan_to_num(jensenshannon(rows[0], rows[1:].mean(axis=0), base=2))))
 
 

@@ -1,4 +1,4 @@
-"""The gate before cleaning: declared rules and shift tests on the night's listings, with a page that a person reads."""
+"""The gate before cleaning: declared rules and shift tests on the night's listings, with a report page."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ class CheckConfig(StageConfig):
 
 @stage
 def check(cfg: CheckConfig, ingested: Path, previous: Path, output: Path) -> Counts:
-    """Judge a night by declared rules and by the last good nights: ``verdict.json``, ``facts.json``, ``data_docs/``.
+    """Check a night against declared rules and recent accepted nights: ``verdict.json``, ``facts.json``,
+    ``data_docs/``.
 
     Raises:
         GateError: a rule fails. Verdict and data docs are then in ``<output>.refused/``.
@@ -50,7 +51,7 @@ def check(cfg: CheckConfig, ingested: Path, previous: Path, output: Path) -> Cou
         found = [shift for shift in shifts(cfg.shift, tonight, history) if not shift.name.startswith(RELEASED)]
         tonight = tonight.model_copy(update={"accepted": accept_shifts(cfg.shift, tonight, found)})
         write_facts(output, tonight)
-        # a page with a line for every label of a catalog would hide what was refused, and cost a second a hundred lines
+        # a line for every label would bury what was refused, and each hundred lines take a second
         usual = [shift for shift in found if is_one_of_many(shift.name) and not shift.outside]
         told = [shift for shift in found if shift not in usual]
         tables = [Table("listings", rows, _declared(cfg, tonight, history)), _metrics(cfg, tonight, told)]
@@ -84,7 +85,7 @@ def _declared(cfg: CheckConfig, tonight: NightFacts, history: list[NightFacts]) 
     rules += [
         Rule.missing("category_missing", "category", cfg.max_missing_category),
     ]
-    # a shop that never exported prices or photos has not lost them
+    # a shop that never exported prices or photos cannot have lost them
     offered = {name: any(night.shares[f"missing/{name}"] < 1 for night in (tonight, *history)) for name in _OPTIONAL}
     if offered["price"]:
         rules.append(Rule.missing("price_missing", "price", cfg.max_missing_price))

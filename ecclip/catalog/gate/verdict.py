@@ -1,4 +1,4 @@
-"""A gate's verdict: declared rules and shift tests in one, readable beside the place where the output would be."""
+"""A gate's verdict: declared rules and shift tests together, written next to where the output would be."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ecclip.core import GateError, canonical_json, get_logger, recover_folder, r
 def shift_table(found: Sequence[Shift], accepted: Sequence[str], more: dict[str, float], rules: list[Rule]) -> Table:
     """Return tonight's metrics as one row, with a rule for each shift that was not accepted.
 
-    ``more`` are metrics of the night that ``rules`` validate_shifts at beside the shifts.
+    ``more`` are metrics of the night that ``rules`` check in addition to the shifts.
     """
     import pandas as pd  # Great Expectations' plain frame: only a gate pays for the import
 
@@ -34,7 +34,7 @@ def accept_shifts(cfg: ShiftConfig, tonight: NightFacts, found: Sequence[Shift])
 
 
 def validate_shifts(table: Table, docs: Path) -> list[Outcome]:
-    """Judge one row of metrics; the page is made for a refused night only, for it costs seconds."""
+    """Validate one row of metrics; the page is built only when a rule fails, because building it takes seconds."""
     outcomes = validate_row(table)
     return outcomes if all(outcome.passed for outcome in outcomes) else validate([table], docs)
 
@@ -64,7 +64,7 @@ def write_verdict(
         "accepted": tonight.accepted,
     }
     write_atomic(output / "verdict.json", canonical_json(verdict))
-    # the stage publishes nothing when it raises, so what a person has to read is put beside its place
+    # a stage that raises publishes nothing, so what a person has to read goes next to its output
     refused = beside(output, ".refused")
     recover_folder(refused)
     if not failed:

@@ -1,4 +1,4 @@
-"""A listing that names no model and looks like two that name different ones is neither: its evidence is not used."""
+"""A listing without a model number that resembles two different models belongs to neither; its evidence is not used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from ecclip.catalog.group.evidence import AMBIGUOUS, NEAR_TITLE, SAME_FACTS
 
 
 def mark_ambiguous(edges: DataFrame, described: DataFrame) -> DataFrame:
-    """Return ``edges`` with the column ``mark``: ambiguous where likeness is the evidence and it points to two models.
+    """Return ``edges`` with the column ``mark``: ``ambiguous`` where similarity is the evidence and it points to two
+    models.
 
     That is so for an edge of a listing without a model number whose look-alikes have no number in common. Duplicates
     are each other's only neighbours (Chaudhuri, Ganti and Motwani, 2005).

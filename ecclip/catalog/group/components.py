@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 
 from ecclip.core import ServiceError
 
-_MAX_ROUNDS = 50
+_MAX_ROUNDS = 50  # rounds grow with the logarithm of the longest chain: this many mean a fault
 
 
 def components(edges: DataFrame) -> DataFrame:

@@ -1,4 +1,4 @@
-"""Split what chains have joined: a component above the cap falls apart at its weakest evidence."""
+"""Split components that chains have joined: one above the cap is cut at its weakest evidence."""
 
 from __future__ import annotations
 

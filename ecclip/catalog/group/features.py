@@ -12,7 +12,7 @@ from ecclip.catalog.group.description import Describer, Description
 from ecclip.catalog.group.term_statistics import TermStatistics, count_terms
 from ecclip.formats.columns import IMAGE_ERROR, IMAGE_PHASH, IMAGE_SHA256
 
-# what grouping looks at: a listing whose other columns change is not compared anew
+# what grouping looks at: a listing whose other columns change is not compared again
 COMPARED = (
     "grouping_title",
     "brand",
@@ -56,13 +56,13 @@ def comparable(listings: DataFrame) -> DataFrame:
 def digest() -> Column:
     """Return a hash of the columns of a listing that grouping looks at."""
     plain = [F.array_sort(F.map_entries(name)) if name == "attributes" else F.col(name) for name in COMPARED]
-    # null columns are skipped by the hash: which ones they are belongs to it
+    # null columns are skipped by the hash: so which ones are null is hashed too
     empty = [F.col(name).isNull() for name in COMPARED]
     return F.xxhash64(*plain, *empty)
 
 
 def learn_statistics(rows: DataFrame, total: int, sample_listings: int) -> TermStatistics:
-    """Return what ``total`` listings say together: words are counted over all, facts over an even sample by hash."""
+    """Return the term statistics of ``total`` listings: words counted over all, facts over an even sample by hash."""
     words = rows.select(F.explode(F.array_distinct(F.split("plain", " "))).alias("word"))
     counted = words.groupBy("word").agg(F.count("*").alias("seen")).where(F.col("seen") > 1).toArrow()
     seen = dict(zip(counted["word"].to_pylist(), counted["seen"].to_pylist(), strict=True))

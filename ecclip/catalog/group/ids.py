@@ -1,4 +1,4 @@
-"""Group ids that stay from night to night while listings come, change and go."""
+"""Group ids that stay the same from night to night while listings come, change and go."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def group_ids(placed: DataFrame, before: DataFrame | None) -> DataFrame:
 
 
 def _free_ids(fresh: DataFrame, before: DataFrame) -> DataFrame:
-    # an id that is in use is not given anew: the listing it was made of may have left the group that carries it
+    # an id in use is not given out again: the listing it was derived from may have left the group that carries it
     names = F.array(*[_new_id(attempt) for attempt in range(_ATTEMPTS)])
     offered = fresh.select("component", F.posexplode(names).alias("attempt", "free"))
     taken = before.select(F.col(GROUP_ID).alias("free"))

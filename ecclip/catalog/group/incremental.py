@@ -20,7 +20,7 @@ _EXACT = (CATALOG_ID, "same_photo_and_title")
 
 
 def write_rules(cfg: EvidenceConfig, folder: Path) -> None:
-    """Write what the evidence of ``folder`` was found by: the next night reuses it only under equal rules."""
+    """Write the rules that produced the evidence in ``folder``: the next night reuses it only under equal rules."""
     write_atomic(folder / RULES, _rules(cfg))
 
 
@@ -40,7 +40,7 @@ def known_edges(spark: SparkSession, same: DataFrame, previous: Path) -> DataFra
     """Return the previous night's near evidence between two unchanged listings, as it was found then.
 
     Marks are left behind: which edges are cut or ambiguous follows from all edges of a night. Exact evidence is
-    found anew every night, because a star's centre may have left.
+    recomputed every night, because a star's centre may have left.
     """
     edges = spark.read.parquet(str(previous / GROUPS)).where(~F.col("evidence").isin(*_EXACT))
     for side in ("left", "right"):

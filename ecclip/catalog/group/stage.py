@@ -26,7 +26,7 @@ from ecclip.core import Counts, stage
 from ecclip.formats.columns import GROUP_ID
 from ecclip.formats.snapshot import GROUPS, Listings, previous_snapshot
 
-_ROWS_PER_PARTITION = 50_000
+_ROWS_PER_PARTITION = 50_000  # a partition then fits into a 1 GiB executor; by judgment
 
 
 class GroupConfig(EvidenceConfig):
@@ -37,7 +37,7 @@ class GroupConfig(EvidenceConfig):
 
 @stage
 def group(cfg: GroupConfig, cleaned: Path, previous: Path, output: Path) -> Counts:
-    """Write ``groups/`` (listing_id, group_id: one row a listing) and ``edges/`` (the evidence, with marks).
+    """Write ``groups/`` (listing_id, group_id: one row per listing) and ``edges/`` (the evidence, with marks).
 
     Groups are the connected components of the edges that are not marked: ``ambiguous`` (see ``mark_ambiguous``) and
     ``cut`` (see ``split_component``) stay as evidence and join nothing.

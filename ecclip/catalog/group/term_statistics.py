@@ -13,8 +13,8 @@ from typing import Any
 BRAND, CATEGORY = "brand", "category"
 _RARE_SHARE = 0.02
 _RARE_LISTINGS = 5
-_SLIP_LETTERS = 5
-_SLIP_SEEN = 3
+_SLIP_LETTERS = 5  # shorter words are too often one letter from another word
+_SLIP_SEEN = 3  # titles that make a word common enough to be the one that was meant
 _SIZE_BRANDS = 3
 _SIZE_SHARE = 1 / 3
 _SAID_LISTINGS = 5
@@ -27,11 +27,11 @@ Fact = tuple[str, str]
 class TermStatistics:
     """Counts over the listings of one night: pure functions of its rows.
 
-    ``seen`` counts the listings whose title has a word, for words of two listings and more. ``says`` are the facts
-    that nearly every listing with a word states, so that a title tells them where its listing does not; no list of
-    words and no language is needed. ``stated``, ``values`` and ``pairs`` count how many listings of the sample state
-    a fact by that name, with that value, and two facts together. ``sizes`` are words with a digit that several brands
-    write after one word ("bottle 750ml"): they name no model.
+    ``seen`` counts the listings whose title has a word, for words of two listings and more. ``says`` are the facts that
+    nearly every listing with a word states, so that a title states them where its listing does not; this needs no word
+    list and no particular language. ``stated``, ``values`` and ``pairs`` count how many listings of the sample state a
+    fact by that name, with that value, and two facts together. ``sizes`` are words with a digit that several brands
+    write after one word ("bottle 750ml"): they do not name a model.
     """
 
     listings: int
@@ -43,22 +43,23 @@ class TermStatistics:
     sizes: frozenset[str] = frozenset()
 
     def weight(self, word: str) -> float:
-        """Return how much a shared word tells: ln(listings / listings that have it).
+        """Return the inverse document frequency of a word: ln(listings / listings that have it) (Spärck Jones, 1972).
 
-        Words of one listing alone are mostly slips, tell nothing about pairs and weigh little.
+        Words of a single listing are mostly misspellings, say nothing about pairs and weigh ln 2.
         """
         seen = self.seen.get(word, 1)
         return math.log(2) if seen == 1 else math.log(self.listings / seen)
 
     def names_model(self, word: str) -> bool:
-        """Return whether a word has a digit and few titles have it: one of many is a slogan ("50%") or a size."""
+        """Return whether a word has a digit and occurs in few titles; a frequent one is a slogan ("50%") or a size."""
         rare = self.seen.get(word, 1) <= max(_RARE_LISTINGS, _RARE_SHARE * self.listings)
         return rare and has_digit(word) and word not in self.sizes
 
     def corrected(self, word: str) -> str:
-        """Return the word that was meant: a word of one title that is one slip away from a common one is that one.
+        """Return the corrected word: one that occurs in a single title and is one typo from a common word becomes that
+        word.
 
-        A slip is a letter lost, added or changed, or two neighbours swapped; words with digits stay.
+        A typo is a letter lost, added or changed, or two neighbours swapped (Damerau, 1964); words with digits stay.
         """
         if word in self.seen or len(word) < _SLIP_LETTERS or not word.isalpha():
             return word
@@ -67,7 +68,7 @@ class TermStatistics:
 
     @cached_property
     def _misspellings(self) -> dict[str, list[str]]:
-        # two words one slip apart have a form in common when each may lose a letter
+        # two words one typo apart share a form when each may lose a letter (symmetric deletion)
         found: dict[str, list[str]] = defaultdict(list)
         for word, seen in self.seen.items():
             if seen >= _SLIP_SEEN and len(word) >= _SLIP_LETTERS and word.isalpha():
@@ -76,10 +77,10 @@ class TermStatistics:
         return dict(found)
 
     def surprisal(self, facts: Iterable[Fact]) -> float:
-        """Return -ln of the chance that a listing states all of ``facts``.
+        """Return the surprisal in nats, -ln of the probability that a listing states all of ``facts``.
 
-        A fact that follows from another (a kind of drink has one colour) adds nothing: its chance is the largest of
-        its share among all listings and among those with one of the facts before it.
+        A fact that follows from another (a kind of drink has one colour) adds nothing: its probability is the largest
+        of its share among all listings and among those with one of the facts before it.
         """
         total, before = 0.0, list[Fact]()
         for fact in sorted(facts, key=lambda fact: (fact[0] != CATEGORY, fact[0] != BRAND, fact)):

@@ -1,3 +1,3 @@
-"""Ingest: text of any format becomes typed rows; what cannot is quarantined with its reason."""
+"""Ingest: text of any format becomes typed rows; rows that cannot be typed are quarantined with a reason."""
 
 __all__ = ["stage"]

@@ -1,4 +1,4 @@
-"""The row model inside Spark: splits of files in, parsed rows out, nothing passes through the driver."""
+"""The row model inside Spark: file splits in, parsed rows out; no row passes through the driver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ecclip.catalog.dump.contract import DUMP_FIELDS, KINDS, PROBLEM_COLUMNS
 from ecclip.catalog.dump.record import MALFORMED, ROW_PROBLEMS, Row, json_text, shown
 from ecclip.catalog.ingest.splits import split_rows
 
-_BATCH_ROWS = 512
+_BATCH_ROWS = 512  # of an Arrow batch; photos inside rows are bounded by _BATCH_BYTES
 _BATCH_BYTES = 32 << 20
 _TALLY = ("attributes_given", "attributes_kept", "categories_given", "categories_kept")
 _EXTRA = {"reason": "string", "detail": "string", "row": "string", "content": "string"} | dict.fromkeys(_TALLY, "int")
@@ -56,7 +56,7 @@ def row_parser(limits: Limits) -> Callable[[Iterator[pa.RecordBatch]], Iterator[
 
 
 def parse_row(row: Row, split: dict[str, Any], limits: Limits) -> dict[str, Any]:
-    """Return a row of ``PARSED_SCHEMA``: the values and no reason, or the reason for which it is refused."""
+    """Return a row of ``PARSED_SCHEMA``: the values and no reason, or the reason why it is refused."""
     refused = _refused(row, split)
     if refused is not None:
         return refused
@@ -90,7 +90,7 @@ def _refused(row: Row, split: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _known(reason: str) -> str:
-    """Return a reason that a mapping gave as one of a few: it becomes a name in counts and metrics."""
+    """Return a mapping's reason reduced to a known set, because it becomes a name in counts and metrics."""
     if reason in _REASONS:
         return reason
     return "bad_attributes" if reason.startswith("bad_") else MALFORMED

@@ -1,4 +1,4 @@
-"""Schema drift: say what changed before a single row is judged."""
+"""Schema drift: report what changed before a single row is parsed."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ecclip.catalog.dump.listing_files import csv_header, format_of, read_rows
 from ecclip.catalog.dump.record import shown
 from ecclip.core import ContractError
 
-_TEXT_ONLY = ("listing_id",)  # an identity that was a number once has lost its leading zeros
-_NAMES, _NAME_CHARACTERS = 200, 200  # a stranger's JSON may have a key a row
+_TEXT_ONLY = ("listing_id",)  # an identifier that was once a number has lost its leading zeros
+_NAMES, _NAME_CHARACTERS = 200, 200  # a stranger's JSON may have a different key in every row
 _NEXT = "ask the shop what changed, or rename the column with a mapping.yaml"
 
 
@@ -26,7 +26,7 @@ def refuse_drift(files: list[Path], sample_rows: int) -> list[str]:
     """Compare each file's columns with the dump contract; return the names of added columns, which may pass.
 
     Files may differ in the types that the contract allows (a price as int, as float and as text) and in the columns
-    that they have: each cell is judged by its field alone. JSON has no schema: its first ``sample_rows`` objects are
+    that they have: each cell is parsed by its own field. JSON has no schema: its first ``sample_rows`` objects are
     looked at, and a field has another type when most of its values have.
 
     Raises:
@@ -36,7 +36,7 @@ def refuse_drift(files: list[Path], sample_rows: int) -> list[str]:
     added: set[str] = set()
     for path in files:
         columns, wrong = _FINDERS[format_of(path) or "json"](path, sample_rows)
-        if columns:  # an empty file and JSON without one good line say nothing about their columns
+        if columns:  # an empty file, or JSON without one good line, says nothing about its columns
             _refuse(path, columns, [text for text in wrong if text])
         added |= columns - known
     return sorted(shown(name)[:_NAME_CHARACTERS] for name in added)[:_NAMES]
@@ -100,13 +100,15 @@ def _wrong_arrow(field: Field, schema: pa.Schema) -> str | None:
     if pa.types.is_null(plain) or any(check(plain) for check in _CHECKS[field.kind]):
         return None
     if field.kind == "text" and field.name not in _TEXT_ONLY and _is_number(plain):
-        return None  # pandas makes numbers of identifiers that look like them
+        return None  # pandas turns identifiers that look like numbers into numbers
     return f"{field.name} is {found}, not {KINDS[field.kind].words}"
 
 
 def _is_text(kind: pa.DataType) -> bool:
     texts = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    return bool(texts or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))  # older writers mark no text
+    return bool(
+        texts or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    )  # older writers do not mark binary columns as text
 
 
 def _is_list_of_text(kind: pa.DataType) -> bool:

@@ -1,4 +1,4 @@
-"""Listing files cut into parts that one task reads each: ranges of bytes, groups of Parquet's row groups, or whole."""
+"""Listing files cut into splits, one per task: ranges of bytes, groups of Parquet's row groups, or whole."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Split(NamedTuple):
 def plan_splits(files: list[Path], split_bytes: int) -> list[Split]:
     """Return the parts of some listing files, of about ``split_bytes`` each.
 
-    Packed files, JSON arrays, UTF-16 and CSV with quotes are not cut: nobody can know in the middle of them where a
-    record starts.
+    Packed files, JSON arrays, UTF-16 and CSV with quotes are not cut: in the middle of them the start of a record
+    cannot be found.
     """
     return [split for path in files for split in _splits(path, split_bytes)]
 

@@ -1,4 +1,4 @@
-"""Ingest: text from any format becomes typed rows; what cannot is quarantined with its reason."""
+"""Ingest: text from any format becomes typed rows; rows that cannot be typed are quarantined with a reason."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class IngestConfig(StageConfig):
     """Parameters of ingestion."""
 
     max_quarantined_share: float = Field(0.1, ge=0, le=1, description="above this share of rejected rows the run stops")
-    drift_sample_rows: int = Field(1000, ge=1, description="JSON objects a file that schema drift is looked for in")
+    drift_sample_rows: int = Field(1000, ge=1, description="JSON objects per file that schema drift is looked for in")
     max_title_characters: int = Field(2000, ge=1, description="a row with a longer title is refused: bad_title")
     max_category_depth: int = Field(8, ge=1, description="levels of a category path; deeper: bad_category")
     max_attributes: int = Field(200, ge=1, description="attributes of a listing; more: bad_attributes")
@@ -43,7 +43,7 @@ class IngestConfig(StageConfig):
 
 @stage
 def ingest(cfg: IngestConfig, landed: Path, output: Path) -> Counts:
-    """Write ``listings/`` (typed, one row a listing_id, not deleted) and ``quarantine/`` (row, reason, detail).
+    """Write ``listings/`` (typed, one row per listing_id, not deleted) and ``quarantine/`` (row, reason, detail).
 
     The newest ``updated_at`` of a listing_id wins; of equal ones the row with the greatest content hash, so that
     the order of rows and files does not matter.
@@ -82,7 +82,7 @@ def ingest(cfg: IngestConfig, landed: Path, output: Path) -> Counts:
 
 
 def _parse(spark: SparkSession, cfg: IngestConfig, files: list[Path]) -> DataFrame:
-    """Return every row of the files: its values by field and no reason, or the reason for which it is refused."""
+    """Return every row of the files: its values by field and no reason, or the reason why it is refused."""
     splits = [tuple(split) for split in plan_splits(files, cfg.split_bytes)]
     limits = Limits(cfg.max_title_characters, cfg.max_category_depth, cfg.max_attributes)
     planned = spark.createDataFrame(splits, SPLIT_SCHEMA).repartition(max(1, len(splits)))
@@ -90,7 +90,7 @@ def _parse(spark: SparkSession, cfg: IngestConfig, files: list[Path]) -> DataFra
 
 
 def _tally(parsed: DataFrame) -> tuple[int, dict[str, dict[str, int]]]:
-    """Return the deleted rows, and what became of attributes and categories: published, unusable or of other rows."""
+    """Return the number of deleted rows, and of attributes and categories published, unusable, or in other rows."""
     good = F.col("reason").isNull()
     names = [f"{name}{part}" for name in _TALLIED for part in ("_given", "_kept")]
     row = parsed.agg(
@@ -111,7 +111,7 @@ def _tally(parsed: DataFrame) -> tuple[int, dict[str, dict[str, int]]]:
 
 
 def _advice(files: list[Path], reasons: dict[str, int]) -> str:
-    """Return what may mend a dump of which many rows could not be read."""
+    """Return a hint on how to fix a dump with many unreadable rows."""
     texts = [path for path in files if format_of(path) != "parquet"]
     tables = [path for path in texts if format_of(path) == "csv"]
     if reasons.get(UNDECODABLE) and texts:
@@ -121,7 +121,7 @@ def _advice(files: list[Path], reasons: dict[str, int]) -> str:
             return f"{path.name} looks like {proposed}: if it is, set land.encoding in params.yaml"
         return "write the dump again as UTF-8, or set land.encoding in params.yaml"
     if reasons.get(MALFORMED) and texts and not tables:
-        return f"{texts[0].name} has to hold one JSON object a line, or one array of objects"
+        return f"{texts[0].name} must hold one JSON object per line, or one array of objects"
     if any(reasons.get(name) for name in (MALFORMED, TOO_MANY, TOO_FEW)) and tables:
         found = json.loads((tables[0].parent / DIALECTS).read_text())[tables[0].name]
         words = ", ".join(f"{name} {found[name]!r}" for name in ("delimiter", "quote", "escape"))
@@ -131,7 +131,7 @@ def _advice(files: list[Path], reasons: dict[str, int]) -> str:
 
 def _is_utf_8(sample: bytes) -> bool:
     try:
-        codecs.getincrementaldecoder("utf-8")().decode(sample)  # its end may be within a character
+        codecs.getincrementaldecoder("utf-8")().decode(sample)  # it may end within a character
     except UnicodeDecodeError:
         return False
     return True

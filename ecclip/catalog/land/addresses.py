@@ -1,4 +1,4 @@
-"""Which network addresses a photo may be fetched from: the address that is connected to decides, not the name."""
+"""Which network addresses a photo may be fetched from: decided by the address connected to, not by the name."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 REFUSED = errno.EACCES
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# what the standard library of some Python versions takes for public (IANA's registries of special-purpose addresses)
+# what some Python versions' ipaddress wrongly calls public (IANA special-purpose address registries)
 _SPECIAL_4 = tuple(map(ipaddress.IPv4Network, ("192.0.0.0/24", "192.88.99.0/24", "240.0.0.0/4")))
-_GLOBAL_6 = ipaddress.IPv6Network("2000::/3")  # all that was ever given out
+_GLOBAL_6 = ipaddress.IPv6Network("2000::/3")  # the only block allocated for global unicast (RFC 4291)
 _SPECIAL_6 = tuple(
     map(
         ipaddress.IPv6Network,
@@ -24,8 +24,8 @@ _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 def is_public(host: str) -> bool:
     """Return whether an IP address (text) is one of the public internet.
 
-    An IPv4 address that IPv6 merely writes or translates (``::ffff:0:0/96``, NAT64) is judged itself; the ways to carry
-    one through somebody's tunnel (IPv4-compatible, 6to4, Teredo, ISATAP) are not public, whatever they carry.
+    An IPv4 address that IPv6 merely writes or translates (``::ffff:0:0/96``, NAT64) is checked itself; the ways to
+    tunnel one (IPv4-compatible, 6to4, Teredo, ISATAP) are not public, whatever they carry.
     """
     address = ipaddress.ip_address(host)
     if isinstance(address, ipaddress.IPv4Address):
@@ -42,8 +42,8 @@ def is_public(host: str) -> bool:
 def public_socket(address: tuple[Any, ...]) -> socket.socket:
     """Return a socket for an entry of getaddrinfo; OSError(EACCES) where its address is not public.
 
-    It is called with the address that is connected to next, after every look-up and every redirect: a name that
-    answers with another address the second time (DNS rebinding) gains nothing.
+    It is called with the address about to be connected to, after every lookup and redirect, so that a name which
+    resolves differently the second time (DNS rebinding) gains nothing.
     """
     family, kind, protocol, _, (host, *_rest) = address
     if not is_public(host):

@@ -1,4 +1,4 @@
-"""What fetching a photo needs and gives: limits, what the night before knows of it, and what came of it."""
+"""Limits of fetching a photo, what the night before knows about it, and the result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ecclip.core import StageConfig, sha256_bytes
 
 
 class FetchConfig(StageConfig):
-    """Where photos may come from, and what each may cost."""
+    """Where photos may come from, and the limits for each."""
 
     allowed_schemes: list[str] = Field(
         ["http", "https"], description="schemes that an image_uri may have; others (s3, gs, file ...) go through fsspec"
@@ -42,7 +42,8 @@ class FetchConfig(StageConfig):
 
 
 class PreviousPhoto(NamedTuple):
-    """A photo that the night before landed: where its bytes lie, and what tells whether it has changed."""
+    """A photo that the night before landed: where its bytes are, and the validator that shows whether it has
+    changed."""
 
     sha256: str
     bytes: int
@@ -62,7 +63,7 @@ class Fetched(NamedTuple):
 
     @classmethod
     def refused(cls, uri: str, reason: str) -> Self:
-        """Return a photo that could not be had."""
+        """Return a photo that could not be fetched."""
         return cls(uri, None, None, None, None, reason)
 
     @classmethod

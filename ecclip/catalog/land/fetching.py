@@ -1,4 +1,4 @@
-"""Fetch the photos that lie elsewhere: hosts side by side, each in turn, none longer than it is given."""
+"""Fetch photos from other hosts, many hosts concurrently, each within its time budget."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ecclip.catalog.land.uris import HTTP, scheme_of
 
 
 async def fetch_photos(cfg: FetchConfig, photos: PhotoQueue, clock: Callable[[], float] = time.monotonic) -> None:
-    """Keep in ``photos`` what comes of each that lies elsewhere: its bytes, that it is unchanged, or a reason.
+    """Store in ``photos`` the result for each remote photo: its bytes, that it is unchanged, or a reason.
 
-    ``cfg.connections`` photos are in memory at once. Waiting photos of different hosts come in turn, so that a slow
-    host holds up its own; ``clock`` counts seconds for the budgets of hosts and of the night.
+    ``cfg.connections`` photos are in memory at once. Hosts do not share a queue, so a slow host delays only its own
+    photos; ``clock`` counts seconds for the budgets of hosts and of the night.
     """
     hosts = HostBudgets(cfg, clock)
     pool = ThreadPoolExecutor(cfg.threads)
@@ -66,7 +66,7 @@ class _Elsewhere:
 
 
 def _read_remote(cfg: FetchConfig, uri: str, known: PreviousPhoto | None) -> Fetched:
-    """Read through fsspec what its file system's key (size and time, or an entity tag) says has changed."""
+    """Read a photo through fsspec if its file system's key (size and time, or an entity tag) has changed."""
     try:
         system, path = fsspec.url_to_fs(uri)
         validator = f"key {system.ukey(path)}"
@@ -76,7 +76,7 @@ def _read_remote(cfg: FetchConfig, uri: str, known: PreviousPhoto | None) -> Fet
             image = file.read(cfg.max_image_bytes + 1)
     except FileNotFoundError:
         return Fetched.refused(uri, "missing")
-    except (OSError, ValueError, ImportError):  # of a scheme that has no package here, too
+    except (OSError, ValueError, ImportError):  # also for a scheme whose package is not installed
         return Fetched.refused(uri, "fetch_failed")
     if len(image) > cfg.max_image_bytes:
         return Fetched.refused(uri, "too_large")

@@ -1,4 +1,4 @@
-"""What a host of photos may cost: a night has so much time, each host so much of it, and a dead one is given up."""
+"""Time budgets for fetching photos: one per night, one per host; a dead host is given up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class _Host:
 
 
 class HostBudgets:
-    """Keeps count of the hosts that are asked, by a clock in seconds that never goes back."""
+    """Tracks time and failures per host, by a monotonic clock in seconds."""
 
     def __init__(self, cfg: FetchConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._cfg, self._clock = cfg, clock
@@ -26,7 +26,7 @@ class HostBudgets:
         self._hosts: dict[str, _Host] = {}
 
     def refusal(self, host: str) -> str | None:
-        """Return why a host is not asked (again) tonight; None where it is. Its time begins with the first call."""
+        """Return why a host is no longer used tonight, or None. Its time begins with the first call."""
         now = self._clock()
         if now >= self._night_ends:
             return OUT_OF_TIME
@@ -36,16 +36,16 @@ class HostBudgets:
         return TOO_SLOW if now >= known.ends else None
 
     def left(self, host: str) -> float:
-        """Return the seconds that a host may still be asked for, not below 0."""
+        """Return the seconds left for a host, at least 0."""
         now = self._clock()
         ends = self._hosts.setdefault(host, _Host(now + self._cfg.host_s)).ends
         return max(0.0, min(ends, self._night_ends) - now)
 
     def failed(self, host: str) -> None:
-        """Count a photo or an attempt that failed, one more in a row."""
+        """Count one more consecutive failure."""
         self._hosts[host].failures += 1
 
     def answered(self, host: str) -> None:
-        """Begin a new row: the host has answered. One that was given up stays so."""
+        """Reset the failures: the host has answered. A host that was given up stays given up."""
         if self._hosts[host].failures < self._cfg.host_failures:
             self._hosts[host].failures = 0

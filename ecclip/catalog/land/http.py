@@ -1,4 +1,4 @@
-"""One photo over HTTP: asked for once it has changed, in bounded memory, again where the server stumbles."""
+"""One photo over HTTP: conditional requests, bounded memory, retries on transient errors."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from ecclip.catalog.land.fetched import FetchConfig, Fetched, PreviousPhoto
 from ecclip.catalog.land.host_budgets import HostBudgets
 from ecclip.catalog.land.name_lookups import patient_resolver
 
-_BLOCK = 1 << 16
-_LONGEST_WAIT_S = 30.0
-_AGAIN = {408, 425, 429, 500, 502, 503, 504}
-_GONE = {404, 410}
-# as it is stored: a body that unpacks itself could be larger than any limit
+_BLOCK = 1 << 16  # bytes per read
+_LONGEST_WAIT_S = 30.0  # that a Retry-After is honoured; a night has little time
+_AGAIN = {408, 425, 429, 500, 502, 503, 504}  # statuses that may pass (RFC 9110, RFC 6585, RFC 8470)
+_GONE = {404, 410}  # statuses that will not
+# uncompressed: a compressed body could expand beyond any limit
 _HEADERS = {"User-Agent": "ecclip", "Accept": "image/*, */*;q=0.1", "Accept-Encoding": "identity"}
 
 
 class _Again(Exception):
-    """The reason of a failure that may pass."""
+    """A transient failure, by reason."""
 
 
 class _Silent(_Again):
-    """... of a host that did not answer at all."""
+    """... where the host did not answer at all."""
 
 
 class _Lost(Exception):
-    """Redirects that lead nowhere."""
+    """A redirect without a usable target."""
 
 
 class HttpPhotos:
@@ -64,7 +64,8 @@ class HttpPhotos:
             await self._session.close()
 
     async def fetch(self, host: str, uri: str, known: PreviousPhoto | None) -> Fetched:
-        """Return the photo at ``uri``, the known one where its validator holds, or the reason why there is none."""
+        """Return the photo at ``uri``, the known one if its validator still matches, or the reason why there is
+        none."""
         doubled = wait_exponential(multiplier=self._cfg.backoff_s, max=_LONGEST_WAIT_S)
 
         def pause(state: RetryCallState) -> float:
@@ -83,7 +84,7 @@ class HttpPhotos:
             return Fetched.refused(uri, str(reason))
 
     async def _attempt(self, host: str, uri: str, known: PreviousPhoto | None) -> Fetched:
-        """Return what one attempt gives; the host's failures are counted, its time and the night's are kept."""
+        """Return the result of one attempt; failures are counted, and the budgets of host and night are kept."""
         async with self._slots:
             refusal = self._hosts.refusal(host)
             if refusal is not None:
@@ -91,7 +92,10 @@ class HttpPhotos:
             try:
                 async with asyncio.timeout(self._hosts.left(host)):
                     photo = await self._validated(uri, known)
-            except (_Silent, TimeoutError) as error:  # the second: the host's time, or the night's, is over
+            except (
+                _Silent,
+                TimeoutError,
+            ) as error:  # the second time: the budget of the host, or of the night, is used up
                 self._hosts.failed(host)
                 refusal = self._hosts.refusal(host)
                 if refusal is not None:
@@ -120,7 +124,7 @@ class HttpPhotos:
     async def _get(self, uri: str, known: PreviousPhoto | None) -> Fetched:
         if self._session is None:
             raise RuntimeError("HttpPhotos is used as an async context manager")
-        # encoded: as it is written, since another spelling of a signed address has another signature
+        # encoded=True: as written, because re-encoding a signed address would break its signature
         address = URL(uri, encoded=True)
         asked = self._session.get(address, headers=_condition(known), max_redirects=self._cfg.max_redirects)
         async with asked as answer:

@@ -15,17 +15,17 @@ _FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 def read_inside(root: Path, address: str, known: PreviousPhoto | None, most_bytes: int) -> Fetched:
     """Return the photo at a path below ``root`` (resolved), or why there is none.
 
-    Its content tells whether it has changed, since a shop may write every file anew. What is no regular file is never
-    opened: reading a pipe would wait for ever, and opening a device may do more than read.
+    Its content shows whether it has changed, since a shop may rewrite every file. Only regular files are opened:
+    reading a pipe would wait forever, and opening a device may have side effects.
     """
     try:
         path = Path(os.path.realpath(root / address))
-        if not path.is_relative_to(root):  # no way up, no link out, no folder whose name begins alike
+        if not path.is_relative_to(root):  # no "..", no link that leads out, no sibling folder with the same prefix
             return Fetched.refused(address, "outside_dump")
         if not stat.S_ISREG(path.lstat().st_mode):
             return Fetched.refused(address, "not_a_file")
         with os.fdopen(os.open(path, _FLAGS), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it was replaced meanwhile
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it was replaced in the meantime
                 return Fetched.refused(address, "not_a_file")
             image = file.read(most_bytes + 1)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Look up names of hosts in threads that nobody waits for: a resolver that hangs holds up its own photos alone."""
+"""Resolve host names in daemon threads that are never joined: a hanging resolver delays only its own photos."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, cast
 
 from aiohttp import ThreadedResolver
 
-_MAX_THREADS = 64
+_MAX_THREADS = 64  # a hanging resolver may hold this many before lookups queue; by judgment
 
 
 def patient_resolver() -> ThreadedResolver:
-    """Return aiohttp's resolver; a lookup that is given up is left to its thread, which ends with the process."""
+    """Return aiohttp's resolver; an abandoned lookup is left to its thread, which ends with the process."""
     return ThreadedResolver(loop=cast(asyncio.AbstractEventLoop, _Lookups()))
 
 
@@ -39,7 +39,7 @@ class _Lookups:
         await self._free.acquire()
 
         def set_outcome(result: Any, error: BaseException | None) -> None:
-            self._free.release()  # not before: a thread that hangs is still one
+            self._free.release()  # only now: a hanging thread still counts
             if found.cancelled():
                 return
             if error is None:
@@ -53,7 +53,7 @@ class _Lookups:
                 result = lookup()
             except OSError as failure:
                 error = failure
-            except UnicodeError as failure:  # a name that is none
+            except UnicodeError as failure:  # not a valid name
                 error = socket.gaierror(socket.EAI_NONAME, str(failure))
             if not loop.is_closed():
                 loop.call_soon_threadsafe(set_outcome, result, error)

@@ -20,8 +20,8 @@ from ecclip.catalog.land.uris import PhotoAddress, photo_address, scheme_of
 from ecclip.core import get_logger, now, sha256_bytes
 from ecclip.formats.columns import IMAGE_SHA256
 
-_FRESH = timedelta(days=1)  # what an attempt fetched longer ago is asked for again
-_BATCH_ROWS = 1024
+_FRESH = timedelta(days=1)  # older results of an interrupted attempt are fetched again; by judgment
+_BATCH_ROWS = 1024  # per query; bounds the memory
 _TABLES = """
 pragma journal_mode = wal;
 pragma synchronous = off;
@@ -45,7 +45,7 @@ _NOT_FETCHED = f"from named left join fetched on fetched.address = named.address
 
 
 class QueuedPhoto(NamedTuple):
-    """One address: the photo where that is known by now, else a path (``photo`` is None) that is still to be read."""
+    """One address with its photo, or with None where the path is still to be read."""
 
     address: str
     known: PreviousPhoto | None
@@ -53,7 +53,7 @@ class QueuedPhoto(NamedTuple):
 
 
 class PhotoQueue:
-    """A file in ``folder``, which is made; ``most_bytes`` of fetched photos wait in it."""
+    """A database in ``folder``, which is created; at most ``most_bytes`` of fetched photos wait in it."""
 
     def __init__(self, folder: Path, allowed_schemes: Iterable[str], most_bytes: int) -> None:
         self._allowed, self._most_bytes = set(allowed_schemes), most_bytes
@@ -95,7 +95,7 @@ class PhotoQueue:
         return dict(self._db.execute(f"select host, count(*) {_NOT_FETCHED} group by host").fetchall())
 
     def of_host(self, host: str) -> Iterator[tuple[str, PreviousPhoto | None]]:
-        """Yield the photos that are to be fetched from a host; others may be kept meanwhile."""
+        """Yield the photos that are to be fetched from a host; more may be stored meanwhile."""
         after = ""
         query = f"select named.address, named.sha256, bytes, named.validator, part {_NOT_FETCHED}"
         query += " and host = ? and named.address > ? order by named.address limit ?"
@@ -109,11 +109,11 @@ class PhotoQueue:
         return self._bytes >= self._most_bytes
 
     def keep(self, photo: Fetched) -> None:
-        """Keep what came of a photo that was asked for."""
+        """Store the result of fetching a photo."""
         values = (photo.uri, photo.image, photo.sha256, photo.validator, photo.error, now().isoformat())
         self._db.execute("insert or replace into fetched values (?, ?, ?, ?, ?, ?)", values)
         self._bytes += len(photo.image or b"")
-        self._db.commit()  # without a flush it costs little, and a killed process has lost nothing
+        self._db.commit()  # cheap without fsync, and a killed process loses nothing
 
     def in_order(self) -> Iterator[QueuedPhoto]:
         """Yield every address in order."""
@@ -144,7 +144,7 @@ def _open(folder: Path) -> sqlite3.Connection:
 
 
 def _host_of(found: PhotoAddress, allowed: set[str]) -> tuple[str, str | None]:
-    """Return where an address is asked for ("": in the dump), and why it is not."""
+    """Return the host to fetch an address from ("": the dump), and why it is not fetched."""
     if found.problem is not None:
         return "", found.problem
     scheme = scheme_of(found.address)

@@ -1,7 +1,7 @@
 """Landed photos: Parquet parts of bytes and one table that says where each photo lies.
 
-Parts of the night before that are still of use are linked, not copied: a night writes what is new in it. Parts that
-are less than half full of photos still named are written anew together when there are too many of them.
+Parts of the night before that are still in use are hard-linked, not copied: a night writes only new photos. Parts that
+are less than half full of photos still named are rewritten together when there are too many of them.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _ENTRY = pa.schema(
 
 
 def sparse_parts(previous: Path, photos_per_part: int) -> set[str]:
-    """Return the parts of the night before that are to be written anew: the emptiest, when there are too many."""
+    """Return the parts of the night before that should be rewritten: the emptiest, when there are too many."""
     rows = Counter(entry["part"] for entry in photo_entries(previous) if entry["part"] is not None)
     sparse = sorted((count, part) for part, count in rows.items() if count < photos_per_part / 2)
     return {part for _, part in sparse[: 2 * _SPARSE_PARTS]} if len(sparse) > _SPARSE_PARTS else set()
 
 
 def photo_entries(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the rows of the table that says where each photo of a landed night lies, in the order of addresses."""
+    """Yield the index rows of a landed night, which say where each photo is, in the order of addresses."""
     if (folder / INDEX).is_file():
         with pq.ParquetFile(folder / INDEX) as file:
             for batch in file.iter_batches(_BATCH_ROWS):
@@ -56,7 +56,7 @@ def photo_entries(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def photo_facts(landed: Path) -> dict[str, Any]:
-    """Return ``digest``, of which bytes each landed address has (not where), and how many the night before had not."""
+    """Return ``digest`` (of the content of each address, not its location) and ``new``, the number of new photos."""
     manifest = read_manifest(landed)
     new = manifest.written["photos"] - manifest.detail["photos_kept"] if manifest is not None else 0
     return {"digest": _digest(landed), "new": new}
@@ -125,7 +125,7 @@ class LandedPhotos:
             source, target = self._previous / IMAGES / part, self._folder / IMAGES / part
             try:
                 os.link(source, target)
-            except OSError:  # another file system, or one without links
+            except OSError:  # another file system, or one without hard links
                 shutil.copyfile(source, target)
             self._linked.add(part)
         return part

@@ -70,7 +70,7 @@ def land(cfg: LandConfig, dump: Path, previous: Path, output: Path) -> Counts:
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)  # the name is a name: nothing in it is a pattern
+    shutil.copyfile(source, target)  # no glob: the name may contain pattern characters
 
 
 def _uris(path: Path) -> Iterator[str]:
@@ -88,9 +88,10 @@ class _Landed(NamedTuple):
 
 
 def _pack(cfg: LandConfig, dump: Path, previous: Path, files: list[Path], output: Path) -> _Landed:
-    """Fetch what lies elsewhere, then write all photos in the order of their addresses.
+    """Fetch remote photos, then write all photos in the order of their addresses.
 
-    What is fetched lies beside the output until it is published: an attempt that follows a stopped one goes on from it.
+    Fetched photos stay next to the output until it is published: the next attempt after an interruption continues from
+    it.
     """
     spool = beside(output, ".fetched", hidden=True)
     with PhotoQueue(spool, cfg.fetch.allowed_schemes, cfg.fetch.spool_bytes) as photos:
@@ -99,7 +100,7 @@ def _pack(cfg: LandConfig, dump: Path, previous: Path, files: list[Path], output
         photos.know(entry for entry in photo_entries(previous) if entry["bytes"] <= cfg.fetch.max_image_bytes)
         named = len(photos)
         if photos.resumed:
-            get_logger().info("photos are there from an attempt that was stopped", photos=photos.resumed)
+            get_logger().info("resuming with photos from an interrupted attempt", photos=photos.resumed)
         if not named:
             landed = _Landed(0, 0, 0, {})
         else:

@@ -1,8 +1,7 @@
-"""One spelling of a photo's address: made here, for landing photos and for finding them again.
+"""The canonical spelling of a photo's address, for landing photos and finding them again.
 
-Shops write the same address in many ways (blanks around it, backslashes, ``./``, upper case, a fragment). What is
-fetched, what the table of landed photos is keyed by and what a listing is joined by is the text that
-:func:`photo_address` returns; it is the same for its own result.
+Shops write the same address in many ways (blanks around it, backslashes, ``./``, upper case, a fragment). Photos are
+fetched by, indexed by and joined with the text that :func:`photo_address` returns; the function is idempotent.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ _INVISIBLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 class PhotoAddress(NamedTuple):
-    """The one spelling of an address, and why it cannot be used where its text alone shows that."""
+    """The canonical spelling of an address, and why it is unusable if its text shows that."""
 
     address: str
     problem: str | None = None
 
 
 def photo_address(text: str) -> PhotoAddress:
-    """Return the one spelling of an ``image_uri``.
+    """Return the canonical spelling of an ``image_uri``.
 
     ``http`` and ``https``: scheme and host in lower case, no default port, no fragment, all else escaped as it is
     sent; ``//host/...`` is ``https``. A path: forward slashes, without ``.`` and empty steps. Problems: bad_address
@@ -52,12 +51,12 @@ def photo_address(text: str) -> PhotoAddress:
     if scheme is None:
         return PhotoAddress(slashed, "bad_address")
     if scheme and not _several(slashed):
-        return PhotoAddress(given)  # left as it is to the file system that knows it
+        return PhotoAddress(given)  # left unchanged for its own file system
     return PhotoAddress(_path(slashed), "several_addresses" if _several(slashed) else None)
 
 
 def scheme_of(address: str) -> str | None:
-    """Return the scheme in lower case, "" for a path and None for what is no address (an unfinished bracket)."""
+    """Return the scheme in lower case, "" for a path and None for an invalid address (an unclosed bracket)."""
     try:
         return "" if _HOST.match(address) else urlsplit(address).scheme
     except ValueError:
@@ -65,7 +64,7 @@ def scheme_of(address: str) -> str | None:
 
 
 def looks_like_host(address: str) -> bool:
-    """Return whether a path begins like the name of a server: ``www.shop.example/1.jpg``, ``127.0.0.1:80/1.jpg``."""
+    """Return whether a path begins like a host name: ``www.shop.example/1.jpg``, ``127.0.0.1:80/1.jpg``."""
     return _HOST.match(address) is not None
 
 
@@ -108,7 +107,7 @@ def _web_address(given: str) -> PhotoAddress:
 
 
 def _host(name: str) -> str:
-    """Return the name of a server in ASCII; ValueError where it is none."""
+    """Return a host name in ASCII (IDNA); ValueError if it is not one."""
     return name if name.isascii() else name.encode("idna").decode()
 
 

@@ -1,11 +1,11 @@
-"""Names of source columns: as the mapping spells them, else in any case, else under one of their other names."""
+"""Names of source columns: as spelled in the mapping, else case-insensitively, else under an alias."""
 
 from __future__ import annotations
 
 from typing import Any
 
-_MOST_NUMBERED = 100
-_SPELLINGS_KEPT = 1024
+_MOST_NUMBERED = 100  # columns of one repeated name; by judgment
+_SPELLINGS_KEPT = 1024  # folded names that are cached; more than any export has columns
 
 
 class ColumnNames:
@@ -21,7 +21,7 @@ class ColumnNames:
         """Return the cells under the names of the mapping; columns that it does not name keep theirs."""
         names = tuple(cells)
         if names not in self._known:
-            if len(self._known) > _SPELLINGS_KEPT:  # objects of JSON may each have other keys
+            if len(self._known) > _SPELLINGS_KEPT:  # JSON objects may each have different keys
                 self._known.clear()
             self._known[names] = self._renamed(names)
         renamed = self._known[names]
@@ -38,7 +38,7 @@ class ColumnNames:
                 if target in names:
                     continue
                 meant = [folded.get(folded_name(spelling.replace("{n}", str(number))), []) for spelling in spellings]
-                # two columns that differ by case only: nobody can say which is meant
+                # two columns that differ only by case: ambiguous
                 one = next((columns[0] for columns in meant if len(columns) == 1), None)
                 if one is not None and one not in found and one not in self._spellings:
                     found[one] = target
@@ -48,5 +48,5 @@ class ColumnNames:
 
 
 def folded_name(name: str) -> str:
-    """Return what two spellings of one name have in common."""
+    """Return a name with case and blanks folded, equal for two spellings of one name."""
     return " ".join(name.replace("’", "'").split()).casefold()

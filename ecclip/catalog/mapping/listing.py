@@ -1,4 +1,4 @@
-"""From one foreign row to one row of the dump: a listing, or what is wrong with it and its own text."""
+"""From one foreign row to one row of the dump: a listing, or a problem with its detail and raw text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _EMPTY = dict.fromkeys([*(field.name for field in DUMP_FIELDS), *PROBLEM_COLUMNS
 
 
 class SourceRow(NamedTuple):
-    """A record of a foreign table and the file that it stands in."""
+    """A record of a foreign table and the file it comes from."""
 
     row: Row
     file: str

@@ -1,4 +1,4 @@
-"""Tables that are looked up by key while the source is read: on disk, so that their photos do not fill the memory."""
+"""Tables that are looked up by key while the source is read: on disk, so that photos do not fill memory."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ecclip.core import ConfigError
 
 
 class _DiskTable:
-    """A table in a file of its own that is thrown away at the end."""
+    """A table in a temporary file."""
 
     def __init__(self, path: Path, columns: str, marks: str) -> None:
         self._path = path
         path.unlink(missing_ok=True)
         self._database = sqlite3.connect(path, check_same_thread=False)
-        # the file is thrown away: no journal, no waiting for the disk
+        # the file is temporary: no journal, no fsync
         self._database.execute("PRAGMA journal_mode=OFF")
         self._database.execute("PRAGMA synchronous=OFF")
         self._database.execute(f"CREATE TABLE kept (key TEXT PRIMARY KEY, {columns})")
@@ -98,7 +98,7 @@ class JoinTable:
             )
         try:
             found = self._table.find(text_of(cells[self._left]))
-        except BadCellError:  # a key of bytes that are no text names nothing
+        except BadCellError:  # a key of bytes that are not text matches nothing
             return {}
         return {} if found is None else dict(zip(self.columns, found, strict=True))
 
@@ -108,7 +108,7 @@ class JoinTable:
 
 
 class ParentTable:
-    """What rows below a parent row take from it, by the names of parents."""
+    """What rows below a parent row inherit from it, by the parent's names."""
 
     def __init__(self, mapping: Mapping, declared: Parent, rows: Iterable[dict[str, Any] | None], path: Path) -> None:
         self._declared, self._nulls = declared, frozenset(mapping.null_values)
@@ -137,7 +137,8 @@ class ParentTable:
             self._table.put(name, first, json.dumps({**cells, **known}, default=str))
 
     def complete(self, place: int, cells: dict[str, Any], notes: Counter[str]) -> dict[str, Any] | None:
-        """Return the row with what it takes from its parent; None where nothing in it is its own: a photo.
+        """Return the row with what it inherits from its parent; None where it has no values of its own: a row that only
+        adds a photo.
 
         ``notes`` counts rows whose parent is not there.
         """

@@ -38,10 +38,10 @@ from ecclip.core import (
     write_atomic,
 )
 
-ROWS_PER_FILE = 5000
-_CHUNK = 32  # rows whose photos are read at once
-_GROUP_ROWS, _GROUP_BYTES = 250, 64 << 20  # of a row group, which is in memory as a whole
-THREADS = 8
+ROWS_PER_FILE = 5000  # of the mapped dump; by judgment
+_CHUNK = 32  # rows whose photos are read at once; bounds the memory
+_GROUP_ROWS, _GROUP_BYTES = 250, 64 << 20  # of a row group, which is held in memory whole; by judgment
+THREADS = 8  # that read photos, which wait for disk or network most of the time
 _SHIPPED = Path(__file__).parent / "shipped"
 _SCHEMA = mapped_schema()
 
@@ -134,7 +134,7 @@ def map_dump(
 def _refuse_other(output: Path) -> None:
     if output.exists() and not (output / MARKER).is_file():
         raise ConfigError(
-            "something that is not a mapped dump lies where it would be written",
+            "the target holds something that is not a mapped dump",
             value=output,
             next_step="choose another night, or remove the folder",
         )
@@ -185,7 +185,7 @@ def _is_for_spark(mapping: Mapping, source: Source, spark_bytes: int | None) -> 
 def with_photos(
     listings: Iterator[dict[str, Any]], photos: Photos, tally: Tally, pool: ThreadPoolExecutor
 ) -> Iterator[dict[str, Any]]:
-    """Yield the listings with their photos, in order, and count what became of these."""
+    """Yield the listings with their photos, in order, and count the outcomes of the photos."""
     while chunk := list(islice(listings, _CHUNK)):
         for listing, outcome in pool.map(photos.bring, chunk):
             tally.photo(listing, outcome)

@@ -1,4 +1,4 @@
-"""The form of a mapping.yaml; an unknown name or a half-said field is an error that names it."""
+"""The schema of a mapping.yaml; an unknown name or an incomplete field is an error that names it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 from ecclip.catalog.dump.contract import DUMP_FIELDS
 from ecclip.catalog.dump.money import currency_code
 
-# settings of a value that only some fields know what to do with
+# settings of a value that apply to some fields only
 _USES = {
     "number": {"columns.price"},
     "currency": {"columns.currency"},
@@ -221,7 +221,7 @@ class Attributes(_Declared):
 
 
 class Words(_Declared):
-    """True where one of the words occurs, as a whole word in any case, else false."""
+    """True if one of the words occurs as a whole word, in any case, else false."""
 
     words: list[str] = Field(min_length=1, description="words of any language")
     fields: list[Literal["category", "title", "description"]] = Field(
@@ -261,7 +261,7 @@ class _WithPhoto(_Declared):
     image: Value | None = None
 
 
-# attributes and age_restricted have sections of their own
+# attributes and age_restricted have their own sections
 _OWN_SECTION = ("attributes", "age_restricted")
 _FIELDS: dict[str, Any] = {
     field.name: (Value, ...) if field.required else (Value | None, None)
@@ -287,7 +287,7 @@ class Mapping(_Declared):
 
     @model_validator(mode="after")
     def _settings_have_a_use(self) -> Mapping:
-        """Refuse settings where nothing would come of them."""
+        """Refuse settings that would have no effect."""
         for name, value in self.values().items():
             places = {"columns.price", name} if name.startswith("attributes.columns.") else {"columns.price"}
             allowed = _USES | {"number": places}

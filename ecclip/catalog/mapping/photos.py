@@ -1,6 +1,5 @@
-"""Photos that a foreign export names by path: they are looked for beside the export and brought into the dump.
-
-Rows come from strangers: they may name regular files below the source and nothing else. Addresses are left to landing.
+"""Photos that a foreign export names by path: they are looked for next to the export and copied into the dump. Rows are
+untrusted: they may name regular files below the source and nothing else. Web addresses are left to landing.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from ecclip.catalog.dump.listing_files import format_of, says_listings
 from ecclip.catalog.mapping.model import Mapping
 
 MARKER = "mapped.json"
-# files of the dump itself: a photo of such a name would be read as one
+# names of the dump's own files: a photo so named would be read as one of them
 _RESERVED = ("_SUCCESS", "manifest.json", MARKER)
-PHOTO_BYTES = 20_000_000
+PHOTO_BYTES = 20_000_000  # as `land.max_image_bytes`
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:|//")
-_BLOCK = 1 << 20
+_BLOCK = 1 << 20  # bytes per copy
 
 
 class PhotoRefusedError(ValueError):
-    """A photo cannot be had; ``reason`` says why."""
+    """A photo cannot be read; ``reason`` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -38,7 +37,7 @@ class PhotoRefusedError(ValueError):
 
 
 class Photos:
-    """The photos of one source: ``bring`` gives each listing its photo, and says what became of it."""
+    """The photos of one source: ``bring`` adds each listing's photo and returns the outcome."""
 
     def __init__(self, mapping: Mapping, filesystem: Any, root: str, dump: Path) -> None:
         self._image, self._uri = mapping.field("image"), mapping.field("image_uri")
@@ -50,7 +49,7 @@ class Photos:
         """Return the listing with its photo, and ``found``, ``address`` or why there is none; None: it names none.
 
         The bytes are taken where the mapping says ``image: {read: true}``; else the file is copied to the same path
-        below the dump. A photo that cannot be had keeps its name, so that landing counts it, too.
+        below the dump. A photo that cannot be read keeps its name, so that landing counts it too.
         """
         name = listing["image_uri"]
         if listing["image"] is not None:
@@ -87,7 +86,7 @@ class Photos:
             target = self._dump / path
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                # threads may meet at one photo: each writes its own file, the last rename wins
+                # several threads may copy one photo: each writes its own file, the last rename wins
                 temporary = target.with_name(f".{uuid.uuid4().hex}")
                 try:
                     with temporary.open("wb") as copy:
@@ -146,7 +145,7 @@ class Photos:
             raise PhotoRefusedError("outside_source")
         if not stat.S_ISREG(real.stat().st_mode):
             raise PhotoRefusedError("not_a_file")
-        # what was judged may have been swapped for a pipe since: it is not waited for
+        # the file may have been swapped for a pipe since the check: open without blocking
         file = os.fdopen(os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.close()

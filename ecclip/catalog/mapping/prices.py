@@ -1,4 +1,5 @@
-"""Prices of a foreign table: the decimal sign of a column is found in all of it before the first row is written."""
+"""Prices of a foreign table: the decimal separator of a column is inferred from all of it before the first row is
+written."""
 
 from __future__ import annotations
 
@@ -21,11 +22,11 @@ from ecclip.catalog.mapping.model import Mapping, Number, Value
 from ecclip.catalog.mapping.values import BadCellError, RowCells, text_of, value_of
 from ecclip.core import ConfigError, shown
 
-_EXAMPLES = 5
+_EXAMPLES = 5  # shown in an error
 
 
 class NumberColumn:
-    """A value that is a number: what its texts say about the sign before the decimals."""
+    """A value that is a number: the evidence of its texts about the decimal separator."""
 
     def __init__(self, name: str, value: Value, declared: Number) -> None:
         self.name, self.value, self.declared = name, value, declared
@@ -39,7 +40,7 @@ class NumberColumn:
         return self.declared.decimal is None
 
     def see(self, row: RowCells, currency: str | None) -> None:
-        """Take the evidence of one row."""
+        """Add the evidence of one row."""
         found = value_of(self.value, row, self.name)
         if not isinstance(found, str):
             return
@@ -50,7 +51,7 @@ class NumberColumn:
             self._unsure.append(found)
 
     def decide(self) -> None:
-        """Settle the sign.
+        """Decide the decimal separator.
 
         Raises:
             ConfigError: there are texts that can be read in two ways, and the column does not tell which is meant.
@@ -60,7 +61,7 @@ class NumberColumn:
             seen = ", ".join(f"{count} with {sign!r}" for sign, count in sorted(self._evidence.items())) or "none"
             columns = ", ".join(self.value.source_columns())
             raise ConfigError(
-                f"nobody can say what stands before the decimals in {self.name} (column {columns})",
+                f"the decimal separator is ambiguous in {self.name} (column {columns})",
                 value=shown(", ".join(self._unsure)),
                 limit=f"texts that show their decimals: {seen}",
                 next_step=f'set number: {{decimal: ","}} or number: {{decimal: "."}} in the mapping of {self.name}',
@@ -106,10 +107,10 @@ class CurrencyColumn:
         self._shared: Counter[str] = Counter()
 
     def see(self, row: RowCells) -> None:
-        """Take note of signs that several currencies share."""
+        """Record signs that several currencies share."""
         found = value_of(self.value, row, "currency")
         shared = currency_beside(found, self._signs).shared if isinstance(found, str) else None
-        if shared and "/" not in shared:  # two codes in one text are the row's own fault
+        if shared and "/" not in shared:  # two codes in one text are an error of that row
             self._shared[shared] += 1
 
     def decide(self) -> None:
@@ -117,7 +118,7 @@ class CurrencyColumn:
         if self._shared:
             sign, count = self._shared.most_common(1)[0]
             raise ConfigError(
-                f"nobody can say which currency is meant in {', '.join(self.value.source_columns())}",
+                f"the currency is ambiguous in {', '.join(self.value.source_columns())}",
                 value=f"{shown(sign)} in {count} rows",
                 next_step=f'say it in the mapping of columns.currency: currency: {{"{sign}": USD}}, or give a constant',
             )
@@ -148,7 +149,7 @@ def refuse_other_currency(price: Any, currency: str | None) -> None:
 
 
 class Numbers:
-    """The numbers of a mapping, settled by one reading of the source where a sign is open."""
+    """The numbers of a mapping; where notation is ambiguous it is inferred by reading the source once."""
 
     def __init__(self, mapping: Mapping) -> None:
         self.columns = {name: NumberColumn(name, value, number) for name, value, number in mapping.numbers()}
@@ -159,7 +160,7 @@ class Numbers:
     def wanted(self) -> set[str]:
         """Return the columns that have to be read before the first row can be written; none where all is declared."""
         values = [column.value for column in self.columns.values() if column.is_open]
-        # a currency without decimals settles its prices
+        # a currency without decimals decides the notation of its prices
         values += [self._currency_value] if self._currency_value and (values or self._currency) else []
         return {name for value in values for name in value.source_columns()}
 
@@ -171,7 +172,7 @@ class Numbers:
         """
         for cells in rows:
             row = RowCells(cells, self._nulls, Counter())
-            with suppress(BadCellError):  # the row is refused when it is mapped
+            with suppress(BadCellError):  # the row is refused later, when it is mapped
                 if self._currency is not None:
                     self._currency.see(row)
                 currency = currency_of(self._currency_value, row)

@@ -1,4 +1,4 @@
-"""The rows of a foreign source as one stream: read, joined, completed by their parents, without those left out."""
+"""The rows of a foreign source as one stream: read, joined, completed from their parents, skipped rows removed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ecclip.catalog.mapping.prices import Numbers
 from ecclip.catalog.mapping.tables import Source, column_missing
 from ecclip.catalog.mapping.values import text_of
 
-_FIRST_ROWS = 1000
+_FIRST_ROWS = 1000  # what an error about columns is decided from; by judgment
 
 
 class ForeignRows:
@@ -47,7 +47,7 @@ class ForeignRows:
         return self._source.rows(self._mapping.source, self._names, columns)
 
     def _check_columns(self) -> None:
-        """Say which field asks for a column that no row at the beginning has."""
+        """Raise for a field whose column none of the first rows has."""
         names = {name for join in self._joins for name in join.columns}
         values = self._mapping.values().items()
         missing: list[tuple[str, str]] = []
@@ -67,7 +67,7 @@ class ForeignRows:
             )
 
     def infer_notation(self, numbers: Numbers) -> None:
-        """Read the source once where a sign of a number is open."""
+        """Read the source once if the notation of a number is ambiguous."""
         wanted = numbers.wanted()
         if not wanted:
             return

@@ -43,10 +43,10 @@ class Source:
         self.root = posixpath.dirname(root) if self._file else root.rstrip("/")
 
     def files(self, table: TableFiles) -> list[str]:
-        """Return the files of a table; a source that is one file is the table itself, joined ones lie beside it."""
+        """Return the files of a table; a source that is one file is the table itself, joined tables are next to it."""
         if self._file and not isinstance(table, Join):
             return [self._file]
-        root = glob.escape(self.root)  # its name is a name: nothing in it is a pattern
+        root = glob.escape(self.root)  # no glob: the name may contain pattern characters
         found = [path for pattern in table.files for path in sorted(self.filesystem.glob(f"{root}/{pattern}"))]
         if not found:
             raise ConfigError(
@@ -123,7 +123,7 @@ def _among(stream: IO[bytes], wanted: set[str]) -> list[str]:
 
 
 def setting_for(problem: str) -> str:
-    """Return which setting of a mapping mends rows that are refused for ``problem``."""
+    """Return which setting of a mapping fixes rows that are refused for ``problem``."""
     if problem == "bad_age_restricted":
         return "age_restricted"
     return _SETTINGS.get(problem, problem.replace("bad_", "columns.") if problem.startswith("bad_") else "")

@@ -1,4 +1,4 @@
-"""What became of the rows and photos of a foreign dump, and when that is too little to go on with."""
+"""Outcomes of the rows and photos of a foreign dump, and when there are too few good ones to continue."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ecclip.catalog.mapping.model import Mapping
 from ecclip.catalog.mapping.tables import Source, setting_for
 from ecclip.core import ContractError, shown
 
-FEW = 10  # cases that are below this are no share of anything
-_EXAMPLES = 3
+FEW = 10  # below this many cases a share means nothing; by judgment
+_EXAMPLES = 3  # shown in an error
 
 
 class Tally:
-    """Counts listings, refused rows by reason, and photos by what became of them."""
+    """Counts listings, refused rows by reason, and photos by outcome."""
 
     def __init__(self, mapping: Mapping, source: Source) -> None:
         self._mapping, self._source = mapping, source
@@ -39,7 +39,7 @@ class Tally:
         return listing
 
     def photo(self, listing: dict[str, Any], outcome: str | None) -> None:
-        """Count what became of a listing's photo."""
+        """Count the outcome of a listing's photo."""
         if outcome is None:
             return
         self.photos[outcome] += 1
@@ -66,7 +66,7 @@ class Tally:
         return sum(self.photos.values())
 
     def photo_detail(self) -> dict[str, int]:
-        """Return the photos that are not in the dump, by what became of them."""
+        """Return the photos that are not in the dump, by outcome."""
         return {f"photo_{name}": number for name, number in self.photos.items() if name != "found"}
 
     def refuse_shares(self) -> None:

@@ -1,4 +1,4 @@
-"""One declared value of one foreign row: taken from its columns and turned as the mapping says."""
+"""One declared value of one foreign row: taken from its columns and transformed as the mapping says."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EPOCH_UNITS = {"epoch": 1, "epoch_ms": 1000}
 
 
 class BadCellError(ValueError):
-    """A cell costs its row: ``reason`` as in the quarantine, ``detail`` for people."""
+    """A cell that makes its row unusable: ``reason`` as in the quarantine, ``detail`` for people."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
@@ -29,7 +29,7 @@ class BadCellError(ValueError):
 
 
 class RowCells(NamedTuple):
-    """A foreign row, what stands for nothing in it, and where to count what could not be read, by field."""
+    """A foreign row, its null values, and where to count unreadable cells by field."""
 
     cells: dict[str, Any]
     nulls: frozenset[str]
@@ -112,7 +112,7 @@ def _at(cells: dict[str, Any], name: str) -> Any:
 
 
 def _plain(value: Any, nulls: frozenset[str]) -> Any:
-    """Return the value, or None for what stands for nothing."""
+    """Return the value, or None for a declared null."""
     if isinstance(value, str):
         text = value.strip()
         return None if text in nulls else text
@@ -186,7 +186,7 @@ def flag_in(value: Any, name: str) -> bool | None:
     """Return the flag of a field, None where nothing is given.
 
     Raises:
-        BadCellError: it is no word or number of a flag: what is for adults must not become unknown in silence.
+        BadCellError: it is no word or number of a flag: an age restriction must not silently become unknown.
     """
     flag, text = flag_of(value), text_of(value)
     if flag is None and text and text.strip():
@@ -206,14 +206,14 @@ def plain_text(value: Any, name: str) -> str | None:
 
 
 def moment_of(text: str | None, declared: Time | None = None) -> str | None:
-    """Return a time as ISO 8601 in UTC (without a zone it is taken as UTC); ingest judges other text."""
+    """Return a time as ISO 8601 in UTC (without a zone it is taken as UTC); other text is left to ingest."""
     if text is None:
         return None
     try:
         moment = _moment(text, declared)
         zone = ZoneInfo(declared.zone) if declared else UTC
         return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC).isoformat()
-    except (ValueError, OverflowError):  # no time, or one whose offset leads out of the years 1 to 9999
+    except (ValueError, OverflowError):  # not a time, or one whose offset leaves the years 1 to 9999
         return text
 
 

@@ -1,7 +1,7 @@
-"""Map a large foreign export by Spark: a task a source file, by the functions and with the bytes of one process.
+"""Map a large foreign export by Spark: one task per source file, with the functions and the bytes of a single process.
 
 For exports of several files whose rows need no other row: a joined table or a parent row is looked up in one process.
-Photos and listing files are written by the tasks, so on a cluster the workspace is a folder that all of it sees.
+Photos and listing files are written by the tasks, so on a cluster the workspace must be a shared folder.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ecclip.catalog.mapping.tally import Tally
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import EcclipError
 
-_TOLD = -1  # the row that says what became of a file
+_TOLD = -1  # the row that carries a file's outcome
 _MAPPED = pa.schema([("file", pa.int32()), ("row", pa.int64()), ("content", pa.binary())])
 _MAPPED_SPARK = "file int, row long, content binary"
 _BATCH_ROWS, _BATCH_BYTES = 250, 64 << 20
@@ -69,7 +69,7 @@ def map_by_spark(
 
 
 def _take(found: dict[str, Any], rows: ForeignRows, tally: Tally) -> int:
-    """Add what became of one file, and return its number of rows in the dump."""
+    """Add the outcome of one file, and return its number of rows in the dump."""
     if "error" in found:
         kind, arguments = found["error"]
         what = arguments.pop("what")
@@ -122,7 +122,7 @@ def _file_mapper(mapping: Mapping, numbers: Numbers, url: str, folder: Path) -> 
 
 
 def _mapped_file(mapping: Mapping, numbers: Numbers, url: str, path: str, folder: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield the rows of one file by number, pickled, and at last what became of them."""
+    """Yield the rows of one file by number, pickled, and finally their outcome."""
     source = _OneFile(url, path)
     tally, written = Tally(mapping, source), 0
     try:

@@ -32,9 +32,9 @@ def write_shards(listings: DataFrame, folder: Path, rows_per_shard: int) -> int:
     Listings of one category are near each other, so hard negatives meet in a batch; within a category the hash of
     the listing_id keeps sellers and nights apart. Every row group has 256 rows but the last of a file.
 
-    Nothing but counts meets in one place: a large category is cut into buckets by the first digits of the hash, the
-    buckets in order are put together to shards of about ``rows_per_shard``, and each row goes straight to its shard,
-    where it is sorted on disk. The same rows give the same shards however they came.
+    Only counts are ever collected in one process: a large category is cut into buckets by the first digits of the hash,
+    the buckets in order are put together to shards of about ``rows_per_shard``, and each row goes straight to its
+    shard, where rows are sorted on disk. The same rows give the same shards however they came.
     """
     folder.mkdir(parents=True)
     chosen = listings.where((F.col(SPLIT) == "train") & F.col("image").isNotNull())

@@ -14,7 +14,8 @@ _NULLABLE = ("description", "category", "attributes", "brand", "price", "catalog
 
 
 def statistics(listings: DataFrame) -> dict[str, Any]:
-    """Return counts, null shares, exact price quantiles, category counts and group sizes; equal rows, equal numbers."""
+    """Return counts, null shares, exact price quantiles, category counts and group sizes; equal rows give equal
+    numbers."""
     missing = [F.sum(F.col(name).isNull().cast("long")).alias(f"null_{name}") for name in _NULLABLE]
     quantiles = F.percentile("price", F.array(*[F.lit(share) for share in _QUANTILES])).alias("quantiles")
     splits = [F.sum((F.col("split") == name).cast("long")).alias(name) for name in ("train", "validation", "test")]

@@ -1,4 +1,4 @@
-"""What became of one listing in one night: from the row of the dump to the row of a training shard."""
+"""The way of one listing through one night: from its row in the dump to its row in a training shard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _MEMBERS = 50  # of a group that are named
 
 
 def trace_listing(listing_id: str, night: Path, snapshot: Path, previous: Path | None = None) -> dict[str, Any] | None:
-    """Return what came in, what was done, which group and why, and where the listing went; None: it never came.
+    """Return the listing as it came in, what was changed, its group with the evidence, and where it went; None if the
+    night did not have it.
 
     Args:
         listing_id: of the dump.

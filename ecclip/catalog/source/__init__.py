@@ -1,3 +1,3 @@
-"""Where a shop's export lies, what it holds, and the stage ``extract`` that brings it in."""
+"""Where a shop's export is, what it holds, and the stage ``extract`` that imports it."""
 
 __all__ = ["inventory", "location", "stage"]

@@ -16,8 +16,11 @@ from ecclip.catalog.source.location import SourceConfig, is_local, locate, open_
 from ecclip.core import ConfigError, NotReadyError, canonical_json, settings, sha256_bytes, sha256_file, write_atomic
 
 SCHEMA = "ecclip.inventory/1"
-MARKERS = ("_SUCCESS", "manifest.json")  # of any dump; that a night's dump is finished its stage's manifest says
-# what file systems call the tag of a file's content, best first
+MARKERS = (
+    "_SUCCESS",
+    "manifest.json",
+)  # markers of any dump; whether a night's own dump is finished is in its stage's manifest
+# names that file systems give a content tag, best first
 _TAGS = ("ETag", "etag", "md5Hash", "Content-MD5", "content_md5", "Digest", "checksum")
 _TIMES = ("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "modified", "created")
 
@@ -35,11 +38,11 @@ class Entry(NamedTuple):
 def take_inventory(cfg: SourceConfig, night: str, path: Path) -> None:
     """Write to ``path`` what the night's export holds: names, sizes, contents, and the digest of the mapping.
 
-    Files of this machine are told by their content; elsewhere by the file system's tag, or size and time.
+    Local files are identified by their content; remote ones by the file system's tag, or size and time.
 
     Raises:
         NotReadyError: the export is not there, or its marker is not.
-        ConfigError: the source or the mapping is declared wrong.
+        ConfigError: the source or the mapping is configured wrongly.
     """
     url = locate(cfg, night)
     require_ready(cfg, url, night)
@@ -87,10 +90,10 @@ def declared_mapping(cfg: SourceConfig) -> Mapping | None:
 def entries_of(cfg: SourceConfig, url: str, mapping: Mapping | None) -> Iterator[Entry]:
     """Yield the files of an export by name; of an export that is one file that one, and the tables joined to it.
 
-    Markers are none of them: they say when, not what.
+    Markers are not included: they say when, not what.
 
     Raises:
-        ConfigError: a dump by the contract is one file and no folder.
+        ConfigError: a dump by the contract is a file instead of a folder.
     """
     system, root = open_source(url)
     if system.isdir(root):
@@ -109,9 +112,8 @@ def entries_of(cfg: SourceConfig, url: str, mapping: Mapping | None) -> Iterator
 
 
 def photos_beside(url: str, mapping: Mapping | None) -> Iterator[Entry]:
-    """Yield the pictures, told by their suffix, that lie beside an export of one file, where its rows may name them.
-
-    Which of them they do name only the rows say. Photos of the web have addresses of their own: none are listed there.
+    """Yield the pictures, recognised by suffix, next to a single-file export, whose rows may name them. Photos on the
+    web are not listed: their addresses identify them.
     """
     system, root = open_source(url)
     if mapping is None or not system.isfile(root) or _is_web(system):
@@ -130,9 +132,9 @@ def _is_web(system: Any) -> bool:
 
 
 def _below(root: str, suffixes: tuple[str, ...] = ("",)) -> Iterator[Entry]:
-    """Yield the files of a local folder; what is no plain file below it is refused and never opened."""
+    """Yield the files of a local folder; anything but a regular file below it is refused and never opened."""
     inside = Path(root).resolve()
-    seen = {inside, settings().work.resolve()}  # what ecclip itself writes is no export
+    seen = {inside, settings().work.resolve()}  # ecclip's own output is not part of an export
     for folder, names, files in os.walk(inside, followlinks=True):
         kept = []
         for name in sorted(names):
@@ -154,7 +156,7 @@ def _checked(name: str, path: Path, inside: Path) -> Entry:
     try:
         target = path.resolve(strict=True)
         facts = target.stat()
-    except (OSError, RuntimeError):  # a link to nothing, or in a circle
+    except (OSError, RuntimeError):  # a dangling or circular link
         return Entry(name, str(path), 0, "", "missing")
     if not target.is_relative_to(inside):
         return Entry(name, str(path), 0, "", "outside_dump")

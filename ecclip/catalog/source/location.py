@@ -1,4 +1,4 @@
-"""Where a shop's export lies, and whether it is finished: a folder or any fsspec prefix, told by a marker."""
+"""Where a shop's export is, a folder or any fsspec prefix, and whether its marker says that it is finished."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _ANY_NIGHT = date(2026, 11, 1)
 class SourceConfig(StageConfig):
     """Where the night's dump comes from.
 
-    None of it is part of the stage's key, so that a folder that moved gives the same night: what was found there is
-    (names, contents, the mapping's text), by the inventory.
+    None of this is part of the stage's key, so that a moved folder gives the same night; the inventory (names,
+    contents, the mapping's text) is.
     """
 
     where: str = Field(
@@ -75,7 +75,7 @@ def locate(cfg: SourceConfig, night: str) -> str:
 
 
 def why_not_ready(url: str, markers: list[str]) -> str:
-    """Return what is missing of an export, or an empty text where it is finished. Looks anew at every call.
+    """Return what is missing of an export, or an empty text if it is finished. Nothing is cached.
 
     Raises:
         ConfigError: no file system is installed for the URL.

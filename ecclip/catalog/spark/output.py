@@ -1,4 +1,4 @@
-"""Where the folder of a stage will stand, while the stage still writes it under another name."""
+"""The final path of a stage's output, while the stage still writes under a temporary name."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 
 from ecclip.catalog.spark.footer import sort_encodings
 
-_BATCH_ROWS = 65536
+_BATCH_ROWS = 65536  # read at once; bounds the memory
 
 
 def write_parts(

@@ -1,6 +1,6 @@
-"""The one Spark session of a process: quiet, nothing left behind, started as fast as a JVM can.
+"""The one Spark session of a process: quiet, leaving nothing behind, started as fast as a JVM can.
 
-On a local master it talks on loopback alone. On a cluster the driver's address is the machine's, or what
+A local master uses loopback only. On a cluster the driver's address is the machine's, or what
 ``ECCLIP_SPARK_CONF`` says; its Python workers need the same Python with ecclip in it, and see the same work folder.
 """
 
@@ -23,22 +23,22 @@ from ecclip.catalog.spark.classes import sharing_options
 from ecclip.catalog.spark.java import use_java
 from ecclip.core import ServiceError, get_logger, settings
 
-# a process of many stages compiles more than the 48 MiB that one tier gets, and then compiles nothing any more
+# a process of many stages fills the 48 MiB code cache of one tier, and the JVM then stops compiling
 _CODE_CACHE = "-XX:ReservedCodeCacheSize=256m"
 # a stage is a short process: the first compiler tier and the serial collector start in half the time
 _START_FAST = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:-UsePerfData"
-# a stage of much data runs long enough for the second compiler tier and the parallel collector to pay
+# a stage with much data runs long enough for the second compiler tier and the parallel collector to pay off
 _RUN_LONG = "-XX:+UseParallelGC -XX:-UsePerfData"
-_EXIT_S = 60.0
-_LARGE_BYTES = 256 << 20
-_LARGE_ROWS = 50_000
+_EXIT_S = 60.0  # for the JVM to remove its files
+_LARGE_BYTES = 256 << 20  # below this compiling for speed costs more than it gains; by judgment
+_LARGE_ROWS = 50_000  # likewise
 _LOOPBACK = "127.0.0.1"
 _DEFAULTS = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.sql.catalogImplementation": "in-memory",
     "spark.sql.session.timeZone": "UTC",
-    "spark.sql.adaptive.enabled": "false",  # the number of output files must not follow from sizes
+    "spark.sql.adaptive.enabled": "false",  # the number of output files must not depend on sizes
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
     "spark.sql.parquet.columnarReaderBatchSize": "512",  # photos are in these batches
     "spark.sql.execution.arrow.pyspark.enabled": "true",
@@ -46,7 +46,7 @@ _DEFAULTS = {
     "spark.sql.execution.pythonUDF.arrow.enabled": "true",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     "spark.hadoop.parquet.summary.metadata.level": "none",
-    # Hadoop sets modes itself, whatever the umask of the process says: what is written is its user's alone
+    # Hadoop sets file modes itself, ignoring the process umask: make output private to its user
     "spark.hadoop.fs.permissions.umask-mode": "077",
 }
 
@@ -92,7 +92,7 @@ def _start(large: bool) -> SparkSession:
         raise ServiceError(
             "the Spark session did not start", value=error, limit=settings().spark_master, next_step=f"{java} -version"
         ) from error
-    logging.getLogger("py4j").setLevel(logging.WARNING)  # it reports each closed connection, also while Python ends
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # py4j logs each closed connection, even while Python exits
     atexit.register(_stop, session, scratch)
     return session
 
@@ -122,7 +122,7 @@ def _options(scratch: Path, large: bool) -> dict[str, str]:
 def _scratch() -> Path:
     folder = settings().work / "run"
     folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob("spark-*"):  # of processes that were killed
+    for leftover in folder.glob("spark-*"):  # left by killed processes
         owner = leftover.name.removeprefix("spark-")
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -141,6 +141,6 @@ def _stop(session: SparkSession, scratch: Path) -> None:
             process.stdin.close()  # the JVM ends when its parent's pipe does
         process.wait(timeout=_EXIT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
-        get_logger().warning("the Spark process did not end by itself", error=str(error))
+        get_logger().warning("the Spark process did not exit by itself", error=str(error))
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -1,7 +1,7 @@
 """From the spool of a training to its MLflow run: every line once, however often the sender is killed.
 
 A metric in MLflow's store is its key, step, time stamp and value together, and all four come from the spool: what is
-sent again after a kill is what is there already. The offset only spares the work.
+sent again after a kill is identical to what is already there. The offset only saves work.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SPOOLS = ("metrics.jsonl", "system.jsonl")
 PREVIEWS = ("sample.png", "sample.txt")
-_ENTRIES_PER_BATCH = 100
+_ENTRIES_PER_BATCH = 100  # lines of the spool; a killed delivery repeats one batch at most
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class Delivery:
             raise
 
     def finish(self, status: Status) -> None:
-        """Give the run its last status if it still counts as running, and remove runs made twice by a slow server."""
+        """Set the final status of the run if it is still running, and remove duplicate runs made by a slow server."""
         with answering():
             if self.state.status == "RUNNING":
                 self._set_status(client(), Entry(time=_last_time(self.folder), end=0, status=status))
@@ -107,7 +107,7 @@ class Delivery:
         entries = list(islice(read_spool(path, self.state.offsets.get(name, 0)), _ENTRIES_PER_BATCH))
         if not entries:
             return False
-        fsync_path(path)  # after a loss of power the spool must not have less than MLflow
+        fsync_path(path)  # after a power loss the spool must not have less than MLflow
         self._send_metrics(store, entries)
         for mark in [entry for entry in entries if entry.status is not None][-1:]:
             self._set_status(store, mark)
@@ -179,7 +179,7 @@ def _read_state(path: Path) -> Delivered:
         stored = json.loads(path.read_text(encoding="utf-8"))
         return Delivered(**{**stored, "sent": tuple(stored["sent"])})
     except (ValueError, KeyError, TypeError) as error:
-        get_logger().warning("what was delivered cannot be read: it is asked from the run", error=str(error))
+        get_logger().warning("the delivery state cannot be read; it is rebuilt from the run", error=str(error))
         return Delivered()
 
 

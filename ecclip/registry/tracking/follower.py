@@ -1,4 +1,4 @@
-"""The process beside a training: sends its spool to MLflow while it runs, and samples what the machine gives it."""
+"""The process next to a training: sends its spool to MLflow while it runs, and samples its use of the machine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ecclip.core import ServiceError, get_logger, locked, patient, settings
 from ecclip.registry.tracking.delivery import SPOOLS, Delivery
 from ecclip.spool import Spool
 
-_IDLE_S = 0.5
-_LONGEST_PAUSE_S = 15.0
+_IDLE_S = 0.5  # between two looks at the spool
+_LONGEST_PAUSE_S = 15.0  # of the growing pause while MLflow does not answer
 _AFTER_ITS_END_S = 5.0  # what is not sent by then is sent by the registration
 _FIRST_SAMPLE_S, _SAMPLE_EVERY_S = 1.0, 10.0
-# One try a call: the pauses between calls are ours, and end when the training does.
+# One attempt per call: the pauses between calls are ours, and end when the training does.
 _ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
 
 
@@ -32,7 +32,7 @@ def follow(folder: Path, parent: int) -> bool:
     Raises:
         ServiceError: another process is sending from this folder for too long.
     """
-    os.nice(settings().tracking_niceness)  # in what the training leaves of the machine
+    os.nice(settings().tracking_niceness)  # run at low priority
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     with locked(folder / "deliver.lock", "the delivery of metrics"):
@@ -63,7 +63,7 @@ def _send_until_the_end(delivery: Delivery, parent: int) -> bool:
 
 
 def _pause(seconds: float, parent: int) -> None:
-    """Wait, but not on when the training is gone."""
+    """Wait, but return at once when the training is gone."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         time.sleep(min(_IDLE_S, seconds))
@@ -81,7 +81,7 @@ def _sample(folder: Path, parent: int) -> None:
         (now, resident), then = _use(parent), time.monotonic()
         if not resident:
             return
-        percent = 100 * max(0.0, now - used) / (then - at)  # a child that ended takes its time with it
+        percent = 100 * max(0.0, now - used) / (then - at)  # a child that exits takes its counted time with it
         spool.add(number, {"system/cpu_percent": percent, "system/resident_megabytes": resident / 2**20})
         used, at, number = now, then, number + 1
 
@@ -93,7 +93,7 @@ def _use(pid: int) -> tuple[float, int]:
         training = psutil.Process(pid)
         for process in (training, *training.children(recursive=True)):
             if process.pid != os.getpid():
-                with suppress(psutil.NoSuchProcess):  # a child may end while it is looked at
+                with suppress(psutil.NoSuchProcess):  # a child may exit while it is inspected
                     times = process.cpu_times()
                     seconds += times.user + times.system
                     resident += process.memory_info().rss

@@ -1,4 +1,4 @@
-"""Names and parameters as MLflow takes them."""
+"""Names and parameters in the form that MLflow accepts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from ecclip.core import sha256_bytes
 
-_LONGEST_NAME = 250
-_LONGEST_VALUE = 6000
+_LONGEST_NAME = 250  # MLflow's limit of a key
+_LONGEST_VALUE = 6000  # MLflow's limit of a parameter's value
 
 
 def metric_name(name: str) -> str:
-    """Return a name as MLflow takes it: recall@10 is recall_at_10.
+    """Return a name in the form that MLflow accepts: recall@10 is recall_at_10.
 
     That is letters, digits, ``_ - . : /`` and spaces, no part that a path would resolve (an attribute may be called
     ``..``), and a bounded length: a longer name ends with a digest of the whole.

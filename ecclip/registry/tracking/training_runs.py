@@ -18,7 +18,7 @@ def training_run(store: MlflowClient, key: str) -> Run | None:
 
 
 def run_is_active(store: MlflowClient, run_id: str) -> bool:
-    """Return whether the store has the run and nobody deleted it."""
+    """Return whether the store has the run and it is not deleted."""
     from mlflow.exceptions import MlflowException
 
     if not run_id:
@@ -44,7 +44,7 @@ def steps_of(store: MlflowClient, run: Run, name: str) -> set[int]:
 
 
 def remove_twins(store: MlflowClient, key: str, kept: str) -> None:
-    """Delete empty runs of the same training: a server that hung may make the run of a call that was given up."""
+    """Delete empty runs of the same training: a server that hung may still create the run of an abandoned call."""
     for run in _runs(store, key):
         if run.info.run_id != kept and not run.data.metrics and "bundle_digest" not in run.data.tags:
             store.delete_run(run.info.run_id)

@@ -20,7 +20,7 @@ _SHADES = base64.b64decode(  # PNG, 64 x 64 pixels, a ramp of grey
     "VqzZsGXHngNHTpy5cOXGnQdPXrz58OXHH4ZRA0YNGDVg1IBRA0YNGDVg1IBRA0YNGDVg1IBRA0YNGDVguBsAAHs24GqR2oMfAAAAAElFTkSuQmCC"
 )
 _PROBE = Product(image=_SHADES, title="probe")
-_ANSWER_LIMIT_S = 60.0
+_ANSWER_LIMIT_S = 60.0  # for a first answer, which loads kernels
 
 
 def reconcile(control: Control, repository: Repository) -> None:

@@ -120,7 +120,7 @@ class Repository:
         if known is not None:
             raise IntegrityError(
                 "the version is another bundle", value=f"version {version}: {known.bundle[:16]}", limit=digest[:16],
-                next_step="stage the bundle under a version of its own",
+                next_step="stage the bundle under its own version",
             )  # fmt: skip
         verify_folder(bundle)
         files: dict[str, str] = {}
@@ -205,7 +205,7 @@ class Repository:
             sequence=before.sequence + 1 if before else 1,
         )
         write_atomic(self.folder / "live.json", canonical_json(live.model_dump()))
-        write_atomic(self.folder / STATE / "live.json", canonical_json(live.model_dump()))  # to mend a damaged one with
+        write_atomic(self.folder / STATE / "live.json", canonical_json(live.model_dump()))  # to fix a damaged one with
         return live
 
     def blessing(self, version: int) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from ecclip.serving.golden import Golden, differences, read_golden
 from ecclip.serving.server.control import Control
 from ecclip.serving.server.embedded import EmbeddedServer
 
-_LATENCY_QUESTIONS = 12
+_LATENCY_QUESTIONS = 12  # asked one by one; their median is compared
 
 
 class DeployConfig(StageConfig):

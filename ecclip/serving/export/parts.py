@@ -16,7 +16,7 @@ from ecclip.formats.columns import IMAGE_SHA256
 from ecclip.formats.snapshot import Snapshot
 from ecclip.serving.export.inprocess import InProcess
 
-_ASKED = 4
+_ASKED = 4  # listings that are embedded again to check the parts
 _LEAST_COSINE = 0.99  # other processors and devices round otherwise; other towers are far away
 
 

@@ -37,7 +37,7 @@ _KEPT = ("HOME", "LANG", "LC_", "TMPDIR", "TZ", "OMP_", "OPENBLAS_", "MKL_", "CU
 class EmbeddedServer:
     """One ``tritonserver`` of a work folder: python backend, gRPC on the loopback address, models loaded explicitly.
 
-    It runs in a session of its own and outlives its starter; another process finds it again by ``run/triton.json``.
+    It runs in its own session and outlives its starter; another process finds it again by ``run/triton.json``.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 
 _PROBES = 32  # lists of an inverted file that are searched
-_TRAIN_PER_LIST = 64
+_TRAIN_PER_LIST = 64  # vectors per list for k-means; faiss asks for at least 39
 
 
 def neighbour_blocks(

@@ -35,7 +35,7 @@ def score_neighbours(queries: np.ndarray, scores: np.ndarray, found: np.ndarray,
 
 
 def hits_at(retrieved: Retrieved, k: int) -> np.ndarray:
-    """Return 1.0 or 0.0 a query [Q]: one of its first ``k`` neighbours is of its group (recall@k as in retrieval)."""
+    """Return 1.0 or 0.0 per query [Q]: one of its first ``k`` neighbours is of its group (recall@k as in retrieval)."""
     return np.asarray(retrieved.correct[:, :k].any(axis=1), dtype=np.float64)
 
 
@@ -59,6 +59,6 @@ def match_threshold(retrieved: Retrieved, precision: float, min_pairs: int) -> f
 
 
 def pairs_at(retrieved: Retrieved, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many neighbours a query has at or above ``threshold`` [Q], and how many of them are right [Q]."""
+    """Return how many neighbours each query has at or above ``threshold`` [Q], and how many of them are right [Q]."""
     above = retrieved.scores >= min(threshold, NEVER_AUTO)
     return above.sum(axis=1), (above & retrieved.correct).sum(axis=1)

@@ -22,8 +22,8 @@ from ecclip.tasks.matching.report import FoundProducts
 from ecclip.tasks.report.classes import ScoredHead
 from ecclip.tasks.rows import Rows
 
-THUMBNAIL_PX = 96
-_SHOWN_MEMBERS = 6
+THUMBNAIL_PX = 96  # longer side
+_SHOWN_MEMBERS = 6  # of a found product
 
 
 def answer_examples(

@@ -44,7 +44,7 @@ def plan_epoch(
 ) -> list[np.ndarray]:
     """Return the batches of an epoch, row numbers int64 [size] each; ``sizes`` is ``batch_size`` as often as it fits.
 
-    Rows that do not fill a batch, or whose group is in every batch already, rest for this epoch; which ones
+    Rows that do not fill a batch, or whose group is in every batch already, are left out of this epoch; which ones
     differs from epoch to epoch.
     """
     chance = np.random.default_rng([seed, epoch, _ORDER_STREAM])
@@ -97,7 +97,7 @@ def _units(categories: np.ndarray, cfg: SamplerConfig, chance: np.random.Generat
 
 
 def _place(rows: np.ndarray, groups: np.ndarray, sizes: Sequence[int]) -> list[list[int]]:
-    """Put every row into the first batch that has room and not yet its group."""
+    """Put every row into the first batch that has room and does not have its group yet (first fit)."""
     batches: list[list[int]] = [[] for _ in sizes]
     taken: list[set[int]] = [set() for _ in sizes]
     first_open = 0

@@ -34,7 +34,7 @@ class Pair:
 class Pairs(Sequence[Pair]):
     """Random access to the pairs through a memory-mapped Arrow file; only codes of groups and categories are in memory.
 
-    Parquet reads whole row groups; batches pick single rows, so the shards are laid out once as plain Arrow.
+    Parquet reads whole row groups but batches pick single rows, so the shards are laid out once as plain Arrow.
     """
 
     def __init__(self, path: Path) -> None:

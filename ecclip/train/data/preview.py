@@ -1,4 +1,4 @@
-"""What the towers see: the first pairs of a training after augmentation, as one picture and its texts."""
+"""Preview of what the towers see: the first pairs after augmentation, as a contact sheet and its texts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tokenizers import Tokenizer
 
 from ecclip.train.engine.accumulation import Batch
 
-PAIRS = 16
-_COLUMNS = 4
+PAIRS = 16  # on the contact sheet
+_COLUMNS = 4  # of the contact sheet
 
 
 def contact_sheet(pixels: np.ndarray) -> bytes:
-    """Return a PNG of photos uint8 [n, 3, S, S], four a row, in their order."""
+    """Return a PNG of photos uint8 [n, 3, S, S], four per row, in their order."""
     count, _, side, _ = pixels.shape
     rows = -(-count // _COLUMNS)
     sheet = Image.new("RGB", (_COLUMNS * side, rows * side), "white")

@@ -1,4 +1,4 @@
-"""Several training processes started by torchrun and waited for, and what became of them."""
+"""Start several training processes with torchrun, wait for them, and return their outcome."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ecclip.errors import Preempted
 from ecclip.train.engine.process import catch_termination
 
 JOB = "job.json"
-_POLL_S = 0.2
+_POLL_S = 0.2  # between two looks at the processes
 _ERRORS: dict[str, type[EcclipError]] = {kind.__name__: kind for kind in (ConfigError, ContractError, ServiceError)}
 
 
@@ -35,7 +35,7 @@ def train_in_processes(job: dict[str, Any], folder: Path) -> Counts:
 
     Args:
         job: what :mod:`ecclip.train.distributed.worker` reads.
-        folder: for the job and for what becomes of it; seen by every machine that takes part.
+        folder: for the job and its outcome; shared by every machine that takes part.
 
     Raises:
         EcclipError: what one of the processes raised; ServiceError if one of them died.
@@ -58,7 +58,7 @@ def torchrun_arguments(folder: Path) -> list[str]:
 
 
 def write_outcome(folder: Path, rank: int, outcome: dict[str, Any]) -> None:
-    """Leave word of how a process ended."""
+    """Record how a process ended."""
     write_atomic(folder / f"outcome-{rank:05d}.json", canonical_json(outcome))
 
 
@@ -70,9 +70,8 @@ def describe(error: EcclipError) -> dict[str, Any]:
 
 
 def _run(arguments: Sequence[str]) -> tuple[int, bool]:
-    """Run torchrun to its end and return its exit status, and whether SIGTERM came and was handed on.
-
-    It and its processes end with this one.
+    """Run torchrun to its end and return its exit status, and whether SIGTERM was received and passed on. It and its
+    processes end with this one.
     """
     get_logger().info("training in several processes", torchrun=shlex.join(arguments))
     command = [
@@ -114,7 +113,7 @@ def _outcome_of(status: int, outcomes: list[dict[str, Any]], was_told: bool) -> 
     if preempted:
         raise Preempted(preempted[0]["step"])
     if was_told and not done:
-        raise Preempted(0)  # it came before the first step
+        raise Preempted(0)  # it arrived before the first step
     if status != 0 or not done:
         raise ServiceError(
             "one of the training processes died",

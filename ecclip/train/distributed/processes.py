@@ -1,10 +1,10 @@
 """Several processes that train together: gloo on CPUs, NCCL on GPUs.
 
-Every process computes its own rows of a batch; what crosses is the text embeddings, the normalisers, the gradients of
-the text embeddings, and once a step the gradients of the parameters. No wrapper around the towers is needed for that.
+Every process computes its own rows of a batch; they exchange the text embeddings, the normalisers, the gradients of
+the text embeddings, and once per step the gradients of the parameters. No wrapper around the towers is needed for that.
 
-A process that dies takes the connection with it: the others get an error in the exchange that they wait in, at the
-latest after the timeout.
+A process that dies closes its connections: the others get an error in the exchange they are waiting in, at the latest
+after the timeout.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from ecclip.train.distributed.world import World
 from ecclip.train.engine.budget import is_out_of_memory
 
 T = TypeVar("T")
-_BUCKET_BYTES = 32 * 1024 * 1024
+_BUCKET_BYTES = 32 * 1024 * 1024  # of one all-reduce; near DistributedDataParallel's 25 MiB
 
 
 class Processes(World):
     """One of several processes; see :class:`World`.
 
-    Decisions go over gloo also where tensors go over NCCL: the device need not be waited for.
+    Decisions use gloo even where tensors use NCCL, so that they need not wait for the device.
     """
 
     def __init__(self, timeout: timedelta) -> None:
@@ -109,12 +109,12 @@ class Processes(World):
 def join_processes(
     device: torch.device, timeout_s: float, *, init_method: str = "env://", rank: int = -1, size: int = -1
 ) -> Iterator[Processes]:
-    """Meet the other processes and leave them at the end.
+    """Join the process group and leave it at the end.
 
     Args:
         device: that this process computes on.
         timeout_s: longest wait for the others in one exchange; validation by the first process must fit into it.
-        init_method: where they meet; the default reads what torchrun put into the environment.
+        init_method: rendezvous address; the default reads torchrun's environment.
         rank: number of this process, if not from the environment.
         size: number of processes, if not from the environment.
     """

@@ -1,4 +1,4 @@
-"""The processes that train together, as the engine sees them: here one that is alone."""
+"""The process group as the engine sees it; here a single process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class World:
-    """One process: it holds every row, and every agreement is its own opinion.
+    """One process: it holds every row, and every collective returns its own value.
 
     :class:`ecclip.train.distributed.processes.Processes` is the same for several; this never touches torch.distributed.
 
@@ -37,10 +37,10 @@ class World:
         return [rows]
 
     def together(self, work: Callable[[], T]) -> T:
-        """Do a piece of work that talks to no other process.
+        """Run work that does not communicate with other processes, and fail in all of them together.
 
         Raises:
-            MemoryError: it did not fit into the memory of one of the other processes.
+            MemoryError: it ran out of memory in one of the other processes.
         """
         return work()
 
@@ -53,7 +53,7 @@ class World:
         return value[None]
 
     def sum(self, value: Tensor) -> Tensor:
-        """Return the sum over all processes, of equal bits on each."""
+        """Return the sum over all processes, bit-identical on each."""
         return value
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:

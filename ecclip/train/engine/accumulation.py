@@ -37,7 +37,7 @@ class Batch:
         return int(self.pixels.shape[0])
 
     def lengths(self) -> list[int]:
-        """Return the number of tokens of every text, padding after it left out."""
+        """Return the number of tokens of every text, excluding padding."""
         return text_lengths(self.mask).tolist()
 
     def part(self, rows: slice) -> Batch:
@@ -112,7 +112,7 @@ def _passes(
         return towers.encode_image(batch.pixels[rows])
 
     def encode_text(rows: slice) -> Tensor:
-        # cut to the micro-batch's own longest text: what a micro-batch computes depends on its rows alone
+        # cut to its longest text, so that the result of a micro-batch depends on its rows alone
         width = max(lengths[rows])
         return towers.encode_text(batch.ids[rows, :width], batch.mask[rows, :width])
 

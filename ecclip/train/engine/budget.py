@@ -12,13 +12,13 @@ import torch
 from ecclip.errors import OutOfMemoryError
 
 T = TypeVar("T")
-# What CUDA's allocator raises has a type of its own; the CPU's has only these words.
+# CUDA's allocator raises its own type; the CPU's error is known by its text only.
 _WORDS_OF_ALLOCATORS = ("can't allocate memory", "bad_alloc", "out of memory")
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Most images and most tokens (rows x length of the longest text) whose activations exist at once.
+    """Largest number of images and of tokens (rows x length of the longest text) whose activations exist at once.
 
     Attributes:
         images: pairs of a micro-batch.
@@ -49,9 +49,9 @@ class Budget:
         images = min(self.images, rows)
         if images == 1:
             raise OutOfMemoryError(
-                "not even one pair at a time fits into the memory",
-                value="micro_batches of 1 pair",
-                next_step="take smaller towers, pictures or batches, or a machine with more memory",
+                "not even one pair at a time fits into memory",
+                value="micro-batches of 1 pair",
+                next_step="use smaller towers, images or batches, or a machine with more memory",
             )
         return Budget(images // 2, None if self.tokens is None else max(1, self.tokens // 2))
 
@@ -67,10 +67,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def within_memory(work: Callable[[Budget], T], budget: Budget, rows: int, halved: Callable[[Budget], None]) -> T:
-    """Do ``work`` within a budget, again with half of it for as long as the memory does not suffice.
+    """Do ``work`` within a budget, halving it until the work fits into memory.
 
     Args:
-        work: raises what :func:`is_out_of_memory` knows, and can be called again then.
+        work: raises what :func:`is_out_of_memory` recognises, and can be called again then.
         budget: what is tried first.
         rows: rows of the batch that this process has.
         halved: called with every smaller budget before it is tried.

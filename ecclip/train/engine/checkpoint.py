@@ -51,10 +51,10 @@ class CheckpointStore:
         for name in {path.name.split(".")[1] for path in folder.glob(".step-*")}:
             for leftover in recover_folder(folder / name):
                 log("a killed run left something behind", path=str(leftover))
-        self._drop_oldest()  # a run killed after its last save had no time for it
+        self._drop_oldest()  # a run killed after its last save could not clean up
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Path:
-        """Write a checkpoint and drop the oldest.
+        """Write a checkpoint and remove the oldest.
 
         Raises:
             CheckpointError: the disk refuses; nothing that was there is touched.
@@ -94,7 +94,7 @@ class CheckpointStore:
             folder = self.folder / _name(step)
             try:
                 checkpoint = _read(folder)
-                self._drop_oldest()  # a run that died between writing and dropping left one too many
+                self._drop_oldest()  # a run that died between writing and dropping left one too many checkpoints
                 return checkpoint
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 self._log("a checkpoint is damaged, falling back to the one before", path=str(folder), error=str(error))

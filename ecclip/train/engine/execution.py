@@ -1,4 +1,4 @@
-"""How the networks are run, which changes speed and memory and not what is computed."""
+"""How the networks are executed; changes speed and memory, not results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def prepare_execution(towers: Towers, cfg: TrainerConfig) -> None:
     """Switch the towers to what the configuration says of compilation, layout, attention and recomputation.
 
     Raises:
-        TrainError: a network does not know a switch that is wanted.
+        TrainError: a network does not support a requested switch.
     """
     image: Any = towers.image_encoder.tower
     text: Any = towers.text_encoder.tower

@@ -1,4 +1,4 @@
-"""Keep the memory of one training step for the next one."""
+"""Reuse the memory of one training step for the next one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import ctypes
 
 # options of mallopt(3)
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-_NEVER = 2**31 - 1
+_NEVER = 2**31 - 1  # the largest int: a threshold that is never reached
 
 
 def keep_freed_memory() -> bool:
-    """Make the C library of this process keep what is freed; return whether it is one that can (glibc).
+    """Make glibc keep freed memory; return whether the process uses glibc.
 
     A step frees its activations and the next one takes as much again. glibc hands large blocks back to the system
     each time, and fresh pages cost more than what is computed on them: on a virtual machine a quarter to a half of a

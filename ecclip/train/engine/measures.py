@@ -1,4 +1,4 @@
-"""What a step tells about itself beside its loss: gradient norms and learning rates of each part of the towers."""
+"""Metrics of a step besides its loss: gradient norms and learning rates of each part of the towers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ PARTS = ("image", "text", "projections")
 
 
 class Tracker(Protocol):
-    """Takes what is measured while training runs; must never wait for more than the local disk."""
+    """Receives metrics while training runs; must never wait for more than the local disk."""
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
-        """Keep values measured after ``step`` steps; what it has already it leaves out."""
+        """Keep values measured after ``step`` steps; steps that it already has are left out."""
 
 
 def part_of(name: str) -> str:

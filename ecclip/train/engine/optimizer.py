@@ -56,11 +56,11 @@ class Optimizer:
         return learning_rates(self.parameters, self._adam.param_groups)
 
     def norms(self) -> dict[str, float]:
-        """Return the gradient norms by part of the towers; not the clipped ones if it is asked before clipping."""
+        """Return the gradient norms by part of the towers; unclipped if called before clipping."""
         return gradient_norms(self.parameters)
 
     def clear(self) -> None:
-        """Forget all gradients."""
+        """Clear all gradients."""
         self._towers.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Tensor]:
@@ -74,7 +74,7 @@ class Optimizer:
         }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what :meth:`state` returned."""
+        """Restore what :meth:`state` returned."""
         for name, parameter in self.parameters.items():
             if f"{name}.step" in state:
                 self._adam.state[parameter] = {key: _laid_out_like(state[f"{name}.{key}"], parameter) for key in _STATE}
@@ -140,7 +140,8 @@ def _batch_factor(cfg: OptimizerConfig, share: float) -> float:
 
 
 def rate_factor(step: int, total_steps: int, warmup_share: float) -> float:
-    """Return the share of the highest rate at a step: a linear rise, then half a cosine down to zero."""
+    """Return the factor on the highest learning rate at a step: linear warm-up, then a half cosine down to zero
+    (Loshchilov and Hutter, 2017)."""
     warmup = int(warmup_share * total_steps)
     if step < warmup:
         return (step + 1) / (warmup + 1)

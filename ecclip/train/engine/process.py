@@ -19,13 +19,13 @@ class Termination:
     requested = False
 
     def ask(self, _signal: int, _frame: FrameType | None) -> None:
-        """Take note of the signal."""
+        """Record the signal."""
         self.requested = True
 
 
 @contextmanager
 def catch_termination() -> Iterator[Termination]:
-    """Hold SIGTERM back until the present step is done; without effect outside the main thread."""
+    """Defer SIGTERM until the current step is done; no effect outside the main thread."""
     termination = Termination()
     if threading.current_thread() is not threading.main_thread():
         yield termination
@@ -46,7 +46,7 @@ def deterministic(threads: int, device: torch.device) -> Iterator[None]:
     fill = memory.fill_uninitialized_memory
     before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
     torch.use_deterministic_algorithms(True)
-    memory.fill_uninitialized_memory = False  # costs time and changes no result of ours
+    memory.fill_uninitialized_memory = False  # costs time and changes none of our results
     torch.set_num_threads(threads)
     try:
         yield

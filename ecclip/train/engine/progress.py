@@ -1,4 +1,4 @@
-"""Where a training stands, and what it tells about itself on the way."""
+"""The state of a training run, and how its metrics are reported."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Progress:
         self.micro_batch_size, self.micro_batch_tokens = budget.images, budget.tokens
 
     def add(self, step: int, **values: float) -> None:
-        """Take note of values after ``step`` steps; ``__`` in a name becomes a slash."""
+        """Record values after ``step`` steps; ``__`` in a name becomes a slash."""
         self.metrics += [(step, name.replace("__", "/"), value) for name, value in values.items()]
 
 
@@ -55,7 +55,7 @@ def log_to_logging(event: str, **values: object) -> None:
 
 
 def log_nothing(event: str, **values: object) -> None:
-    """Say nothing: the first process does."""
+    """Log nothing: the first process does."""
 
 
 class Reporter:
@@ -64,7 +64,7 @@ class Reporter:
     Args:
         device: that trains.
         tracker: gets every metric and the speed.
-        timing: file that gets the speed, one JSON a line.
+        timing: file that gets the speed, one JSON object per line.
     """
 
     def __init__(self, device: torch.device, tracker: Tracker | None, timing: Path | None) -> None:
@@ -72,7 +72,7 @@ class Reporter:
         self._published = 0
 
     def publish(self, progress: Progress) -> None:
-        """Hand the tracker what was measured since the last call."""
+        """Pass what was measured since the last call to the tracker."""
         rows = progress.metrics[self._published :]
         self._published = len(progress.metrics)
         if self._tracker is not None:
@@ -80,7 +80,7 @@ class Reporter:
                 self._tracker.add(step, {name: value for _, name, value in of_step})
 
     def time(self, step: int, pairs: int, *, wait: float, seconds: float) -> None:
-        """Tell how long a step took and how much of it was waiting for data, in seconds."""
+        """Report how long a step took and how much of that was waiting for data, in seconds."""
         if self._tracker is not None:
             self._tracker.add(step, self._speed(pairs, wait, seconds))
         if self._timing is not None:

@@ -1,4 +1,4 @@
-"""Recall of the right product among held-out listings, both ways."""
+"""Recall@k among held-out listings, text to image and image to text."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-RECALL_AT = (1, 5, 10)
-_BLOCK = 1024
+RECALL_AT = (1, 5, 10)  # the ranks that CLIP's retrieval tables report
+_BLOCK = 1024  # queries at once; bounds the memory
 
 
 def recall_at_k(
     queries: np.ndarray, candidates: np.ndarray, groups: np.ndarray, at: Sequence[int] = RECALL_AT
 ) -> dict[int, float]:
-    """Return, for each k, the share of queries with a listing of their own group among the k nearest candidates.
+    """Return, for each k, the share of queries that have a listing of their group among the k nearest candidates.
 
     Args:
         queries: [N, d] of length 1.
@@ -37,7 +37,7 @@ def hit_ranks(queries: np.ndarray, candidates: np.ndarray, groups: np.ndarray) -
 
 
 def retrieval_metrics(image: np.ndarray, text: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """Return recall@1/5/10 both ways, ``retrieval/text_to_image/recall@1`` and so on."""
+    """Return recall@1/5/10 in both directions, ``retrieval/text_to_image/recall@1`` and so on."""
     ways = {"text_to_image": (text, image), "image_to_text": (image, text)}
     return {
         f"retrieval/{way}/recall@{k}": value

@@ -1,8 +1,8 @@
-"""Both towers at once on a CPU: each in a thread of its own, where two threads inside every operation would wait.
+"""Both towers at once on a CPU: one thread per tower instead of two threads inside every operation.
 
-An operation of a small network ends before a second thread has come to help. On two idle cores one thread a tower is
-as fast as two threads an operation; beside a busy process, where each operation waits for its slower thread, it is
-more than twice as fast.
+An operation of a small network ends before a second thread can help. On two idle cores one thread per tower is as fast
+as two threads per operation; next to a busy process, where each operation waits for its slower thread, it is more than
+twice as fast.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _Text = TypeVar("_Text")
 
 
 class TowerExecutor(Protocol):
-    """Calls the work of the image tower and of the text tower and returns both results."""
+    """Runs the image tower's and the text tower's work and returns both results."""
 
     def __call__(self, image: Callable[[], _Image], text: Callable[[], _Text]) -> tuple[_Image, _Text]: ...
 
@@ -57,5 +57,5 @@ class _ConcurrentExecutor:
         image_result: Future[_Image] = self._pool.submit(image)
         text_result: Future[_Text] = self._pool.submit(text)
         for result in (image_result, text_result):
-            result.exception()  # both end before an error of one is raised
+            result.exception()  # both must end before the error of one is raised
         return image_result.result(), text_result.result()

@@ -30,7 +30,7 @@ from ecclip.train.engine.progress import Progress, Reporter, log_nothing, log_to
 from ecclip.train.engine.tower_executor import TowerExecutor, tower_executor
 
 _DROPOUT_STREAM = 3
-_LOG_EVERY = 10
+_LOG_EVERY = 10  # steps
 Validate = Callable[[Towers], dict[str, float]]
 
 
@@ -45,7 +45,7 @@ class Trainer:
         folder: where checkpoints live; equal inputs must come with an equal folder, others with another one.
         threads: of the CPU kernels; part of the result's bits.
         validate: metrics of the towers, taken before the first step, on the way and after the last one.
-        timing: file that gets throughput, one JSON a line; no result depends on it.
+        timing: file that gets throughput, one JSON object per line; no result depends on it.
         tracker: gets every metric as soon as it is measured, speed included; no result depends on it.
         log: called with an event and named values.
         world: the processes that train together; each is given equal arguments and computes its rows of a batch. The
@@ -115,7 +115,7 @@ class Trainer:
                     self._log("training stops after SIGTERM", step=progress.step)
                     raise Preempted(progress.step)
                 self._learning_curve(progress)
-                # Another try of this step may find more memory and cut other micro-batches: it must not be taken again.
+                # Repeating this step could find more memory and cut other micro-batches, so it is saved at once.
                 is_due = progress.step % self.cfg.checkpoint_every == 0 or progress.budget != budget
                 if is_due and progress.step < len(self.plan):
                     self._save(progress)
@@ -161,7 +161,7 @@ class Trainer:
         return progress
 
     def _learning_curve(self, progress: Progress) -> None:
-        """Measure the held-out listings if that is due after this step; a resumed run makes up for it."""
+        """Measure the held-out listings if that is due after this step; a resumed run catches up."""
         step, every = progress.step, self.cfg.validate_every
         inside = 0 < step < len(self.plan)
         due = inside and (step % every == 0 if every else self.plan[step][0] != self.plan[step - 1][0])
@@ -199,7 +199,7 @@ class Trainer:
     def _save(self, progress: Progress) -> None:
         if self.world.is_first:
             self._write(progress)
-        self.world.any(False)  # no process goes on, or ends, before the checkpoint is there
+        self.world.any(False)  # no process continues or exits before the checkpoint is written
 
     def _write(self, progress: Progress) -> None:
         towers = {f"towers.{name}": tensor for name, tensor in self.towers.state_dict().items()}
@@ -207,7 +207,7 @@ class Trainer:
         self.store.save(progress.step, {**towers, **moments}, vars(progress))
 
     def _batches(self, first: int) -> Iterator[Batch]:
-        """Yield the batches from a step on and tell how fast they go, measurements on the way left out."""
+        """Yield the batches from a step on and report their speed, not counting measurements in between."""
         self.towers.train(True)
         plan = self.plan[first:]
         batches = self.loader.batches((epoch, rows[self.world.rows(len(rows))]) for epoch, rows in plan)
@@ -281,5 +281,5 @@ class Trainer:
                 "training diverged: steps in a row whose loss or gradient is not finite",
                 value=progress.skipped_in_a_row,
                 limit=self.cfg.max_skipped,
-                next_step="look at the batches named in the log, or lower the learning rates",
+                next_step="inspect the batches named in the log, or lower the learning rates",
             )

@@ -1,1 +1,1 @@
-"""Contrastive losses that know groups, with their gradients, a block of rows at a time."""
+"""Group-aware contrastive losses with their gradients, computed by blocks of rows."""

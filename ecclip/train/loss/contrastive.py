@@ -1,4 +1,4 @@
-"""The contrastive loss with labels that know groups, and its gradient, without ever holding the B x B matrix."""
+"""The contrastive loss with group-aware labels, and its gradient, without ever holding the B x B matrix."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _log_sum_exp(parts: Tensor) -> Tensor:
 def _gradients(
     logits: _Logits, blocks: list[slice], row_norm: Tensor, column_norm: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what these rows of S give to the gradients of their images, of all texts and of the scale."""
+    """Return the contribution of these rows of S to the gradients of their images, of all texts and of the scale."""
     image_gradient, text_gradient = torch.empty_like(logits.image), torch.zeros_like(logits.text)
     scale_gradient = logits.image.new_zeros(())
     for block in blocks:

@@ -1,4 +1,4 @@
-"""The pairwise sigmoid loss with labels that know groups, and its gradient, a block of rows at a time."""
+"""The pairwise sigmoid loss with group-aware labels, and its gradient, a block of rows at a time."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def sigmoid_gradients(
 
 
 def _gradients(logits: Similarities, bias: Tensor, blocks: list[slice]) -> tuple[Tensor, ...]:
-    """Return what these rows give to the loss and to the gradients of their images, all texts, scale and bias."""
+    """Return the contribution of these rows to the loss and to the gradients of their images, all texts, scale and
+    bias."""
     image_gradient, text_gradient = torch.empty_like(logits.image), torch.zeros_like(logits.text)
     loss, scale_gradient, bias_gradient = (logits.image.new_zeros(()) for _ in range(3))
     for block in blocks:

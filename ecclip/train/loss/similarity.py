@@ -10,7 +10,7 @@ from torch import Tensor
 from ecclip.train.config import Labels
 from ecclip.train.distributed.world import World
 
-BLOCK_ROWS = 1024
+BLOCK_ROWS = 1024  # of the similarity matrix that exist at once; bounds the memory
 
 
 @dataclass(frozen=True)

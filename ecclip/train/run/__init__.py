@@ -1,3 +1,3 @@
-"""The stage ``train``: the engine between published folders, and what it tells about itself."""
+"""The stage ``train``: runs the engine between published folders and tracks its metrics."""
 
 __all__ = ["stage", "tracking"]

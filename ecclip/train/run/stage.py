@@ -1,4 +1,4 @@
-"""The stage train: the engine between published folders."""
+"""The stage train: runs the engine between published folders."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def _starting_towers(cfg: TrainConfig, start: Path) -> tuple[Towers, str]:
 
 
 def _history(trainer: Trainer, progress: Progress, kind: str) -> dict[str, Any]:
-    """Return what a person asks first: how the loss fell, and what retrieval was before and after."""
+    """Return a summary: loss by epoch, and retrieval before and after."""
     last = {name: value for step, name, value in progress.metrics if step == len(trainer.plan)}
     first = {name: value for step, name, value in progress.metrics if step == 0}
     losses: dict[int, list[float]] = {}
@@ -263,7 +263,7 @@ def _history(trainer: Trainer, progress: Progress, kind: str) -> dict[str, Any]:
 
 
 def _run_key(cfg: TrainConfig, snapshot: Path, start: Path) -> str:
-    """Return a name for everything that decides the bits of a training."""
+    """Return a key of everything that decides the bits of a training."""
     payload = {
         "config": cfg.model_dump(mode="json"),
         "inputs": {"snapshot": digest_of(snapshot), "start": digest_of(start)},

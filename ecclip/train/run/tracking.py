@@ -1,6 +1,6 @@
-"""Tracking of a training: a spool on the local disk, and a process of its own that sends it to MLflow.
+"""Tracking of a training: a spool on the local disk, and a separate process that sends it to MLflow.
 
-MLflow may refuse, hang or be slow: only that process notices. What it could not send, the registration sends.
+MLflow may refuse, hang or be slow: only that process notices. The registration sends what it could not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ecclip.train.data.preview import PAIRS, contact_sheet, texts_seen
 from ecclip.train.engine.trainer import Trainer
 
 FOLDER = "train.tracking"
-_LAST_WAIT_S = 5.0
+_LAST_WAIT_S = 5.0  # for the last metrics; what is late is sent by the registration
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def tracking(folder: Path, description: Mapping[str, Any]) -> Iterator[Spool]:
 
     Args:
         folder: of this training, kept when the training is complete.
-        description: what the run in MLflow is told: ``key``, ``name``, ``tags`` and ``config``.
+        description: what the MLflow run is described by: ``key``, ``name``, ``tags`` and ``config``.
     """
     write_atomic(folder / "run.json", canonical_json(dict(description)))
     spool = Spool(folder / "metrics.jsonl")
@@ -39,7 +39,7 @@ def tracking(folder: Path, description: Mapping[str, Any]) -> Iterator[Spool]:
     try:
         yield spool
     except (Preempted, KeyboardInterrupt):
-        spool.mark("KILLED")  # the grace of a preemption is for the checkpoint: nobody is waited for
+        spool.mark("KILLED")  # the grace period of a preemption belongs to the checkpoint: do not wait for the sender
         raise
     except BaseException:
         spool.mark("FAILED")
@@ -69,7 +69,7 @@ def _start(folder: Path) -> subprocess.Popen[bytes] | None:
     command = [*DELIVERY.get(), str(folder), "--parent", str(os.getpid())]
     try:
         with (folder / "deliver.log").open("w") as log:
-            # a group of its own: a signal to the group of the training does not take the last metrics with it
+            # in a separate process group: a signal to the training's group must not lose the last metrics
             return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, process_group=0
             )
@@ -79,7 +79,7 @@ def _start(folder: Path) -> subprocess.Popen[bytes] | None:
 
 
 def _finish(deliverer: subprocess.Popen[bytes] | None, folder: Path) -> None:
-    """Give the deliverer a few seconds; killing it loses nothing, what it had not sent is in the spool."""
+    """Give the sender a few seconds; killing it loses nothing, since what it had not sent is in the spool."""
     if deliverer is None:
         return
     try:

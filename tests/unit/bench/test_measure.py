@@ -39,7 +39,7 @@ def test_the_seconds_of_a_step_are_those_that_it_took(monkeypatch: pytest.Monkey
 
 
 def test_a_peak_is_seen_after_the_memory_is_given_back_and_can_be_forgotten() -> None:
-    # in a process of its own: what other tests freed may be used again, and then no peak is seen
+    # in a separate process: what other tests freed may be used again, and then no peak is seen
     done = subprocess.run([sys.executable, "-c", _PEAK], capture_output=True, text=True, check=True)
     seen, forgotten = (int(line) for line in done.stdout.split())
     assert seen > 60 * MIB

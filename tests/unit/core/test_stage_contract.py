@@ -115,7 +115,7 @@ def test_a_changed_byte_is_found_and_named(source: Path, tmp_path: Path) -> None
 
 @pytest.mark.fault(1)
 def test_a_stage_killed_in_the_middle_ends_with_the_same_bytes(source: Path, tmp_path: Path) -> None:
-    script = tmp_path / "room" / "slow.py"  # a room of its own: a stage's key covers the files beside its module
+    script = tmp_path / "room" / "slow.py"  # its own room: a stage's key covers the files beside its module
     script.parent.mkdir()
     script.write_text(
         textwrap.dedent(

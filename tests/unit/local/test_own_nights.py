@@ -1,4 +1,4 @@
-"""A shop's own nights are found where they lie and become the source of a workspace of its own."""
+"""A shop's own nights are found where they lie and become the source of its own workspace."""
 
 from __future__ import annotations
 

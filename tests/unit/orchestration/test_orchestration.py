@@ -65,10 +65,10 @@ def test_it_fires_when_the_marker_is_there_and_reads_the_source_at_every_look(wo
     late = workspace / "exports" / NIGHT
     late.mkdir(parents=True)
     (late / "_SUCCESS").touch()
-    mend = threading.Timer(0.2, lambda: params(workspace, where="exports/{night}"))
-    mend.start()
+    fix = threading.Timer(0.2, lambda: params(workspace, where="exports/{night}"))
+    fix.start()
     assert fire(trigger()) == {"reason": "", "next_step": ""}
-    mend.join()
+    fix.join()
 
 
 def test_it_fires_with_the_reason_at_the_deadline(workspace: Path) -> None:

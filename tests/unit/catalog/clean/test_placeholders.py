@@ -17,7 +17,7 @@ def test_shared_pictures_logos_and_near_encodings_are_found_and_products_stay() 
 
     for number in range(10):
         use(BASE, f"s{number % 5}", number % 3)  # many sellers, three categories
-        use(BASE ^ (1 << number * 5), f"t{number}", 0)  # the same picture, encoded by each seller anew
+        use(BASE ^ (1 << number * 5), f"t{number}", 0)  # the same picture, encoded by each seller again
         use(0x1111222233334444, "s1", number)  # the logo of one seller, wherever it sells
         use(0x5555666677778888, f"s{number}", 1)  # a product that many sell: one category
         use(0x9999AAAABBBBCCCC, "s2", number % 3)  # a seller's photo in three categories

@@ -34,7 +34,7 @@ def test_the_line_that_tells_excel_the_delimiter_is_no_header(first: str) -> Non
 def test_the_header_of_a_file_that_was_appended_is_no_listing(again: str) -> None:
     rows = read(f"id,title,price\n1,Mug,3\n{again}\n2,Cup,4\n".encode())
     assert [row.problem for row in rows] == [None, "malformed_record", None]
-    assert "the header once more" in rows[1].detail
+    assert "a repeated header" in rows[1].detail
 
 
 def test_empty_lines_before_the_header_are_no_header() -> None:
@@ -75,7 +75,7 @@ def test_what_is_no_text_of_rows_is_an_error_that_says_what_it_is(data: bytes, w
     ],
 )
 def test_json_over_several_lines_is_an_error_that_says_so(data: str) -> None:
-    with pytest.raises(ContractError, match=r"over several lines.*one object a line.*next: "):
+    with pytest.raises(ContractError, match=r"over several lines.*one object per line.*next: "):
         read(data.encode(), "json")
 
 

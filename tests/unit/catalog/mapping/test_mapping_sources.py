@@ -282,7 +282,7 @@ def test_cases(tmp_path: Path, name: str, ids: int | None) -> None:
     folder = Path(root) / name
     mapping = load_mapping(folder / "mapping.yaml")
     if ids is None:
-        with pytest.raises((ConfigError, ContractError), match="nobody can say"):
+        with pytest.raises((ConfigError, ContractError), match="ambiguous"):
             map_dump(mapping, str(folder), tmp_path / "out", "2026-11-01")
         return
     counts = map_dump(mapping, str(folder), tmp_path / "out", "2026-11-01")

@@ -37,7 +37,7 @@ def test_a_text_longer_than_the_budget_is_a_stream_of_its_own() -> None:
 def test_half_a_budget_counts_from_what_the_rows_can_fill() -> None:
     assert Budget(128, 1000).halved(64) == Budget(32, 500)
     assert Budget(7).halved(64) == Budget(3)
-    with pytest.raises(OutOfMemoryError, match="micro_batches of 1 pair"):
+    with pytest.raises(OutOfMemoryError, match="micro-batches of 1 pair"):
         Budget(1).halved(64)
     with pytest.raises(OutOfMemoryError, match="next: take smaller towers"):
         Budget(128).halved(1)
