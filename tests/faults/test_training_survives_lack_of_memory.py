@@ -73,7 +73,7 @@ def test_a_resumed_run_gives_equal_bits(snapshot: Path, tmp_path: Path) -> None:
 def test_a_pair_too_large_for_the_memory_ends_the_training_with_a_clear_error(snapshot: Path, tmp_path: Path) -> None:
     trainer = tiny_trainer(snapshot, tmp_path, CFG, log=_silent)
     limit_memory(trainer.towers, 0)
-    with pytest.raises(OutOfMemoryError, match=r"not even one pair.*next: take smaller towers"):
+    with pytest.raises(OutOfMemoryError, match=r"not even one pair.*next: use smaller towers"):
         trainer.run()
 
 

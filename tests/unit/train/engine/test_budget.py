@@ -39,7 +39,7 @@ def test_half_a_budget_counts_from_what_the_rows_can_fill() -> None:
     assert Budget(7).halved(64) == Budget(3)
     with pytest.raises(OutOfMemoryError, match="micro-batches of 1 pair"):
         Budget(1).halved(64)
-    with pytest.raises(OutOfMemoryError, match="next: take smaller towers"):
+    with pytest.raises(OutOfMemoryError, match="next: use smaller towers"):
         Budget(128).halved(1)
 
 
