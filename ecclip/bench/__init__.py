@@ -1,4 +1,4 @@
-"""Benchmarks: figures with the machine and the peer beside them, in one format (``results/<name>.json``).
+"""Benchmarks: figures with the machine and a peer in the same run, in one format (``results/<name>.json``).
 
 Measuring imports with torch, timm, transformers, numpy, pyarrow and Pillow alone (:mod:`ecclip.bench.train`,
 :mod:`ecclip.bench.train_gpu`); :mod:`ecclip.bench.commands` is the command line.

@@ -40,7 +40,7 @@ class Sizes:
     Attributes:
         listings: of the nights without photos that are grouped, smallest first.
         night: the nights with photos, the second of which changes one listing in a hundred.
-        markets: the nights whose groups are held against the truth.
+        markets: the nights whose groups are compared with the ground truth.
         photos: of the image stage.
         rows: of ingestion.
     """
@@ -67,7 +67,7 @@ SIZES = {
     ),
     "quick": Sizes(
         listings=(200, 800),
-        # a share so small would change nothing here, and a dump that is sent again is refused
+        # so small a share would change nothing here, and an identical dump would be refused
         night=_sample(listings=60, image_size=96, nights=2, new_share=0.1, changed_share=0.1, deleted_share=0.05),
         markets=(_sample(listings=100, nights=1, image_size=96),),
         photos=64,
@@ -106,7 +106,7 @@ def _rates(result: Result, sizes: Sizes, folder: Path) -> None:
     photos = in_workspace(image_stage_rates, folder / "photos", folder / "photos" / "work", sizes.photos)
     ways = {
         "ecclip, Spark local[2]": photos.stage,
-        "mapInArrow without a guard": photos.arrow,
+        "mapInArrow without a sandbox": photos.arrow,
         "two plain Python processes": photos.twin,
     }
     for system, rate in ways.items():
@@ -149,14 +149,14 @@ def _few_changes(result: Result, sizes: Sizes, folder: Path) -> None:
 def _two_nights(cfg: SampleConfig) -> tuple[dict[str, float], dict[str, float]]:
     """Return seconds by stage of both nights; a tiny night before them starts Spark and loads the libraries."""
     work = settings().work
-    # of a later date, so that no night compares itself with it
+    # of a later date, so that no night is compared with it
     sample_nights(work, _sample(listings=40, nights=1, image_size=96, first_night="2027-01-01"))
     full, few = sample_nights(work, cfg)
     return ({name: full[name].seconds for name in STAGES}, {name: few[name].seconds for name in STAGES})
 
 
 def _truth(result: Result, sizes: Sizes, folder: Path) -> None:
-    """Hold the groups and the refused rows of whole nights against what the sample knows of itself."""
+    """Compare the groups and the refused rows of whole nights with the sample's ground truth."""
     found = true = both = 0
     planted: dict[str, tuple[int, int]] = {}
     for number, cfg in enumerate(sizes.markets):
@@ -197,7 +197,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("results/catalog.json"), help="file of results")
     parser.add_argument("--data", type=Path, help=f"folder with {', '.join(sorted(TRUTHS))}")
-    parser.add_argument("--quick", action="store_true", help="a minute: proves the benchmark, says nothing")
+    parser.add_argument(
+        "--quick", action="store_true", help="a minute: proves that the benchmark runs; its figures mean nothing"
+    )
     chosen = parser.parse_args()
     options = [*(["--data DATA"] if chosen.data else []), *(["--quick"] if chosen.quick else [])]
     command = " ".join(["ecclip bench catalog", *options])

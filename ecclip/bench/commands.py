@@ -24,7 +24,9 @@ _PAGES = ("docs/benchmarks.md",)
 
 @bench_app.command("train")
 def bench_train(
-    quick: Annotated[bool, typer.Option(help="Tiny towers, seconds: proves the benchmark, says nothing")] = False,
+    quick: Annotated[
+        bool, typer.Option(help="Tiny towers, seconds: proves that the benchmark runs; its figures mean nothing")
+    ] = False,
     twin: Annotated[
         bool, typer.Option(help="Compare with a plain twin of open_clip's step instead of open_clip")
     ] = False,
@@ -45,7 +47,7 @@ def bench_quality(
     variants: Annotated[list[str] | None, typer.Option(help="Only these, may be given again")] = None,
     out: Annotated[Path | None, typer.Option(help="File of results; default: results/pretrain_quality.json")] = None,
 ) -> None:
-    """Pretrain on real photos and titles: retrieval, linear probes, what each idea gives. Hours on two cores."""
+    """Pretrain on real photos and titles: retrieval, linear probes, ablations. Takes hours on two cores."""
     path = out or settings().workspace / "results" / "pretrain_quality.json"
     options = ["--data", str(data), "--work", str(settings().work / "bench" / "pretrain_quality"), "--out", str(path)]
     options += [] if epochs is None else ["--epochs", str(epochs)]
@@ -56,7 +58,9 @@ def bench_quality(
 
 @bench_app.command("catalog")
 def bench_catalog(
-    quick: Annotated[bool, typer.Option(help="A minute: proves the benchmark, says nothing")] = False,
+    quick: Annotated[
+        bool, typer.Option(help="A minute: proves that the benchmark runs; its figures mean nothing")
+    ] = False,
     data: Annotated[Path | None, typer.Option(help="Folder with public sets of photos, see docs/benchmarks.md")] = None,
     out: Annotated[Path | None, typer.Option(help="File of results; default: results/catalog.json")] = None,
 ) -> None:
@@ -87,7 +91,7 @@ def bench_show(name: Annotated[str, typer.Argument(help="train, train_gpu, ...")
 
 @bench_app.command("tables")
 def bench_tables() -> None:
-    """Make the tables in the docs again from results/*.json."""
+    """Regenerate the tables in the docs from results/*.json."""
     root = settings().workspace
     for page in _PAGES:
         write_atomic(root / page, fill_tables((root / page).read_text(encoding="utf-8"), root / "results"))

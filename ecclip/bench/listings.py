@@ -1,4 +1,4 @@
-"""Made-up listings for timing: photos that decode like photos, titles of a shop's length. No set of real products."""
+"""Synthetic listings for timing: photos that decode like real ones, titles of realistic length."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write_shards(folder: Path, pairs: int, *, photos: int, seed: int = 0) -> Non
 
 
 def random_batch(size: int, preprocessor: Preprocessor, seed: int = 0) -> Batch:
-    """Return a batch of noise and of made-up titles, every pair its own group; what a step costs is all it shows."""
+    """Return a batch of noise and of made-up titles, every pair its own group; suitable for timing only."""
     chance = np.random.default_rng(seed)
     side = preprocessor.image_size
     pixels = torch.from_numpy(chance.integers(0, 256, (size, 3, side, side), dtype=np.uint8))

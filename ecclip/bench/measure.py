@@ -1,4 +1,4 @@
-"""Clocks and memory: repetitions that take turns, and the largest resident size of a process."""
+"""Time and memory: interleaved repetitions, and the peak resident size of a process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
-_RESET_PEAK = "5"  # of proc(5): the peak is the present size again
+_RESET_PEAK = "5"  # see proc(5): resets the peak to the present size
 
 
 def taking_turns(
@@ -16,8 +16,8 @@ def taking_turns(
 ) -> dict[str, list[float]]:
     """Return the seconds of every call by name; all are called once in every repetition.
 
-    What the machine does beside us then hits all of them alike. The order turns round from one repetition to the
-    next, so that nobody always comes after the same neighbour.
+    Other load on the machine then affects all of them alike. The order is reversed from one repetition to the next, so
+    that no call always follows the same one.
     """
     for _ in range(warm_up):
         for step in steps.values():

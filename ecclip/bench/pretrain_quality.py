@@ -1,8 +1,8 @@
-"""What contrastive pretraining gives on real product photos, and what each of its ideas adds.
+"""What contrastive pretraining gains on real product photos, with ablations.
 
 ``python -m ecclip.bench.pretrain_quality --data FOLDER --out results/pretrain_quality.json``: trains the default
 recipe and its ablations on three public sets, split by group, and reports retrieval on held-out groups and linear
-probes of the image tower before and after. A run that was stopped goes on where it was.
+probes of the image tower before and after. An interrupted run continues where it stopped.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a benchmark leaves behind: ``results/<name>.json``, the house's one format for figures."""
+"""Results of benchmarks: ``results/<name>.json``, the common format for figures."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Result:
     """All figures of one run of one benchmark.
 
     Attributes:
-        command: what makes these figures again.
+        command: the command that reproduces the figures.
         commit: of the code that was measured.
         machine: facts that decide the figures; no names of hosts or people, no paths.
         date: ISO date, UTC.
@@ -118,5 +118,5 @@ def parse_result(values: Mapping[str, Any]) -> Result:
 
 
 def _short(value: float) -> float:
-    """Return a number with five significant digits: more would claim what no repetition shows."""
+    """Return a number with five significant digits: more would claim a precision that repetitions do not show."""
     return float(f"{value:.5g}")

@@ -1,4 +1,4 @@
-"""Tables in the docs, made from the files of results: what a page says is what a run left.
+"""Tables in the docs, generated from the files of results.
 
 A page holds ``<!-- results: <name> -->`` and ``<!-- end -->`` on their own lines; what is between them is made here.
 """

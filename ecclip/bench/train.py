@@ -101,7 +101,7 @@ def _loader(result: Result, sizes: Sizes) -> None:
 
 
 def find_peer() -> str:
-    """Return the peer that can be had here."""
+    """Return the peer that is installed here."""
     return "open_clip" if importlib.util.find_spec("open_clip_train") else TWIN
 
 
@@ -109,7 +109,11 @@ def main() -> None:
     """Read the arguments, run, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("results/train.json"), help="file of results")
-    parser.add_argument("--quick", action="store_true", help="tiny towers, seconds: proves the benchmark, says nothing")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="tiny towers, seconds: proves that the benchmark runs; its figures mean nothing",
+    )
     parser.add_argument("--twin", action="store_true", help="compare with a plain twin of open_clip's step")
     chosen = parser.parse_args()
     peer = TWIN if chosen.twin else find_peer()

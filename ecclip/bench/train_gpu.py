@@ -1,7 +1,7 @@
 """Training on one GPU: pairs per second, plain and accumulated, against the card's own ceilings and against open_clip.
 
 ``python -m ecclip.bench.train_gpu --out results/train_gpu.json`` takes less than eight minutes and needs torch, timm,
-transformers, numpy, pyarrow and Pillow. What is measured is written at once: a run that is cut off leaves its figures.
+transformers, numpy, pyarrow and Pillow. Figures are written at once, so an interrupted run keeps them.
 ``--device cpu --tiny`` proves the script where there is no GPU.
 """
 
@@ -24,7 +24,7 @@ from ecclip.bench.training.gpu_sections import GpuBenchmark
 from ecclip.bench.training.gpu_sizes import FULL, TINY
 
 _LOG = logging.getLogger("ecclip.bench")
-_LONGEST = 450.0  # seconds; a section begins only if as many as it needs are left
+_LONGEST = 450.0  # seconds; a section starts only if enough of them are left
 
 
 def run(chosen: argparse.Namespace, folder: Path) -> int:
@@ -69,7 +69,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("results/train_gpu.json"), help="file of results")
     parser.add_argument("--device", default="cuda", help="torch device")
-    parser.add_argument("--tiny", action="store_true", help="tiny towers: proves the script, says nothing")
+    parser.add_argument(
+        "--tiny", action="store_true", help="tiny towers: proves that the script runs; its figures mean nothing"
+    )
     parser.add_argument("--fast-kernels", action="store_true", help="ecclip without its reproducible kernels")
     parser.add_argument("--seconds", type=float, default=_LONGEST, help="no section begins that would end later")
     chosen = parser.parse_args()

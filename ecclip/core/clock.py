@@ -9,7 +9,7 @@ from ecclip.errors import ConfigError
 
 
 def now() -> datetime:
-    """Return the present moment in UTC; ``ECCLIP_CLOCK`` (ISO 8601 with offset) overrides it in tests."""
+    """Return the current time in UTC; ``ECCLIP_CLOCK`` (ISO 8601 with offset) overrides it in tests."""
     fixed = os.environ.get("ECCLIP_CLOCK")
     return datetime.fromisoformat(fixed).astimezone(UTC) if fixed else datetime.now(UTC)
 
@@ -29,7 +29,8 @@ def parse_night(night: str) -> str:
     """Return ``night`` if it is written YYYY-MM-DD; a night has one spelling, since folders are named after it.
 
     Raises:
-        ConfigError: it is no date, or one in another ISO spelling (20261101, 2026-W44-7); it names the right one.
+        ConfigError: it is not a date, or is one in another ISO spelling (20261101, 2026-W44-7); the message names the
+            right one.
     """
     try:
         spelled = date.fromisoformat(night).isoformat()

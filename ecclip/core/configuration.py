@@ -41,14 +41,14 @@ class Settings(BaseSettings):
     profile: Literal["embedded", "production"] = Field("embedded", description="which server the deployment talks to")
     workspace: Path = Field(
         default_factory=Path.cwd,
-        description="folder that holds dvc.yaml, params.yaml and work/; default: where you are",
+        description="folder that holds dvc.yaml, params.yaml and work/; default: the current folder",
     )
     run_id: str = Field("manual", description="who called: the Airflow run id, or manual")
     mlflow_tracking_uri: str | None = Field(None, description="MLflow server; default: the workspace's SQLite store")
     patience: float = Field(
         1.0,
         gt=0,
-        description="factor on the limits of waiting for processes and servers of this machine, if it is slow",
+        description="factor on timeouts for local processes and servers, for slow machines",
     )
     tracking: bool = Field(True, description="send the metrics of a training to MLflow while it runs")
     tracking_niceness: int = Field(19, ge=0, le=19, description="niceness of the process that sends them")
@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     torch_threads: int = Field(2, ge=1, description="threads of training and embedding; part of what makes bytes equal")
     device: str = Field("cpu", description="torch device of training and embedding")
     train_processes: int = Field(
-        1, ge=1, description="training processes of this machine; one a GPU where there are GPUs"
+        1, ge=1, description="training processes of this machine; one per GPU where there are GPUs"
     )
     train_timeout_s: int = Field(600, ge=1, description="longest wait of a training process for the others, seconds")
     train_launch: list[str] = Field(
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     serving_python: Path | None = Field(None, description="interpreter of the python backend (numpy<2)")
     alert_url: SecretStr | None = Field(
         None,
-        description="webhook that is told of a task that failed for good (JSON, `text`); default: the log",
+        description="webhook that is told of a task that failed permanently (JSON, `text`); default: the log",
     )
     gpu_queue: str = Field("default", description="Airflow queue of training and embedding")
     gpu_pool: str = Field("default_pool", description="Airflow pool of training and embedding; of `make up`: gpu")

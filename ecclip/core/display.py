@@ -1,4 +1,4 @@
-"""Text of a dump shown to a person: nothing in it steers a terminal, is taken for markup, or hides other text."""
+"""Show untrusted text safely: nothing in it controls a terminal, acts as markup or hides other text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"
 
 
 def shown(text: object, *, lines: bool = False) -> str:
-    r"""Return text with everything invisible made visible as Python writes it: ``\x1b``, ``\u202e``.
+    r"""Return text with invisible characters escaped as Python writes them: ``\x1b``, ``\u202e``.
 
     ``lines`` leaves line feeds and tabs as they are: for a text of ours that has several lines.
     """
@@ -33,13 +33,13 @@ def shown(text: object, *, lines: bool = False) -> str:
 
 
 def shown_json(value: Any) -> str:
-    """Return the JSON of a value as a person reads it; what is invisible stays escaped, so it is still JSON."""
+    """Return a value as readable JSON; invisible characters stay escaped, so it is still valid JSON."""
     text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
     return _UNSAFE_IN_LINES.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def shown_markdown(text: object) -> str:
-    """Return text that Markdown shows as it is: no link, no picture, no table, no HTML."""
+    """Return text escaped for Markdown: no links, pictures, tables or HTML."""
     escaped = "".join(_ENTITIES.get(letter, letter) for letter in shown(text))
     # the entities' own signs (&#39;) must not be escaped again
     return re.sub(

@@ -21,7 +21,7 @@ _PROGRESS_EVERY_S = 5.0  # between two lines of progress
 def configure_logging(**context: str) -> None:
     """Send logs to stderr (JSON lines, or coloured text on a terminal) with ``context`` in every line."""
     terminal = sys.stderr.isatty()
-    # JSON escapes by itself what a terminal would obey
+    # JSON already escapes control characters
     last: list[Any] = (
         [shown_in_log, structlog.dev.ConsoleRenderer()] if terminal else [structlog.processors.JSONRenderer()]
     )

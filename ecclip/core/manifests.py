@@ -1,4 +1,4 @@
-"""Manifests: what a published folder holds, proven by digests."""
+"""Manifests: the content of a published folder, verified by digests."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def list_files(folder: Path) -> dict[str, FileEntry]:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest of a folder, or None: a folder without one holds nothing for a reader."""
+    """Return the manifest of a folder, or None: a folder without one is not published."""
     path = folder / MANIFEST
     if not path.is_file():
         return None
@@ -64,7 +64,7 @@ def verify_folder(folder: Path, part: str = "") -> Manifest:
     """Return the manifest after comparing every file with it, or those of one part (a folder in it).
 
     Raises:
-        IntegrityError: a file is missing or differs; names it.
+        IntegrityError: a file is missing or differs; the message names it.
     """
     manifest = read_manifest(folder)
     if manifest is None:
@@ -88,7 +88,7 @@ def verify_folder(folder: Path, part: str = "") -> Manifest:
 def digest_of(path: Path) -> str:
     """Return the digest of a file, of a published folder (its manifest's) or of a plain folder (its tree's).
 
-    A ``manifest.json`` of somebody else proves nothing about the files beside it, and is one more file.
+    A foreign ``manifest.json`` proves nothing and counts as an ordinary file.
 
     Raises:
         IntegrityError: there is nothing at ``path``.

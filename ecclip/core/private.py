@@ -1,4 +1,4 @@
-"""What ecclip writes belongs to its user alone, from the first byte on."""
+"""Files that ecclip writes are private to its user from the first byte on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PRIVATE_UMASK = 0o077  # the owner alone reads and writes
 
 
 def keep_private() -> None:
-    """Let this process and its children make files that no other user reads, and close a work folder that is open."""
+    """Make files of this process and its children private, and close an open work folder."""
     os.umask(PRIVATE_UMASK)
     work = settings().work
     if work.is_dir() and work.stat().st_mode & PRIVATE_UMASK and work.stat().st_uid == os.geteuid():

@@ -30,7 +30,7 @@ from ecclip.core.log import get_logger
 from ecclip.core.manifests import Manifest, digest_of, list_files, read_manifest
 
 P = ParamSpec("P")
-_ONCE_PUBLISHED: ContextVar[list[Path]] = ContextVar("folders that go once the running stage is published")
+_ONCE_PUBLISHED: ContextVar[list[Path]] = ContextVar("folders to remove once the running stage is published")
 
 
 class StageConfig(BaseModel):
@@ -53,7 +53,7 @@ class Counts(BaseModel):
 
 
 class Report(BaseModel):
-    """What a caller of a stage gets."""
+    """The result of a stage as its caller gets it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     stage: str
@@ -70,7 +70,7 @@ class Report(BaseModel):
 def stage(function: Callable[P, Counts]) -> Callable[P, Report]:
     """Make a stage of ``function(cfg, <input paths>..., output) -> Counts``.
 
-    The wrapped function writes into a temporary folder beside ``output``. It is published (manifest last, rename)
+    The wrapped function writes into a temporary folder next to ``output``. It is published (manifest last, rename)
     only when the function returns. A second run with equal configuration, inputs and code is "unchanged". Two
     runs at once are serialised by a lock that dies with its process.
 
@@ -121,9 +121,8 @@ def _progress_kept() -> Iterator[list[Path]]:
 
 
 def forget_once_published(folder: Path) -> None:
-    """Let a stage's progress (checkpoints, fetched photos) go when its output is published, and not a moment before.
-
-    A run that is killed on the way goes on from it. Called inside a stage only.
+    """Remove a stage's progress (checkpoints, fetched photos) once its output is published, and no earlier: a killed
+    run continues from it. Called inside a stage only.
     """
     _ONCE_PUBLISHED.get().append(folder)
 
@@ -160,6 +159,6 @@ def _report(manifest: Manifest, output: Path, outcome: Literal["written", "uncha
 
 
 def _recover(output: Path) -> None:
-    """Settle what a killed run left; the lock is held, so nobody is writing there."""
+    """Clean up after a killed run; the lock is held, so there is no other writer."""
     for leftover in recover_folder(output):
         get_logger().warning("a killed run left something behind", path=str(leftover))

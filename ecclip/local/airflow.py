@@ -16,7 +16,7 @@ from ecclip.core.services import Service, Services, log_end
 
 API_SERVER, SCHEDULER = "airflow-api-server", "airflow-scheduler"
 COMPONENTS = (API_SERVER, SCHEDULER, "airflow-dag-processor", "airflow-triggerer")
-# two gpu slots: the photos of the next night are compared with their titles while this one trains
+# two gpu slots: the next night's pairs are scored while this one trains
 POOLS = {"spark": 1, "gpu": 2, "dvc": 1, "serving": 1}
 USER = "admin"
 
@@ -47,7 +47,7 @@ def airflow_env() -> dict[str, str]:
         SCARF_NO_ANALYTICS="true",
         PYTHONUNBUFFERED="1",
     )
-    # nights are started by hand here: an hour strikes with no dump behind it
+    # nights are triggered by hand here: no dump arrives on a schedule
     for name, value in (("ECCLIP_SCHEDULE", "none"), ("ECCLIP_GPU_POOL", "gpu"), ("ECCLIP_RETRY_DELAY_S", "5")):
         env.setdefault(name, value)
     return env
@@ -69,7 +69,7 @@ def start_airflow(port: int) -> list[Service]:
 
 
 def start_scheduler() -> Service:
-    """Start the scheduler, from which moment on runs go on and new ones begin."""
+    """Start the scheduler; from then on runs continue and new ones begin."""
     return _start(SCHEDULER, ["scheduler", "--skip-serve-logs"])
 
 

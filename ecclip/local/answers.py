@@ -69,7 +69,7 @@ def choose_questions(night: str, count: int) -> list[Question]:
 
 
 def _spread(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
-    """Take rows round the categories; restricted ones first, as they are rare."""
+    """Pick rows from each category in turn; restricted ones first, because they are rare."""
     shelves: dict[tuple[bool, str], list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda row: (row[IMAGE_ERROR] is not None or not row["image_uri"], row["listing_id"])):
         key = (not row["age_restricted"], " > ".join(row["category"] or []))
@@ -111,6 +111,6 @@ def _attribute(name: str, value: str | None, score: float | None) -> str:
 
 
 def _short(uri: str, limit: int = 18) -> str:
-    """Return a file's name that fits a column; the rest of its path says nothing to a reader."""
+    """Return a file name shortened to fit a column; its path is left out."""
     name = shown(uri.rsplit("/", 1)[-1])
     return name if len(name) <= limit else f"{name[: limit - 9]}…{name[-8:]}"

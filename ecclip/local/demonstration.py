@@ -21,7 +21,7 @@ from ecclip.local.services import AIRFLOW, TRITON, airflow_api, start_services, 
 from ecclip.local.show import NightDisplay, print_summary
 
 _SERVICES = (AIRFLOW, TRITON)
-# Spark fills little more than one core for a small night: training and what follows have the other one
+# a small night keeps Spark on little more than one core: training and later steps use the other
 _NEXT_NIGHT_AFTER = ("train_towers", "start")
 
 
@@ -39,7 +39,9 @@ def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -
         raise ConfigError("a mapping needs its dump", value=mapping, next_step="give DUMP too: see docs/mapping.md")
     began, console = time.monotonic(), _console()
     with _signals_raise(), ThreadPoolExecutor(1) as pool:
-        spark = pool.submit(_prepare_spark, console)  # beside the drawing and the services, which do not fill two cores
+        spark = pool.submit(
+            _prepare_spark, console
+        )  # concurrently with drawing and services, which do not fill two cores
         todo = own_nights(console, dump, mapping, nights) if dump else sample_nights(console, nights)
         with _services(console):
             spark.result()
@@ -52,7 +54,7 @@ def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -
 
 
 def _prepare_spark(console: Console) -> None:
-    """Let Spark keep its classes before its first session: every later one starts in half the time."""
+    """Store Spark's classes before its first session: every later one starts in half the time."""
     from ecclip.catalog.spark.classes import prepare_spark
     from ecclip.local.warm_up import WARM_UP
 

@@ -16,14 +16,14 @@ from ecclip.local.airflow_rest import AirflowApi
 
 CHAIN = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups")
 _DONE = {"success", "failed", "upstream_failed", "skipped", "removed"}
-_POLL_S = 2.0  # each look costs the API server a tenth of a second of its core
-_NEXT_RUN_LIMIT_S = 900.0  # a run waits for the one of the night before
+_POLL_S = 2.0  # a poll takes the API server about 0.1 s of processor time
+_NEXT_RUN_LIMIT_S = 900.0  # a run waits for that of the night before
 _LOG_LINES = 12  # of a failed task that are shown
 
 
 @dataclass
 class TaskView:
-    """What is known of one task of a night: state, seconds, and what it said when it was done."""
+    """One task of a night: state, seconds, and its result."""
 
     dag: str
     task: str
@@ -61,10 +61,10 @@ def trigger_night(api: AirflowApi, night: str) -> str:
 
 
 def follow_night(api: AirflowApi, night: str, run_id: str, show: Show) -> NightView:
-    """Follow a night that was triggered through the four DAGs; ``show`` is told of every change.
+    """Follow a night that was triggered through the four DAGs; ``show`` is called on every change.
 
     Raises:
-        ServiceError: a task failed for good, or a DAG was not started by its asset.
+        ServiceError: a task failed permanently, or a DAG was not started by its asset.
     """
     view, dag_id = NightView(night), CHAIN[0]
     for following in (*CHAIN[1:], None):
@@ -75,7 +75,7 @@ def follow_night(api: AirflowApi, night: str, run_id: str, show: Show) -> NightV
 
 
 def close_interrupted(api: AirflowApi) -> list[str]:
-    """End the runs that a killed Airflow left open, and forget asset events that nobody took; return the runs.
+    """End the runs that a killed Airflow left open, and drop asset events that no run consumed; return the runs.
 
     Only before the scheduler starts: nothing can be running then, and an open run would hold back the next one.
     """
@@ -167,7 +167,7 @@ def _failure(view: NightView, instances: list[dict[str, Any]]) -> ServiceError:
     return ServiceError(
         f"{name} failed for the night {view.night}",
         value="\n" + "\n".join(readable_log(log)) + "\n",
-        next_step=f"read {log}; fix what it says and run again: what is finished stays",
+        next_step=f"read {log}; fix the cause and run again: what is finished stays",
     )
 
 

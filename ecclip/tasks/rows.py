@@ -1,4 +1,4 @@
-"""The snapshot's labels beside the embeddings, one row per listing."""
+"""The snapshot's labels joined with the embeddings, one row per listing."""
 
 from __future__ import annotations
 

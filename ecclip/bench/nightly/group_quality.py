@@ -1,4 +1,4 @@
-"""How good groups are: pairwise precision and recall against a truth, and what photos alone find on public data."""
+"""Quality of groups: pairwise precision and recall against the ground truth, and photos alone on public data."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class PairQuality:
 
     @property
     def precision(self) -> float:
-        """Return the share of found pairs that are true; 1 where none are found."""
+        """Return the pairwise precision, true found pairs / found pairs; 1 if none are found."""
         return self.both / self.found if self.found else 1.0
 
     @property
     def recall(self) -> float:
-        """Return the share of true pairs that are found; 1 where there are none."""
+        """Return the pairwise recall, true found pairs / true pairs; 1 if there are none."""
         return self.both / self.true if self.true else 1.0
 
 

@@ -1,4 +1,5 @@
-"""The image stage against two plain ways to the same photos: mapInArrow without its guard, and two Python processes."""
+"""The image stage against two plain ways to the same photos: mapInArrow without its sandbox, and two Python
+processes."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ _DETAIL = 16  # the finest grain of the pictures, pixels: what a product photo o
 class ImageStageRates(NamedTuple):
     """Photos per second, the median of the rounds; every way decodes, hashes, encodes and writes all of them.
 
-    ``stage`` is the image stage, ``arrow`` the same function in mapInArrow with no process that a photo may kill,
+    ``stage`` is the image stage, ``arrow`` the same function in mapInArrow without a sandbox process,
     ``twin`` the same function in two Python processes without Spark.
     """
 

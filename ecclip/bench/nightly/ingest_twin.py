@@ -26,7 +26,7 @@ _SCHEMA = pa.schema(
 
 
 class IngestRates(NamedTuple):
-    """Rows a second of the stage and of its twin; both read JSONL and write typed Parquet."""
+    """Rows per second of the stage and of its twin; both read JSONL and write typed Parquet."""
 
     rows: int
     stage: float
@@ -36,7 +36,8 @@ class IngestRates(NamedTuple):
 def ingest_rates(folder: Path, rows: int) -> IngestRates:
     """Ingest ``rows`` made-up rows below ``folder`` by both; Spark and both processes are started before the clock.
 
-    The twin parses, types and writes. It finds no repeated ids and keeps no quarantine: both need all rows at once.
+    The twin parses, types and writes. It neither detects repeated ids nor keeps a quarantine, which both need all rows
+    at once.
     """
     _write_dump(folder / "landed", rows)
     _write_dump(folder / "few", 100)

@@ -1,4 +1,4 @@
-"""Nights of the sample through the real stages, in their own workspace: what each stage takes."""
+"""Nights of the sample through the real stages, in their own workspace: the time and memory of each stage."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def workspace(folder: Path) -> Iterator[Path]:
 def sample_nights(work: Path, cfg: SampleConfig) -> list[dict[str, Report]]:
     """Make the dumps, run the catalog's stages for each night in turn, and return their reports.
 
-    The champion is asked nothing: no photo is compared with its title.
+    There is no champion: no photo is compared with its title.
     """
     reports = []
     for dump in generate(cfg, work):

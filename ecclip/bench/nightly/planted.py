@@ -1,4 +1,4 @@
-"""What became of every fault that the sample plants: found, or missed."""
+"""Whether every fault planted in the sample was found or missed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REASONS = {
     "missing_photo": "missing",
     "placeholder_photo": "placeholder",
 }
-# photos that look wrong and are good: they must come through
+# photos that look wrong and are fine: they must be published
 HARMLESS = ("wrong_suffix", "cmyk_photo", "rotated_photo")
 
 

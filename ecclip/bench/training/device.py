@@ -1,4 +1,4 @@
-"""What a device can do at best, and what a training step asks of it."""
+"""Ceilings of a device, and the work of a training step."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecclip.model import Towers
 from ecclip.train import Batch
 
-_SECONDS = 1.0  # of a ceiling's measurement, so that clocks and heat are those of work
+_SECONDS = 1.0  # of a ceiling measurement, long enough for clocks and heat to settle; by judgment
 _FLOP_PAIRS = 4  # pairs whose operations are counted; the count is linear in pairs
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was told."""
+    """Wait until the device is idle."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
@@ -29,7 +29,7 @@ def matmul_ceiling(device: torch.device, side: int) -> list[float]:
 
 
 def copy_ceiling(device: torch.device, size: int) -> list[float]:
-    """Return bytes read and written a second while ``size`` bytes are copied, some repetitions."""
+    """Return bytes read and written per second while ``size`` bytes are copied, some repetitions."""
     source = torch.empty(size, device=device, dtype=torch.uint8)
     target = torch.empty_like(source)
     return [2 * size / seconds for seconds in _repeated(lambda: target.copy_(source), device)]
@@ -60,7 +60,8 @@ def noise(towers: Towers, pairs: int, tokens: int) -> Batch:
 
 
 def peak_memory(device: torch.device, work: Callable[[], object]) -> int:
-    """Return the most bytes of the device that tensors held during some work; 0 on a CPU, where nobody counts them."""
+    """Return the most bytes of the device that tensors held during some work; 0 on a CPU, where they are not
+    counted."""
     if device.type != "cuda":
         work()
         return 0

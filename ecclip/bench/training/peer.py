@@ -33,7 +33,7 @@ class OpenClip:
     """open_clip's training loop, called for one step at a time.
 
     Args:
-        towers: its architecture, weights and frozen parameters are taken over; not changed.
+        towers: its architecture, weights and frozen parameters are copied; it is not changed.
         optimizer: rates, decay and clipping.
         folder: gets the text encoder's configuration, which open_clip wants as a file.
         precision: of the encoders.
@@ -96,7 +96,7 @@ class OpenClip:
 
 @dataclass(frozen=True)
 class _Loader:
-    """What its loop reads of a loader."""
+    """The attributes that its loop reads from a loader."""
 
     batches: list[tuple[Tensor, Tensor]]
 
@@ -167,7 +167,7 @@ def _description(towers: Towers, folder: Path) -> dict[str, Any]:
 
 
 def _take_over(model: nn.Module, towers: Towers) -> None:
-    """Copy weights, statistics and what is frozen."""
+    """Copy weights, statistics and the frozen state."""
     own = {_their_name(name): value for name, value in towers.state_dict().items() if "pixel_" not in name}
     missing, unknown = model.load_state_dict(own, strict=False)
     left = [name for name in missing if "position_ids" not in name]

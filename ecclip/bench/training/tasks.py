@@ -1,4 +1,4 @@
-"""What the training benchmark does in separate processes.
+"""Tasks that the training benchmark runs in separate processes.
 
 A separate process per system keeps memory figures apart and one system's caches from helping another.
 """
@@ -50,7 +50,7 @@ def _start(task: Callable[..., Answer], sizes: Sizes, *arguments: object) -> Ans
 
 
 def speed(sizes: Sizes, peer: str) -> dict[str, dict[str, list[float]]]:
-    """Return seconds per step by system and number of micro-batches; the steps of all take turns."""
+    """Return seconds per step by system and number of micro-batches; their steps are interleaved."""
     keep_freed_memory()  # for the peer too: its steps need it as much
     with tempfile.TemporaryDirectory() as folder:
         systems = [make_system(name, sizes, sizes.towers, Path(folder)) for name in ("ecclip", peer)]
@@ -94,7 +94,7 @@ def loader(sizes: Sizes) -> dict[str, float]:
 
 
 class TimedLoader(Loader):
-    """A loader that keeps account of its time."""
+    """A loader that measures its own time."""
 
     waited = total = busy = processor = 0.0
     pairs_made = batches_made = 0

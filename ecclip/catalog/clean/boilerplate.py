@@ -40,7 +40,7 @@ class Phrase(NamedTuple):
 
 
 class BoilerplateConfig(StageConfig):
-    """When words at the edge of a title say nothing about the product."""
+    """When words at the edge of a title say nothing about the product; defaults by judgment."""
 
     phrase_words: int = Field(5, ge=1, description="words of the longest phrase that is looked for at a title's edge")
     phrase_listings: int = Field(20, ge=2, description="a seller with fewer titles is not judged")

@@ -42,7 +42,7 @@ _LASTING = (
 
 
 class PhotoConfig(StageConfig):
-    """The form of a cleaned photo, and the limits of decoding one."""
+    """The form of a cleaned photo, and the limits of decoding one; defaults by judgment."""
 
     image_side: int = Field(
         256, ge=16, description="shorter side of a photo in pixels; smaller photos stay as they are"

@@ -13,7 +13,7 @@ _BANDS = 4  # of 16 bits: hashes that differ in fewer bits than there are bands 
 
 
 class PlaceholderConfig(StageConfig):
-    """When a photo is a placeholder or a logo."""
+    """When a photo is a placeholder or a logo; defaults by judgment."""
 
     placeholder_listings: int = Field(5, ge=2, description="a photo is a placeholder from this many listings on")
     placeholder_sellers: int = Field(

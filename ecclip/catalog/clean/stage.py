@@ -60,7 +60,7 @@ _NOT_BAD = ("placeholder",)
 
 
 class CleanConfig(PhotoConfig, PlaceholderConfig, BoilerplateConfig):
-    """Parameters of cleaning."""
+    """Parameters of cleaning; defaults by judgment."""
 
     max_bad_photo_share: float = Field(0.2, ge=0, le=1, description="above this share of bad photos the run stops")
     parts: int = Field(2, ge=1, description="output files and shuffle partitions")

@@ -34,7 +34,8 @@ _ONE_SIDED = ("dropped/", "bad_photo/", "repeated/", "mismatch")
 
 
 class ShiftConfig(StageConfig):
-    """How far a night may deviate from recent accepted nights."""
+    """How far a night may deviate from recent accepted nights; defaults by judgment, so that the sample's nights
+    pass."""
 
     deviations: float = Field(6.0, gt=0, description="deviations from the median of the last good nights")
     few_nights_factor: float = Field(3.0, ge=1, description="wider limits with less than three nights of history")

@@ -30,7 +30,7 @@ _QUARANTINED = ["listing_id", "reason", "detail", "row"]
 
 
 class IngestConfig(StageConfig):
-    """Parameters of ingestion."""
+    """Parameters of ingestion; defaults by judgment."""
 
     max_quarantined_share: float = Field(0.1, ge=0, le=1, description="above this share of rejected rows the run stops")
     drift_sample_rows: int = Field(1000, ge=1, description="JSON objects per file that schema drift is looked for in")

@@ -10,7 +10,7 @@ from ecclip.core import StageConfig, sha256_bytes
 
 
 class FetchConfig(StageConfig):
-    """Where photos may come from, and the limits for each."""
+    """Where photos may come from, and the limits for each; defaults by judgment."""
 
     allowed_schemes: list[str] = Field(
         ["http", "https"], description="schemes that an image_uri may have; others (s3, gs, file ...) go through fsspec"

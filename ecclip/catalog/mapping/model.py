@@ -251,7 +251,7 @@ class Skip(_Declared):
 
 
 class Limits(_Declared):
-    """Above these shares, and from ten cases on, nothing is written."""
+    """Above these shares, and from ten cases on, nothing is written; defaults by judgment."""
 
     refused_rows: float = Field(0.1, ge=0, le=1, description="share of rows that could not be read or mapped")
     missing_photos: float = Field(0.2, ge=0, le=1, description="share of photos named by a path that are not there")

@@ -30,7 +30,7 @@ SNAPSHOT_COLUMNS = (*CLEAN_COLUMNS, GROUP_ID, SPLIT, MISMATCH)
 
 
 class PublishConfig(ReleaseConfig):
-    """Parameters of publishing, and of the check before it."""
+    """Parameters of publishing, and of the check before it; defaults by judgment."""
 
     rows_per_shard: int = Field(4096, ge=1, description="listings in one training shard")
     history_nights: int = Field(14, ge=1, description="good nights whose facts a snapshot carries")

@@ -22,7 +22,7 @@ _LATENCY_QUESTIONS = 12  # asked one by one; their median is compared
 
 
 class DeployConfig(StageConfig):
-    """What a version must keep to be blessed, beside giving the golden answers."""
+    """What a version needs to be blessed, besides reproducing the golden answers; limits by judgment."""
 
     max_latency_ms: float = Field(2000.0, gt=0, description="largest median time of one listing asked alone")
 

@@ -33,7 +33,7 @@ _KNOWN_TITLE = "Röd väska 빨간 가죽 가방 No.5 – 100% läder, SALE!!"
 
 
 class ExportConfig(StageConfig):
-    """What goes into a bundle beside the weights."""
+    """What a bundle holds besides the weights; tolerances by judgment, above the rounding of other processors."""
 
     golden: int = Field(16, ge=2, le=256, description="golden listings, one with a broken photo among them")
     top_k: int = Field(5, ge=1, le=50, description="categories in an answer")
