@@ -14,6 +14,7 @@ from ecclip.catalog.dump.cells import Limits, ParsedCells, parse_cells
 from ecclip.catalog.dump.contract import DUMP_FIELDS, KINDS, PROBLEM_COLUMNS
 from ecclip.catalog.dump.record import MALFORMED, ROW_PROBLEMS, Row, json_text, shown
 from ecclip.catalog.ingest.splits import split_rows
+from ecclip.catalog.spark.batches import arrow_batches, rows_of
 
 _BATCH_ROWS = 512  # of an Arrow batch; photos inside rows are bounded by _BATCH_BYTES
 _BATCH_BYTES = 32 << 20
@@ -39,20 +40,14 @@ def row_parser(limits: Limits) -> Callable[[Iterator[pa.RecordBatch]], Iterator[
     """Return what ``mapInArrow`` runs over splits: every row of them, parsed once, as ``PARSED_SCHEMA`` says."""
 
     def parse(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        rows: list[dict[str, Any]] = []
-        size = 0
-        for batch in batches:
-            for split in batch.to_pylist():
-                for row in split_rows(split):
-                    rows.append(parse_row(row, split, limits))
-                    size += len(rows[-1]["image"] or b"") + len(rows[-1]["row"])
-                    if len(rows) >= _BATCH_ROWS or size >= _BATCH_BYTES:
-                        yield pa.RecordBatch.from_pylist(rows, _SCHEMA)
-                        rows, size = [], 0
-        if rows:
-            yield pa.RecordBatch.from_pylist(rows, _SCHEMA)
+        rows = (parse_row(row, split, limits) for split in rows_of(batches) for row in split_rows(split))
+        return arrow_batches(rows, _SCHEMA, _bytes_of, most_rows=_BATCH_ROWS, most_bytes=_BATCH_BYTES)
 
     return parse
+
+
+def _bytes_of(row: dict[str, Any]) -> int:
+    return len(row["image"] or b"") + len(row["row"])
 
 
 def parse_row(row: Row, split: dict[str, Any], limits: Limits) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from ecclip.catalog.mapping.prices import Numbers
 from ecclip.catalog.mapping.rows import ForeignRows
 from ecclip.catalog.mapping.tables import Source
 from ecclip.catalog.mapping.tally import Tally
+from ecclip.catalog.spark.batches import arrow_batches, rows_of
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import EcclipError
 
@@ -95,8 +96,7 @@ def _write_in_order(mapped: DataFrame, sizes: list[int], folder: Path) -> None:
 
 def _part_writer(folder: Path) -> Callable[[Batches], Batches]:
     def write(batches: Batches) -> Batches:
-        rows = (row for batch in batches for row in batch.to_pylist())
-        for part, of_part in groupby(rows, key=lambda row: row["part"]):
+        for part, of_part in groupby(rows_of(batches), key=lambda row: row["part"]):
             write_part(folder, part, (pickle.loads(row["content"]) for row in of_part))
             yield pa.RecordBatch.from_pylist([{"part": part}], pa.schema([("part", pa.int32())]))
 
@@ -105,20 +105,18 @@ def _part_writer(folder: Path) -> Callable[[Batches], Batches]:
 
 def _file_mapper(mapping: Mapping, numbers: Numbers, url: str, folder: Path) -> Callable[[Batches], Batches]:
     def map_files(batches: Batches) -> Batches:
-        rows: list[dict[str, Any]] = []
-        size = 0
-        for batch in batches:
-            for split in batch.to_pylist():
-                for number, content in _mapped_file(mapping, numbers, url, split["path"], folder):
-                    rows.append({"file": split["file"], "row": number, "content": content})
-                    size += len(content)
-                    if len(rows) >= _BATCH_ROWS or size >= _BATCH_BYTES:
-                        yield pa.RecordBatch.from_pylist(rows, _MAPPED)
-                        rows, size = [], 0
-        if rows:
-            yield pa.RecordBatch.from_pylist(rows, _MAPPED)
+        rows = (
+            {"file": split["file"], "row": number, "content": content}
+            for split in rows_of(batches)
+            for number, content in _mapped_file(mapping, numbers, url, split["path"], folder)
+        )
+        return arrow_batches(rows, _MAPPED, _bytes_of, most_rows=_BATCH_ROWS, most_bytes=_BATCH_BYTES)
 
     return map_files
+
+
+def _bytes_of(row: dict[str, Any]) -> int:
+    return len(row["content"])
 
 
 def _mapped_file(mapping: Mapping, numbers: Numbers, url: str, path: str, folder: Path) -> Iterator[tuple[int, bytes]]:
