@@ -24,7 +24,7 @@ from ecclip.catalog.mapping.map_dump import map_dump
 from ecclip.catalog.mapping.model import Mapping
 from ecclip.catalog.source.inventory import MARKERS, Entry, declared_mapping, entries_of, require_ready
 from ecclip.catalog.source.location import SourceConfig, is_local, locate, open_source
-from ecclip.core import Counts, NotReadyError, stage
+from ecclip.core import ContractError, Counts, NotReadyError, stage
 
 _UNREADABLE = (OSError, ValueError, ClientError)
 _GONE = (FileNotFoundError, PermissionError, IsADirectoryError)
@@ -34,12 +34,12 @@ _GONE = (FileNotFoundError, PermissionError, IsADirectoryError)
 def extract(cfg: SourceConfig, inventory: Path, output: Path) -> Counts:
     """Bring the export of the night that ``inventory`` was taken of into ``output``, in the form of the dump contract.
 
-    A file that is not a regular one, leads out of the export or cannot be read is left out and counted by reason.
+    A photo that is not a regular file, leads out of the export or cannot be read is left out and counted by reason.
 
     Raises:
         NotReadyError: the export is not finished, changed while it was read, or too much of it cannot be read.
         ConfigError: the source or its mapping is configured wrongly.
-        ContractError: the export cannot be mapped.
+        ContractError: the export cannot be mapped, or a listing file leads out of it or is no regular file.
     """
     night = str(json.loads(inventory.read_text())["night"])
     url, mapping = locate(cfg, night), declared_mapping(cfg)
@@ -69,6 +69,12 @@ def _copied(cfg: SourceConfig, url: str, entries: list[Entry], output: Path) -> 
     system, _ = open_source(url)
     dropped = Counter(entry.refused for entry in entries if entry.refused)
     wanted = [entry for entry in entries if not entry.refused]
+    for entry in entries:
+        if entry.refused and _holds_listings(entry.name):
+            what = "is a link out of the dump" if entry.refused == "outside_dump" else "is no regular file"
+            raise ContractError(
+                f"a listing file {what}", value=entry.name, limit=entry.refused, next_step="put the file there"
+            )
     for folder in {(output / entry.name).parent for entry in wanted}:
         folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(cfg.threads) as pool:

@@ -202,7 +202,6 @@ def test_files_that_are_none_or_lead_out_cost_themselves(workspace: Path, tmp_pa
     (dump / "images" / "evil.jpg").symlink_to(evil / "1.jpg")
     (dump / "evil").symlink_to(evil)
     (dump / "images" / "link.jpg").symlink_to(tmp_path / "secret")
-    (dump / "listings-9999.jsonl").symlink_to(tmp_path / "secret")
     (dump / "images" / "gone.jpg").symlink_to(tmp_path / "nothing")
     (dump / "images" / "loop.jpg").symlink_to(dump / "images" / "loop.jpg")
     (dump / "elsewhere").symlink_to(tmp_path)
@@ -219,8 +218,21 @@ def test_files_that_are_none_or_lead_out_cost_themselves(workspace: Path, tmp_pa
     (dump / "new\nline.jpg").touch()
     report = run_stage("extract", NIGHT)
     assert set(contents(extracted(workspace))) == good | {"manifest.json"}
-    assert report.dropped == {"bad_name": 2, "missing": 2, "not_a_file": 2, "outside_dump": 3}
+    assert report.dropped == {"bad_name": 2, "missing": 2, "not_a_file": 2, "outside_dump": 2}
     assert report.read["files"] == report.written["files"] + sum(report.dropped.values())
+
+
+@pytest.mark.parametrize(("inside", "words"), [(False, "is a link out of the dump"), (True, "is no regular file")])
+def test_a_listing_file_that_is_none_is_refused_by_name(
+    workspace: Path, tmp_path: Path, inside: bool, words: str
+) -> None:
+    declare(workspace)
+    dump = dumped(workspace / "work" / "dumps" / NIGHT)
+    (tmp_path / "secret").write_text('{"listing_id": "of another", "title": "Mug"}\n')
+    (dump / "listings-9999.jsonl").symlink_to(dump / "gone" if inside else tmp_path / "secret")
+    with pytest.raises(ContractError, match=f"a listing file {words}.*listings-9999"):
+        run_stage("extract", NIGHT)
+    assert not extracted(workspace).exists()
 
 
 class _Shop(SimpleHTTPRequestHandler):
