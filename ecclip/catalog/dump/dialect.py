@@ -11,6 +11,7 @@ from typing import IO, Literal, NamedTuple
 from charset_normalizer import from_bytes
 
 from ecclip.catalog.dump.csv_records import csv_records, separator_of
+from ecclip.catalog.dump.json_document import list_of_rows
 from ecclip.catalog.dump.lines import text_lines
 from ecclip.catalog.dump.packed import refuse_packed
 from ecclip.core import ContractError
@@ -42,6 +43,7 @@ class Dialect(NamedTuple):
     quote: str | None = None
     escape: str | None = None
     array: bool | None = None  # JSON: one array instead of lines
+    rows: str | None = None  # JSON: one object, of which the list of this name holds the rows
 
 
 class ResolvedDialect(NamedTuple):
@@ -53,6 +55,7 @@ class ResolvedDialect(NamedTuple):
     escape: str
     array: bool
     trust_quotes: bool
+    rows: str = ""
 
 
 def read_sample(stream: IO[bytes]) -> bytes:
@@ -79,14 +82,16 @@ def detect(sample: bytes, kind: Format, declared: Dialect | None = None) -> Reso
     _refuse_markup(sample)
     encoding = _encoding(sample, requested.encoding)
     _refuse_wide(sample, encoding)
+    rows = _list_of_rows(sample, encoding, requested) if kind == "json" else ""
     array = kind == "json" and (_is_array(sample, encoding) if requested.array is None else requested.array)
+    array = array or bool(rows)
     alone = _JSON_RETURN.search(sample) if kind == "json" and not array else kind == "csv" and b"\r" in sample
     if alone and b"\n" not in sample:
         raise ContractError("lines end in carriage returns alone", limit="line feeds", next_step="write the file again")
     if kind == "json":
         if not array:
             _refuse_one_document(sample, encoding)
-        return ResolvedDialect(encoding, ",", "", "", array, trust_quotes=False)
+        return ResolvedDialect(encoding, ",", "", "", array, trust_quotes=False, rows=rows)
     complete = sample[: sample.rfind(b"\n") + 1] if len(sample) >= SAMPLE_BYTES else sample
     delimiter = requested.delimiter or _delimiter(complete, encoding)
     quote, escape = _quoting(complete, encoding, delimiter, requested)
@@ -133,6 +138,14 @@ def _refuse_wide(sample: bytes, encoding: str) -> None:
         )
 
 
+def _list_of_rows(sample: bytes, encoding: str, requested: Dialect) -> str:
+    """Return the list of one JSON object that holds the rows; empty: the file is written otherwise."""
+    if requested.array is not None or requested.rows is not None:
+        return requested.rows or ""
+    text = codecs.getincrementaldecoder(encoding)("replace").decode(sample).lstrip(" \t\r\n\ufeff")
+    return list_of_rows(text) or ""
+
+
 def _refuse_one_document(sample: bytes, encoding: str) -> None:
     """Raise where JSON objects span several lines: each line would be an unreadable row."""
     lines = codecs.getincrementaldecoder(encoding)("replace").decode(sample).lstrip(" \t\r\n\ufeff").split("\n", 2)
@@ -140,8 +153,8 @@ def _refuse_one_document(sample: bytes, encoding: str) -> None:
         raise ContractError(
             "JSON objects are written over several lines",
             value=f"{{ {lines[1].strip()[:60]}",
-            limit="one object per line, or one array of objects",
-            next_step="write the list alone: jq -c . makes lines of objects, jq -c '.products[]' of a list in one",
+            limit="one object per line, one array of objects, or one object with one list of objects",
+            next_step="write the objects as lines: jq -c .",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import IO, Any
 
 from ecclip.catalog.dump.lines import Line
@@ -30,17 +30,21 @@ _CLOSING = re.compile(r'(?:[^"\\]++|\\.)*+(")', re.DOTALL)
 _SHOWN = 4096  # characters of a refused element that are kept
 
 
-def json_records(lines: Iterator[Line]) -> Iterator[Row]:
+def json_records(lines: Iterator[Line], asked: Set[str] | None = None) -> Iterator[Row]:
     """Yield a row for each line that is not blank."""
     for line in lines:
         if line.problem:
             yield refused(line.problem, line.text, line.number, line.detail)
         elif line.text.strip(_SPACE):
-            yield json_row(line.text.strip(_SPACE), line.number)
+            yield json_row(line.text.strip(_SPACE), line.number, asked)
 
 
-def json_row(text: str, number: int) -> Row:
-    """Return the row of a JSON object; anything else is refused with what it is."""
+def json_row(text: str, number: int, asked: Set[str] | None = None) -> Row:
+    """Return the row of a JSON object; anything else is refused with what it is.
+
+    Half of a surrogate pair costs the row where it stands in a column of ``asked`` (None: all are); elsewhere the row
+    is left with the columns that were asked for.
+    """
     if max(text.count("["), text.count("{")) > MAX_NESTING and _depth(text) > MAX_NESTING:
         return refused(TOO_DEEP, text, number, f"lists and objects are nested more than {MAX_NESTING} levels")
     try:
@@ -49,20 +53,33 @@ def json_row(text: str, number: int) -> Row:
         return refused(MALFORMED, text, number, f"not JSON: {error}"[:200])
     if not isinstance(value, dict):
         return refused(MALFORMED, text, number, f"a JSON {type(value).__name__}, not an object")
-    if has_half_pair(text) or (_HALF_PAIR.search(text) and has_half_pair(json.dumps(value, ensure_ascii=False))):
-        return refused(UNDECODABLE, text, number, "half of a surrogate pair (an emoji cut in two)")
+    if has_half_pair(text) or (_HALF_PAIR.search(text) and _holds_half_pair(value)):
+        value = {} if asked is None else {name: cell for name, cell in value.items() if name in asked}
+        if not value or has_half_pair(text) or _holds_half_pair(value):
+            return refused(UNDECODABLE, text, number, "half of a surrogate pair (an emoji cut in two)")
     return Row(value, None, shown(text), number)
 
 
-def array_records(stream: IO[bytes], encoding: str, *, limit: int = RECORD_BYTES) -> Iterator[Row]:
+def _holds_half_pair(value: dict[str, Any]) -> bool:
+    return has_half_pair(json.dumps(value, ensure_ascii=False))
+
+
+def array_records(
+    stream: IO[bytes], encoding: str, asked: Set[str] | None = None, *, limit: int = RECORD_BYTES
+) -> Iterator[Row]:
     """Yield a row for each element of the JSON array that the stream holds; ``line`` counts elements."""
-    for number, (text, problem, detail) in enumerate(_Elements(stream, encoding, limit), 1):
+    return element_rows(Elements(stream, encoding, limit), encoding, asked)
+
+
+def element_rows(elements: Elements, encoding: str, asked: Set[str] | None) -> Iterator[Row]:
+    """Yield the row of each element (see ``json_row``)."""
+    for number, (text, problem, detail) in enumerate(elements, 1):
         if problem:
             yield refused(problem, text, number, detail)
         elif has_half_pair(text):
             yield refused(UNDECODABLE, text, number, f"bytes that are not {encoding}")
         else:
-            yield json_row(text, number)
+            yield json_row(text, number, asked)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -87,7 +104,7 @@ def _depth(text: str) -> int:
     return deepest
 
 
-class _Elements:
+class Elements:
     """The elements of an array as text, found by their brackets alone, so that a broken one does not hide the next."""
 
     def __init__(self, stream: IO[bytes], encoding: str, limit: int) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ecclip.atomic import canonical_json
+from ecclip.catalog.dump.contract import DUMP_FIELDS, PROBLEM_COLUMNS
 from ecclip.catalog.dump.rows import (
     Dialect,
     Format,
@@ -40,6 +41,7 @@ FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
 }
 DIALECTS = "dialects.json"
+_COLUMNS = frozenset({field.name for field in DUMP_FIELDS} | {*PROBLEM_COLUMNS})
 _LISTINGS = "listings"
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif", ".heic", ".tif", ".tiff")
 # companions of listing files that hold no rows: checksums, signatures, photos
@@ -153,7 +155,8 @@ def listing_rows(
             yield from parquet_records(str(path), columns, row_groups)
             return
         stream = plain_stream(opened.enter_context(path.open("rb")), path.name, opened)
-        yield from text_records(stream, kind or "json", dialect_of(path), start=start, end=end, header=header)
+        dialect = dialect_of(path)
+        yield from text_records(stream, kind or "json", dialect, start=start, end=end, header=header, asked=_COLUMNS)
 
 
 def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[dict[str, Any]]:

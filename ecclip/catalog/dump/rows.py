@@ -7,12 +7,13 @@ different rows in one file. A row that cannot be read is still a row: it has a r
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import ExitStack
 from typing import IO, cast
 
 from ecclip.catalog.dump.csv_records import csv_names, csv_records
 from ecclip.catalog.dump.dialect import Dialect, Format, ResolvedDialect, detect, propose_encoding, read_sample
+from ecclip.catalog.dump.json_document import document_records
 from ecclip.catalog.dump.json_records import array_records, json_records
 from ecclip.catalog.dump.lines import is_wide, text_lines
 from ecclip.catalog.dump.parquet_records import parquet_records
@@ -49,6 +50,7 @@ def text_records(
     start: int = 0,
     end: int | None = None,
     header: list[str] | None = None,
+    asked: Set[str] | None = None,
 ) -> Iterator[Row]:
     """Yield the rows of a text file, or those whose line begins in the bytes ``start`` to ``end`` of it.
 
@@ -58,16 +60,19 @@ def text_records(
         dialect: how it is written (see ``detect``).
         start, end: only where ``can_be_split``.
         header: names of the columns of CSV; None: the first record.
+        asked: the columns that matter: what cannot be written in another one of JSON costs no row; None: all.
 
     Raises:
         ContractError: two columns have one name.
         EOFError, gzip.BadGzipFile, zlib.error: the file is damaged or cut off.
     """
+    if kind == "json" and dialect.rows:
+        return document_records(stream, dialect.encoding, dialect.rows, asked)
     if kind == "json" and dialect.array:
-        return array_records(stream, dialect.encoding)
+        return array_records(stream, dialect.encoding, asked)
     lines = text_lines(stream, dialect.encoding, start=start, end=end)
     if kind == "json":
-        return json_records(lines)
+        return json_records(lines, asked)
     return csv_records(
         lines, dialect.delimiter, dialect.quote, dialect.escape, header=header, trust_quotes=dialect.trust_quotes
     )

@@ -32,6 +32,9 @@ class LandConfig(StageConfig):
     delimiter: str | None = Field(None, description="between the cells of CSV; none: by the header")
     quote: str | None = Field(None, description="around cells of CSV, '' for no quoting; none: by what can be read")
     escape: str | None = Field(None, description="before quotes within quotes, '' for doubled ones; none: as quote")
+    rows: str | None = Field(
+        None, min_length=1, description="list that holds the rows of JSON that is one object; none: its only list"
+    )
     chunk_photos: int = Field(256, ge=1, description="rows of a Parquet row group of photos")
     photos_per_part: int = Field(8192, ge=1, description="photos in one Parquet file")
 
@@ -58,7 +61,7 @@ def land(cfg: LandConfig, dump: Path, previous: Path, output: Path) -> Counts:
     for path in files:
         verify_readable(path)
         _copy(path, output / LISTINGS / path.name)
-    write_dialects(output / LISTINGS, Dialect(cfg.encoding, cfg.delimiter, cfg.quote, cfg.escape))
+    write_dialects(output / LISTINGS, Dialect(cfg.encoding, cfg.delimiter, cfg.quote, cfg.escape, rows=cfg.rows))
     found = _pack(cfg, dump, previous, [output / LISTINGS / path.name for path in files], output)
     return Counts(
         read={"files": len(files), "photos": found.named},

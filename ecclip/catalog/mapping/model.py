@@ -31,7 +31,12 @@ class TableFiles(_Declared):
     """Files of one table."""
 
     format: Literal["csv", "json", "jsonl", "parquet"] = Field(
-        description="csv: also tab-separated text; json, jsonl: objects line by line, or one array"
+        description="csv: also tab-separated text; json, jsonl: objects line by line, one array, a list in an object"
+    )
+    rows: str | None = Field(
+        None,
+        min_length=1,
+        description="of JSON that is one object: the name of the list in it that holds the rows; empty: its only one",
     )
     files: list[str] = Field(min_length=1, description="names or patterns below the source; .gz is unpacked")
     delimiter: str | None = Field(None, min_length=1, max_length=1, description="of CSV; found out where it is empty")

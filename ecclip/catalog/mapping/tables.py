@@ -104,7 +104,7 @@ class Source:
                 yield from parquet_records(file, names)
             return
         kind = cast(Format, "csv" if table.format == "csv" else "json")
-        requested = Dialect(table.encoding, table.delimiter, table.quote, table.escape)
+        requested = Dialect(table.encoding, table.delimiter, table.quote, table.escape, rows=table.rows)
         dialect = detect(self._sample(path), kind, requested)
         with ExitStack() as opened:
             stream = opened.enter_context(self.filesystem.open(path, "rb"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ecclip.catalog.dump.cells import Limits, parse_cells
-from ecclip.catalog.dump.listing_files import listing_files
+from ecclip.catalog.dump.listing_files import listing_files, listing_rows, write_dialects
 from ecclip.catalog.dump.rows import Dialect, Row, column_names, detect, text_records
 from ecclip.catalog.ingest.schema_drift import refuse_drift
 from ecclip.core import ContractError
@@ -69,7 +69,6 @@ def test_what_is_no_text_of_rows_is_an_error_that_says_what_it_is(data: bytes, w
 @pytest.mark.parametrize(
     "data",
     [
-        json.dumps({"products": [{"id": 1}]}, indent=2),
         "\n".join(json.dumps({"id": number}, indent=1) for number in range(3)),
         '{\n"id": 1}\n',
     ],
@@ -157,3 +156,72 @@ def test_a_path_is_a_path_however_its_sign_is_written(text: str) -> None:
 )
 def test_flags_are_read_in_the_words_of_shops(text: str, flag: bool) -> None:
     assert parse(age_restricted=text).values["age_restricted"] is flag
+
+
+PRODUCTS = [{"id": 1, "name": "Mug [blue]"}, {"id": 2, "name": "}, {", "parts": [{"a": 1}]}]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"products": PRODUCTS},
+        {"total": 2, "more": False, "about": {"page": [1]}, "products": PRODUCTS, "skip": 0},
+        {"products": PRODUCTS, "tags": ["a", "b"]},
+    ],
+)
+@pytest.mark.parametrize("indent", [None, 2])
+def test_the_only_list_of_objects_in_one_json_object_holds_the_rows(
+    document: dict[str, object], indent: int | None
+) -> None:
+    rows = read(json.dumps(document, indent=indent).encode(), "json")
+    assert [row.cells for row in rows] == PRODUCTS
+
+
+def test_a_document_of_several_lines_may_hold_texts_beside_its_rows() -> None:
+    document = {"shop": "Töpfe & more", "products": PRODUCTS, "next": "https://shop/2"}
+    assert [row.cells for row in read(json.dumps(document, indent=1).encode(), "json")] == PRODUCTS
+
+
+def test_the_line_of_one_listing_is_no_document() -> None:
+    listing = {"listing_id": "1", "title": "Mug", "variants": [{"size": "S"}, {"size": "M"}]}
+    assert [row.cells for row in read(json.dumps(listing).encode(), "json")] == [listing]
+    assert [row.cells for row in read("\n".join([json.dumps({"a": PRODUCTS})] * 2).encode(), "json")] == [
+        {"a": PRODUCTS}
+    ] * 2
+
+
+def test_of_several_lists_one_must_be_named() -> None:
+    data = json.dumps({"categories": [{"id": 7}], "products": PRODUCTS, "next": "https://shop/2"}, indent=1).encode()
+    with pytest.raises(ContractError, match=r"several lists.*categories, products.*rows: categories"):
+        read(data, "json")
+
+    def named(name: str) -> list[Row]:
+        return list(text_records(io.BytesIO(data), "json", detect(data, "json", Dialect(rows=name))))
+
+    assert [row.cells for row in named("products")] == PRODUCTS
+    with pytest.raises(ContractError, match=r"no list of this name.*items.*categories, products"):
+        named("items")
+
+
+@pytest.mark.parametrize(
+    ("tail", "what"), [("", "not closed"), (', "a": "b', "not closed"), ('}\n{"products": []}', "text behind")]
+)
+def test_a_document_that_is_cut_off_or_followed_by_another_says_so(tail: str, what: str) -> None:
+    data = ('{\n"products": [{"id": 1}, {"id": 2}]' + tail).encode()
+    *rows, last = text_records(io.BytesIO(data), "json", detect(data, "json"))
+    assert [row.cells for row in rows] == [{"id": 1}, {"id": 2}]
+    assert last.problem == "malformed_record"
+    assert what in last.detail
+
+
+def test_a_long_document_is_read_in_pieces() -> None:
+    products = [{"id": number, "name": "x" * 500} for number in range(5000)]
+    data = json.dumps({"total": 5000, "products": products, "pages": 1}).encode()
+    rows = text_records(io.BytesIO(data), "json", detect(data[: 1 << 20], "json"))
+    assert [row.cells for row in rows] == products
+
+
+def test_which_list_holds_the_rows_is_kept_beside_a_landed_file(tmp_path: Path) -> None:
+    (tmp_path / "listings.json").write_text(json.dumps({"a": [{"id": 7}], "products": PRODUCTS}))
+    write_dialects(tmp_path, Dialect(rows="products"))
+    assert [row.cells for row in listing_rows(tmp_path / "listings.json")] == PRODUCTS

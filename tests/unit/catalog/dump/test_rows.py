@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ecclip.catalog.dump.listing_files import listing_rows
 from ecclip.catalog.dump.record import RECORD_BYTES
 from ecclip.catalog.dump.rows import (
     Dialect,
@@ -276,3 +277,20 @@ def test_parquet_row_groups_are_read_alone_and_equal_names_are_an_error(tmp_path
     pq.write_table(twice, path)
     with pytest.raises(ContractError, match="two columns have one name: image"):
         list(parquet_records(str(path)))
+
+
+@pytest.mark.parametrize("array", [False, True])
+def test_half_an_emoji_costs_the_row_of_a_dump_in_a_column_of_the_contract_alone(tmp_path: Path, array: bool) -> None:
+    rows = [
+        '{"listing_id": "1", "title": "Mug", "remark": "\\ud83c", "x\\udc00": 1}',
+        '{"listing_id": "2", "title": "Mug \\ud83c"}',
+        '{"listing_id": "3", "title": "Mug", "attributes": {"size": "\\ud83c"}}',
+        '{"listing_id": "4", "title": "Mug", "remark": "whole \\ud83c\\udf81"}',
+    ]
+    path = tmp_path / "listings.json"
+    path.write_text("[" + ",\n".join(rows) + "]" if array else "\n".join(rows))
+    found = list(listing_rows(path))
+    assert [row.problem for row in found] == [None, "undecodable_text", "undecodable_text", None]
+    assert found[0].cells == {"listing_id": "1", "title": "Mug"}
+    assert found[3].cells is not None
+    assert found[3].cells["remark"] == "whole 🎁"
