@@ -262,6 +262,14 @@ def status() -> None:
 
 
 @app.command()
+def house() -> None:
+    """Print the rooms and the arrows between them, as the imports are (the picture of docs/architecture.md)."""
+    from ecclip.house import picture
+
+    typer.echo(picture(), nl=False)
+
+
+@app.command()
 def parameters() -> None:
     """Print every parameter of every stage and every setting of the machine (docs/parameters.md)."""
     from ecclip.parameters import page

@@ -13,6 +13,7 @@ __all__ = [
     "Result",
     "ResultError",
     "Row",
+    "commands",
     "fill_tables",
     "markdown",
     "new_result",

@@ -20,8 +20,7 @@ import numpy as np
 from ecclip.bench.machine import new_result
 from ecclip.bench.result import Result, write_result
 from ecclip.catalog.land.originals import original_photos
-from ecclip.client import Answer, Product, ProductClient
-from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
+from ecclip.client import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES, Answer, Product, ProductClient
 from ecclip.core import IntegrityError, settings
 from ecclip.formats.bundle import Bundle
 from ecclip.formats.columns import IMAGE_SHA256, TITLE_ORIGINAL

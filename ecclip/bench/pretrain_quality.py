@@ -22,8 +22,16 @@ from ecclip.bench.result import Result, Row, write_result
 from ecclip.formats.bundle import TOWERS
 from ecclip.formats.snapshot import SHARDS
 from ecclip.model import Towers, TowersConfig, build_towers, load_towers, save_towers
-from ecclip.train import RECALL_AT, Trainer, TrainerConfig, encode_images, encode_texts, keep_freed_memory, open_pairs
-from ecclip.train.engine.retrieval import hit_ranks
+from ecclip.train import (
+    RECALL_AT,
+    Trainer,
+    TrainerConfig,
+    encode_images,
+    encode_texts,
+    hit_ranks,
+    keep_freed_memory,
+    open_pairs,
+)
 
 _RECIPE = TrainerConfig()
 _PLAIN = replace(_RECIPE.sampler, distinct_groups=False, hard_negative_share=0.0)

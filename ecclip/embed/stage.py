@@ -17,9 +17,8 @@ from ecclip.formats.pair_scores import write_pair_scores
 from ecclip.formats.sampling import smallest_hashes
 from ecclip.formats.snapshot import PHOTO, Listings
 from ecclip.formats.start import read_start
-from ecclip.model import load_preprocessor, load_towers
-from ecclip.model.encode import encode_images, encode_texts
-from ecclip.train.engine.process import deterministic
+from ecclip.model import encode_images, encode_texts, load_preprocessor, load_towers
+from ecclip.train import deterministic
 
 _BLOCK = 65536
 

@@ -17,7 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ecclip.model import ImageEncoder, PreprocessingError, Preprocessor, TextEncoder, Towers, fuse_image_encoder
+from ecclip.model.fusing import fuse_image_encoder
+from ecclip.model.text import TextEncoder
+from ecclip.model.towers import Towers
+from ecclip.model.vision import ImageEncoder
+from ecclip.product_input import PreprocessingError, Preprocessor
 
 _AHEAD = 3  # batches decoded ahead of the towers; bounds the memory
 _Part = TypeVar("_Part")

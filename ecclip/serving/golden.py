@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ecclip.catalog.land.originals import original_photos
-from ecclip.client.types import Answer, Product
+from ecclip.client import Answer, Product
 from ecclip.core import ContractError
 from ecclip.formats.columns import IMAGE_ERROR, IMAGE_SHA256, SPLIT, TITLE_ORIGINAL
 from ecclip.formats.sampling import smallest_hashes

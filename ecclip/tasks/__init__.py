@@ -12,8 +12,10 @@ __all__ = [
     "Head",
     "Heads",
     "check_claims",
+    "decision",
     "evaluate",
     "group_products",
+    "kinds",
     "load_heads",
     "read_evidence",
 ]

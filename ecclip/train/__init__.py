@@ -13,8 +13,11 @@ from ecclip.errors import (
     ProcessesError,
     TrainError,
 )
-from ecclip.model import WAIT_POLICY  # first: it must be set before torch is imported
-from ecclip.model.encode import encode_images, encode_texts
+from ecclip.model import (
+    WAIT_POLICY,  # first: it must be set before torch is imported
+    encode_images,
+    encode_texts,
+)
 from ecclip.train.config import AugmentConfig, Labels, Loss, OptimizerConfig, Precision, SamplerConfig, TrainerConfig
 from ecclip.train.data.loader import Loader
 from ecclip.train.data.order import plan_epoch, plan_training
@@ -26,7 +29,7 @@ from ecclip.train.engine.measures import Tracker
 from ecclip.train.engine.optimizer import Optimizer, rate_factor
 from ecclip.train.engine.process import deterministic
 from ecclip.train.engine.progress import Progress
-from ecclip.train.engine.retrieval import RECALL_AT, recall_at_k, retrieval_metrics
+from ecclip.train.engine.retrieval import RECALL_AT, hit_ranks, recall_at_k, retrieval_metrics
 from ecclip.train.engine.tower_executor import tower_executor
 from ecclip.train.engine.trainer import Trainer
 from ecclip.train.loss.contrastive import contrastive_gradients
@@ -67,6 +70,7 @@ __all__ = [
     "deterministic",
     "encode_images",
     "encode_texts",
+    "hit_ranks",
     "keep_freed_memory",
     "open_pairs",
     "plan_epoch",
@@ -74,6 +78,7 @@ __all__ = [
     "rate_factor",
     "recall_at_k",
     "retrieval_metrics",
+    "run",
     "sigmoid_gradients",
     "tower_executor",
 ]

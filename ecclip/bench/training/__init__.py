@@ -1,1 +1,3 @@
 """The parts of ``ecclip bench train``: our step, the peer's, their sizes, and the processes that measure them."""
+
+import ecclip.model  # noqa: F401 - says how threads wait, which must be said before torch is imported

@@ -1,3 +1,7 @@
 """Clean: texts normalised, photos verified and resized once, boilerplate and placeholders found by frequency."""
 
-__all__ = ["stage"]
+__all__ = [
+    "photo",
+    "photos",
+    "stage",
+]

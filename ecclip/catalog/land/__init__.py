@@ -1,3 +1,6 @@
 """Land: the dump's listing files byte for byte and its photos, fetched within budgets, packed into few files."""
 
-__all__ = ["stage"]
+__all__ = [
+    "originals",
+    "stage",
+]

@@ -1,3 +1,7 @@
 """The one Spark session of a process, the Java it runs on, and output whose bytes follow from its rows."""
 
-__all__ = ["classes"]
+__all__ = [
+    "classes",
+    "parts",
+    "session",
+]

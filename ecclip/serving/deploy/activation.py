@@ -7,8 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Literal
 
-from ecclip.client.clients import ClientOptions, ProductClient
-from ecclip.client.types import Product
+from ecclip.client import ClientOptions, Product, ProductClient
 from ecclip.core import IntegrityError, ServiceError, get_logger, patient
 from ecclip.core.services import close_shared_memory
 from ecclip.errors import ClientError, DeadlineExceeded, Overloaded, Unavailable

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 import ecclip
 from ecclip.atomic import files_below, remove_tree
-from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
+from ecclip.client import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
 from ecclip.core import (
     ConfigError,
     IntegrityError,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ecclip.client.clients import ClientOptions, ProductClient
+from ecclip.client import ClientOptions, ProductClient
 from ecclip.core import GateError, ServiceError, StageConfig, get_logger, settings
 from ecclip.errors import ClientError
 from ecclip.serving.deploy.activation import beside_live, load_entry, load_graphs, reconcile

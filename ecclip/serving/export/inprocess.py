@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ecclip.client.types import Answer, Product
+from ecclip.client import Answer, Product
 from ecclip.product_input import CanonicalPhoto
 
 if TYPE_CHECKING:

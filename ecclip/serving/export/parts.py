@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ecclip.atomic import MANIFEST
-from ecclip.client.types import Product
+from ecclip.client import Product
 from ecclip.core import ContractError, digest_of, verify_folder
 from ecclip.formats.bundle import TOWERS, Bundle
 from ecclip.formats.columns import IMAGE_SHA256

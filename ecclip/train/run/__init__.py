@@ -1,3 +1,7 @@
 """The stage ``train``: runs the engine between published folders and tracks its metrics."""
 
-__all__ = ["stage", "tracking"]
+__all__ = [
+    "stage",
+    "stage_errors",
+    "tracking",
+]

@@ -36,11 +36,12 @@ from ecclip.model import (
     Towers,
     TowersConfig,
     build_towers,
+    encode_images,
+    encode_texts,
     load_towers,
     save_towers,
     towers_preset,
 )
-from ecclip.model.encode import encode_images, encode_texts
 from ecclip.spool import Spool
 from ecclip.train.config import TrainerConfig
 from ecclip.train.data.listings import held_out
