@@ -2,6 +2,5 @@
 
 __all__ = [
     "stage",
-    "stage_errors",
     "tracking",
 ]
