@@ -10,7 +10,8 @@ import hashlib
 import pickle
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from ecclip.serving import Deployment, EmbeddedServer
 
 _COLUMNS = ["listing_id", "title", TITLE_ORIGINAL, IMAGE_SHA256]
 COUNTS = ("pixels_differ", "texts_differ", "categories_differ", "attribute_sets_differ", "decisions_differ")
+_Seen = Callable[[list[tuple[str, bytes | None]]], list[tuple[str, str]]]
 # runs under the interpreter that serves, on the code of the bundle and nothing else of this checkout
 _SEEN = """
 import hashlib, pickle, sys
@@ -38,11 +40,13 @@ code, bundle, tokenizer, image_size, max_tokens = sys.argv[1:]
 sys.path[:0] = [code, code + "/libraries.zip"]
 from ecclip.product_input import Preprocessor, read_canonical, title_text
 preprocessor = Preprocessor(int(image_size), int(max_tokens), Path(tokenizer), read_canonical(Path(bundle)))
-seen = []
-for title, photo in pickle.load(sys.stdin.buffer):
-    pixels = "" if photo is None else hashlib.sha256(preprocessor.image(photo).tobytes()).hexdigest()
-    seen.append((title_text(title), pixels))
-sys.stdout.buffer.write(pickle.dumps(seen))
+while rows := pickle.load(sys.stdin.buffer):
+    seen = []
+    for title, photo in rows:
+        pixels = "" if photo is None else hashlib.sha256(preprocessor.image(photo).tobytes()).hexdigest()
+        seen.append((title_text(title), pixels))
+    pickle.dump(seen, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
 """
 
 
@@ -111,9 +115,9 @@ def measure(night: NightFolders, server: EmbeddedServer) -> Parity:
     found = Parity()
     embedded = load_embeddings(night.embedded)
     known = dict(zip(embedded.listing_ids, embedded.image, strict=True))
-    with ProductClient(server.address) as client:
+    with ProductClient(server.address) as client, _serving_interpreter(server.python, night.bundle) as seen_by_server:
         for rows in _batches(night, found):
-            _compare_inputs(rows, night.bundle, server.python, found)
+            _compare_inputs(rows, night.bundle, seen_by_server, found)
             _compare_answers(rows, client, found)
             _compare_photos(rows, client, known, found)
     return found
@@ -142,18 +146,35 @@ def _fits(product: Product) -> bool:
     return len(product.image or b"") <= IMAGE_BYTES and len((product.title or "").encode()) <= TEXT_BYTES
 
 
-def _compare_inputs(rows: Sequence[Row], bundle: Path, python: Path, found: Parity) -> None:
+@contextmanager
+def _serving_interpreter(python: Path, bundle: Path) -> Iterator[_Seen]:
+    """Yield a function that says what the serving interpreter makes of titles and photos: texts, digests of pixels."""
+    parts = Bundle(bundle)
+    described = parts.description()
+    words = [parts.code, bundle, parts.tokenizer, described["image_size"], described["max_tokens"]]
+    command = [str(python), "-I", "-c", _SEEN, *map(str, words)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        asked, told = process.stdin, process.stdout
+        assert asked is not None
+        assert told is not None
+
+        def seen(rows: list[tuple[str, bytes | None]]) -> list[tuple[str, str]]:
+            pickle.dump(rows, asked)
+            asked.flush()
+            answer: list[tuple[str, str]] = pickle.load(told)
+            return answer
+
+        yield seen
+        pickle.dump([], asked)
+
+
+def _compare_inputs(rows: Sequence[Row], bundle: Path, seen_by_server: _Seen, found: Parity) -> None:
     """Compare what the serving interpreter makes of the raw rows with the snapshot's titles and photos."""
     from ecclip.model import load_preprocessor  # torch: after the server's processes have been started
 
-    asked = pickle.dumps([(row.raw.title or "", row.raw.image) for row in rows])
-    parts = Bundle(bundle)
-    described = parts.description()
-    told = [parts.code, bundle, parts.tokenizer, described["image_size"], described["max_tokens"]]
-    command = [str(python), "-I", "-c", _SEEN, *map(str, told)]
-    done = subprocess.run(command, input=asked, capture_output=True, check=True)
-    preprocessor = load_preprocessor(parts.towers)
-    for row, (text, pixels) in zip(rows, pickle.loads(done.stdout), strict=True):
+    seen = seen_by_server([(row.raw.title or "", row.raw.image) for row in rows])
+    preprocessor = load_preprocessor(Bundle(bundle).towers)
+    for row, (text, pixels) in zip(rows, seen, strict=True):
         photo = row.kept.image
         learnt = "" if photo is None else hashlib.sha256(preprocessor.pixels(photo).tobytes()).hexdigest()
         found.counts["texts_differ"] += text != row.kept.title
