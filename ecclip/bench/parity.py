@@ -78,6 +78,7 @@ class Parity:
         too_large: listings whose photo or title is more than one question may hold: not asked.
         rewritten_titles: titles that are not what their seller wrote.
         rewritten_photos: photos that are not the file that the shop sent.
+        errors: raw rows that were answered with an error.
         counts: differences by the names of ``COUNTS``.
         cosines: of the server's embedding of the shop's file and the stage's embedding of the snapshot's photo.
     """
@@ -86,6 +87,7 @@ class Parity:
     too_large: int = 0
     rewritten_titles: int = 0
     rewritten_photos: int = 0
+    errors: int = 0
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     cosines: list[float] = field(default_factory=list)
 
@@ -186,6 +188,7 @@ def _compare_inputs(rows: Sequence[Row], bundle: Path, seen_by_server: _Seen, fo
 def _compare_answers(rows: Sequence[Row], client: ProductClient, found: Parity) -> None:
     answers = [client.ask([getattr(row, which) for row in rows]) for which in ("raw", "kept")]
     for raw, kept in zip(*answers, strict=True):
+        found.errors += bool(raw.error)
         found.counts["categories_differ"] += raw.categories[:1] != kept.categories[:1] or raw.error != kept.error
         found.counts["attribute_sets_differ"] += _values(raw) != _values(kept)
         found.counts["decisions_differ"] += raw.decisions != kept.decisions
@@ -211,6 +214,7 @@ def result_of(nights: Sequence[Parity], command: str) -> Result:
         ("of which too large for a question", "too_large"),
         ("titles that are not what their seller wrote", "rewritten_titles"),
         ("photos that are not the shop's file", "rewritten_photos"),
+        ("rows that were answered with an error", "errors"),
     ):
         result.add(what, "ecclip", "listings", [getattr(one, name) for one in nights])
     for name in COUNTS:

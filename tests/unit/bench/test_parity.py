@@ -44,6 +44,7 @@ def test_every_listing_is_answered_alike_as_exported_and_as_published(night: Nig
     rows = pq.read_table(night.snapshot / "listings")
     assert parity.listings == rows.num_rows > 100
     assert parity.counts == dict.fromkeys(COUNTS, 0)
+    assert parity.errors == parity.too_large == 0
     assert parity.photo_cosine_p01 > 0.9999
 
 
