@@ -53,6 +53,8 @@ PARAMETERS = {
 COMMANDS = {"release judge": "release gate"}  # and the task of that name in the DAG deploy_bundle
 # by stage, in manifests and logs
 METRICS = {"group: oversized_buckets": "group: oversized_blocks"}
+# of a snapshot; `title` is what models read, with the phrases of its seller in it
+COLUMNS = {"title without the phrases of its seller": "grouping_title"}
 # what Python users import: a module, or module.name
 MODULES = {
     "ecclip.catalog.land": "ecclip.catalog.land.stage.land",
@@ -67,15 +69,25 @@ MODULES = {
     "ecclip.embeddings": "ecclip.formats.embeddings",
     "ecclip.serving.ProductClient": "ecclip.client.ProductClient",
     "ecclip.serving.AsyncProductClient": "ecclip.client.AsyncProductClient",
+    "ecclip.tasks.HeadTask": "ecclip.tasks.Head",
     "ecclip.registry.judge": "ecclip.registry.check_gate",
+    "ecclip.registry.locked": "ecclip.core.locked",
     "ecclip.release.judge_night": "ecclip.release.gate_night",
+    "ecclip.product_input.Preprocessor.text": "ecclip.product_input.Preprocessor.title",
+    "ecclip.product_input.Preprocessor.texts": "ecclip.product_input.Preprocessor.tokens",
 }
 _HEAD = """# Renames
 
 Names that have changed: what you typed or imported before, and what to use now. Made by `ecclip renames`; a test goes
 through every row. An old parameter and an old command are errors that say the new one.
 """
-_KINDS = {"Commands": COMMANDS, "Parameters": PARAMETERS, "Metrics": METRICS, "Python modules": MODULES}
+_KINDS = {
+    "Commands": COMMANDS,
+    "Parameters": PARAMETERS,
+    "Metrics": METRICS,
+    "Columns of a snapshot": COLUMNS,
+    "Python modules": MODULES,
+}
 
 
 def renamed_parameter(old: str) -> str | None:

@@ -78,11 +78,13 @@ def test_what_is_imported_has_its_new_place_and_not_the_old_one(old: str, new: s
 
 def _imported(name: str) -> Any:
     """Return a module, or what a module has, by its dotted name; None: there is no such thing."""
-    module, _, attribute = name.rpartition(".")
-    try:
-        return importlib.import_module(name)
-    except ImportError:
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
         try:
-            return getattr(importlib.import_module(module), attribute, None)
+            found: Any = importlib.import_module(".".join(parts[:count]))
         except ImportError:
-            return None
+            continue
+        for attribute in parts[count:]:
+            found = getattr(found, attribute, None)
+        return found
+    return None
