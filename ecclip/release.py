@@ -93,7 +93,7 @@ def bless_night(night: str) -> dict[str, Any]:
     from ecclip.serving import DeployConfig, bless, stage_version
 
     reference = _registered(night)
-    if reason := _overtaken(reference):
+    if reason := _superseded(reference):
         return _skipped(night, reference, "blessed", reason)
     with locked(settings().work / "run" / "deploy.lock", "the deployment", _DEPLOY_WAIT_S):
         stage_version(settings().work / "bundles" / reference.digest, int(reference.version))
@@ -128,7 +128,7 @@ def promote_night(night: str) -> dict[str, Any]:
 
     with locked(settings().work / "run" / "deploy.lock", "the deployment", _DEPLOY_WAIT_S):
         reference = _registered(night)
-        if reason := _overtaken(reference):
+        if reason := _superseded(reference):
             return _skipped(night, reference, "promoted", reason)
         against = _verdict_against(reference)
         before = int(against) if against is not None else live_version()
@@ -136,7 +136,7 @@ def promote_night(night: str) -> dict[str, Any]:
         try:
             registry.set_champion(reference.version, f"gate and blessing of night {night}", against=against)
         except BaseException:  # however the promotion ended, alias and live version must agree
-            _back_to(before, int(reference.version))
+            _restore_live(before, int(reference.version))
             raise
     return {"night": night, "version": reference.version, "digest": reference.digest, "promoted": True}
 
@@ -159,7 +159,7 @@ def _registered(night: str) -> ModelRef:
     return reference
 
 
-def _overtaken(reference: ModelRef) -> str:
+def _superseded(reference: ModelRef) -> str:
     """Return why an old night is skipped, or an empty string."""
     reigning = registry.champion()
     if reigning is None or reigning.night <= reference.night:
@@ -193,7 +193,7 @@ def _verdict_against(reference: ModelRef) -> str | None:
     return None if against == "none" else against
 
 
-def _back_to(before: int | None, version: int) -> None:
+def _restore_live(before: int | None, version: int) -> None:
     from ecclip.serving import roll_back
 
     get_logger().error("promotion failed, the old version answers again", version=version, back_to=before)

@@ -52,7 +52,10 @@ PARAMETERS = {
 }
 COMMANDS = {"release judge": "release gate"}  # and the task of that name in the DAG deploy_bundle
 # by stage, in manifests and logs
-METRICS = {"group: oversized_buckets": "group: oversized_blocks"}
+METRICS = {
+    "group: oversized_buckets": "group: oversized_blocks",
+    "train: train/stream_size": "train: train/micro_batch_size",
+}
 # of a snapshot; `title` is what models read, with the phrases of its seller in it
 COLUMNS = {"title without the phrases of its seller": "grouping_title"}
 # what Python users import: a module, or module.name

@@ -26,31 +26,31 @@ async def fetch_photos(cfg: FetchConfig, photos: PhotoQueue, clock: Callable[[],
     pool = ThreadPoolExecutor(cfg.threads)
     try:
         async with HttpPhotos(cfg, hosts) as http, asyncio.TaskGroup() as tasks:
-            fetch = _Elsewhere(cfg, hosts, http, pool)
+            remote = _RemotePhotos(cfg, hosts, http, pool)
             for host, count in photos.hosts().items():
-                waiting = photos.of_host(host)
+                waiting = photos.pending(host)
                 for _ in range(min(count, cfg.host_connections)):
-                    tasks.create_task(_fetch_host(fetch, photos, host, waiting))
+                    tasks.create_task(_fetch_host(remote, photos, host, waiting))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 async def _fetch_host(
-    fetch: _Elsewhere, photos: PhotoQueue, host: str, waiting: Iterator[tuple[str, PreviousPhoto | None]]
+    remote: _RemotePhotos, photos: PhotoQueue, host: str, waiting: Iterator[tuple[str, PreviousPhoto | None]]
 ) -> None:
     for address, known in waiting:
         full = photos.is_full()
-        photos.keep(Fetched.refused(address, "spool_full") if full else await fetch.one(host, address, known))
+        photos.store(Fetched.refused(address, "spool_full") if full else await remote.fetch(host, address, known))
 
 
-class _Elsewhere:
+class _RemotePhotos:
     """Fetches a photo by the scheme of its address."""
 
     def __init__(self, cfg: FetchConfig, hosts: HostBudgets, http: HttpPhotos, pool: ThreadPoolExecutor) -> None:
         self._cfg, self._hosts, self._http, self._pool = cfg, hosts, http, pool
         self._threads = asyncio.Semaphore(cfg.threads)
 
-    async def one(self, host: str, address: str, known: PreviousPhoto | None) -> Fetched:
+    async def fetch(self, host: str, address: str, known: PreviousPhoto | None) -> Fetched:
         if scheme_of(address) in HTTP:
             return await self._http.fetch(host, address, known)
         async with self._threads:
@@ -59,7 +59,7 @@ class _Elsewhere:
                 return Fetched.refused(address, refusal)
             reading = asyncio.get_running_loop().run_in_executor(self._pool, _read_remote, self._cfg, address, known)
             try:
-                async with asyncio.timeout(self._hosts.left(host)):
+                async with asyncio.timeout(self._hosts.remaining_s(host)):
                     return await reading
             except TimeoutError:
                 return Fetched.refused(address, self._hosts.refusal(host) or OUT_OF_TIME)

@@ -35,7 +35,7 @@ class HostBudgets:
             return UNREACHABLE
         return TOO_SLOW if now >= known.ends else None
 
-    def left(self, host: str) -> float:
+    def remaining_s(self, host: str) -> float:
         """Return the seconds left for a host, at least 0."""
         now = self._clock()
         ends = self._hosts.setdefault(host, _Host(now + self._cfg.host_s)).ends

@@ -69,7 +69,7 @@ class HttpPhotos:
         doubled = wait_exponential(multiplier=self._cfg.backoff_s, max=_LONGEST_WAIT_S)
 
         def pause(state: RetryCallState) -> float:
-            return min(doubled(state), self._hosts.left(host))
+            return min(doubled(state), self._hosts.remaining_s(host))
 
         attempts = AsyncRetrying(
             stop=stop_after_attempt(self._cfg.attempts),
@@ -90,7 +90,7 @@ class HttpPhotos:
             if refusal is not None:
                 return Fetched.refused(uri, refusal)
             try:
-                async with asyncio.timeout(self._hosts.left(host)):
+                async with asyncio.timeout(self._hosts.remaining_s(host)):
                     photo = await self._validated(uri, known)
             except (
                 _Silent,

@@ -72,12 +72,12 @@ class PhotoQueue:
         self._db.commit()
         self._db.close()
 
-    def name(self, texts: Iterable[str]) -> None:
+    def add(self, texts: Iterable[str]) -> None:
         """Add the addresses in texts of listings."""
         self._db.executemany("insert or ignore into named (address, host, problem) values (?, ?, ?)", self._rows(texts))
         self._db.commit()
 
-    def know(self, entries: Iterable[dict[str, Any]]) -> None:
+    def add_previous(self, entries: Iterable[dict[str, Any]]) -> None:
         """Add what the night before landed: rows of its table of photos."""
         rows = (
             (row[IMAGE_SHA256], row["bytes"], row["validator"], row["part"], row["image_uri"])
@@ -94,21 +94,21 @@ class PhotoQueue:
         """Return how many photos are to be fetched from each host."""
         return dict(self._db.execute(f"select host, count(*) {_NOT_FETCHED} group by host").fetchall())
 
-    def of_host(self, host: str) -> Iterator[tuple[str, PreviousPhoto | None]]:
+    def pending(self, host: str) -> Iterator[tuple[str, PreviousPhoto | None]]:
         """Yield the photos that are to be fetched from a host; more may be stored meanwhile."""
         after = ""
         query = f"select named.address, named.sha256, bytes, named.validator, part {_NOT_FETCHED}"
         query += " and host = ? and named.address > ? order by named.address limit ?"
         while rows := self._db.execute(query, (host, after, _BATCH_ROWS)).fetchall():
             for address, *entry in rows:
-                yield address, _known(*entry)
+                yield address, _previous(*entry)
             after = rows[-1][0]
 
     def is_full(self) -> bool:
         """Return whether no more fetched photos may wait."""
         return self._bytes >= self._most_bytes
 
-    def keep(self, photo: Fetched) -> None:
+    def store(self, photo: Fetched) -> None:
         """Store the result of fetching a photo."""
         values = (photo.uri, photo.image, photo.sha256, photo.validator, photo.error, now().isoformat())
         self._db.execute("insert or replace into fetched values (?, ?, ?, ?, ?, ?)", values)
@@ -155,7 +155,7 @@ def _host_of(found: PhotoAddress, allowed: set[str]) -> tuple[str, str | None]:
     return f"{scheme}://{urlsplit(found.address).netloc.rpartition('@')[2]}", None
 
 
-def _known(sha256: str | None, size: int | None, validator: str | None, part: str | None) -> PreviousPhoto | None:
+def _previous(sha256: str | None, size: int | None, validator: str | None, part: str | None) -> PreviousPhoto | None:
     return None if sha256 is None or size is None or part is None else PreviousPhoto(sha256, size, validator, part)
 
 
@@ -163,7 +163,7 @@ def _queued(
     address: str, host: str, problem: str | None, sha256: str | None, size: int | None, validator: str | None,
     part: str | None, asked: str | None, image: bytes | None, digest: str | None, tag: str | None, error: str | None,
 ) -> QueuedPhoto:  # fmt: skip
-    known = _known(sha256, size, validator, part)
+    known = _previous(sha256, size, validator, part)
     if problem is not None or error is not None:
         return QueuedPhoto(address, known, Fetched.refused(address, str(problem or error)))
     if not host:

@@ -99,8 +99,8 @@ def _pack(cfg: LandConfig, dump: Path, previous: Path, files: list[Path], output
     spool = beside(output, ".fetched", hidden=True)
     with PhotoQueue(spool, cfg.fetch.allowed_schemes, cfg.fetch.spool_bytes) as photos:
         for path in files:
-            photos.name(_uris(path))
-        photos.know(entry for entry in photo_entries(previous) if entry["bytes"] <= cfg.fetch.max_image_bytes)
+            photos.add(_uris(path))
+        photos.add_previous(entry for entry in photo_entries(previous) if entry["bytes"] <= cfg.fetch.max_image_bytes)
         named = len(photos)
         if photos.resumed:
             get_logger().info("resuming with photos from an interrupted attempt", photos=photos.resumed)

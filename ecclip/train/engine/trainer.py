@@ -265,8 +265,9 @@ class Trainer:
         def on_halved(budget: Budget) -> None:
             progress.budget = budget
             limits = {"micro_batch_size": budget.images, "micro_batch_tokens": budget.tokens}
-            self._log("out of memory, the step is tried again in smaller micro_batches", step=progress.step, **limits)
-            progress.add(progress.step, train__out_of_memory=1.0, train__stream_size=float(budget.images))
+            self._log("out of memory, the step is tried again in smaller micro-batches", step=progress.step, **limits)
+            values = {"train/out_of_memory": 1.0, "train/micro_batch_size": float(budget.images)}
+            progress.add(progress.step, **values)
 
         most_rows = -(-len(self.plan[progress.step - 1][1]) // self.world.size)
         return within_memory(work, progress.budget, most_rows, on_halved)

@@ -39,18 +39,18 @@ def test_a_host_is_given_up_after_failures_in_a_row_and_stays_so() -> None:
 def test_the_time_of_a_host_begins_with_its_first_photo() -> None:
     clock = Clock()
     found = hosts(clock)
-    assert found.left("a") == 100
+    assert found.remaining_s("a") == 100
     clock.now += 60
-    assert (found.left("a"), found.left("b")) == (40, 100)
+    assert (found.remaining_s("a"), found.remaining_s("b")) == (40, 100)
     clock.now += 40
-    assert (found.refusal("a"), found.left("a")) == ("host_too_slow", 0)
+    assert (found.refusal("a"), found.remaining_s("a")) == ("host_too_slow", 0)
     assert found.refusal("b") is None
 
 
 def test_when_the_night_is_over_no_host_is_asked() -> None:
     clock = Clock()
     found = hosts(clock, host_s=10_000)
-    assert found.left("a") == 1000
+    assert found.remaining_s("a") == 1000
     clock.now += 1000
     assert found.refusal("a") == found.refusal("b") == "out_of_time"
-    assert found.left("b") == 0
+    assert found.remaining_s("b") == 0
