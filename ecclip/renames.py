@@ -32,10 +32,29 @@ _FETCH = (
     "night_s",
     "spool_bytes",
 )
+_PHOTO = ("image_side", "jpeg_quality", "max_pixels", "decode_s", "decode_bytes")
+_BOILERPLATE = (
+    "phrase_words",
+    "phrase_listings",
+    "phrase_categories",
+    "phrase_brands",
+    "phrase_facts",
+    "seller_phrase_share",
+    "promotion_phrase_share",
+    "promotion_sellers",
+    "promotion_seller_share",
+    "promotion_category_share",
+)
 PARAMETERS = {
     **{f"land.{name}": f"land.fetch.{name}" for name in _FETCH},
     **{f"{stage}.shift_deviations": f"{stage}.shift.deviations" for stage in ("check", "publish")},
     **{f"{stage}.{name}": f"{stage}.shift.{name}" for stage in ("check", "publish") for name in _SHIFT},
+    **{f"clean.{name}": f"clean.photo.{name}" for name in _PHOTO},
+    **{
+        f"clean.placeholder_{name}": f"clean.placeholder.{name}"
+        for name in ("listings", "sellers", "categories", "distance")
+    },
+    **{f"clean.{name}": f"clean.boilerplate.{name}" for name in _BOILERPLATE},
     "publish.least_agreement": "publish.mismatch.least_agreement",
     "publish.max_mismatch_share": "publish.mismatch.max_share",
     "group.bucket_cap": "group.max_block_size",

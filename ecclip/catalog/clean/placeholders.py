@@ -15,12 +15,12 @@ _BANDS = 4  # of 16 bits: hashes that differ in fewer bits than there are bands 
 class PlaceholderConfig(StageConfig):
     """When a photo is a placeholder or a logo; defaults by judgment."""
 
-    placeholder_listings: int = Field(5, ge=2, description="a photo is a placeholder from this many listings on")
-    placeholder_sellers: int = Field(
+    listings: int = Field(5, ge=2, description="a photo is a placeholder from this many listings on")
+    sellers: int = Field(
         4, ge=1, description="... of this many sellers; each that is missing is made up by one more category"
     )
-    placeholder_categories: int = Field(3, ge=1, description="... in at least this many categories")
-    placeholder_distance: int = Field(
+    categories: int = Field(3, ge=1, description="... in at least this many categories")
+    distance: int = Field(
         2, ge=0, lt=_BANDS, description="largest Hamming distance of photo hashes (64 bits) that count as one picture"
     )
 
@@ -42,7 +42,7 @@ def placeholders(cfg: PlaceholderConfig, used: DataFrame) -> DataFrame:
         F.sum("listings").alias("listings"), F.countDistinct("place").alias("places")
     )
     seeds = hashes.where((F.col("places") > 1) & (F.col("listings") > 1)).select(F.col(IMAGE_PHASH).alias("seed"))
-    near = _near(hashes.select(IMAGE_PHASH), seeds, cfg.placeholder_distance).localCheckpoint()
+    near = _near(hashes.select(IMAGE_PHASH), seeds, cfg.distance).localCheckpoint()
     counted = (
         near.join(uses, IMAGE_PHASH)
         .groupBy("seed")
@@ -52,10 +52,8 @@ def placeholders(cfg: PlaceholderConfig, used: DataFrame) -> DataFrame:
             F.countDistinct("place").alias("places"),
         )
     )
-    missing = F.greatest(F.lit(cfg.placeholder_sellers) - F.col("sellers"), F.lit(0))
-    enough = (F.col("listings") >= cfg.placeholder_listings) & (
-        F.col("places") >= F.lit(cfg.placeholder_categories) + missing
-    )
+    missing = F.greatest(F.lit(cfg.sellers) - F.col("sellers"), F.lit(0))
+    enough = (F.col("listings") >= cfg.listings) & (F.col("places") >= F.lit(cfg.categories) + missing)
     return near.join(counted.where(enough), "seed").select(IMAGE_PHASH).distinct()
 
 

@@ -11,7 +11,8 @@ import imagehash
 import numpy as np
 
 from ecclip.catalog.clean.photo import clean_photo
-from ecclip.core import StageConfig, canonical_json, fingerprint, sha256_bytes, write_atomic
+from ecclip.catalog.clean.photos import PhotoConfig
+from ecclip.core import canonical_json, fingerprint, sha256_bytes, write_atomic
 from ecclip.formats.snapshot import RECIPES, previous_snapshot
 from ecclip.product_input import clean_text, codec_versions, description_text, title_text
 
@@ -19,13 +20,13 @@ _DONE_BY = {"photo": (clean_photo,), "text": (title_text, description_text, clea
 _PHOTO_PARAMETERS = {"image_side", "jpeg_quality", "max_pixels"}
 
 
-def write_recipes(cfg: StageConfig, output: Path) -> None:
+def write_recipes(cfg: PhotoConfig, output: Path) -> None:
     """Write ``recipes.json``: the digest of code, parameters and library versions for photos and for texts."""
     write_atomic(output / RECIPES, canonical_json(recipes(cfg)))
 
 
-def recipes(cfg: StageConfig) -> dict[str, str]:
-    """Return the digests of the recipes of a configuration of cleaning."""
+def recipes(cfg: PhotoConfig) -> dict[str, str]:
+    """Return the digests of the recipes, of photos and of texts."""
     versions = {
         "photo": [codec_versions(), imagehash.__version__, np.__version__],
         "text": [ftfy.__version__, unicodedata.unidata_version],
@@ -37,7 +38,7 @@ def recipes(cfg: StageConfig) -> dict[str, str]:
     }
 
 
-def same_recipe(kind: str, cfg: StageConfig, snapshot: Path) -> bool:
+def same_recipe(kind: str, cfg: PhotoConfig, snapshot: Path) -> bool:
     """Return whether a snapshot's photos or texts were cleaned as ``cfg`` says, by this code."""
     if previous_snapshot(snapshot) is None:
         return False

@@ -29,7 +29,7 @@ from ecclip.catalog.clean.texts import TEXT_COLUMNS, clean_texts, known_texts, w
 from ecclip.catalog.dump.quarantine import refuse_share
 from ecclip.catalog.spark.parts import count_given, count_rows, count_values, write_as_is, write_parts
 from ecclip.catalog.spark.session import spark_session
-from ecclip.core import Counts, canonical_json, stage, write_atomic
+from ecclip.core import Counts, StageConfig, canonical_json, stage, write_atomic
 from ecclip.formats.columns import IMAGE_ERROR, IMAGE_PHASH, IMAGE_SHA256, TITLE_ORIGINAL
 from ecclip.formats.snapshot import BOILERPLATE, LISTINGS, PLACEHOLDERS, QUARANTINE, TEXTS
 from ecclip.product_input import DEFINITION, definition
@@ -59,9 +59,12 @@ CLEAN_FOLDERS = (BOILERPLATE, PLACEHOLDERS, TEXTS)  # what a snapshot takes over
 _NOT_BAD = ("placeholder",)
 
 
-class CleanConfig(PhotoConfig, PlaceholderConfig, BoilerplateConfig):
+class CleanConfig(StageConfig):
     """Parameters of cleaning; defaults by judgment."""
 
+    photo: PhotoConfig = Field(PhotoConfig(), description="what a photo becomes, and what decoding one may cost")
+    placeholder: PlaceholderConfig = Field(PlaceholderConfig(), description="when a photo is a placeholder or a logo")
+    boilerplate: BoilerplateConfig = Field(BoilerplateConfig(), description="when words say nothing of the product")
     max_bad_photo_share: float = Field(0.2, ge=0, le=1, description="above this share of bad photos the run stops")
     parts: int = Field(2, ge=1, description="output files and shuffle partitions")
 
@@ -95,14 +98,14 @@ def clean(cfg: CleanConfig, landed: Path, ingested: Path, verdict: Path, previou
     _write_listings(spark, cfg, rows, fresh, before, output)
     work = {"photos_decoded": count_rows(scratch / "photos"), "texts_cleaned": _new_texts(scratch / "rows")}
     shutil.rmtree(scratch)
-    write_recipes(cfg, output)
-    write_atomic(output / DEFINITION, canonical_json(definition(cfg.canonical())))
+    write_recipes(cfg.photo, output)
+    write_atomic(output / DEFINITION, canonical_json(definition(cfg.photo.canonical())))
     return _counts(cfg, output, work)
 
 
 def _read_before(spark: SparkSession, cfg: CleanConfig, previous: Path) -> _Before:
-    texts = known_texts(spark, previous) if same_recipe("text", cfg, previous) else None
-    photos, hidden = known_photos(spark, previous) if same_recipe("photo", cfg, previous) else (None, None)
+    texts = known_texts(spark, previous) if same_recipe("text", cfg.photo, previous) else None
+    photos, hidden = known_photos(spark, previous) if same_recipe("photo", cfg.photo, previous) else (None, None)
     return _Before(texts, photos, hidden)
 
 
@@ -114,10 +117,10 @@ def _write_texts(
     write_as_is(clean_texts(named, before.texts), output / "_scratch" / "rows")
     rows = spark.read.parquet(str(output / "_scratch" / "rows"))
     write_parts(rows.select(*TEXT_COLUMNS), output / TEXTS, cfg.parts)
-    phrases = boilerplate(cfg, rows)
+    phrases = boilerplate(cfg.boilerplate, rows)
     listed = spark.createDataFrame(phrases, BOILERPLATE_SCHEMA)
     write_parts(listed, output / BOILERPLATE, 1, sort=["phrase", "seller_id"])
-    return with_grouping_titles(rows, phrases, cfg.phrase_words)
+    return with_grouping_titles(rows, phrases, cfg.boilerplate.phrase_words)
 
 
 def _decode(
@@ -139,7 +142,7 @@ def _decode(
     if wanted is not None:
         wanted = wanted.select(IMAGE_SHA256).distinct().localCheckpoint()
     photos = photo_bytes(spark, landed, ingested, wanted)
-    write_as_is(photos.mapInArrow(photo_cleaner(cfg), CLEANED_PHOTO), scratch)
+    write_as_is(photos.mapInArrow(photo_cleaner(cfg.photo), CLEANED_PHOTO), scratch)
     fresh = spark.read.parquet(str(scratch))
     if before.placeholders is not None:
         fresh = fresh.unionByName(before.placeholders)
@@ -150,7 +153,7 @@ def _write_listings(
     spark: SparkSession, cfg: CleanConfig, rows: DataFrame, fresh: DataFrame, before: _Before, output: Path
 ) -> None:
     shown = _with_photos(rows, fresh, before)
-    empty = placeholders(cfg, shown).localCheckpoint()
+    empty = placeholders(cfg.placeholder, shown).localCheckpoint()
     kept = F.broadcast(empty.withColumn("is_placeholder", F.lit(True)))
     hidden = F.coalesce(F.col("is_placeholder"), F.lit(False)) & F.col(IMAGE_ERROR).isNull()
     listings = shown.join(kept, IMAGE_PHASH, "left").withColumns(

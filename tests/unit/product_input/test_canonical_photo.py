@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ecclip.catalog.clean.photo import clean_photo
+from ecclip.catalog.clean.photos import PhotoConfig
 from ecclip.catalog.clean.stage import CleanConfig
 from ecclip.model.weights import package_file
 from ecclip.product_input import CanonicalPhoto, PreprocessingError, Preprocessor, canonical_jpeg, is_canonical
@@ -93,5 +94,5 @@ def test_a_photo_too_long_for_a_jpeg_is_refused() -> None:
 
 
 def test_cleaning_says_what_form_it_keeps() -> None:
-    assert CleanConfig().canonical() == CanonicalPhoto()
-    assert CleanConfig(image_side=99, jpeg_quality=50, max_pixels=7).canonical() == CanonicalPhoto(99, 50, 7)
+    assert CleanConfig().photo.canonical() == CanonicalPhoto()
+    assert PhotoConfig(image_side=99, jpeg_quality=50, max_pixels=7).canonical() == CanonicalPhoto(99, 50, 7)

@@ -124,7 +124,7 @@ def test_a_photo_at_the_limit_of_pixels_is_read_and_one_above_is_not() -> None:
 
 
 def test_cleaning_has_the_limit_of_the_server_and_can_be_given_another() -> None:
-    assert CleanConfig().max_pixels == MAX_PIXELS
+    assert CleanConfig().photo.max_pixels == MAX_PIXELS
     data = encoded(Image.new("RGB", (100, 100)), "PNG")
     assert clean_photo(data, CanonicalPhoto(64, 90, 9_999)).error == "too_large"
     assert clean_photo(data, CanonicalPhoto(64, 90, 10_000)).error is None

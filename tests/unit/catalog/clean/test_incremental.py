@@ -78,7 +78,7 @@ def test_another_recipe_takes_nothing_over(nights: Path, tmp_path: Path) -> None
     before = tmp_path / "before"
     shutil.copytree(nights / "1" / "publish", before)
     run = {"until": "clean", "gate": False, "previous": before}
-    smaller = run_chain(tmp_path / "smaller", nights / "dump1", clean={"image_side": 32}, **run)
+    smaller = run_chain(tmp_path / "smaller", nights / "dump1", clean={"photo": {"image_side": 32}}, **run)
     detail = read_manifest(smaller)
     assert detail is not None
     assert detail.detail["texts_cleaned"] == 0
