@@ -20,7 +20,7 @@ from ecclip.formats.start import read_start
 from ecclip.model import encode_images, encode_texts, load_preprocessor, load_towers
 from ecclip.train import deterministic
 
-_BLOCK = 65536
+_BLOCK = 65536  # listings read at once; bounds the memory
 
 
 class _Batches(StageConfig):

@@ -15,7 +15,7 @@ from ecclip.formats.documents import read_document, write_document
 
 SCHEMA = "ecclip.bundle/2"
 _OLDER = ("ecclip.bundle/1",)  # says metrics and lineage in the same words; its code cannot serve any more
-LINEAGE_DIGITS = 16
+LINEAGE_DIGITS = 16  # hexadecimal, 64 bits: no two bundles of a shop share them
 TOWERS = "towers"
 HEADS = "heads"
 HEADS_FILE = "heads.json"

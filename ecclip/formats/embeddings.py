@@ -19,7 +19,7 @@ _PART = "part-00000.parquet"
 _ORIGIN = "lineage.json"
 _IMAGE, _TEXT = "image_embedding", "text_embedding"
 _FEATURES = ("image_features", "text_features")
-_ROW_GROUP = 4096
+_ROW_GROUP = 4096  # rows; by judgment
 _NEXT_STEP = "run the stage embed of this night"
 
 

@@ -34,7 +34,7 @@ HISTORY = "history.json"
 PHOTO = "image"
 _FILE = "snapshot.json"
 _NEXT_STEP = "run the stages up to publish for that night again"
-_PHOTOS_AT_ONCE = 256
+_PHOTOS_AT_ONCE = 256  # read at once; bounds the memory
 
 
 class Listings:

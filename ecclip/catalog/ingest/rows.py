@@ -17,7 +17,7 @@ from ecclip.catalog.ingest.splits import split_rows
 from ecclip.catalog.spark.batches import arrow_batches, rows_of
 
 _BATCH_ROWS = 512  # of an Arrow batch; photos inside rows are bounded by _BATCH_BYTES
-_BATCH_BYTES = 32 << 20
+_BATCH_BYTES = 32 << 20  # of an Arrow batch; bounds the memory
 _TALLY = ("attributes_given", "attributes_kept", "categories_given", "categories_kept")
 _EXTRA = {"reason": "string", "detail": "string", "row": "string", "content": "string"} | dict.fromkeys(_TALLY, "int")
 _SPARK = {field.name: KINDS[field.kind].spark for field in DUMP_FIELDS} | _EXTRA

@@ -15,7 +15,7 @@ from ecclip.core import IntegrityError, sha256_bytes
 from ecclip.formats.columns import IMAGE_SHA256
 from ecclip.formats.snapshot import LISTINGS
 
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 256  # read at once; bounds the memory
 
 
 def original_photos(landed: Path, ingested: Path, digests: Collection[str]) -> dict[str, bytes]:

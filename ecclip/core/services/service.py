@@ -25,8 +25,8 @@ from ecclip.core.services.shared_memory import find_shared_memory, remove_shared
 from ecclip.errors import ServiceError
 
 _KILLED_S = 10.0  # for the system to end what was killed
-_POLL_S = 0.05
-_LAST_LINES = 15
+_POLL_S = 0.05  # between two checks
+_LAST_LINES = 15  # of a log in a message
 
 
 @dataclass(frozen=True, kw_only=True)

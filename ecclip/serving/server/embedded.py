@@ -21,15 +21,15 @@ from ecclip.serving.deploy.repository import ENTRY, Repository
 from ecclip.serving.server.control import Control, restricted_protocol
 
 _NAME = "triton"
-_START_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 25.0
+_START_TIMEOUT_S = 60.0  # several times an idle machine; by judgment
+_STOP_TIMEOUT_S = 25.0  # above _EXIT_TIMEOUT_S, which Triton keeps itself
 _HANGING_TIMEOUT_S = 5.0  # for a server that is given up
-_DRAIN_TIMEOUT_S = 5.0
-_EXIT_TIMEOUT_S = 20
+_DRAIN_TIMEOUT_S = 5.0  # for pending requests; by judgment
+_EXIT_TIMEOUT_S = 20  # of Triton's --exit-timeout-secs; by judgment
 _LOCK_WAIT_S = 600.0  # a start: the server's, and two loads of two minutes at most
 # who hangs or was stopped uses next to no processor time; who has work uses more, however busy the machine is
 _SILENCE_S, _BUSY_SHARE = 60.0, 0.02
-_LONGEST_PAUSE_S = 30.0
+_LONGEST_PAUSE_S = 30.0  # between two restarts; by judgment
 # place, language and time, and what chooses kernels, threads and cards; the rest could lead its Python elsewhere
 _KEPT = ("HOME", "LANG", "LC_", "TMPDIR", "TZ", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_")
 

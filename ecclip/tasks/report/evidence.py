@@ -22,7 +22,7 @@ from ecclip.tasks.report.classes import report_tasks
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.rows import Rows
 
-_MOST_LISTINGS = 2000
+_MOST_LISTINGS = 2000  # bounds the size of a bundle; by judgment
 _SHARES = ("top1", "top5", "accuracy", "auto_coverage")  # means over listings: a sample of listings tells them
 _FLIPS = 1.5  # answers that other processors may round the other way
 _OTHER_LIMIT = 0.02  # of a measure that is no plain mean

@@ -15,7 +15,7 @@ from ecclip.train.config import AugmentConfig
 from ecclip.train.data.pairs import Pair, Pairs
 from ecclip.train.engine.accumulation import Batch
 
-_AUGMENTATION_STREAM = 2
+_AUGMENTATION_STREAM = 2  # keeps its random numbers apart from other uses of the seed
 
 
 class Loader:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ecclip.train.config import SamplerConfig
 
-_ORDER_STREAM = 1
+_ORDER_STREAM = 1  # keeps its random numbers apart from other uses of the seed
 
 
 def plan_training(

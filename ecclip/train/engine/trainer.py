@@ -29,7 +29,7 @@ from ecclip.train.engine.process import catch_termination, deterministic
 from ecclip.train.engine.progress import Progress, Reporter, log_nothing, log_to_logging
 from ecclip.train.engine.tower_executor import TowerExecutor, tower_executor
 
-_DROPOUT_STREAM = 3
+_DROPOUT_STREAM = 3  # keeps its random numbers apart from other uses of the seed
 _LOG_EVERY = 10  # steps
 Validate = Callable[[Towers], dict[str, float]]
 
