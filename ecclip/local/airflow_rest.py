@@ -17,7 +17,7 @@ _WARM_UP_LIMIT_S = 240.0  # the first call imports every DAG
 _PATIENCE_S = 120.0  # for how long a question is asked again while nobody answers
 # a proxy of the environment must not see, or break, what goes to loopback
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-_TOKEN_AGE_S = 1800.0  # well below the day for which Airflow's tokens are valid
+_TOKEN_AGE_S = 1800.0  # after which a new token is fetched; by judgment
 
 
 class AirflowApi:

