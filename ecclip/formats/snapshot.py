@@ -12,7 +12,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from ecclip.atomic import MANIFEST
@@ -71,8 +70,10 @@ class Listings:
                     "a part of the listings cannot be read", value=path, next_step=_NEXT_STEP
                 ) from error
 
-    def table(self, columns: list[str], where: ds.Expression | None = None) -> pa.Table:
+    def table(self, columns: list[str], where: pc.Expression | None = None) -> pa.Table:
         """Return columns of the listings, or of those that fit ``where``, in the order of the parts."""
+        import pyarrow.dataset as ds  # late: it looks for pandas, which training does without
+
         return ds.dataset([str(path) for path in self.parts()], format="parquet").to_table(
             columns=columns, filter=where
         )
