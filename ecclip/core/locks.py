@@ -79,6 +79,8 @@ def locked(path: Path, what: str, wait_s: float = 60.0) -> Iterator[None]:
         yield
     finally:
         if os.getpid() == owner:  # a forked child has closed its copies
+            if key in _HELD:  # what nobody holds names nobody, and folders that were locked have equal bytes
+                os.ftruncate(descriptor, 0)
             _HELD.discard(key)
             _OPEN.discard(descriptor)
             os.close(descriptor)

@@ -109,8 +109,8 @@ def test_a_thread_takes_its_own_lock_again_and_keeps_it_until_the_last_end(tmp_p
 
 def test_what_an_ended_holder_wrote_holds_nobody_up(tmp_path: Path) -> None:
     with folder_lock(tmp_path / "night"):
-        pass
-    assert str(os.getpid()) in (tmp_path / ".night.lock").read_text()
+        assert f'"pid": {os.getpid()}' in (tmp_path / ".night.lock").read_text()
+    assert (tmp_path / ".night.lock").read_text() == "", "what nobody holds names nobody"
     with held(tmp_path / ".night.lock"):
         pass
     with folder_lock(tmp_path / "night", 0.01):
