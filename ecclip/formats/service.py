@@ -39,7 +39,7 @@ class Tensor:
 INPUTS = (
     Tensor(
         "IMAGE", "BYTES", 1, "binary",
-        "JPEG, PNG, WebP, GIF, BMP or AVIF, one frame, at least 16 pixels a side, at most 16 megapixels and 8 MiB; "
+        "JPEG, PNG, WebP, GIF, BMP or AVIF, one frame, at least 16 pixels per side, at most 16 megapixels and 8 MiB; "
         "empty: none",
     ),
     Tensor("TITLE", "BYTES", 1, "text", "UTF-8, at most 64 KiB; empty: none; an image or a title must be there"),

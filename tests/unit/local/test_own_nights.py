@@ -20,7 +20,7 @@ from ecclip.local.own import declare_source
 from ecclip.pipeline import run_stage
 
 NIGHTS = ["2026-11-01", "2026-11-02", "2026-11-04"]
-PARAMS = "# a word\nsample: {listings: 9}\nsource: {} # of the sample\nland:\n  threads: 1\n"
+PARAMS = "# a word\nsample: {listings: 9}\nsource: {} # of the sample\nland:\n  fetch: {threads: 1}\n"
 
 
 @pytest.fixture(autouse=True)
