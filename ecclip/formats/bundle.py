@@ -5,13 +5,11 @@ Its name is its digest and its files are never changed. ``bundle.json`` says wha
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ecclip.errors import IntegrityError
-from ecclip.formats.documents import read_document, write_document
+from ecclip.formats.documents import read_document, read_json_object, write_document
 
 SCHEMA = "ecclip.bundle/2"
 _OLDER = ("ecclip.bundle/1",)  # says metrics and lineage in the same words; its code cannot serve any more
@@ -122,10 +120,4 @@ class Bundle:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise IntegrityError("a file of the bundle cannot be read", value=path, next_step=_NEXT_STEP) from error
-    if not isinstance(value, dict):
-        raise IntegrityError("a file of the bundle is not a JSON object", value=path, next_step=_NEXT_STEP)
-    return value
+    return read_json_object(path, _NEXT_STEP, "a file of the bundle")

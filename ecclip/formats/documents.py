@@ -24,12 +24,7 @@ def read_document(path: Path, schema: str, next_step: str, older: tuple[str, ...
         ContractError: the file has another schema, or none; names both and ``next_step``, which makes it anew.
         IntegrityError: the file is missing or no JSON object.
     """
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise IntegrityError("a file cannot be read", value=path, next_step=next_step) from error
-    if not isinstance(content, dict):
-        raise IntegrityError("a file is not a JSON object", value=path, next_step=next_step)
+    content = read_json_object(path, next_step)
     found = content.get(SCHEMA)
     if found not in (schema, *older):
         raise ContractError(
@@ -38,4 +33,19 @@ def read_document(path: Path, schema: str, next_step: str, older: tuple[str, ...
             limit=schema,
             next_step=f"{next_step}, or use the version of ecclip that wrote it",
         )
+    return content
+
+
+def read_json_object(path: Path, next_step: str, what: str = "a file") -> dict[str, Any]:
+    """Return a JSON object whatever its schema; ``what`` the file is, for the error.
+
+    Raises:
+        IntegrityError: the file is missing or no JSON object.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise IntegrityError(f"{what} cannot be read", value=path, next_step=next_step) from error
+    if not isinstance(content, dict):
+        raise IntegrityError(f"{what} is not a JSON object", value=path, next_step=next_step)
     return content

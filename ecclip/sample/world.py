@@ -11,11 +11,6 @@ from ecclip.sample.appearance import Appearance
 from ecclip.sample.config import SampleConfig
 from ecclip.sample.words import COLORS, LEAVES, MODELS, PREFIXES, SELLER_NAMES, SUFFIXES
 
-ROW_FAULTS = ("duplicate_id", "missing_id", "missing_title", "malformed_line")
-PHOTO_FAULTS = (
-    "broken_photo", "truncated_photo", "empty_photo", "missing_photo", "placeholder_photo", "mismatched_photo",
-    "wrong_suffix", "cmyk_photo", "rotated_photo", "no_photo",
-)  # fmt: skip
 MANY = 400  # from this many listings on, every configured fault occurs at least once
 WON = 1350  # per dollar; prices in the two currencies then compare
 

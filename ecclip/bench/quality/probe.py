@@ -48,11 +48,6 @@ def interval(hits: np.ndarray, seed: int = 0, resamples: int = 1000) -> tuple[fl
     return float(hits.mean()), float(low), float(high)
 
 
-def _hits(inputs: torch.Tensor, codes: torch.Tensor, fitted: tuple[torch.Tensor, torch.Tensor]) -> np.ndarray:
-    hits: np.ndarray = (_scores(inputs, fitted).argmax(1) == codes).numpy()
-    return hits
-
-
 def _fit(inputs: torch.Tensor, codes: torch.Tensor, classes: int, decay: float) -> tuple[torch.Tensor, torch.Tensor]:
     weight = torch.zeros(classes, inputs.shape[1], requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
