@@ -1,7 +1,7 @@
-# Triton with what the python models need. This release has a python backend for Python 3.12 and the security fixes of
-# 25.07 that the embedded development server (2.51) lacks. Build from the repository root:
+# Triton with what the python models need: the release of infra/release.yaml, which has a python backend for Python 3.12
+# and the security fixes that the embedded development server lacks. Build from the repository root:
 #   docker build -f infra/images/triton.Dockerfile -t ecclip-triton .
-FROM nvcr.io/nvidia/tritonserver:25.10-py3
+FROM nvcr.io/nvidia/tritonserver:26.07-py3
 
 # What the python models import, numpy 1.26 with it: the models refuse another one.
 COPY requirements/serving.txt /tmp/serving.txt
