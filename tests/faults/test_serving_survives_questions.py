@@ -27,9 +27,19 @@ from snapshots import change_listings, write_snapshot
 from tritonclient.utils import InferenceServerException
 from waiting import HANG_S
 
-from ecclip.client import Answer, AsyncProductClient, ClientOptions, Product, ProductClient, Rejected, Unavailable
+from ecclip.client import (
+    IMAGE_BYTES,
+    MAX_BATCH,
+    TEXT_BYTES,
+    Answer,
+    AsyncProductClient,
+    ClientOptions,
+    Product,
+    ProductClient,
+    Rejected,
+    Unavailable,
+)
 from ecclip.client.messages import encode
-from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
 from ecclip.core import Terminal, settings
 from ecclip.formats.bundle import Bundle
 from ecclip.local.answers import show_answers

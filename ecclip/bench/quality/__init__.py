@@ -1,1 +1,3 @@
 """The parts of ``ecclip bench quality``: public data without leaks, and linear probes."""
+
+__all__ = ["data", "probe"]

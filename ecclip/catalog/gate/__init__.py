@@ -1,3 +1,3 @@
 """The gate before cleaning and before publishing: declared rules and shift tests against the last good nights."""
 
-__all__ = ["stage"]
+__all__ = ["before_publishing", "history", "stage"]

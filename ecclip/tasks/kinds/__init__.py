@@ -6,7 +6,7 @@ Matching and clustering are no heads on a listing but look at the whole catalog:
 from ecclip.tasks.kinds import age, attribute, category
 from ecclip.tasks.kinds.task import Asked, HeadScores, Limit, Target, Task
 
-__all__ = ["TASKS", "Asked", "HeadScores", "Limit", "Target", "Task", "gate_defaults"]
+__all__ = ["TASKS", "Asked", "HeadScores", "Limit", "Target", "Task", "gate_defaults", "task"]
 
 TASKS: list[Task] = [category.TASK, attribute.TASK, age.TASK]  # the order of the heads' logits
 

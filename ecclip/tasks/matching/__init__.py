@@ -1,1 +1,3 @@
 """Matching and clustering of a whole snapshot."""
+
+__all__ = ["report", "stage"]

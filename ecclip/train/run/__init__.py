@@ -1,6 +1,3 @@
 """The stage ``train``: runs the engine between published folders and tracks its metrics."""
 
-__all__ = [
-    "stage",
-    "tracking",
-]
+__all__ = ["stage"]

@@ -24,8 +24,7 @@ from ecclip.client import Product, ProductClient
 from ecclip.core import ConfigError, ContractError
 from ecclip.embed.stage import EmbedConfig, embed
 from ecclip.formats.embeddings import load_embeddings
-from ecclip.model import load_preprocessor, load_towers
-from ecclip.model.encode import encode_images
+from ecclip.model import encode_images, load_preprocessor, load_towers
 from ecclip.serving.export.stage import ExportConfig, export
 from ecclip.tasks import EvaluateConfig, check_claims, evaluate, load_heads
 from ecclip.tasks.kinds import TASKS, Task, gate_defaults
