@@ -1,4 +1,8 @@
-"""One photo: made canonical and hashed, or refused with a reason."""
+"""One photo: made canonical, with its perceptual hash, or refused with a reason.
+
+Its digest is known before it is decoded: landing takes it, or :func:`ecclip.catalog.clean.photos.name_photos` for a
+photo that stands in its row.
+"""
 
 from __future__ import annotations
 
@@ -9,33 +13,30 @@ from typing import NamedTuple
 import imagehash
 from PIL import Image
 
-from ecclip.core import sha256_bytes
 from ecclip.product_input import CanonicalPhoto, PreprocessingError, canonical_jpeg
 
 
 class Photo(NamedTuple):
-    """A photo after cleaning: JPEG bytes and hashes, or ``error``."""
+    """A photo after cleaning: JPEG bytes and perceptual hash, or ``error``."""
 
     image: bytes | None
-    sha256: str | None
     phash: str | None
     error: str | None
 
 
 def clean_photo(data: bytes | None, canonical: CanonicalPhoto) -> Photo:
-    """Return the canonical JPEG of ``data``.
+    """Return the canonical JPEG of ``data``, and the perceptual hash of the picture (16 hex digits, 64 bits).
 
-    sha256 is that of ``data``, phash (16 hex digits, 64 bits) that of the picture. Errors: missing, and the reasons of
-    :func:`ecclip.product_input.open_image`, which says for the server too what a photo is.
+    Errors: missing, and the reasons of :func:`ecclip.product_input.open_image`, which says for the server too what a
+    photo is.
     """
     if data is None:
-        return Photo(None, None, None, "missing")
-    digest = sha256_bytes(data)
+        return Photo(None, None, "missing")
     try:
         jpeg, picture = canonical_jpeg(data, canonical)
     except PreprocessingError as refused:
-        return Photo(None, digest, None, refused.reason)
-    return Photo(jpeg, digest, str(imagehash.phash(picture)), None)
+        return Photo(None, None, refused.reason)
+    return Photo(jpeg, str(imagehash.phash(picture)), None)
 
 
 @cache
