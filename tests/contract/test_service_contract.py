@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import tritonclient.grpc as triton
 import yaml
+from inference_server import Columns, inference_server
 
-from ecclip.client import Answer, Product, Rejected
-from ecclip.client.messages import decode
-from ecclip.client.messages import encode as ask
+from ecclip.client import Answer, ClientOptions, Product, ProductClient, Rejected
 from ecclip.formats.service import INPUTS, OUTPUTS, encode, markdown
 from ecclip.registry.bundles import BundleFacts
 from ecclip.registry.card import write_card
@@ -37,10 +36,16 @@ UNKNOWN = FULL | {"CATEGORY": [], "CATEGORY_SCORE": [], "AGE_RESTRICTED_SCORE": 
 FAILED = {"LINEAGE": "0123456789abcdef", "ERROR": "the image cannot be decoded"}
 
 
+def _received(columns: Columns, count: int) -> list[Answer]:
+    """Return what a client makes of the columns that a server answers with."""
+    with inference_server(lambda _: columns) as server, ProductClient(server.address) as client:
+        return client.ask([Product(title="mug")] * count)
+
+
 def _sent_and_received(rows: list[dict[str, Any]]) -> list[Answer]:
     """Return what a client makes of the columns that the server makes of ``rows``."""
     columns = {one.name: encode(one, [row.get(one.name) for row in rows]) for one in OUTPUTS}
-    return decode(SimpleNamespace(as_numpy=columns.get), len(rows))
+    return _received(columns, len(rows))
 
 
 def test_an_answer_arrives_as_it_was_given_whatever_its_neighbours_are() -> None:
@@ -57,11 +62,11 @@ def test_an_answer_arrives_as_it_was_given_whatever_its_neighbours_are() -> None
 def test_a_version_of_before_is_understood_without_the_outputs_that_it_lacks() -> None:
     later = ("AGE_CLASS", "AGE_CLASS_SCORE", "OTHER_TASKS")
     columns = {one.name: encode(one, [FULL[one.name]]) for one in OUTPUTS if one.name not in later}
-    (answer,) = decode(SimpleNamespace(as_numpy=columns.get), 1)
+    (answer,) = _received(columns, 1)
     assert (answer.categories[0], answer.age_restricted) == (("home", "mugs"), 0.5)
     assert (answer.age_classes, answer.age_class_scores, answer.other_tasks) == ([], [], {})
     with pytest.raises(Rejected):
-        decode(SimpleNamespace(as_numpy={}.get), 1)
+        _received({}, 1)
 
 
 def test_an_answer_has_a_field_for_every_output_and_goes_back_to_them() -> None:
@@ -77,11 +82,11 @@ def test_the_client_sends_the_declared_inputs_and_an_optional_one_where_a_listin
         (plain, [one for one in INPUTS if not one.optional]),
         ([*plain, Product(title="mug", description="of clay")], list(INPUTS)),
     ):
-        inputs, outputs = ask(products)
-        assert [(one.name(), one.datatype(), one.shape()) for one in inputs] == [
+        call = ClientOptions().call(products, triton)
+        assert [(one.name(), one.datatype(), one.shape()) for one in call["inputs"]] == [
             (one.name, one.datatype, [len(products), one.size]) for one in wanted
         ]
-        assert [one.name() for one in outputs] == [one.name for one in OUTPUTS]
+        assert [one.name() for one in call["outputs"]] == [one.name for one in OUTPUTS]
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)

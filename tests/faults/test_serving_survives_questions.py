@@ -39,7 +39,6 @@ from ecclip.client import (
     Rejected,
     Unavailable,
 )
-from ecclip.client.messages import encode
 from ecclip.core import Terminal, settings
 from ecclip.formats.bundle import Bundle
 from ecclip.local.answers import show_answers
@@ -141,9 +140,9 @@ def test_what_no_label_taught_is_not_a_number_on_the_wire_and_none_for_the_clien
     assert (by_title.age_restricted, by_title.decisions["age_restricted"]) == (None, "unknown")
     assert by_title.categories
     assert "unknown" not in by_both.decisions.values()
-    inputs, outputs = encode([Product(image=photo), Product(title="red mug")])
+    call = ClientOptions().call([Product(image=photo), Product(title="red mug")], triton)
     with triton.InferenceServerClient(address) as raw:
-        result = raw.infer("product", inputs, outputs=outputs)
+        result = raw.infer(**call)
     scores, age = result.as_numpy("CATEGORY_SCORE"), result.as_numpy("AGE_RESTRICTED_SCORE")
     assert np.isnan(scores).all(axis=1).tolist() == [True, False]
     assert np.isnan(age[:, 0]).tolist() == [False, True]

@@ -4,63 +4,127 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 
+import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tritonclient.utils import InferenceServerException
+from inference_server import Columns, InferenceServer, Question, inference_server
 
-from ecclip.client import ClientOptions, DeadlineExceeded, Overloaded, Product, Rejected, Unavailable
-from ecclip.client.clients import _pause
-from ecclip.client.errors import from_triton
-from ecclip.client.messages import batches, check_sizes, encode
-from ecclip.client.types import IMAGE_BYTES, MESSAGE_BYTES
+from ecclip.client import (
+    IMAGE_BYTES,
+    ClientOptions,
+    DeadlineExceeded,
+    Overloaded,
+    Product,
+    ProductClient,
+    Rejected,
+    Unavailable,
+)
 from ecclip.core import ServiceError
+from ecclip.formats.service import OUTPUTS, encode
+
+MESSAGE_BYTES = 32 * 1024 * 1024
 
 
-@given(st.lists(st.integers(0, IMAGE_BYTES), max_size=90), st.integers(1, 32))
-def test_batches_keep_order_and_both_limits(sizes: list[int], limit: int) -> None:
-    blob = memoryview(bytes(IMAGE_BYTES))
-    products = [Product(image=blob[:size]) for size in sizes]  # type: ignore[arg-type]
-    parts = list(batches(products, limit))
-    assert [one for part in parts for one in part] == products
-    assert all(1 <= len(part) <= limit for part in parts)
-    assert all(sum(len(one.image or b"") for one in part) <= MESSAGE_BYTES for part in parts)
+def _titles_as_lineage(question: Question) -> Columns:
+    """Answer with each listing's own title, so that an answer says which question it belongs to."""
+    rows = [{"LINEAGE": title.decode(), "ERROR": ""} for title in question.inputs["TITLE"]]
+    return {one.name: encode(one, [row.get(one.name) for row in rows]) for one in OUTPUTS}
 
 
-def test_an_image_above_the_limit_is_refused_before_anything_is_sent() -> None:
-    with pytest.raises(Rejected, match="listing 1"):
-        check_sizes([Product(title="fine"), Product(image=bytes(IMAGE_BYTES + 1))])
+@pytest.fixture(scope="module")
+def running() -> Iterator[InferenceServer]:
+    with inference_server(_titles_as_lineage) as server:
+        yield server
 
 
-def test_any_title_can_be_sent() -> None:
-    inputs, _ = encode([Product(title="\ud800 lone surrogate"), Product(title=None), Product(title="가방\0")])
-    assert [one.shape() for one in inputs] == [[3, 1], [3, 1]]
+@pytest.fixture
+def server(running: InferenceServer) -> Iterator[InferenceServer]:
+    running.asked.clear()
+    yield running
+    running.refusal = None
+
+
+def _client(server: InferenceServer, **options: float) -> ProductClient:
+    return ProductClient(server.address, ClientOptions(**{"timeout_s": 600.0, **options}))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def clients(running: InferenceServer) -> Iterator[dict[int, ProductClient]]:
+    """Return one client per limit of a batch: examples of a property share them."""
+    made = {limit: _client(running, max_batch=limit) for limit in range(1, 33)}
+    yield made
+    for client in made.values():
+        client.close()
+
+
+@given(st.integers(0, 90), st.integers(1, 32))
+def test_listings_are_answered_in_order_whatever_the_size_of_a_batch(
+    running: InferenceServer, clients: dict[int, ProductClient], count: int, limit: int
+) -> None:
+    running.asked.clear()
+    answers = clients[limit].ask([Product(title=f"{number}") for number in range(count)])
+    assert [one.lineage for one in answers] == [f"{number}" for number in range(count)]
+    assert [one.rows for one in running.asked] == [limit] * (count // limit) + [count % limit] * (count % limit > 0)
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "expected"),
+    ("sizes", "messages"),
     [
-        ("StatusCode.DEADLINE_EXCEEDED", "Deadline Exceeded", DeadlineExceeded),
-        ("StatusCode.UNAVAILABLE", "Request timeout expired", DeadlineExceeded),
-        ("StatusCode.UNAVAILABLE", "Exceeds maximum queue size", Overloaded),
-        ("StatusCode.UNAVAILABLE", "failed to connect", Unavailable),
-        ("StatusCode.INVALID_ARGUMENT", "unexpected shape", Rejected),
+        ([IMAGE_BYTES - 4] * 5, [4, 1]),  # exactly the limit with their titles
+        ([IMAGE_BYTES] + [IMAGE_BYTES - 4] * 4, [3, 2]),
+        ([1, *[IMAGE_BYTES] * 3, 1, *[IMAGE_BYTES] * 2, 1], [5, 3]),
     ],
 )
-def test_every_failure_has_a_name(status: str, message: str, expected: type[ServiceError]) -> None:
-    assert type(from_triton(InferenceServerException(message, status), "127.0.0.1:1")) is expected
+def test_a_message_stays_below_its_limit_of_bytes(
+    server: InferenceServer, sizes: list[int], messages: list[int]
+) -> None:
+    with _client(server) as client:
+        answers = client.ask([Product(image=bytes(size), title=f"{row}") for row, size in enumerate(sizes)])
+    assert [one.lineage for one in answers] == [f"{row}" for row in range(len(sizes))]
+    assert [one.rows for one in server.asked] == messages
+    sent = [len(image) for one in server.asked for image in one.inputs["IMAGE"]]
+    assert sent == sizes
+    assert all(sum(map(len, one.inputs["IMAGE"])) <= MESSAGE_BYTES for one in server.asked)
 
 
-def test_only_unavailability_is_tried_again_and_not_for_ever() -> None:
-    options = ClientOptions(retries=3, backoff_s=0.4)
-    pauses = options.pauses()
-    assert [_pause(Unavailable("gone", next_step="wait"), pauses) for _ in range(3)] == [0.4, 0.8, 1.0]
-    with pytest.raises(Unavailable):
-        _pause(Unavailable("gone", next_step="wait"), pauses)
-    for final in (DeadlineExceeded("late", next_step="wait"), Rejected("wrong", next_step="mend it")):
-        with pytest.raises(type(final)):
-            _pause(final, options.pauses())
+def test_an_image_above_the_limit_is_refused_before_anything_is_sent(server: InferenceServer) -> None:
+    with _client(server, max_batch=1) as client, pytest.raises(Rejected, match="listing 1"):
+        client.ask([Product(title="fine"), Product(image=bytes(IMAGE_BYTES + 1))])
+    assert server.asked == []
+
+
+def test_any_title_can_be_sent(server: InferenceServer) -> None:
+    with _client(server) as client:
+        client.ask([Product(title="\ud800 lone surrogate"), Product(title=None), Product(title="가방\0")])
+    assert server.asked[0].inputs["TITLE"] == [b"? lone surrogate", b"", "가방\0".encode()]
+    assert server.asked[0].declared == [("IMAGE", "BYTES", [3, 1]), ("TITLE", "BYTES", [3, 1])]
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "expected", "attempts"),
+    [
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", DeadlineExceeded, 1),
+        (grpc.StatusCode.UNAVAILABLE, "Request timeout expired", DeadlineExceeded, 1),
+        (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size", Overloaded, 4),
+        (grpc.StatusCode.UNAVAILABLE, "failed to connect", Unavailable, 4),
+        (grpc.StatusCode.INVALID_ARGUMENT, "unexpected shape", Rejected, 1),
+    ],
+)
+def test_every_failure_has_a_name_and_only_unavailability_is_tried_again(
+    server: InferenceServer, status: grpc.StatusCode, message: str, expected: type[ServiceError], attempts: int
+) -> None:
+    server.refusal = (status, message)
+    with _client(server, retries=3, backoff_s=0.001) as client, pytest.raises(ServiceError, match=message) as raised:
+        client.ask([Product(title="mug")])
+    assert type(raised.value) is expected
+    assert len(server.asked) == attempts
+
+
+def test_the_pause_between_attempts_doubles_up_to_a_second() -> None:
+    assert list(ClientOptions(retries=3, backoff_s=0.4).pauses()) == [0.4, 0.8, 1.0]
 
 
 def test_a_client_does_not_need_torch() -> None:
