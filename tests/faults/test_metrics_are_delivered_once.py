@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 from bundles import write_bundle
-from registries import MLFLOW_WARNINGS, Children
+from registries import MLFLOW_WARNINGS, Children, mlflow_client
 from tracked_trainings import all_once, counts_of, write_tracked
-
-from ecclip.registry.store import client
 
 pytestmark = [pytest.mark.heavy, pytest.mark.fault(16), pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
 
@@ -28,9 +26,9 @@ REGISTER_PLACES = ["deliver_all", "_run", "_logged_model", "_log_values", "_log_
 
 
 def _only_run() -> str:
-    experiment = client().get_experiment_by_name("ecclip")
+    experiment = mlflow_client().get_experiment_by_name("ecclip")
     assert experiment is not None
-    runs = client().search_runs([experiment.experiment_id])
+    runs = mlflow_client().search_runs([experiment.experiment_id])
     assert len(runs) == 1
     assert runs[0].info.status == "FINISHED"
     return str(runs[0].info.run_id)

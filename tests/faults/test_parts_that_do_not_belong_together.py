@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from registries import MLFLOW_WARNINGS
+from registries import MLFLOW_WARNINGS, mlflow_client
 from serving_bundles import sealed, tiny_bundle, tiny_sources
 
 from ecclip import registry
 from ecclip.core import ContractError, EcclipError, IntegrityError, canonical_json, digest_of, write_atomic
 from ecclip.registry import GateConfig, MetricGate
-from ecclip.registry.store import client
 from ecclip.serving.export.stage import ExportConfig, export
 from ecclip.tasks import check_claims, load_heads
 
@@ -137,7 +136,7 @@ def _registered(bundle: Path) -> registry.Registered:
 def test_the_gate_believes_the_digested_bundle_and_no_run_beside_it(tmp_path: Path) -> None:
     honest = json.loads((tiny_bundle(0) / "bundle.json").read_text())["metrics"][TOP1]
     registered = _registered(tiny_bundle(0))
-    client().log_metric(registered.run_id, TOP1, 0.99)
+    mlflow_client().log_metric(registered.run_id, TOP1, 0.99)
     verdict = registry.check_gate(GATE, registered.version, prove=check_claims)
     assert verdict.passed
     assert verdict.compared[0]["challenger"] == honest

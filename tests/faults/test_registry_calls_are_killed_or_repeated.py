@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 from bundles import write_bundle
-from registries import MLFLOW_WARNINGS, Children
+from registries import MLFLOW_WARNINGS, Children, mlflow_client
 
 from ecclip import registry
 from ecclip.core import settings
-from ecclip.registry.store import client
 
 NIGHT = "2026-11-01"
 STEPS = 1100  # more than one batch of metrics
@@ -32,7 +31,7 @@ def _job(workspace: Path, folder: Path, **more: str) -> dict[str, object]:
 
 
 def _assert_registered_once() -> None:
-    store = client()
+    store = mlflow_client()
     experiment = store.get_experiment_by_name("ecclip")
     assert experiment is not None
     runs = store.search_runs([experiment.experiment_id])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,10 +67,10 @@ def test_a_silent_registry_is_not_taken_for_one_without_a_champion(silent: str, 
 
 @pytest.mark.fault(24)
 @pytest.mark.usefixtures("version")
-def test_a_broken_store_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
-    from ecclip.registry import store
-
-    (settings().work / "mlflow" / "mlflow.db").write_bytes(b"not a database " * 4096)
-    store._connect.cache_clear()
+def test_a_broken_store_is_not_taken_for_an_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = shutil.copytree(tmp_path / "workspace", tmp_path / "later")  # this process is connected to the first one
+    (later / "work" / "mlflow" / "mlflow.db").write_bytes(b"not a database " * 4096)
+    monkeypatch.setenv("ECCLIP_WORKSPACE", str(later))
+    settings.cache_clear()
     with pytest.raises(ServiceError, match="registry does not answer"):
         _start(tmp_path / "start")

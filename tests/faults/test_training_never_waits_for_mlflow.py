@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from mlflow_servers import Server, mlflow_server
-from registries import MLFLOW_WARNINGS
+from registries import MLFLOW_WARNINGS, mlflow_client
 from snapshots import write_snapshot
 from tiny_training import TOWERS
 from training_faults import exit_code, run_child, stage_process, start_child
@@ -23,8 +23,6 @@ from waiting import wait_ended, wait_until
 from ecclip.core import settings
 from ecclip.formats.start import Start, write_start
 from ecclip.registry import deliver_all
-from ecclip.registry.store import client
-from ecclip.registry.tracking.delivery import deliver
 from ecclip.registry.tracking.names import metric_name
 from ecclip.spool import read_spool
 
@@ -119,7 +117,7 @@ def night(snapshot: Path, server: Server, tmp_path: Path, request: pytest.Fixtur
 
 
 def _assert_delivered_once(night: Night, status: str = "FINISHED") -> None:
-    store, key = client(), night.tracked.name
+    store, key = mlflow_client(), night.tracked.name
     experiment = store.get_experiment_by_name("ecclip")
     assert experiment is not None
     runs = store.search_runs([experiment.experiment_id], f"tags.training_key = '{key}'")
@@ -172,7 +170,7 @@ def test_a_training_ends_during_the_fault_and_all_is_there_afterwards(night: Nig
     mend_it(server)
     assert deliver_all(night.output) == [json.loads((night.tracked / "delivered.json").read_text())["run_id"]]
     _assert_delivered_once(night)
-    deliver(night.tracked)
+    deliver_all(night.output)
     _assert_delivered_once(night)
 
 
@@ -205,7 +203,7 @@ def test_killed_trainings_and_deliverers_leave_one_run_with_every_metric_once(ni
     night.go(14)
     assert exit_code(child) == 0
     assert night.train() == 0  # unchanged: nothing is tracked a second time
-    deliver(night.tracked)
+    deliver_all(night.output)
     _assert_delivered_once(night)
 
 

@@ -11,11 +11,14 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ecclip.core import settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 # MLflow's own stores use SQLAlchemy in ways that its newest release deprecates
 MLFLOW_WARNINGS = ("ignore::sqlalchemy.exc.SADeprecationWarning",)
@@ -31,6 +34,19 @@ def make_workspace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ECCLIP_WORKSPACE", str(folder))
     settings.cache_clear()
     return folder
+
+
+def mlflow_client() -> MlflowClient:
+    """Return MLflow's own client of the configured registry: it sees what any user of MLflow sees."""
+    return _client_of(settings().tracking_uri)
+
+
+@lru_cache
+def _client_of(uri: str) -> MlflowClient:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 @lru_cache(maxsize=1)

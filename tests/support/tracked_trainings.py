@@ -6,8 +6,9 @@ import json
 from collections import Counter
 from pathlib import Path
 
+from registries import mlflow_client
+
 from ecclip.core import canonical_json, write_atomic
-from ecclip.registry.store import client
 from ecclip.spool import Spool
 
 
@@ -33,8 +34,8 @@ def write_tracked(output: Path, key: str, steps: int) -> Path:
 
 def counts_of(run_id: str) -> Counter[tuple[str, int]]:
     """Return how often a run has each step of each metric."""
-    names = client().get_run(run_id).data.metrics
-    history = [metric for name in names for metric in client().get_metric_history(run_id, name)]
+    names = mlflow_client().get_run(run_id).data.metrics
+    history = [metric for name in names for metric in mlflow_client().get_metric_history(run_id, name)]
     return Counter((metric.key, metric.step) for metric in history)
 
 

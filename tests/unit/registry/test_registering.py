@@ -11,12 +11,11 @@ import yaml
 from bundles import write_bundle
 from hostile_texts import HOSTILE_TEXTS, STEERING
 from markdown_it import MarkdownIt
-from registries import MLFLOW_WARNINGS
+from registries import MLFLOW_WARNINGS, mlflow_client
 
 from ecclip import registry
 from ecclip.core import ContractError, IntegrityError, digest_of, settings, verify_folder
 from ecclip.formats.bundle import lineage_of
-from ecclip.registry.store import client
 
 pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("workspace")]
 
@@ -69,7 +68,8 @@ def test_the_run_has_report_metrics_training_metrics_params_and_files(tmp_path: 
     metrics = {"category/both/top1": 0.8, "matching/both/recall@10": 0.5, "attribute:색/both/f1": 0.25}
     bundle = write_bundle(tmp_path / "bundle", NIGHT, metrics)
     run_id = registry.register(bundle, NIGHT, _spool(tmp_path / "metrics.jsonl", 7)).run_id
-    run = client().get_run(run_id)
+    store = mlflow_client()
+    run = store.get_run(run_id)
     assert run.data.metrics == {
         "category/both/top1": 0.8,
         "matching/both/recall_at_10": 0.5,
@@ -78,17 +78,21 @@ def test_the_run_has_report_metrics_training_metrics_params_and_files(tmp_path: 
     }
     assert run.data.params == {"export.opset": "18", "export.batch.largest": "32"}
     assert run.info.status == "FINISHED"
-    assert {file.path for file in client().list_artifacts(run_id)} >= {"report.html", "report.json", "bundle.json"}
-    history = sorted(client().get_metric_history(run_id, "train/loss"), key=lambda metric: metric.step)
+    assert {file.path for file in store.list_artifacts(run_id)} >= {
+        "report.html",
+        "report.json",
+        "bundle.json",
+    }
+    history = sorted(store.get_metric_history(run_id, "train/loss"), key=lambda metric: metric.step)
     assert [metric.step for metric in history] == list(range(7))
 
 
 def test_the_version_page_lists_inputs_and_outputs_of_the_service(tmp_path: Path) -> None:
     registered = registry.register(write_bundle(tmp_path / "bundle", NIGHT), NIGHT)
-    version = client().get_model_version("ecclip", registered.version)
+    version = mlflow_client().get_model_version("ecclip", registered.version)
     assert NIGHT in version.description
     assert "category/both/top1 | 0.8000" in version.description
-    model = client().get_logged_model(version.source.removeprefix("models:/"))
+    model = mlflow_client().get_logged_model(version.source.removeprefix("models:/"))
     folder = Path(model.artifact_location.removeprefix("file://"))
     signature = yaml.safe_load((folder / "MLmodel").read_text())["signature"]
     assert [entry["name"] for entry in json.loads(signature["inputs"])] == ["IMAGE", "TITLE", "DESCRIPTION"]
@@ -142,7 +146,7 @@ def test_names_of_a_dump_are_text_in_the_description_of_a_version(tmp_path: Path
     names = [*HOSTILE_TEXTS[:-1], "..", "../../etc", "/", "long " * 80]  # JSON files hold no half pair
     metrics = {f"attribute:{text}/both/accuracy": 0.5 for text in names}
     registered = registry.register(write_bundle(tmp_path / "bundle", NIGHT, metrics), NIGHT)
-    description = client().get_model_version("ecclip", registered.version).description
+    description = mlflow_client().get_model_version("ecclip", registered.version).description
     page = MarkdownIt("commonmark", {"html": True}).enable("table").render(description)
     assert not any(mark in page for mark in ("<script", "<img", "<a ", "<h1"))
     assert page.count("<td>0.5000</td>") == len(metrics)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import torch
 from PIL import Image
-from registries import MLFLOW_WARNINGS, make_workspace
+from registries import MLFLOW_WARNINGS, make_workspace, mlflow_client
 from snapshots import write_snapshot
 from tiny_training import TINY, TRAINER, tiny_towers, tiny_trainer
 
@@ -139,7 +139,6 @@ def running_deliverers() -> list[psutil.Process]:
 def test_the_stage_sends_to_the_local_store_through_a_process_that_ends_with_it(
     workspace: Path, snapshot: Path
 ) -> None:
-    from ecclip.registry.store import client
 
     start, output = workspace / "start", workspace / "work" / "train"
     write_start(Start(), start)
@@ -154,9 +153,9 @@ def test_the_stage_sends_to_the_local_store_through_a_process_that_ends_with_it(
     texts = (tracked / "sample.txt").read_text().splitlines()
     assert len(texts) == 16
     assert all(len(line.split()) > 2 for line in texts)
-    experiment = client().get_experiment_by_name("ecclip")
+    experiment = mlflow_client().get_experiment_by_name("ecclip")
     assert experiment is not None
-    (run,) = client().search_runs([experiment.experiment_id], f"tags.training_key = '{key}'")
+    (run,) = mlflow_client().search_runs([experiment.experiment_id], f"tags.training_key = '{key}'")
     assert (run.info.status, run.data.params["train.trainer.epochs"]) == ("FINISHED", "20")
-    assert len(client().get_metric_history(run.info.run_id, "train/loss")) == 100
+    assert len(mlflow_client().get_metric_history(run.info.run_id, "train/loss")) == 100
     assert "system/resident_megabytes" in run.data.metrics
