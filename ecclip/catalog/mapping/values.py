@@ -42,6 +42,8 @@ def value_of(value: Value, row: RowCells, name: str) -> Any:
     if found is None or isinstance(found, bytes):
         return found
     found = _structure(value, found, row, name)
+    if name == "attributes" and isinstance(found, list) and any(isinstance(item, dict) for item in found):
+        return found  # names with their values, for pairs_of
     if isinstance(found, list):
         found = _shortened(value, _plain_parts(found, row), row, name)
     if value.joined is not None and isinstance(found, list):
