@@ -1,17 +1,27 @@
-"""Blocked matching against brute force; products against what they promise."""
+"""Blocked matching against brute force; products against what they promise; measures against plain loops."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import average_precision_score
 
-from ecclip.tasks.matching.neighbours import all_neighbours, mutual_pairs, neighbour_blocks
-from ecclip.tasks.matching.pairs import hits_at, match_threshold, mean_average_precision, pairs_at, score_neighbours
-from ecclip.tasks.matching.products import View, cluster
-from ecclip.tasks.matching.report import cluster_counts
+from ecclip.core import Report, digest_of
+from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_origin
+from ecclip.formats.snapshot import LISTINGS, mark_snapshot
+from ecclip.tasks import EvaluateConfig, GroupProductsConfig, group_products
+from ecclip.tasks.matching.report import FoundProducts, report_matching
+from ecclip.tasks.report.findings import Findings
+from ecclip.tasks.rows import Rows
+
+NEVER = 2.0  # above every score
+Grouped = Callable[..., tuple[Path, Report]]
 
 
 def unit(rows: int, width: int = 16, seed: int = 0) -> np.ndarray:
@@ -19,116 +29,113 @@ def unit(rows: int, width: int = 16, seed: int = 0) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def brute_force(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+def of_groups(groups: np.ndarray, noise: float) -> np.ndarray:
+    vectors = unit(int(groups.max()) + 1, 8)[groups] + noise * unit(len(groups), 8, seed=1)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def grouped(tmp_path: Path) -> Grouped:
+    """Return the stage's output and report for listings of these titles and photos; one without photos by default."""
+    numbers = itertools.count()
+
+    def run(
+        text: np.ndarray,
+        image: np.ndarray | None = None,
+        groups: list[int] | None = None,
+        split: list[str] | None = None,
+        **settings: float | None,
+    ) -> tuple[Path, Report]:
+        folder, rows = tmp_path / str(next(numbers)), len(text)
+        ids = [f"{index:05d}" for index in range(rows)]
+        columns = {
+            "listing_id": ids,
+            "title": ids,
+            "group_id": [str(group) for group in groups or range(rows)],
+            "split": split or ["train"] * rows,
+        }
+        (folder / "snapshot" / LISTINGS).mkdir(parents=True)
+        pq.write_table(pa.table(columns), folder / "snapshot" / LISTINGS / "part-00000.parquet")
+        mark_snapshot(folder / "snapshot")
+        photos = np.full_like(text, np.nan) if image is None else image
+        write_embeddings(Embeddings(ids, photos, text), folder / "embedded")
+        write_origin(Origin(digest_of(folder / "snapshot"), "t" * 64, "w" * 64), folder / "embedded")
+        cfg = GroupProductsConfig.model_validate({"keep_known_groups": groups is not None, **settings})
+        report = group_products(cfg, folder / "snapshot", folder / "embedded", folder / "products")
+        return folder / "products", report
+
+    return run
+
+
+def matches_of(output: Path) -> dict[tuple[int, int], float]:
+    rows = pq.read_table(output / "matches.parquet").to_pylist()
+    found = {(int(row["left"]), int(row["right"])): row["score"] for row in rows}
+    assert list(found) == sorted(found)
+    return found
+
+
+def products_of(output: Path) -> list[int]:
+    return [int(product) for product in pq.read_table(output / "products.parquet")["product_id"].to_pylist()]
+
+
+def nearest(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return similarities and neighbours by a matrix of all similarities, equal ones in the order of their rows."""
     similarity = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
     np.fill_diagonal(similarity, -np.inf)
     order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(similarity, order, axis=1), order
 
 
+def brute_force(vectors: np.ndarray, k: int) -> dict[tuple[int, int], float]:
+    """Return the pairs of which each is among the other's ``k`` nearest, with their similarity."""
+    scores, found = nearest(vectors, k)
+    directed = {
+        (row, int(other)): float(score)
+        for row in range(len(vectors))
+        for other, score in zip(found[row], scores[row], strict=True)
+    }
+    return {(a, b): score for (a, b), score in directed.items() if a < b and (b, a) in directed}
+
+
 @pytest.mark.parametrize("block_rows", [1, 7, 64, 1000])
-def test_blocked_neighbours_equal_brute_force(block_rows: int) -> None:
+def test_blocked_matches_equal_brute_force(grouped: Grouped, block_rows: int) -> None:
     vectors = unit(203)
-    blocks = list(neighbour_blocks(vectors, 9, block_rows=block_rows))
-    scores, found = brute_force(vectors, 9)
-    assert np.concatenate([rows for rows, _, _ in blocks]).tolist() == list(range(203))
-    assert np.concatenate([found for _, _, found in blocks]).tolist() == found.tolist()
-    assert np.concatenate([scores for _, scores, _ in blocks]) == pytest.approx(scores, abs=1e-5)
+    output, _ = grouped(vectors, threshold_text=-1.0, neighbours=9, block_rows=block_rows)
+    assert matches_of(output) == pytest.approx(brute_force(vectors, 9), abs=1e-5)
 
 
-def test_chosen_queries_find_what_all_find() -> None:
-    vectors, queries = unit(100), np.array([3, 50, 99, 4])
-    scores, found = all_neighbours(vectors, 5)
-    some_scores, some = all_neighbours(vectors, 5, queries)
-    assert some.tolist() == found[queries].tolist()
-    assert some_scores == pytest.approx(scores[queries], abs=1e-5)
+@pytest.mark.parametrize(("rows", "kinds"), [(30, 1), (3, 3)], ids=["equal ones", "fewer than neighbours"])
+def test_a_listing_is_not_its_own_neighbour(grouped: Grouped, rows: int, kinds: int) -> None:
+    vectors = np.resize(unit(kinds), (rows, 16))
+    output, _ = grouped(vectors, threshold_text=-1.0, neighbours=5)
+    assert matches_of(output) == pytest.approx(brute_force(vectors, min(5, rows - 1)), abs=1e-5)
 
 
-def test_a_listing_is_not_its_own_neighbour_among_many_equal_ones() -> None:
-    vectors = np.repeat(unit(1), 30, axis=0)
-    _, found = all_neighbours(vectors, 5)
-    assert (found != np.arange(30)[:, None]).all()
-    assert (np.diff(found, axis=1) > 0).all()  # equal scores come in index order
-
-
-def test_fewer_others_than_neighbours_leave_no_entry() -> None:
-    scores, found = all_neighbours(unit(3), 5)
-    assert (found[:, 2:] == -1).all()
-    assert np.isneginf(scores[:, 2:]).all()
-    assert sorted(found[0, :2].tolist()) == [1, 2]
-
-
-def test_the_inverted_file_finds_nearly_all_and_twice_the_same() -> None:
+def test_the_inverted_file_finds_nearly_all_and_twice_the_same(grouped: Grouped) -> None:
     centres, chance = unit(40, seed=1), np.random.default_rng(0)
     vectors = np.repeat(centres, 75, axis=0) + 0.1 * chance.normal(size=(3000, 16)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    _, exact = all_neighbours(vectors, 5)
-    _, found = all_neighbours(vectors, 5, exact_rows=1000)
-    _, again = all_neighbours(vectors, 5, exact_rows=1000)
-    hit = [len(set(one) & set(other)) / 5 for one, other in zip(exact.tolist(), found.tolist(), strict=True)]
-    assert np.mean(hit) > 0.95
-    assert (found == again).all()
+    exact, found, again = (
+        matches_of(grouped(vectors, threshold_text=-1.0, neighbours=5, exact_rows=rows)[0]) for rows in (3000, 999, 999)
+    )
+    assert len(exact.keys() & found.keys()) > 0.95 * len(exact)
+    assert found == again
 
 
-def test_mutual_pairs_equal_a_plain_loop() -> None:
-    chance = np.random.default_rng(0)
-    edges = sorted({(int(a), int(b)) for a, b in chance.integers(0, 20, (150, 2)) if a != b})
-    left, right = np.array(edges).T
-    weight = {edge: float(chance.random()) for edge in edges}
-    scores = np.array([weight[edge] for edge in edges])
-    got_left, got_right, got_scores = mutual_pairs(left, right, scores, 20)
-    expected = [(a, b, weight[a, b]) for a, b in edges if a < b and (b, a) in weight]
-    assert list(zip(got_left.tolist(), got_right.tolist(), got_scores.tolist(), strict=True)) == expected
-    assert expected
-
-
-def judged(rows: int = 60, k: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    vectors, groups = unit(rows, 4), np.random.default_rng(1).integers(0, 20, rows)
-    return *all_neighbours(vectors, k), groups
-
-
-def test_retrieval_measures_equal_plain_loops() -> None:
-    scores, found, groups = judged()
-    retrieved = score_neighbours(np.arange(60), scores, found, groups)
-    for query in range(60):
-        others = [index for index in range(60) if index != query and groups[index] == groups[query]]
-        right = [int(index) in others for index in found[query]]
-        assert retrieved.relevant[query] == len(others)
-        assert hits_at(retrieved, 3)[query] == float(any(right[:3]))
-        precisions = [sum(right[: rank + 1]) / (rank + 1) for rank in range(8) if right[rank]]
-        expected = sum(precisions) / max(len(others), 1)
-        assert mean_average_precision(retrieved)[query] == pytest.approx(expected)
-
-
-def test_average_precision_of_a_full_ranking_equals_scikit_learn() -> None:
-    vectors, groups = unit(30, 4), np.random.default_rng(1).integers(0, 6, 30)
-    scores, found = all_neighbours(vectors, 29)
-    retrieved = score_neighbours(np.arange(30), scores, found, groups)
-    asked = np.flatnonzero(retrieved.relevant > 0)
-    expected = [average_precision_score(retrieved.correct[query], scores[query]) for query in asked]
-    assert mean_average_precision(retrieved)[asked] == pytest.approx(expected)
-
-
-def test_the_match_threshold_keeps_the_precision_and_no_pairs_fail_closed() -> None:
+def test_the_threshold_is_the_smallest_that_keeps_the_precision_among_validation_listings(grouped: Grouped) -> None:
     groups = np.arange(60) // 3
-    vectors = unit(20, 8)[groups] + 0.5 * unit(60, 8, seed=1)
-    scores, found = all_neighbours(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), 8)
-    retrieved = score_neighbours(np.arange(60), scores, found, groups)
-    threshold = match_threshold(retrieved, 0.7, 5)
-    given, right = pairs_at(retrieved, threshold)
-    assert right.sum() / given.sum() >= 0.7
-    assert given.sum() < np.isfinite(scores).sum()
-    assert match_threshold(retrieved.part(np.zeros(60, bool)), 0.7, 5) == 2.0
-    assert pairs_at(retrieved, 2.0)[0].sum() == 0
-
-
-def products_of(vectors: np.ndarray, threshold: float, max_size: int = 50, **more: np.ndarray) -> list[int]:
-    scores, found = all_neighbours(vectors, min(20, len(vectors) - 1))
-    above = scores >= threshold
-    left = np.repeat(np.arange(len(vectors)), scores.shape[1])[above.ravel()]
-    pairs = mutual_pairs(left, found[above], scores[above], len(vectors))
-    has_image = np.ones(len(vectors), bool)
-    return cluster(*pairs, {"both": View(vectors, threshold)}, has_image, max_size, **more).tolist()
+    vectors = of_groups(groups, 0.5)
+    split = np.where(groups % 2 == 0, "validation", "train")
+    scores, found = nearest(vectors, 8)
+    asked = split == "validation"
+    pairs = sorted(zip(scores[asked].ravel(), (groups[found] == groups[:, None])[asked].ravel(), strict=True))[::-1]
+    right = np.cumsum([right for _, right in pairs])
+    kept = [place for place in range(5, len(pairs) + 1) if right[place - 1] / place >= 0.7]
+    _, report = grouped(
+        vectors, groups=groups.tolist(), split=split.tolist(), match_precision=0.7, match_min_pairs=5, neighbours=8
+    )
+    assert report.detail["thresholds"]["text"] == pytest.approx(pairs[kept[-1] - 1][0], abs=1e-5)
+    assert 5 < kept[-1] < len(pairs)
 
 
 def on_a_circle(*degrees: float) -> np.ndarray:
@@ -136,45 +143,107 @@ def on_a_circle(*degrees: float) -> np.ndarray:
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
 
-def test_clear_products_are_found_whole_and_named_by_their_smallest_member() -> None:
-    assert products_of(on_a_circle(0, 90, 1, 91, 2, 180), 0.99) == [0, 1, 0, 1, 0, 5]
+def test_clear_products_are_found_whole_and_named_by_their_smallest_member(grouped: Grouped) -> None:
+    vectors = on_a_circle(0, 90, 1, 91, 2, 180)
+    output, _ = grouped(vectors, vectors, threshold_both=0.99, threshold_text=NEVER)
+    assert products_of(output) == [0, 1, 0, 1, 0, 5]
 
 
-def test_a_chain_of_look_alikes_does_not_become_one_product() -> None:
+def test_a_chain_of_look_alikes_does_not_become_one_product(grouped: Grouped) -> None:
     chain = on_a_circle(*range(0, 90, 10))
-    products = products_of(chain, float(np.cos(np.radians(10.5))))
+    output, _ = grouped(chain, chain, threshold_both=float(np.cos(np.radians(10.5))), threshold_text=NEVER)
+    products = products_of(output)
     for product in set(products):
         inside = [index for index, found in enumerate(products) if found == product]
         assert all(chain[a] @ chain[b] >= np.cos(np.radians(25)) for a, b in itertools.combinations(inside, 2))
     assert 1 < len(set(products)) < len(chain)
 
 
-def test_no_product_outgrows_the_limit() -> None:
-    products = products_of(np.repeat(unit(1), 20, axis=0), 0.9, max_size=6)
+def test_no_product_outgrows_the_limit(grouped: Grouped) -> None:
+    vectors = np.repeat(unit(1), 20, axis=0)
+    output, _ = grouped(vectors, vectors, threshold_both=0.9, threshold_text=NEVER, max_product_size=6)
+    products = products_of(output)
     assert max(products.count(product) for product in products) <= 6
     assert len(set(products)) < 20
 
 
-def test_known_groups_stay_together() -> None:
-    known = np.array([0, 1, 2, 0])
-    assert products_of(on_a_circle(0, 90, 180, 270), 0.99, known=known) == [0, 1, 2, 0]
+def test_known_groups_stay_together(grouped: Grouped) -> None:
+    vectors = on_a_circle(0, 90, 180, 270)
+    output, _ = grouped(vectors, vectors, groups=[0, 1, 2, 0], threshold_both=0.99, threshold_text=NEVER)
+    assert products_of(output) == [0, 1, 2, 0]
 
 
-def test_a_listing_without_a_photo_is_joined_by_its_title() -> None:
+def test_a_listing_without_a_photo_is_joined_by_its_title(grouped: Grouped) -> None:
     text, image = on_a_circle(0, 1, 90), on_a_circle(0, 0, 90)
-    image[1] = 0
-    views = {"both": View(np.concatenate([image, text], 1) / np.sqrt(2), 0.95), "text": View(text, 0.95)}
-    pair = (np.array([0]), np.array([1]), np.array([0.99]))
-    assert cluster(*pair, views, np.array([True, False, True]), 50).tolist() == [0, 0, 2]
+    image[1] = np.nan
+    output, _ = grouped(text, image, threshold_both=0.95, threshold_text=0.95)
+    assert products_of(output) == [0, 0, 2]
 
 
-def test_cluster_counts_equal_a_plain_loop() -> None:
-    chance = np.random.default_rng(0)
-    products, groups = chance.integers(0, 8, 50), chance.integers(0, 8, 50)
-    given, relevant, right = cluster_counts(products, groups)
-    for index in range(50):
-        others = [other for other in range(50) if other != index]
-        assert given[index] == sum(products[other] == products[index] for other in others)
-        assert relevant[index] == sum(groups[other] == groups[index] for other in others)
-        same = [other for other in others if products[other] == products[index] and groups[other] == groups[index]]
-        assert right[index] == len(same)
+def judged(
+    vectors: np.ndarray, groups: np.ndarray, test: np.ndarray, **settings: float
+) -> tuple[Findings, FoundProducts | None]:
+    """Return what is found of listings that have titles alone: those of ``test``, the others for validation."""
+    ids = np.array([f"{index}" for index in range(len(vectors))], dtype=object)
+    photos = np.full_like(vectors, np.nan)
+    rows = Rows(ids, ids.tolist(), {}, groups, np.where(test, "test", "validation"), photos, vectors)
+    findings = Findings()
+    cfg = EvaluateConfig.model_validate({"bootstrap_rounds": 20, **settings})
+    return findings, report_matching(rows, "text", cfg, findings)
+
+
+def test_retrieval_measures_equal_plain_loops() -> None:
+    groups = np.random.default_rng(1).integers(0, 20, 60)
+    vectors = of_groups(groups, 0.9)
+    metrics = judged(vectors, groups, groups % 2 == 0, neighbours=12)[0].metrics
+    _, found = nearest(vectors, 12)
+    hits: dict[int, list[bool]] = {1: [], 5: [], 10: []}
+    precisions = []
+    for query in np.flatnonzero(groups % 2 == 0):
+        relevant = int((groups == groups[query]).sum()) - 1
+        right = [bool(groups[index] == groups[query]) for index in found[query]]
+        if relevant:
+            for k, of in hits.items():
+                of.append(any(right[:k]))
+            precisions.append(sum(sum(right[: rank + 1]) / (rank + 1) for rank in range(12) if right[rank]) / relevant)
+    for k, of in hits.items():
+        assert metrics[f"matching/text/recall@{k}"] == pytest.approx(np.mean(of), abs=1e-6)
+    assert 0 < np.mean(hits[1]) < np.mean(hits[5]) < 1
+    assert metrics["matching/text/mean_average_precision"] == pytest.approx(np.mean(precisions), abs=1e-6)
+
+
+def test_average_precision_of_a_full_ranking_equals_scikit_learn() -> None:
+    vectors, groups = unit(30, 4), np.random.default_rng(1).integers(0, 6, 30)
+    metrics = judged(vectors, groups, np.ones(30, bool), neighbours=29)[0].metrics
+    scores, found = nearest(vectors, 29)
+    expected = [
+        average_precision_score(groups[found[query]] == groups[query], scores[query])
+        for query in range(30)
+        if (groups == groups[query]).sum() > 1
+    ]
+    assert metrics["matching/text/mean_average_precision"] == pytest.approx(np.mean(expected), abs=1e-6)
+
+
+def test_pairs_at_the_threshold_and_products_are_judged_as_by_plain_loops() -> None:
+    groups = (np.arange(90) // 3 + 29) % 30  # the last group stands before the first one
+    vectors = of_groups(groups, 0.5)
+    vectors[2] = -vectors[1]  # a product of its own
+    test = groups % 2 == 0
+    findings, clustered = judged(vectors, groups, test, neighbours=10, match_precision=0.7, match_min_pairs=5)
+    metrics = findings.metrics
+    scores, found = nearest(vectors, 10)
+    above = scores[test] >= metrics["matching/text/threshold"] - 1e-6
+    right = above & (groups[found] == groups[:, None])[test]
+    assert metrics["matching/text/precision_at_threshold"] == pytest.approx(right.sum() / above.sum(), abs=1e-6)
+    assert metrics["matching/text/recall_at_threshold"] == pytest.approx(right.sum() / (2 * test.sum()), abs=1e-6)
+    assert clustered is not None
+    given = relevant = both = 0
+    for one, other in itertools.permutations(range(90), 2):
+        if test[one]:
+            same_product = clustered.products[one] == clustered.products[other]
+            same_group = groups[one] == groups[other]
+            given, relevant, both = given + same_product, relevant + same_group, both + (same_product and same_group)
+    assert metrics["clustering/text/precision"] == pytest.approx(both / given, abs=1e-6)
+    assert metrics["clustering/text/recall"] == pytest.approx(both / relevant, abs=1e-6)
+    assert metrics["clustering/text/f1"] == pytest.approx(2 * both / (given + relevant), abs=1e-6)
+    assert 0 < both < min(given, relevant)

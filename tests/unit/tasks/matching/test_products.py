@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from ecclip.core import verify_folder
+from ecclip.formats.embeddings import load_embeddings
 from ecclip.tasks import GroupProductsConfig, group_products
-from ecclip.tasks.rows import load_rows
 
 ALONE = GroupProductsConfig(keep_known_groups=False)
 
@@ -44,9 +45,9 @@ def test_matches_equal_brute_force(snapshot: Path, embedded: Path, tmp_path: Pat
     """All pairs of listings with a photo, by a matrix of all similarities."""
     cfg = GroupProductsConfig(threshold_both=0.8, threshold_text=2.0, neighbours=5, block_rows=37)
     group_products(cfg, snapshot, embedded, tmp_path / "products")
-    rows = load_rows(snapshot, embedded)
-    members = rows.has("both").nonzero()[0]
-    vectors = rows.vectors("both")[members].astype(float)
+    rows = load_embeddings(embedded)
+    members = (~np.isnan(rows.image[:, 0])).nonzero()[0]
+    vectors = np.concatenate([rows.image, rows.text], axis=1)[members].astype(float) / np.sqrt(2)
     similarity = vectors @ vectors.T
     nearest = [
         sorted((other for other in range(len(members)) if other != index), key=lambda other: -similarity[index, other])[
