@@ -6,19 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import expit, log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
+from title_rows import title_rows
 
 from ecclip.core import IntegrityError
-from ecclip.tasks import Head, Heads, load_heads
-from ecclip.tasks.heads.linear import (
-    LinearHead,
-    Samples,
-    fit_sigmoid,
-    fit_softmax,
-    log_loss_sigmoid,
-    log_loss_softmax,
-)
-from ecclip.tasks.scores import probabilities
+from ecclip.tasks import EvaluateConfig, Head, Heads, load_heads
+from ecclip.tasks.heads.fitting import Trained, train_heads
+from ecclip.tasks.kinds import Target
+
+Samples = tuple[np.ndarray, np.ndarray]  # embeddings [N, F] and class numbers [N]
+NOTHING: Samples = (np.zeros((0, 12), np.float32), np.zeros(0, np.int64))
 
 
 def samples(rows: int, classes: int, seed: int = 0, spread: float = 0.8) -> Samples:
@@ -26,84 +24,93 @@ def samples(rows: int, classes: int, seed: int = 0, spread: float = 0.8) -> Samp
     centres = np.random.default_rng(99).normal(size=(classes, 12))
     y = np.arange(rows) % classes
     x = centres[y] + spread * chance.normal(size=(rows, 12)) + 1.0
-    return Samples((x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32), y)
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32), y
+
+
+def trained(
+    train: Samples, validation: Samples, labels: int, strengths: tuple[float, ...], iterations: int = 100, **more: str
+) -> Trained:
+    """Return the head of one task whose listings have titles alone; ``loss`` is softmax by default."""
+    x, y = (np.concatenate(parts) for parts in zip(train, validation, strict=True))
+    split = np.array(["train"] * len(train[1]) + ["validation"] * len(validation[1]))
+    loss = more.get("loss", "softmax")
+    target = Target("task", "task", loss, [f"{index}" for index in range(labels)], y)
+    cfg = EvaluateConfig(regularisation=strengths, max_iterations=iterations, calibration_min_rows=1)
+    return train_heads(title_rows(x, split), [target], cfg)
+
+
+def logits_of(found: Trained, x: np.ndarray) -> np.ndarray:
+    return found.heads.logits(None, x, "text").astype(np.float64)
+
+
+def scores_of(found: Trained, x: np.ndarray) -> np.ndarray:
+    return softmax(logits_of(found, x), axis=1)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])
 def test_softmax_head_equals_scikit_learn(classes: int) -> None:
     """The centring and scaling that only speed up the solver must leave scikit-learn's own probabilities."""
-    train, other = samples(300, classes), samples(50, classes, seed=1)
-    mean, spread = train.x.mean(axis=0), np.sqrt(np.square(train.x - train.x.mean(axis=0)).mean())
+    (x, y), (other, _) = samples(300, classes), samples(50, classes, seed=1)
+    mean, spread = x.mean(axis=0), np.sqrt(np.square(x - x.mean(axis=0)).mean())
     model = LogisticRegression(C=0.3, max_iter=2000, tol=1e-8)
-    model.fit(((train.x - mean) / spread).astype(np.float64), train.y)
-    expected = model.predict_proba((other.x - mean) / spread)
-    head = fit_softmax(train, None, classes, (0.3,), 2000)
-    assert probabilities(head.logits(other.x), "softmax") == pytest.approx(expected, abs=2e-3)
+    model.fit(((x - mean) / spread).astype(np.float64), y)
+    expected = model.predict_proba((other - mean) / spread)
+    found = trained((x, y), NOTHING, classes, (0.3,), 2000)
+    assert scores_of(found, other) == pytest.approx(expected, abs=2e-3)
 
 
 def test_classes_without_a_train_row_are_never_answered() -> None:
-    train = samples(200, 3)
-    head = fit_softmax(Samples(train.x, train.y * 2), None, 6, (0.1,), 100)
-    scores = probabilities(head.logits(train.x), "softmax")
+    x, y = samples(200, 3)
+    scores = scores_of(trained((x, y * 2), NOTHING, 6, (0.1,)), x)
     assert scores[:, [1, 3, 5]].max() < 1e-6
-    assert (scores.argmax(axis=1) == train.y * 2).mean() > 0.8
+    assert (scores.argmax(axis=1) == y * 2).mean() > 0.8
 
 
 def test_one_class_alone_is_answered_with_certainty() -> None:
     train = samples(20, 1)
-    head = fit_softmax(train, train, 1, (0.1, 1.0), 100)
-    assert probabilities(head.logits(train.x), "softmax").ravel().tolist() == [1.0] * 20
+    found = trained(train, train, 1, (0.1, 1.0))
+    assert scores_of(found, train[0]).ravel().tolist() == [1.0] * 20
 
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_a_flag_with_one_label_is_a_constant(label: int) -> None:
-    head = fit_sigmoid(Samples(samples(20, 2).x, np.full(20, label)), None, (0.1,), 100)
-    assert not head.weight.any()
-    assert probabilities(head.bias, "sigmoid")[0] == pytest.approx(label, abs=1e-9)
+    x, _ = samples(20, 2)
+    found = trained((x, np.full(20, label)), NOTHING, 1, (0.1,), loss="sigmoid")
+    assert not found.heads.weight.any()
+    assert expit(logits_of(found, x)).ravel() == pytest.approx(np.full(20, label), abs=1e-9)
+    assert found.untrained["task/text"] == "all train listings have the same label"
 
 
 def test_a_rare_flag_has_scores_that_add_up_to_its_share() -> None:
     """Weighting the rare side while fitting must not stay in the scores."""
     chance = np.random.default_rng(3)
-    x = chance.normal(size=(4000, 6)).astype(np.float32)
+    x = chance.normal(size=(4000, 12)).astype(np.float32)
     y = (chance.random(4000) < 1 / (1 + np.exp(-(1.2 * x[:, 0] - 3.5)))).astype(np.int64)
-    head = fit_sigmoid(Samples(x, y), None, (1.0,), 500)
-    assert probabilities(head.logits(x), "sigmoid").mean() == pytest.approx(y.mean(), rel=0.25)
+    found = trained((x, y), NOTHING, 1, (1.0,), 500, loss="sigmoid")
+    assert expit(logits_of(found, x)).mean() == pytest.approx(y.mean(), rel=0.25)
     assert y.mean() < 0.08
 
 
-def test_the_temperature_is_the_best_of_a_fine_grid() -> None:
-    train, validation = samples(400, 4, spread=1.6), samples(200, 4, seed=2, spread=1.6)
-    head = fit_softmax(train, validation, 4, (10.0,), 500)
-    raw = head.logits(validation.x) * head.temperature
-    doubt = 1 / (len(validation.y) + 2)
+@pytest.mark.parametrize(("loss", "classes"), [("softmax", 4), ("sigmoid", 2)])
+def test_the_temperature_is_the_best_of_a_fine_grid(loss: str, classes: int) -> None:
+    """Of the cross entropy, with every label doubted by 1 / (n + 2); a flag is a choice between 0 and its logit."""
+    train, (x, y) = samples(400, classes, spread=1.6), samples(200, classes, seed=2, spread=1.6)
+    found = trained(train, (x, y), classes if loss == "softmax" else 1, (10.0,), 500, loss=loss)
+    temperature = found.temperatures["task"]["text"]
+    raw = logits_of(found, x) * temperature
+    raw = raw if loss == "softmax" else np.concatenate([np.zeros((len(y), 1)), raw], axis=1)
+    doubt = 1 / (len(y) + 2)
+    wanted = np.full((len(y), classes), doubt / classes)
+    wanted[np.arange(len(y)), y] += 1 - doubt
     grid = np.exp(np.linspace(np.log(0.05), np.log(20), 800))
-    losses = [log_loss_softmax(raw / temperature, validation.y, doubt) for temperature in grid]
-    assert head.temperature == pytest.approx(grid[int(np.argmin(losses))], rel=0.02)
+    losses = [-(wanted * log_softmax(raw / trial, axis=1)).sum() for trial in grid]
+    assert temperature == pytest.approx(grid[int(np.argmin(losses))], rel=0.02)
 
 
 def test_a_faultless_validation_set_does_not_make_scores_certain() -> None:
     train, validation = samples(300, 3, spread=0.05), samples(30, 3, seed=1, spread=0.05)
-    head = fit_softmax(train, validation, 3, (0.01, 1.0), 200)
-    scores = probabilities(head.logits(validation.x), "softmax").max(axis=1)
-    assert 0.9 < scores.mean() < 0.995
-
-
-def test_losses_equal_plain_loops() -> None:
-    chance = np.random.default_rng(0)
-    logits, y = chance.normal(size=(9, 3)), chance.integers(0, 3, 9)
-    shares = probabilities(logits, "softmax")
-    assert log_loss_softmax(logits, y) == pytest.approx(-np.mean([np.log(shares[i, y[i]]) for i in range(9)]))
-    flags, one = y % 2, logits[:, :1]
-    chances = probabilities(one, "sigmoid")[:, 0]
-    expected = -np.mean([np.log(p if flag else 1 - p) for p, flag in zip(chances, flags, strict=True)])
-    assert log_loss_sigmoid(one, flags) == pytest.approx(expected)
-
-
-def test_cooling_divides_the_logits() -> None:
-    head = LinearHead(np.ones((2, 3)), np.arange(3.0)).cooled(2.0).cooled(1.5)
-    assert head.temperature == 3.0
-    assert head.logits(np.ones((1, 2))).ravel() == pytest.approx([2 / 3, 1.0, 4 / 3])
+    found = trained(train, validation, 3, (0.01, 1.0), 200)
+    assert 0.9 < scores_of(found, validation[0]).max(axis=1).mean() < 0.995
 
 
 def make_heads() -> Heads:

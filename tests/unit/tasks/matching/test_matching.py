@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import average_precision_score
+from title_rows import title_rows
 
 from ecclip.core import Report, digest_of
 from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_origin
@@ -18,7 +19,6 @@ from ecclip.formats.snapshot import LISTINGS, mark_snapshot
 from ecclip.tasks import EvaluateConfig, GroupProductsConfig, group_products
 from ecclip.tasks.matching.report import FoundProducts, report_matching
 from ecclip.tasks.report.findings import Findings
-from ecclip.tasks.rows import Rows
 
 NEVER = 2.0  # above every score
 Grouped = Callable[..., tuple[Path, Report]]
@@ -184,9 +184,7 @@ def judged(
     vectors: np.ndarray, groups: np.ndarray, test: np.ndarray, **settings: float
 ) -> tuple[Findings, FoundProducts | None]:
     """Return what is found of listings that have titles alone: those of ``test``, the others for validation."""
-    ids = np.array([f"{index}" for index in range(len(vectors))], dtype=object)
-    photos = np.full_like(vectors, np.nan)
-    rows = Rows(ids, ids.tolist(), {}, groups, np.where(test, "test", "validation"), photos, vectors)
+    rows = title_rows(vectors, np.where(test, "test", "validation"), groups)
     findings = Findings()
     cfg = EvaluateConfig.model_validate({"bootstrap_rounds": 20, **settings})
     return findings, report_matching(rows, "text", cfg, findings)
