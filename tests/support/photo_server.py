@@ -22,6 +22,8 @@ class PhotoServer(ThreadingHTTPServer):
         self.photos: dict[str, bytes] = {}
         self.asked: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()  # bytes of bodies
+        self.heard: dict[str, dict[str, str]] = {}  # the headers of the last question, by path
+        self.headers: dict[str, dict[str, str]] = {}  # more headers of an answer, by path
         self.elsewhere = ""
         self.release = threading.Event()  # what is held or trickles goes on
         self.flying = self.most_flying = 0
@@ -62,6 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         with self.server.guard:
             self.server.asked[self.path[1:]] += 1
+            self.server.heard[self.path[1:]] = {name.lower(): value for name, value in self.headers.items()}
             self.server.flying += 1
             self.server.most_flying = max(self.server.most_flying, self.server.flying)
         try:
@@ -84,6 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._trickle()
         elif behaviour == "broken" or (behaviour == "flaky" and times < 3):
             self._send(500, b"")
+        elif behaviour == "status":
+            self._send(int(path.split("/")[1]), b"no photo")
         elif behaviour == "cut" and times < 2:
             self._cut()
         elif behaviour == "endless":
@@ -105,10 +110,12 @@ class _Handler(BaseHTTPRequestHandler):
             "ignorant": {"ETag": tag},
             "dated": {"Last-Modified": "Sun, 01 Nov 2026 00:00:00 GMT"},
         }
-        headers = kinds.get(behaviour, {})
+        headers = kinds.get(behaviour, {}) | self.server.headers.get(self.path[1:], {})
         asked = {self.headers.get("If-None-Match"), self.headers.get("If-Modified-Since")} - {None}
         if behaviour != "ignorant" and asked & set(headers.values()):
             self._send(304, b"", headers)
+        elif behaviour == "unsaid":
+            self._send_chunked(image)
         else:
             self._send(200, image, headers)
 
@@ -136,6 +143,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         while not self.server.release.wait(0.05):
             self.wfile.write(b"x")
+
+    def _send_chunked(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n")
 
     def _endless(self) -> None:
         self.send_response(200)

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from registries import MLFLOW_WARNINGS
 
 from ecclip import registry
-from ecclip.core import GateError
+from ecclip.core import ContractError, GateError
 from ecclip.registry import GateConfig, MetricGate
+from ecclip.tasks.kinds import TASKS
 
 pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("workspace")]
 
@@ -45,7 +46,7 @@ def test_a_first_champion_without_a_floor_in_the_configuration_is_refused(tmp_pa
         GateConfig(metrics={TOP1: MetricGate(allowed_drop=0.1)}), _version(tmp_path, "2026-11-01", top1=0.99)
     )
     assert not verdict.passed
-    assert "no floor" in verdict.reasons[0]
+    assert verdict.reasons == (f"{TOP1}: there is no champion to compare with and no floor is set",)
 
 
 def test_a_challenger_may_be_worse_by_the_allowed_drop_and_not_by_more(tmp_path: Path) -> None:
@@ -73,7 +74,92 @@ def test_a_champion_without_the_metric_is_nothing_to_compare_with(tmp_path: Path
 
 
 def test_a_gate_that_names_no_metric_lets_nothing_pass(tmp_path: Path) -> None:
-    assert not registry.check_gate(GateConfig(metrics={}), _version(tmp_path, "2026-11-01", top1=0.9, ece=0.01)).passed
+    verdict = registry.check_gate(GateConfig(metrics={}), _version(tmp_path, "2026-11-01", top1=0.9, ece=0.01))
+    assert (verdict.passed, verdict.compared) == (False, ())
+    assert verdict.reasons == ("the gate names no metric: params.yaml, section gate",)
+
+
+def test_what_the_tasks_ask_is_asked_by_default() -> None:
+    metrics = GateConfig().metrics
+    assert metrics["category/both/top1"] == MetricGate(floor=0.3, allowed_drop=0.03)
+    assert {name.split("/")[0] for name in metrics} == {task.name for task in TASKS if task.gate}
+
+
+def test_a_value_at_a_limit_passes_and_one_beyond_it_is_refused_with_both_numbers(tmp_path: Path) -> None:
+    reigning = _champion(tmp_path, top1=0.75, ece=0.25)
+    version = _version(tmp_path, "2026-11-02", top1=0.5, ece=0.5)
+    error = {"higher_is_better": False}
+    for name, limits, reason in (
+        (TOP1, {"floor": 0.5}, ""),
+        (TOP1, {"floor": 0.5001}, "0.5000 is beyond the floor 0.5001"),
+        (TOP1, {"floor": 0.5, "allowed_drop": 0.25}, ""),
+        (TOP1, {"allowed_drop": 0.2499}, "0.5000 against the champion's 0.7500: worse by more than 0.2499"),
+        (TOP1, {"floor": 0.0, "allowed_drop": 0.0}, "0.5000 against the champion's 0.7500: worse by more than 0.0000"),
+        (ECE, {"floor": 0.5, **error}, ""),
+        (ECE, {"floor": 0.4999, **error}, "0.5000 is beyond the ceiling 0.4999"),
+        (ECE, {"allowed_drop": 0.25, **error}, ""),
+        (ECE, {"allowed_drop": 0.2499, **error}, "0.5000 against the champion's 0.2500: worse by more than 0.2499"),
+        (ECE, {"allowed_drop": 0.0}, ""),
+    ):
+        verdict = registry.check_gate(GateConfig(metrics={name: MetricGate.model_validate(limits)}), version)
+        assert verdict.reasons == ((f"{name}: {reason}",) if reason else ())
+        assert (verdict.version, verdict.passed, verdict.champion) == (version, not reason, reigning)
+
+
+def test_what_cannot_be_compared_is_told_apart_and_shown_as_nothing(tmp_path: Path) -> None:
+    _champion(tmp_path, ece=float("nan"))
+    limits = MetricGate(allowed_drop=0.1)
+    metrics = dict.fromkeys((ECE, TOP1, "category/both/no", "category/both/bad"), limits)
+    version = _version(tmp_path, "2026-11-02", ece=0.1, top1=0.9, bad=float("nan"))
+    verdict = registry.check_gate(GateConfig(metrics=metrics), version)
+    lacking = "the champion has no such metric to compare with"
+    reasons = {
+        "category/both/bad": "the challenger's value is not a number",
+        ECE: lacking,
+        "category/both/no": "the challenger has no such metric",
+        TOP1: lacking,
+    }
+    assert verdict.reasons == tuple(f"{name}: {reason}" for name, reason in sorted(reasons.items()))
+    rows = {str(row["metric"]): (row["challenger"], row["champion"], row["reason"]) for row in verdict.compared}
+    values = {"category/both/bad": None, ECE: 0.1, "category/both/no": None, TOP1: 0.9}
+    assert rows == {name: (values[name], None, reason) for name, reason in reasons.items()}
+
+
+def test_the_parts_of_the_challenger_are_proven_and_what_they_belie_is_the_reason(
+    workspace: Path, tmp_path: Path
+) -> None:
+    def belie(bundle: Path) -> None:
+        raise ContractError("the heads do not do this", value=0.8, next_step="export again")
+
+    seen: list[Path] = []
+    first = _version(tmp_path, "2026-11-01", top1=0.8, ece=0.05)
+    assert registry.check_gate(CFG, first, belie).champion is None
+    assert registry.check_gate(CFG, first, seen.append).passed
+    assert seen == [workspace / "work" / "bundles" / registry.model_version(first).digest]
+    registry.set_champion(first, "test")
+    second = _version(tmp_path, "2026-11-02", top1=0.9, ece=0.05)
+    verdict = registry.check_gate(CFG, second, belie)
+    reason = "the heads do not do this; value: 0.8; next: export again"
+    assert verdict == registry.Verdict(version=second, passed=False, reasons=(reason,), champion=first)
+    assert registry.model_version(second).tags["gate_reasons"] == reason
+
+
+def test_a_version_that_the_registry_does_not_have_is_refused_for_that(tmp_path: Path) -> None:
+    _champion(tmp_path, top1=0.8, ece=0.05)
+    verdict = registry.check_gate(CFG, "77")
+    reason = "the registry has no such version; value: 77; next: ecclip release register --night NIGHT"
+    assert verdict == registry.Verdict(version="77", passed=False, reasons=(reason,), champion=None)
+
+
+def test_a_champion_is_not_judged_again(tmp_path: Path) -> None:
+    first = _champion(tmp_path, top1=0.8, ece=0.05)
+    second = _version(tmp_path, "2026-11-02", top1=0.9, ece=0.05)
+    registry.set_champion(second, "better")
+    stricter = GateConfig(metrics={TOP1: MetricGate(floor=0.99)})
+    assert registry.check_gate(stricter, second) == registry.Verdict(
+        version=second, passed=True, reasons=(), champion=first
+    )
+    assert "gate" not in registry.model_version(second).tags
 
 
 def test_a_gated_metric_without_any_limit_is_a_wrong_configuration() -> None:
@@ -82,13 +168,42 @@ def test_a_gated_metric_without_any_limit_is_a_wrong_configuration() -> None:
 
 
 def test_the_verdict_is_kept_on_the_version_and_beside_the_night(workspace: Path, tmp_path: Path) -> None:
-    version = _version(tmp_path, "2026-11-01", top1=0.4, ece=0.05)
+    def told(version: str) -> tuple[str, str, str]:
+        tags = registry.model_version(version).tags
+        return tags["gate"], tags["gate_reasons"], tags["gate_champion"]
+
+    first = _version(tmp_path, "2026-11-01", top1=0.8, ece=0.05)
+    registry.check_gate(CFG, first)
+    assert told(first) == ("passed", "none", "none")
+    registry.set_champion(first, "test")
+    version = _version(tmp_path, "2026-11-02", top1=0.4, ece=0.2)
     registry.check_gate(CFG, version)
-    tags = registry.model_version(version).tags
-    assert (tags["gate"], tags["gate_champion"]) == ("refused", "none")
-    kept = json.loads((workspace / "work" / "nights" / "2026-11-01" / "verdict.json").read_text())
-    assert kept["passed"] is False
-    assert kept["compared"][1]["challenger"] == 0.4
+    reasons = [f"{ECE}: 0.2000 is beyond the ceiling 0.1000", f"{TOP1}: 0.4000 is beyond the floor 0.5000"]
+    assert told(version) == ("refused", "; ".join(reasons), first)
+    assert json.loads((workspace / "work" / "nights" / "2026-11-02" / "verdict.json").read_text()) == {
+        "version": version,
+        "bundle_digest": registry.model_version(version).digest,
+        "passed": False,
+        "reasons": reasons,
+        "champion": first,
+        "compared": [
+            {
+                "metric": name, "challenger": value, "champion": before, "floor": floor, "allowed_drop": drop,
+                "reason": reason.removeprefix(f"{name}: "),
+            }
+            for (name, value, before, floor, drop), reason in zip(
+                [(ECE, 0.2, 0.05, 0.1, None), (TOP1, 0.4, 0.8, 0.5, 0.02)], reasons, strict=True
+            )
+        ],
+    }  # fmt: skip
+
+
+def test_reasons_longer_than_a_tag_are_cut(tmp_path: Path) -> None:
+    cfg = GateConfig(metrics={f"category/both/no{number:03d}": MetricGate(floor=1.0) for number in range(100)})
+    version = _version(tmp_path, "2026-11-01", top1=0.8, ece=0.05)
+    whole = "; ".join(registry.check_gate(cfg, version).reasons)
+    assert registry.model_version(version).tags["gate_reasons"] == whole[:4000]
+    assert len(whole) > 4000
 
 
 def test_a_version_that_was_rolled_back_does_not_come_back_by_itself(tmp_path: Path) -> None:
@@ -96,9 +211,8 @@ def test_a_version_that_was_rolled_back_does_not_come_back_by_itself(tmp_path: P
     bad = _version(tmp_path, "2026-11-02", top1=0.9, ece=0.05)
     registry.set_champion(bad, "test")
     registry.set_champion(old, "answers were wrong")
-    verdict = registry.check_gate(CFG, bad)
-    assert not verdict.passed
-    assert "answers were wrong" in verdict.reasons[0]
+    reason = "it was rolled back (answers were wrong): remove the tag rolled_back to allow it again"
+    assert registry.check_gate(CFG, bad) == registry.Verdict(version=bad, passed=False, reasons=(reason,), champion=old)
 
 
 def test_promotion_moves_the_alias_tags_both_and_writes_one_audit_line(workspace: Path, tmp_path: Path) -> None:

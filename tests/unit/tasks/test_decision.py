@@ -6,6 +6,7 @@ import json
 import math
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from ecclip.client import Answer
 from ecclip.serving.export.shipped_code import ship_code
 from ecclip.tasks.decision import Decider, DecisionError
-from ecclip.tasks.kinds import TASKS
+from ecclip.tasks.kinds import TASKS, Asked, HeadScores, Task
 from ecclip.tasks.scores import confidence, probabilities
 
 HEADS: dict[str, Any] = {
@@ -47,7 +48,6 @@ HEADS: dict[str, Any] = {
             "labels": ["age_restricted"],
         },
     ],
-    "untaught": {},
     "thresholds": {
         "category": {"image": 0.5, "text": 0.6, "both": 0.4},
         "attribute:color": {"image": 2.0, "text": 0.6, "both": 0.5},
@@ -110,21 +110,90 @@ def test_a_score_at_the_threshold_is_auto_and_a_missing_threshold_is_review() ->
     assert answered(HEADS, row, "both").decisions["age_restricted"] == "review"
 
 
-def test_huge_logits_stay_finite() -> None:
+def test_a_head_without_any_threshold_is_never_sure_enough() -> None:
+    decisions = answered({**HEADS, "thresholds": {}}, np.full(8, 90.0), "both").decisions
+    assert decisions == dict.fromkeys(("category", "attribute:color", "age_restricted"), "review")
+
+
+def one_head(labels: int) -> dict[str, Any]:
+    """Return heads with nothing but a category of so many labels."""
+    head = {**HEADS["heads"][0], "stop": labels, "labels": [[str(number)] for number in range(labels)]}
+    return {**HEADS, "heads": [head]}
+
+
+def test_an_answer_has_five_categories_or_as_many_as_wanted_equal_ones_by_number() -> None:
+    heads, row = one_head(40), np.zeros(40)
+    assert Decider(heads, TASKS).answer(row, "text")["CATEGORY"] == [[str(number)] for number in range(5)]
+    assert Decider(heads, TASKS, 1).answer(row, "text")["CATEGORY"] == [["0"]]
+    everything = Decider(heads, TASKS, 99).answer(row, "text")
+    assert everything["CATEGORY"] == [[str(number)] for number in range(40)]
+    assert everything["CATEGORY_SCORE"] == [0.025] * 40
+
+
+def test_scores_are_written_with_six_digits() -> None:
+    answer = Decider(one_head(3), TASKS).answer(np.zeros(3), "both")
+    assert answer["CATEGORY_SCORE"] == [0.333333] * 3
+
+
+@pytest.mark.parametrize("top_k", [0, -1])
+def test_less_than_one_category_cannot_be_wanted(top_k: int) -> None:
+    with pytest.raises(DecisionError, match=f"^top_k must be at least 1, not {top_k}$"):
+        Decider(HEADS, TASKS, top_k)
+
+
+def test_huge_logits_stay_finite_beside_small_ones() -> None:
     assert np.isfinite(probabilities(np.array([1e5, -1e5, 0.0]), "softmax")).all()
+    assert probabilities(np.array([[0.0, 0.0], [3e3, 0.0]]), "softmax").tolist() == [[0.5, 0.5], [1.0, 0.0]]
     assert probabilities(np.array([[-1e5], [1e5]]), "sigmoid").ravel().tolist() == [0.0, 1.0]
 
 
-def test_confidence_of_a_flag_is_that_of_its_answer() -> None:
+def test_confidence_is_that_of_the_answer_of_each_row() -> None:
     assert confidence(np.array([[0.1], [0.7]]), "sigmoid").tolist() == [0.9, 0.7]
+    assert confidence(np.array([[0.1, 0.9], [0.7, 0.3]]), "softmax").tolist() == [0.9, 0.7]
 
 
 @pytest.mark.parametrize(
-    ("row", "modality"), [(np.zeros(7), "both"), (np.full(8, np.nan), "both"), (np.zeros(8), "smell")]
+    ("row", "modality", "message"),
+    [
+        (np.zeros(7), "both", r"^expected 8 finite logits, got shape \(7,\)$"),
+        (np.zeros((1, 8)), "both", r"^expected 8 finite logits, got shape \(1, 8\)$"),
+        (np.append(np.zeros(7), np.nan), "both", r"^expected 8 finite logits, got shape \(8,\)$"),
+        (np.append(np.zeros(7), np.inf), "both", r"^expected 8 finite logits, got shape \(8,\)$"),
+        (np.zeros(8), "smell", r"^unknown modality 'smell'; one of \['image', 'text', 'both'\]$"),
+    ],
 )
-def test_logits_that_do_not_fit_are_refused(row: np.ndarray, modality: str) -> None:
-    with pytest.raises(DecisionError):
+def test_logits_that_do_not_fit_are_refused(row: np.ndarray, modality: str, message: str) -> None:
+    with pytest.raises(DecisionError, match=message):
         answered(HEADS, row, modality)
+
+
+def test_without_heads_every_task_is_unknown() -> None:
+    decider = Decider({"heads": [], "modalities": ["text"], "thresholds": {}}, TASKS)
+    assert decider.columns == 0
+    assert decider.answer(np.zeros(0), "text")["DECISION"] == {task.name: "unknown" for task in TASKS}
+
+
+class Echo(Task):
+    """A task whose answer is what it was given."""
+
+    columns = ()
+
+    def __init__(self, name: str) -> None:
+        self.name = name  # type: ignore[misc]
+
+    def answer(self, heads: Sequence[HeadScores], asked: Asked, top_k: int) -> dict[str, Any]:
+        return {"OTHER_TASKS": {self.name: {"value": [asked.title, len(heads), top_k], "score": None}}}
+
+
+def test_a_task_gets_its_heads_and_the_texts_of_the_question_and_tasks_share_an_output() -> None:
+    decider = Decider({**HEADS, "heads": [{**HEADS["heads"][0], "task": "b"}]}, [Echo("a"), Echo("b")], 3)
+    answer = decider.answer(np.zeros(4), "both", Asked(title="Mug"))
+    assert {name: one["value"] for name, one in answer["OTHER_TASKS"].items()} == {
+        "a": ["Mug", 0, 3],
+        "b": ["Mug", 1, 3],
+    }
+    assert answer["DECISION"] == {"a": "unknown", "category": "review"}
+    assert decider.answer(np.zeros(4), "both")["OTHER_TASKS"]["b"]["value"] == [None, 1, 3]
 
 
 def test_heads_without_a_category_answer_with_no_category() -> None:
@@ -147,8 +216,9 @@ def test_what_no_label_taught_is_unknown_in_that_modality_alone() -> None:
 
 
 def test_heads_of_a_task_without_code_are_refused() -> None:
-    with pytest.raises(DecisionError, match="age_restricted"):
-        Decider(HEADS, TASKS[:2])
+    known = [task for task in TASKS if task.name == "category"]
+    with pytest.raises(DecisionError, match=r"^heads of tasks without code: \['age_restricted', 'attributes'\]$"):
+        Decider(HEADS, known)
 
 
 def test_the_code_that_a_bundle_carries_gives_the_same_answer_in_the_serving_environment(tmp_path: Path) -> None:

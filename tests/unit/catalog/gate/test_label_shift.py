@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import math
+import statistics
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -142,3 +145,111 @@ def test_a_rare_category_is_not_judged_alone_and_nights_of_before_are_no_history
     found = {shift.name: shift for shift in shifts(CFG, facts_of(bare, fingerprint="tonight"), history)}
     assert found["label/age_restricted"].nights == 1
     assert found["label/age_restricted"].outside
+
+
+# The limits once more, with the numbers of the configuration written out.
+
+
+def night_of(rows: int, name: str, share: float, low: float, high: float) -> NightFacts:
+    other = {"share": 1.0, "low": 1.0, "high": 1.0}
+    labels = {"label/attribute/other": other} | {name: {"share": share, "low": low, "high": high}}
+    plain = {"fingerprint": "", "listings": rows, "shares": {}, "distributions": {}, "prices": {}, "labels": labels}
+    return NightFacts.model_validate(plain)
+
+
+def reach(series: Sequence[float], least: float, sampling: float) -> float:
+    centre = statistics.median(series)
+    spread = 1.4826 * statistics.median(abs(one - centre) for one in series)
+    return 6.0 * max((3.0 if len(series) < 3 else 1.0) * max(spread, least), sampling)
+
+
+def expected_limits(rows: int, history: list[tuple[float, float, float]]) -> tuple[float | None, float]:
+    """Return the lowest and the highest share that a night of so many rows may have."""
+    usual = statistics.median(share for share, _, _ in history)
+
+    def logarithm(share: float) -> float:
+        return math.log((share * rows + 0.5) / (rows + 1))
+
+    def share_of(value: float) -> float:
+        return max(0.0, (math.exp(min(value, 0.0)) * (rows + 1) - 0.5) / rows)
+
+    def limits(series: list[float], sampling: float, least: float = 0.1) -> tuple[float, float]:
+        centre, far = statistics.median(series), reach(series, least, sampling)
+        return centre - far, centre + far
+
+    sampling, highest = 1 / math.sqrt(usual * rows + 0.5), [high for _, _, high in history]
+    low = share_of(limits([logarithm(one) for _, one, _ in history], sampling)[0])
+    surge = share_of(limits([logarithm(one) for one in highest], sampling)[1])
+    linear = limits(highest, math.sqrt(usual * (1 - usual) / rows), least=0.01)[1]
+    without = limits([logarithm(1 - one) for one in highest], 1 / math.sqrt((1 - usual) * rows + 0.5))[0]
+    return (round(low, 6) if low else None), round(min(max(surge, linear), 1 - share_of(without), 1.0), 6)
+
+
+HISTORIES = [
+    [(0.04, 0.03, 0.05)],
+    [(0.5, 0.45, 0.55), (0.6, 0.5, 0.62), (0.52, 0.5, 0.53)],
+    [(0.02, 0.01, 0.03), (0.03, 0.0, 0.06), (0.01, 0.01, 0.02), (0.05, 0.04, 0.05)],
+    [(1.0, 1.0, 1.0), (0.99, 0.98, 1.0), (0.98, 0.97, 0.99)],
+    [(0.9, 0.85, 0.9)] * 3,
+]
+
+
+@pytest.mark.parametrize("history", HISTORIES)
+@pytest.mark.parametrize("rows", [1, 300, 100_000])
+def test_a_label_may_be_as_far_as_the_formula_says(rows: int, history: list[tuple[float, float, float]]) -> None:
+    name = "label/age_restricted"
+    nights = [night_of(500, name, *one) for one in history]
+    found = {one.name: one for one in shifts(CFG, night_of(rows, name, 0.3, 0.25, 0.35), nights)}
+    shift, usual = found[name], statistics.median(share for share, _, _ in history)
+    low, high = expected_limits(rows, history)
+    assert (shift.low, shift.high) == (
+        None if low is None else pytest.approx(low, abs=1e-6),
+        pytest.approx(high, abs=1e-6),
+    )
+    assert shift.value == min(max(usual, 0.25), 0.35), "the share nearest to the usual one"
+    assert shift.nights == len(history)
+
+
+@pytest.mark.parametrize(
+    ("name", "may_surge"),
+    [
+        ("labelled", True), ("label/attribute/color", True), ("label/attribute/color=red", False),
+        ("label/category/a", False), ("label/category/a=b", False), ("label/age_restricted", False),
+    ],
+)  # fmt: skip
+def test_more_listings_may_have_a_label_at_all(name: str, may_surge: bool) -> None:
+    nights = [night_of(1000, name, 0.5, 0.45, 0.5)] * 3
+    found = {one.name: one for one in shifts(CFG, night_of(1000, name, 0.5, 0.5, 0.5), nights)}
+    assert (found[name].high is None) == may_surge
+    assert found[name].low == pytest.approx(expected_limits(1000, [(0.5, 0.45, 0.5)] * 3)[0], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "judged"),
+    [
+        ("label/category/a", 0.01, True), ("label/category/a", 0.0099, False), ("label/attribute/a=b", 0.0099, False),
+        ("label/age_restricted", 0.001, True), ("labelled", 0.001, True),
+    ],
+)  # fmt: skip
+def test_a_label_of_one_percent_is_judged_alone_and_a_rarer_one_is_not(name: str, share: float, judged: bool) -> None:
+    nights = [night_of(1000, name, share, share, share)] * 3
+    found = {one.name for one in shifts(CFG, night_of(1000, name, 0.5, 0.5, 0.5), nights)}
+    assert (name in found) == judged
+    assert "label/attribute/other" in found
+
+
+def test_a_label_that_is_new_has_no_history_and_one_that_is_gone_is_zero() -> None:
+    nights = [night_of(1000, "label/category/gone", 0.5, 0.4, 0.5)] * 3
+    found = {one.name: one for one in shifts(CFG, night_of(1000, "label/category/new", 0.5, 0.5, 0.5), nights)}
+    assert "label/category/new" not in found
+    assert found["label/category/gone"].value == 0.0
+    assert found["label/category/gone"].outside
+
+
+def test_nights_without_labels_are_no_history_for_the_ones_that_follow() -> None:
+    """A metric whose history begins anew with such a night is not judged; those after it by name are."""
+    gone = night_of(1000, "label/category/a", 0.5, 0.5, 0.5)
+    bare = gone.model_copy(update={"labels": {}, "accepted": ["label/attribute/other"]})
+    found = {one.name: one.nights for one in shifts(CFG, gone, [gone, bare])}
+    assert {name: nights for name, nights in found.items() if name.startswith("label")} == {"label/category/a": 1}
+    assert not any(one.name.startswith("label") for one in shifts(CFG, bare, [gone, gone]))

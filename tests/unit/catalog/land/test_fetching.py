@@ -240,3 +240,111 @@ def test_an_address_is_sent_as_it_is_written(tmp_path: Path, server: PhotoServer
     server.photos = dict.fromkeys(names, PHOTO)
     land_uris(tmp_path, [server.address(name) for name in names])
     assert server.asked == dict.fromkeys(names, 1)
+
+
+def one_by_one(folder: Path, server: PhotoServer, names: list[str], **options: Any) -> dict[str, str | None]:
+    """Land photos of one host in the order of their names; return why there is none, by name."""
+    uris = {server.address(name): name for name in names}
+    land_uris(folder, list(uris), host_connections=1, **options)
+    return {uris[uri]: reason for uri, reason in reasons(folder / "1").items()}
+
+
+def test_an_answer_is_taken_by_its_status(tmp_path: Path, server: PhotoServer) -> None:
+    again = dict.fromkeys((408, 425, 429, 500, 502, 503, 504), ("fetch_failed", 2))
+    finally_ = {404: ("missing", 1), 410: ("missing", 1)} | dict.fromkeys(
+        (304, 401, 403, 501, 203), ("fetch_failed", 1)
+    )
+    expected = {f"status/{status}/a.jpg": found for status, found in (again | finally_).items()}
+    found = one_by_one(tmp_path, server, list(expected), attempts=2, host_failures=99)
+    assert {name: (found[name], server.asked[name]) for name in expected} == expected
+
+
+def test_a_host_that_fails_several_times_in_a_row_is_left_alone(tmp_path: Path, server: PhotoServer) -> None:
+    server.photos = {"b.jpg": PHOTO, "d.jpg": PHOTO, "status/z.jpg": PHOTO}
+    server.elsewhere = "http://[/"
+    names = ["away/a.jpg", "b.jpg", "broken/c.jpg", "d.jpg", "status/500/e.jpg", "status/502/f.jpg", "status/z.jpg"]
+    found = one_by_one(tmp_path, server, names, attempts=1, host_failures=2)
+    failed = dict.fromkeys(names, "fetch_failed")
+    assert found == failed | {"b.jpg": None, "d.jpg": None, "status/z.jpg": "host_unreachable"}
+    assert server.asked.keys() == {*names} - {"status/z.jpg"}
+
+
+def test_a_closed_port_is_a_failure_of_its_host_each_time(tmp_path: Path) -> None:
+    uris = [f"http://127.0.0.1:1/{name}.jpg" for name in "abc"]
+    land_uris(tmp_path, uris, attempts=3, host_failures=2, host_connections=1)
+    assert reasons(tmp_path / "1") == dict.fromkeys(uris, "host_unreachable")
+    land_uris(tmp_path, uris, night="2", attempts=1, host_failures=2, host_connections=1)
+    assert list(reasons(tmp_path / "2").values()) == ["fetch_failed", "host_unreachable", "host_unreachable"]
+
+
+def test_a_photo_may_have_as_many_bytes_as_the_limit_and_no_more(tmp_path: Path, server: PhotoServer) -> None:
+    server.photos = {
+        "fits.jpg": PHOTO,
+        "large.jpg": PHOTO + b"!",
+        "unsaid/fits.jpg": PHOTO,
+        "unsaid/large.jpg": PHOTO + b"!",
+    }
+    found = one_by_one(tmp_path, server, list(server.photos), max_image_bytes=len(PHOTO))
+    assert found == dict.fromkeys(server.photos) | {"large.jpg": "too_large", "unsaid/large.jpg": "too_large"}
+    store = fsspec.filesystem("memory")
+    for name, image in (("fits", PHOTO), ("large", PHOTO + b"!")):
+        store.pipe_file(f"memory://limits/{name}.jpg", image)
+    uris = [f"memory://limits/{name}.jpg" for name in ("fits", "gone", "large")]
+    land_uris(tmp_path, uris, night="2", max_image_bytes=len(PHOTO), allowed_schemes=["memory"])
+    assert reasons(tmp_path / "2") == dict(zip(uris, [None, "missing", "too_large"], strict=True))
+
+
+def test_a_redirect_more_than_allowed_is_one_too_many_and_is_not_tried_again(
+    tmp_path: Path, server: PhotoServer
+) -> None:
+    server.photos, server.elsewhere = {"a.jpg": PHOTO}, server.address("a.jpg")
+    assert one_by_one(tmp_path, server, ["away/a.jpg"], max_redirects=0) == {"away/a.jpg": "fetch_failed"}
+    assert server.asked == {"away/a.jpg": 1}
+    land_uris(tmp_path, [server.address("away/a.jpg")], night="2", max_redirects=1)
+    assert reasons(tmp_path / "2") == {server.address("away/a.jpg"): None}
+
+
+def test_a_photo_is_asked_for_plainly_and_kept_as_it_was_sent(tmp_path: Path, server: PhotoServer) -> None:
+    """No compression that could expand without limit, no cookie that links one question to the next."""
+    server.photos = dict.fromkeys(("a.jpg", "b.jpg"), PHOTO)
+    server.headers = {"a.jpg": {"Set-Cookie": "who=you", "Content-Encoding": "gzip"}}
+    assert one_by_one(tmp_path, server, ["a.jpg", "b.jpg"]) == {"a.jpg": None, "b.jpg": None}
+    assert photos(tmp_path / "1")[server.address("a.jpg")] == PHOTO
+    asked = {name: value for name, value in server.heard["b.jpg"].items() if name != "host"}
+    assert asked == {"user-agent": "ecclip", "accept": "image/*, */*;q=0.1", "accept-encoding": "identity"}
+
+
+def test_the_next_night_asks_by_the_tag_or_else_by_the_time(tmp_path: Path, server: PhotoServer) -> None:
+    server.photos = dict.fromkeys(("both.jpg", "neither.jpg", "tag.jpg", "time.jpg"), PHOTO)
+    tag, time = {"ETag": '"a b"'}, {"Last-Modified": "Sun, 01 Nov 2026 00:00:00 GMT"}
+    server.headers = {"both.jpg": tag | time, "tag.jpg": tag, "time.jpg": time}
+    uris = [server.address(name) for name in server.photos]
+    land_uris(tmp_path, uris)
+    report = land_uris(tmp_path, uris, night="2", previous="1")
+    conditions = {
+        name: {key: value for key, value in heard.items() if key.startswith("if-")}
+        for name, heard in server.heard.items()
+    }
+    by_tag, by_time = {"if-none-match": '"a b"'}, {"if-modified-since": time["Last-Modified"]}
+    assert conditions == {"both.jpg": by_tag, "neither.jpg": {}, "tag.jpg": by_tag, "time.jpg": by_time}
+    assert report.detail["photos_kept"] == 4
+    assert server.asked == dict.fromkeys(server.photos, 2)
+
+
+def test_one_host_is_asked_for_no_more_at_once_than_it_may(tmp_path: Path, server: PhotoServer) -> None:
+    server.photos = {f"slow/{number}.jpg": PHOTO for number in range(12)}
+    server.crowd = 3
+    assert land_uris(tmp_path, [*map(server.address, server.photos)], host_connections=3).written["photos"] == 12
+    assert server.most_flying == 3
+
+
+def test_what_finds_no_room_waits_for_another_night(tmp_path: Path, server: PhotoServer) -> None:
+    server.photos = {f"{number}.jpg": PHOTO for number in range(3)}
+    found = one_by_one(tmp_path, server, list(server.photos), spool_bytes=len(PHOTO) + 1)
+    assert found == {"0.jpg": None, "1.jpg": None, "2.jpg": "spool_full"}
+
+
+def test_names_that_cannot_be_looked_up_fail(tmp_path: Path) -> None:
+    uris = [f"http://{host}/a.jpg" for host in (f"{'x' * 70}.example", "a..example")]
+    land_uris(tmp_path, uris, attempts=2)
+    assert reasons(tmp_path / "1") == dict.fromkeys(uris, "fetch_failed")

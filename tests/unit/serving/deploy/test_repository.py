@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from serving_bundles import tiny_bundle
+from google.protobuf import text_format
+from serving_bundles import sealed, tiny_bundle
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from ecclip.core import IntegrityError, sha256_file
+from ecclip.client import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
+from ecclip.core import ConfigError, IntegrityError, digest_of, sha256_bytes, sha256_file
+from ecclip.formats.bundle import Bundle
 from ecclip.serving import Repository
 from ecclip.serving.deploy import repository as module
 
@@ -43,8 +49,12 @@ def test_a_version_never_becomes_another_bundle(tmp_path: Path) -> None:
     shutil.copytree(tiny_bundle(0), other)
     (other / "manifest.json").write_text((other / "manifest.json").read_text() + " ")
     before = _tree(tmp_path / "product")
-    with pytest.raises(IntegrityError, match="another bundle"):
+    with pytest.raises(IntegrityError) as refused:
         repository.stage(other, 1)
+    assert str(refused.value) == (
+        f"the version is another bundle; value: version 1: {digest_of(tiny_bundle(0))[:16]}; "
+        f"limit: {digest_of(other)[:16]}; next: stage the bundle under its own version"
+    )
     assert _tree(tmp_path / "product") == before
 
 
@@ -70,13 +80,166 @@ def test_changed_missing_and_extra_files_are_refused(tmp_path: Path, model: str)
     def truncate(path: Path) -> None:
         path.write_bytes(path.read_bytes()[:-1])
 
-    for change, text in (
-        (truncate, "not what was staged"),
-        (Path.unlink, "missing"),
-        (lambda path: (path.parent / ".model.py.swp").touch(), "does not belong"),
+    again = "next: stage the bundle under a new version; this one stays as it is"
+    for change, text, name in (
+        (truncate, "a file of the version is not what was staged", "model.py"),
+        (Path.unlink, "a file of the version is missing", "model.py"),
+        (
+            lambda path: (path.parent / ".model.py.swp").touch(),
+            "a file does not belong to the version",
+            ".model.py.swp",
+        ),
     ):
-        with pytest.raises(IntegrityError, match=text):
+        with pytest.raises(IntegrityError) as refused:
             spoil(change).verify(1)
+        assert str(refused.value) == f"{text}; value: {model}/1/{name}; {again}"
+
+
+def test_caches_of_the_server_are_no_files_of_a_version(tmp_path: Path) -> None:
+    repository = Repository(tmp_path)
+    staged = repository.stage(tiny_bundle(0), 1)
+    cache = tmp_path / "product" / "1" / "__pycache__"
+    cache.mkdir()
+    (cache / "model.cpython-311.pyc").touch()
+    assert repository.verify(1) == staged
+    (cache / "model.py").touch()
+    with pytest.raises(IntegrityError, match="does not belong"):
+        repository.verify(1)
+
+
+def test_what_is_not_staged_is_not_verified_and_what_cannot_be_is_not_staged(tmp_path: Path) -> None:
+    no_number = "a version is a number from 1 on; value: 0; next: name a version of the registry, such as 1"
+    no_part = (
+        "engines are built on the GPU that serves, and are not part of a bundle; value: tensorrt; "
+        "next: use the profile embedded or onnxruntime"
+    )
+    for kind, version, error in (("embedded", 0, no_number), ("tensorrt", 1, no_part)):
+        with pytest.raises(ConfigError) as refused:
+            Repository(tmp_path, kind).stage(tiny_bundle(0), version)  # type: ignore[arg-type]
+        assert str(refused.value) == error
+    assert Repository(tmp_path).staged(1) is None
+    with pytest.raises(IntegrityError) as missing:
+        Repository(tmp_path).verify(1)
+    assert str(missing.value) == "the version is not in the model repository; value: 1; next: stage it first"
+
+
+def test_a_version_holds_what_the_bundle_and_the_templates_hold(tmp_path: Path) -> None:
+    bundle, repository = Bundle(tiny_bundle(0)), Repository(tmp_path)
+    staged, digest, templates = repository.stage(bundle.folder, 5), digest_of(bundle.folder), repository.templates
+    expected: dict[str, bytes] = {}
+    for name in ("image_tower", "text_tower", "heads"):
+        expected[f"{name}/5/model.py"] = (templates / "graph" / "model.py").read_bytes()
+        expected[f"{name}/5/model.onnx"] = bundle.graph(name).read_bytes()
+        expected[f"{name}/5/known.npz"] = bundle.known_answer(name).read_bytes()
+    described = bundle.description()
+    sizes = {name: described[name] for name in ("embedding_dim", "image_size", "max_tokens")}
+    for name in ("product", "candidate"):
+        expected[f"{name}/5/model.py"] = (templates / "product" / "model.py").read_bytes()
+        expected[f"{name}/5/tokenizer.json"] = bundle.tokenizer.read_bytes()
+        expected[f"{name}/5/known.json"] = bundle.known_question.read_bytes()
+        expected |= {
+            f"{name}/5/{path.relative_to(bundle.folder)}": path.read_bytes()
+            for path in bundle.code.rglob("*")
+            if path.is_file()
+        }
+        entry = (tmp_path / name / "5" / "entry.json").read_bytes()
+        expected[f"{name}/5/entry.json"] = entry
+        told = json.loads(entry)
+        assert told.pop("product_input")["schema"].startswith("ecclip.product_input/")
+        assert told == {
+            **sizes, "top_k": described["top_k"], "heads": bundle.described_heads(), "lineage": digest[:16],
+            "image_bytes": IMAGE_BYTES, "text_bytes": TEXT_BYTES,
+        }  # fmt: skip
+    expected[".state/golden-5.parquet"] = bundle.golden.read_bytes()
+    assert staged.files == {name: sha256_bytes(data) for name, data in expected.items()}
+    assert _tree(tmp_path).keys() == {*expected, ".state/version-5.json"}
+    assert {name: (tmp_path / name).read_bytes() for name in expected} == expected
+    assert staged.model_dump(exclude={"files"}) == {
+        "version": 5, "bundle": digest, "lineage": digest[:16], "shapes": sizes, "tolerance": described["tolerance"],
+    }  # fmt: skip
+    assert repository.staged(5) == repository.verify(5) == staged
+
+
+def test_what_a_killed_writer_left_is_removed_before_the_next_one_works(tmp_path: Path) -> None:
+    repository = Repository(tmp_path)
+    leftovers = [".live.json.tmp-1", ".state/.version-1.json.tmp-1", "product/.1.tmp-7", "heads/.1.old-7"]
+    for name in leftovers:
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "product" / "1.tmp-7").mkdir()
+    with repository.lock():
+        assert [name for name in leftovers if (tmp_path / name).exists()] == []
+    assert (tmp_path / "product" / "1.tmp-7").is_dir()
+
+
+def test_code_of_another_ecclip_is_refused(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle(0), bundle)
+    (bundle / "code" / "libraries.zip").unlink()
+    sealed(bundle)
+    with pytest.raises(IntegrityError) as refused:
+        Repository(tmp_path / "repository").stage(bundle, 1)
+    said = f"the bundle's code is not that of this version of ecclip; value: {bundle}; next: run export of its night"
+    assert str(refused.value) == said
+
+
+def _config(repository: Repository, model: str, *versions: int) -> ModelConfig:
+    repository.configure(model, versions)
+    return text_format.Parse((repository.folder / model / "config.pbtxt").read_text(), ModelConfig())
+
+
+@pytest.mark.parametrize(("model", "instances"), [("product", 2), ("candidate", 1)])
+def test_an_entry_is_configured_by_its_own_template(tmp_path: Path, model: str, instances: int) -> None:
+    config = _config(Repository(tmp_path), model, 3, 1, 3)
+    assert (config.name, config.backend, config.max_batch_size) == (model, "python", MAX_BATCH)
+    assert list(config.version_policy.specific.versions) == [1, 3]
+    assert [(group.kind, group.count) for group in config.instance_group] == [(2, instances)]  # KIND_CPU
+    assert config.dynamic_batching.max_queue_delay_microseconds == 1000
+    assert [tensor.name for tensor in config.input] == ["IMAGE", "TITLE", "DESCRIPTION"]
+    assert "LINEAGE" in [tensor.name for tensor in config.output]
+
+
+@pytest.mark.parametrize("kind", ["embedded", "onnxruntime", "tensorrt"])
+@pytest.mark.parametrize("model", ["image_tower", "heads"])
+def test_a_graph_runs_as_the_profile_says(tmp_path: Path, model: str, kind: str) -> None:
+    Repository(tmp_path).stage(tiny_bundle(0), 2)
+    config = _config(Repository(tmp_path, kind, threads=3), model, 2, 7)  # type: ignore[arg-type]
+    assert (config.name, config.max_batch_size) == (model, MAX_BATCH)
+    if kind == "embedded" or model == "heads":
+        assert (config.backend, config.platform) == ("python", "")
+        assert config.parameters["threads"].string_value == ("1" if model == "heads" else "3")
+        return
+    files = {"onnxruntime": ("onnxruntime_onnx", "model.onnx"), "tensorrt": ("tensorrt_plan", "model.plan")}
+    assert (config.platform, config.default_model_filename) == files[kind]
+    assert list(config.input[0].dims) == [3, 64, 64]
+
+
+def test_an_embedded_tower_has_two_threads_if_nobody_says_more(tmp_path: Path) -> None:
+    assert _config(Repository(tmp_path), "text_tower", 1).parameters["threads"].string_value == "2"
+
+
+def test_a_profile_with_fixed_shapes_loads_no_versions_of_different_ones(tmp_path: Path) -> None:
+    repository = Repository(tmp_path, "onnxruntime")
+    shapes = repository.stage(tiny_bundle(0), 1).shapes
+    repository.stage(tiny_bundle(0), 2)
+    record = tmp_path / ".state" / "version-2.json"
+    record.write_text(record.read_text().replace(f'"image_size": {shapes["image_size"]}', '"image_size": 999'))
+    for versions, found in (([1, 2], [shapes, {**shapes, "image_size": 999}]), ([8], [])):
+        with pytest.raises(ConfigError) as refused:
+            repository.configure("image_tower", versions)
+        assert str(refused.value) == (
+            f"versions of other shapes cannot be loaded side by side in this profile; value: {versions}: {found}; "
+            "next: deploy it to a repository of its own, or take the old version out first"
+        )
+
+
+def test_a_configuration_that_is_right_is_not_written_again(tmp_path: Path) -> None:
+    repository, path = Repository(tmp_path), tmp_path / "product" / "config.pbtxt"
+    repository.configure("product", [1])
+    written = path.stat()
+    repository.configure("product", [1])
+    assert path.stat() == written
+    repository.configure("product", [2])
+    assert path.stat().st_ino != written.st_ino
 
 
 @pytest.mark.fault(18)
@@ -133,3 +296,37 @@ def test_commits_count_up_and_name_the_version_before(tmp_path: Path) -> None:
     assert (second.version, second.previous, second.sequence) == (2, 1, 2)
     assert repository.live() == second
     assert (repository.commit(1).version, repository.live().previous) == (1, 2)  # type: ignore[union-attr]
+    assert json.loads((tmp_path / ".state" / "live.json").read_text()) == repository.live().model_dump()  # type: ignore[union-attr]
+    assert (second.lineage, repository.commit(2).sequence) == (digest_of(tiny_bundle(0))[:16], 4)
+
+
+def test_a_live_record_that_cannot_be_read_says_where_its_copy_lies(tmp_path: Path) -> None:
+    repository = Repository(tmp_path)
+    repository.stage(tiny_bundle(0), 1)
+    repository.commit(1)
+    (tmp_path / "live.json").write_text("{")
+    with pytest.raises(IntegrityError) as refused:
+        repository.live()
+    kept = f"cp {tmp_path}/.state/live.json {tmp_path}/live.json"
+    assert str(refused.value) == f"live.json cannot be read; value: {tmp_path}/live.json; next: {kept}"
+
+
+def test_blessings_and_the_control_key_are_kept_for_the_next_process(tmp_path: Path) -> None:
+    assert Repository(tmp_path).blessing(3) is None
+    assert Repository(tmp_path).control_key() is None
+    Repository(tmp_path).write_blessing(3, {"passed": True, "reasons": ["é"]})
+    assert Repository(tmp_path).blessing(3) == {"passed": True, "reasons": ["é"]}
+    assert Repository(tmp_path).blessing(4) is None
+    key = Repository(tmp_path).new_control_key()
+    assert Repository(tmp_path).control_key() == key
+    assert len(bytes.fromhex(key)) == 32
+    assert stat.S_IMODE((tmp_path / ".state" / "control.key").stat().st_mode) == 0o600
+    assert Repository(tmp_path).new_control_key() != key
+
+
+def test_the_shared_memory_of_a_workspace_has_a_name_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    names = [Repository(folder / "models").shared_memory for folder in (tmp_path, tmp_path / "link", tmp_path / "a")]
+    digest = sha256_bytes(str(tmp_path.resolve()).encode())[:8]
+    assert names[0] == names[1] == f"triton_python_backend_shm_region_{digest}_"
+    assert names[2] != names[0]
