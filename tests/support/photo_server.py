@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif behaviour == "broken" or (behaviour == "flaky" and times < 3):
             self._send(500, b"")
         elif behaviour == "status":
-            self._send(int(path.split("/")[1]), b"no photo")
+            self._send(int(path.split("/")[1]), b"")
         elif behaviour == "cut" and times < 2:
             self._cut()
         elif behaviour == "endless":

@@ -126,8 +126,8 @@ class HttpPhotos:
             raise RuntimeError("HttpPhotos is used as an async context manager")
         # encoded=True: as written, because re-encoding a signed address would break its signature
         address = URL(uri, encoded=True)
-        asked = self._session.get(address, headers=_condition(known), max_redirects=self._cfg.max_redirects)
-        async with asked as answer:
+        most = self._cfg.max_redirects + 1  # aiohttp refuses the one that reaches its limit, and takes 0 for none
+        async with self._session.get(address, headers=_condition(known), max_redirects=most) as answer:
             if answer.status in _AGAIN:
                 raise _Again("fetch_failed")
             if answer.status in _GONE:
