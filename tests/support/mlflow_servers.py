@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from registries import _empty_store
+from registries import empty_store
 from waiting import HANG_S, wait_until
 
 Mode = Literal["open", "slow", "errors"]
@@ -118,7 +118,7 @@ class Server:
 def mlflow_server(folder: Path) -> Iterator[Server]:
     """Start a server over an empty store in ``folder`` and stop it with all its processes."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(_empty_store(), folder / "mlflow.db")
+    shutil.copy(empty_store(), folder / "mlflow.db")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])

@@ -30,7 +30,7 @@ def make_workspace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("ECCLIP_MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.delenv(name, raising=False)
     (folder / "work" / "mlflow").mkdir(parents=True)
-    shutil.copy(_empty_store(), folder / "work" / "mlflow" / "mlflow.db")
+    shutil.copy(empty_store(), folder / "work" / "mlflow" / "mlflow.db")
     monkeypatch.setenv("ECCLIP_WORKSPACE", str(folder))
     settings.cache_clear()
     return folder
@@ -50,7 +50,8 @@ def _client_of(uri: str) -> MlflowClient:
 
 
 @lru_cache(maxsize=1)
-def _empty_store() -> Path:
+def empty_store() -> Path:
+    """Return MLflow's database without a run and without a version, made once a test run."""
     from ecclip.registry import champion
 
     folder = Path(mkdtemp(prefix="ecclip-empty-store-"))

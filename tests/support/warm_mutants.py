@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pkgutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Make what the room's tests share; a forked process finds it made."""
-    for name in os.environ.get("MUTANTS_WARM", "").split():
-        found = pkgutil.resolve_name(name)
-        if ":" in name:
-            found()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each test says what it lets pass; the import here is nobody's
+        for name in os.environ.get("MUTANTS_WARM", "").split():
+            found = pkgutil.resolve_name(name)
+            if ":" in name:
+                found()
     state()._stats.clear()  # no test has called these functions

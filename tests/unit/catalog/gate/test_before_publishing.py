@@ -91,6 +91,64 @@ def test_a_poison_is_refused_by_its_metric(tmp_path: Path, name: str) -> None:
     )
     facts, _ = release(accepted, **given, history=HISTORY, output=tmp_path / "out")
     assert name in facts.accepted
+    assert not (tmp_path / "out.refused").exists()
+
+
+def test_a_refusal_says_each_value_its_limit_and_what_to_do(tmp_path: Path) -> None:
+    cfg = ReleaseConfig.model_validate({"min_published": LISTINGS + 1})
+    given = folders(tmp_path, broken=60, agreement=together())
+    with pytest.raises(GateError) as caught:
+        release(cfg, **given, history=HISTORY, output=tmp_path / "out")
+    page = tmp_path / "out.refused" / "data_docs" / "index.html"
+    assert str(caught.value) == (
+        "the snapshot was refused: published, bad_photo/truncated; "
+        "value: published = 400.0, bad_photo/truncated = 0.15; "
+        "limit: published: 401.0.., bad_photo/truncated: ..0.0715; "
+        f"next: read {page}; the previous snapshot stays current; "
+        "if it is meant: shift: {accepted: {\"f\": ['bad_photo/truncated']}}"
+    )
+
+
+def test_a_night_is_told_whole_and_judged_by_what_only_this_check_can_show(tmp_path: Path) -> None:
+    """The volume is a tenth of what it was, which is for the first check to refuse."""
+    agreement = together(3)
+    agreement[-1] = np.nan
+    given = folders(tmp_path, broken=7, group=3, agreement=agreement)
+    first = night(shares={"missing/brand": 0.9, "mismatch": 1.0}, accepted=["missing/brand"])
+    write_facts(tmp_path / "check", NightFacts.model_validate(first))
+    history = [one.model_copy(update={"listings": 10 * LISTINGS}) for one in HISTORY]
+    share = round(3 / 399, 6)
+    cfg = {"min_published": LISTINGS, "mismatch": {"max_share": share}, "shift": {"accepted": {"f": ["grouped/*"]}}}
+    facts, _ = release(ReleaseConfig.model_validate(cfg), **given, history=history, output=tmp_path / "out")
+    assert facts.shares == {
+        "missing/brand": 0.9, "bad_photo/truncated": 0.0175, "grouped/duplicates": 0.665, "grouped/largest": 0.0075,
+        "mismatch": share,
+    }  # fmt: skip
+    assert facts.accepted == ["grouped/duplicates", "grouped/largest", "missing/brand"]
+    assert json.loads((tmp_path / "out" / "verdict.json").read_text()) == {
+        "passed": True,
+        "failed_expectations": [],
+        "metrics": {"published": 400.0, "mismatch_share": share, "bad_photo/truncated": 0.0175, "mismatch": share},
+        "limits": {
+            "published": "400.0..", "mismatch_share": f"..{share}", "bad_photo/truncated": "..0.0715",
+            "mismatch": "..0.07",
+        },
+        "fingerprint": "f",
+        "accepted": facts.accepted,
+    }  # fmt: skip
+
+
+def test_a_night_without_a_listing_has_shares_of_nothing(tmp_path: Path) -> None:
+    given = folders(tmp_path)
+    for name, columns in (
+        ("clean/listings", ["listing_id", "image_sha256", "image_error"]),
+        ("group/groups", ["listing_id", "group_id"]),
+    ):
+        file = tmp_path / name / "part-00000.parquet"
+        pq.write_table(pq.read_table(file).slice(0, 0).select(columns), file)
+    cfg = ReleaseConfig.model_validate({"min_published": 0})
+    facts, _ = release(cfg, **given, history=[], output=tmp_path / "out")
+    assert facts.shares == {"grouped/duplicates": 0.0, "grouped/largest": 0.0}
 
 
 def test_the_quick_comparison_is_the_judgement_of_great_expectations(tmp_path: Path) -> None:
@@ -108,6 +166,7 @@ def test_a_night_without_scores_has_no_mismatch(tmp_path: Path) -> None:
     facts, wrong = release(CFG, **folders(tmp_path), history=[], output=tmp_path / "out")
     assert wrong.num_rows == 0
     assert "mismatch" not in facts.shares
+    assert json.loads((tmp_path / "out" / "verdict.json").read_text())["metrics"] == {"published": 400.0}
 
 
 def test_scores_that_are_no_numbers_are_no_scores_and_other_columns_an_error(tmp_path: Path) -> None:
