@@ -45,7 +45,17 @@ _BOILERPLATE = (
     "promotion_seller_share",
     "promotion_category_share",
 )
+_MATCHING = {
+    "match_precision": "precision",
+    "match_min_pairs": "min_pairs",
+    "neighbours": "neighbours",
+    "max_product_size": "max_product_size",
+}
+_TRANSFER = ("threads", "attempts", "max_unreadable_share")
 PARAMETERS = {
+    "source.wait_s": "source.wait.timeout_s",
+    "source.poke_s": "source.wait.poke_interval_s",
+    **{f"source.{name}": f"source.transfer.{name}" for name in _TRANSFER},
     **{f"land.{name}": f"land.fetch.{name}" for name in _FETCH},
     **{f"{stage}.shift_deviations": f"{stage}.shift.deviations" for stage in ("check", "publish")},
     **{f"{stage}.{name}": f"{stage}.shift.{name}" for stage in ("check", "publish") for name in _SHIFT},
@@ -58,6 +68,18 @@ PARAMETERS = {
     "publish.least_agreement": "publish.mismatch.least_agreement",
     "publish.max_mismatch_share": "publish.mismatch.max_share",
     "group.bucket_cap": "group.max_block_size",
+    "group.code_listings": "group.same_code.max_listings",
+    "group.code_title": "group.same_code.min_title_similarity",
+    "group.same_photo_title": "group.same_photo.min_title_similarity",
+    "group.near_photo_distance": "group.near_photo.max_distance",
+    "group.near_photo_title": "group.near_photo.min_title_similarity",
+    "group.near_photo_price": "group.near_photo.max_price_ratio",
+    "group.title_alone": "group.near_title.min_similarity",
+    "group.facts_price": "group.same_facts.max_price_ratio",
+    "group.price_ratio": "group.contradiction.max_price_ratio",
+    "group.category_title": "group.contradiction.min_title_similarity",
+    "group.catalog_listings": "group.catalog_id.max_listings",
+    "group.group_cap": "group.max_group_size",
     "train.fine_tune_epochs": "train.fine_tune.epochs",
     "train.fine_tune_rate": "train.fine_tune.learning_rate_scale",
     "train.trainer.stream_size": "train.trainer.micro_batch_size",
@@ -68,6 +90,24 @@ PARAMETERS = {
     "train.trainer.optimizer.tower_rate": "train.trainer.optimizer.tower_learning_rate",
     "train.trainer.optimizer.projection_rate": "train.trainer.optimizer.projection_learning_rate",
     "train.trainer.optimizer.batch_rule": "train.trainer.optimizer.learning_rate_scaling",
+    **{f"evaluate.{name}": f"evaluate.heads.{name}" for name in ("features", "regularisation", "max_iterations")},
+    **{f"evaluate.calibration_{name}": f"evaluate.calibration.{name}" for name in ("min_rows", "bins")},
+    **{f"evaluate.auto_{name}": f"evaluate.auto.{name}" for name in ("precision", "min_rows")},
+    "evaluate.category_min_count": "evaluate.category.min_count",
+    "evaluate.attribute_min_count": "evaluate.attributes.min_count",
+    "evaluate.attribute_value_min_count": "evaluate.attributes.min_value_count",
+    "evaluate.attribute_max_values": "evaluate.attributes.max_values",
+    "evaluate.attribute_min_share": "evaluate.attributes.min_coverage",
+    "evaluate.max_attributes": "evaluate.attributes.max_heads",
+    **{
+        f"{stage}.{old}": f"{stage}.matching.{new}"
+        for stage in ("evaluate", "group_products")
+        for old, new in _MATCHING.items()
+    },
+    **{f"group_products.threshold_{name}": f"group_products.threshold.{name}" for name in ("both", "text")},
+    **{f"group_products.{name}": f"group_products.search.{name}" for name in ("block_rows", "exact_rows")},
+    "export.tolerance": "export.tolerances.embedding",
+    "export.score_tolerance": "export.tolerances.score",
 }
 COMMANDS = {"release judge": "release gate"}  # and the task of that name in the DAG deploy_bundle
 # by stage, in manifests and logs

@@ -85,9 +85,11 @@ class DumpSensor(BaseSensorOperator):
             raise AirflowFailException(f"ConfigError: {error}") from error
         if reason:
             self.log.info("night %s waits: %s", night, reason)
-            deadline = now() + timedelta(seconds=source.wait_s)
-            trigger = DumpTrigger(night, deadline.isoformat(), source.poke_s)
-            self.defer(trigger=trigger, method_name="resume", timeout=timedelta(seconds=source.wait_s + _GRACE_S))
+            deadline = now() + timedelta(seconds=source.wait.timeout_s)
+            trigger = DumpTrigger(night, deadline.isoformat(), source.wait.poke_interval_s)
+            self.defer(
+                trigger=trigger, method_name="resume", timeout=timedelta(seconds=source.wait.timeout_s + _GRACE_S)
+            )
         return {"night": night, "waited": False}
 
     def resume(self, context: Any, event: dict[str, str]) -> dict[str, Any]:
@@ -110,7 +112,7 @@ class DumpSensor(BaseSensorOperator):
     def _fail(night: str, reason: str, next_step: str) -> NoReturn:
         error = NotReadyError(
             f"the export of night {night} did not come in time: {reason}",
-            limit="source.wait_s in params.yaml",
+            limit="source.wait.timeout_s in params.yaml",
             next_step=next_step
             or "have the shop write it, its marker last, then clear this task: the night goes on from here; "
             "source in params.yaml says where it is looked for",

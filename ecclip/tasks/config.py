@@ -1,4 +1,4 @@
-"""Parameters of the two stages of this room."""
+"""Parameters of the two stages of this room. Defaults without a source are by judgment."""
 
 from __future__ import annotations
 
@@ -9,52 +9,111 @@ from pydantic import Field
 from ecclip.core import StageConfig
 
 
-class EvaluateConfig(StageConfig):
-    """Parameters of ``evaluate``."""
+class HeadsConfig(StageConfig):
+    """How the heads are fitted."""
 
-    seed: int = Field(0, description="seed of the bootstrap and of the drawn examples")
     features: dict[str, Literal["embedding", "towers", "both"]] = Field(
         {},
         description="task -> what its heads read: the embedding, the towers' own features (`embed.features`), or both; "
         "a task that is not named reads the embedding",
     )
     regularisation: tuple[float, ...] = Field(
-        (0.001, 0.01, 0.1, 1.0), min_length=1, description="strengths C tried; the best on validation is kept"
+        (0.001, 0.01, 0.1, 1.0),
+        min_length=1,
+        description="values of scikit-learn's C (inverse strength of the L2 penalty) to try; the best on validation "
+        "is kept; by judgment: decades up to scikit-learn's default",
     )
-    max_iterations: int = Field(200, ge=1, description="iterations of the solver of a head")
-    calibration_min_rows: int = Field(20, ge=1, description="validation rows below which nothing is calibrated")
-    calibration_bins: int = Field(10, ge=2, description="equal bins of the calibration error and of the diagram")
-    auto_precision: float = Field(0.95, gt=0, le=1, description="precision on validation that `auto` answers keep")
-    auto_min_rows: int = Field(20, ge=1, description="validation answers needed before any answer is `auto`")
-    category_min_count: int = Field(2, ge=1, description="train listings that a category path needs")
-    attribute_min_count: int = Field(30, ge=1, description="train listings that an attribute name needs")
-    attribute_value_min_count: int = Field(8, ge=1, description="train listings that an attribute value needs")
-    attribute_max_values: int = Field(40, ge=2, description="values of one attribute; the most frequent are kept")
-    attribute_min_share: float = Field(
-        0.5, ge=0, le=1, description="share of an attribute's rows that its values cover"
+    max_iterations: int = Field(
+        200, ge=1, description="iterations of the solver of a head; twice the default of scikit-learn"
     )
-    max_attributes: int = Field(20, ge=0, description="attribute heads; the most frequent names are kept")
-    neighbours: int = Field(20, ge=10, description="neighbours looked up for a listing")
-    match_precision: float = Field(0.95, gt=0, le=1, description="precision on validation of matched pairs")
-    match_min_pairs: int = Field(10, ge=1, description="validation pairs needed before a match threshold is set")
-    max_product_size: int = Field(50, ge=2, description="listings that one found product may hold")
+
+
+class CalibrationConfig(StageConfig):
+    """How scores become probabilities, and how far off these are measured to be."""
+
+    min_rows: int = Field(20, ge=1, description="fewer validation rows calibrate nothing")
+    bins: int = Field(
+        10,
+        ge=2,
+        description="bins of equal width of the calibration error and of the diagram, as in scikit-learn's and "
+        "Niculescu-Mizil and Caruana (2005)",
+    )
+
+
+class AutoConfig(StageConfig):
+    """When an answer is `auto` and needs no review."""
+
+    precision: float = Field(0.95, gt=0, le=1, description="precision on validation that `auto` answers keep")
+    min_rows: int = Field(20, ge=1, description="validation answers needed before any answer is `auto`")
+
+
+class CategoryConfig(StageConfig):
+    """Which categories are learnt."""
+
+    min_count: int = Field(2, ge=1, description="train listings that a category path needs")
+
+
+class AttributesConfig(StageConfig):
+    """Which attributes and which of their values are learnt."""
+
+    min_count: int = Field(30, ge=1, description="train listings that an attribute name needs")
+    min_value_count: int = Field(8, ge=1, description="train listings that an attribute value needs")
+    max_values: int = Field(40, ge=2, description="values of one attribute; the most frequent are kept")
+    min_coverage: float = Field(0.5, ge=0, le=1, description="share of an attribute's rows that its values cover")
+    max_heads: int = Field(20, ge=0, description="attribute heads; the most frequent names are kept")
+
+
+class MatchingConfig(StageConfig):
+    """When two listings match, and how large a product may become."""
+
+    precision: float = Field(0.95, gt=0, le=1, description="precision on validation of matched pairs")
+    min_pairs: int = Field(10, ge=1, description="validation pairs needed before a match threshold is set")
+    neighbours: int = Field(20, ge=1, description="neighbours looked up for a listing; a match is mutual")
+    max_product_size: int = Field(50, ge=2, description="listings that matching may join in one product")
+
+
+class ReportedMatchingConfig(MatchingConfig):
+    """Matching as the report measures it."""
+
+    neighbours: int = Field(
+        20, ge=10, description="neighbours looked up for a listing; a match is mutual; recall@10 needs ten"
+    )
+
+
+class EvaluateConfig(StageConfig):
+    """Parameters of ``evaluate``."""
+
+    seed: int = Field(0, description="seed of the bootstrap and of the drawn examples")
+    heads: HeadsConfig = Field(HeadsConfig(), description="how the heads are fitted")
+    calibration: CalibrationConfig = Field(CalibrationConfig(), description="how scores become probabilities")
+    auto: AutoConfig = Field(AutoConfig(), description="when an answer is `auto`")
+    category: CategoryConfig = Field(CategoryConfig(), description="which categories are learnt")
+    attributes: AttributesConfig = Field(AttributesConfig(), description="which attributes are learnt")
+    matching: ReportedMatchingConfig = Field(ReportedMatchingConfig(), description="when two listings match")
     bootstrap_rounds: int = Field(300, ge=20, description="resamplings of the groups for a 95 % interval")
     examples: int = Field(8, ge=0, description="right and wrong answers shown with photos, each")
+
+
+class ThresholdConfig(StageConfig):
+    """Scores (cosine similarities) from which two listings match, where validation is not to choose them."""
+
+    both: float | None = Field(None, description="score of a match by photo and title; None: from validation")
+    text: float | None = Field(None, description="score of a match where a listing has no photo; None: from validation")
+
+
+class SearchConfig(StageConfig):
+    """How neighbours are found."""
+
+    block_rows: int = Field(4096, ge=1, description="listings looked up at once: bounds the memory")
+    exact_rows: int = Field(
+        200_000, ge=1, description="listings above which an inverted file replaces the exact search"
+    )
 
 
 class GroupProductsConfig(StageConfig):
     """Parameters of ``group_products``."""
 
-    threshold_both: float | None = Field(None, description="score of a match by photo and title; None: from validation")
-    threshold_text: float | None = Field(
-        None, description="score of a match where a listing has no photo; None: from validation"
-    )
-    match_precision: float = Field(0.95, gt=0, le=1, description="precision on validation of matched pairs")
-    match_min_pairs: int = Field(10, ge=1, description="validation pairs needed before a match threshold is set")
-    neighbours: int = Field(20, ge=1, description="neighbours looked up for a listing; a match is mutual")
-    max_product_size: int = Field(50, ge=2, description="listings that matching may join in one product")
+    threshold: ThresholdConfig = Field(ThresholdConfig(), description="scores from which two listings match")
+    matching: MatchingConfig = Field(MatchingConfig(), description="when two listings match")
+    search: SearchConfig = Field(SearchConfig(), description="how neighbours are found")
     keep_known_groups: bool = Field(True, description="listings of one group of the snapshot stay one product")
-    block_rows: int = Field(4096, ge=1, description="listings looked up at once: bounds the memory")
-    exact_rows: int = Field(
-        200_000, ge=1, description="listings above which an inverted file replaces the exact search"
-    )

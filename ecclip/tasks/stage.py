@@ -63,18 +63,18 @@ def _row_counts(rows: Rows) -> dict[str, int]:
 
 
 def _check_features(cfg: EvaluateConfig, rows: Rows) -> None:
-    unknown = sorted(set(cfg.features) - {task.name for task in TASKS})
+    unknown = sorted(set(cfg.heads.features) - {task.name for task in TASKS})
     if unknown:
         raise ConfigError(
-            "evaluate.features names no task",
+            "evaluate.heads.features names no task",
             value=unknown[0],
             limit=", ".join(task.name for task in TASKS),
             next_step="name tasks of this list, or remove the entry",
         )
-    wanted = sorted(name for name, choice in cfg.features.items() if choice != "embedding")
+    wanted = sorted(name for name, choice in cfg.heads.features.items() if choice != "embedding")
     if wanted and rows.image_features is None:
         raise ContractError(
-            "the embeddings have no features of the towers, which evaluate.features asks for",
+            "the embeddings have no features of the towers, which evaluate.heads.features asks for",
             value=wanted[0],
             next_step="set embed.features to true and run embed again",
         )

@@ -71,7 +71,7 @@ def test_airflow_comes_up_nights_wait_for_their_dumps_and_it_goes_down(workspace
     assert POOLS.items() <= {pool["name"]: pool["slots"] for pool in api.get("pools")["pools"]}.items()
 
     seen: list[TaskView] = []
-    _wait_for(workspace, wait_s=3, poke_s=0.5)
+    _wait_for(workspace, wait={"timeout_s": 3, "poke_interval_s": 0.5})
     with pytest.raises(ServiceError, match=rf"nightly_catalog\.wait_for_dump failed for the night {NEVER}") as failure:
         follow_night(api, NEVER, trigger_night(api, NEVER), lambda _, task: seen.append(task))
     assert "did not come in time: nothing is there" in str(failure.value)
@@ -84,7 +84,7 @@ def test_airflow_comes_up_nights_wait_for_their_dumps_and_it_goes_down(workspace
     assert "then clear this task" in alert["next"]
     assert alert["next"] in alert["text"]
 
-    _wait_for(workspace, wait_s=600, poke_s=0.5)
+    _wait_for(workspace, wait={"timeout_s": 600, "poke_interval_s": 0.5})
     late = _LateDump(workspace)
     with pytest.raises(ServiceError, match=rf"nightly_catalog\.land failed for the night {LATE}") as failure:
         follow_night(api, LATE, trigger_night(api, LATE), late.show)

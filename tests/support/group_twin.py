@@ -70,7 +70,7 @@ class Twin:
                 if all(row[key] for key in keys):
                     stars[tuple(row[key] for key in keys)].append(name)
             for names in stars.values():
-                if kind != "catalog_id" or len(names) <= self.cfg.catalog_listings:
+                if kind != "catalog_id" or len(names) <= self.cfg.catalog_id.max_listings:
                     yield from ((min(names), name, kind, round(weight, 6)) for name in names if name != min(names))
 
     def _judged(self) -> Iterable[Edge]:
@@ -88,7 +88,7 @@ class Twin:
                     buckets[kind, key].add(name)
         pairs: dict[tuple[str, str], bool] = {}
         for (kind, _), names in buckets.items():
-            if len(names) <= (self.cfg.code_listings if kind == "codes" else self.cfg.max_block_size):
+            if len(names) <= (self.cfg.same_code.max_listings if kind == "codes" else self.cfg.max_block_size):
                 for pair in itertools.combinations(sorted(names), 2):
                     if kind != "loose_keys" or any(not self.described[name].numbers for name in pair):
                         pairs[pair] = pairs.get(pair, False) or kind == "codes"
@@ -101,23 +101,36 @@ class Twin:
         models = set(one.numbers[:1]) <= set(two.numbers) or set(two.numbers[:1]) <= set(one.numbers)
         facts = [dict(fact.split("\x1f", 1) for fact in side.told) for side in (one, two)]
         differ = any(facts[1].get(name, value) != value for name, value in facts[0].items() if name != "category")
-        if not models or differ or (ratio or 1) > cfg.price_ratio:
+        if not models or differ or (ratio or 1) > cfg.contradiction.max_price_ratio:
             return None
         shared, similarity = self._similarity(a, b)
-        if a["category"] and b["category"] and a["category"] != b["category"] and similarity < cfg.category_title:
+        if (
+            a["category"]
+            and b["category"]
+            and a["category"] != b["category"]
+            and similarity < cfg.contradiction.min_title_similarity
+        ):
             return None
         distance = None if a["phash"] is None or b["phash"] is None else (a["phash"] ^ b["phash"]).bit_count()
-        if coded and similarity >= cfg.code_title:
+        if coded and similarity >= cfg.same_code.min_title_similarity:
             return "same_code", similarity
-        if distance == 0 and similarity >= cfg.same_photo_title:
+        if distance == 0 and similarity >= cfg.same_photo.min_title_similarity:
             return "same_photo", similarity
-        near = distance is not None and distance <= cfg.near_photo_distance and similarity >= cfg.near_photo_title
-        if near and ratio is not None and ratio <= cfg.near_photo_price:
+        near = (
+            distance is not None
+            and distance <= cfg.near_photo.max_distance
+            and similarity >= cfg.near_photo.min_title_similarity
+        )
+        if near and ratio is not None and ratio <= cfg.near_photo.max_price_ratio:
             return "near_photo_and_title", similarity
         unpriced = a["price"] is None or b["price"] is None
-        cheap = unpriced or (ratio is not None and ratio <= cfg.near_photo_price)
+        cheap = unpriced or (ratio is not None and ratio <= cfg.near_photo.max_price_ratio)
         told = cheap and shared >= 2 * SCALE * math.log(len(self.rows) / cfg.chance)
-        if similarity >= cfg.title_alone and bool(one.numbers) == bool(two.numbers) and (one.numbers or told):
+        if (
+            similarity >= cfg.near_title.min_similarity
+            and bool(one.numbers) == bool(two.numbers)
+            and (one.numbers or told)
+        ):
             return "near_title", similarity
         if not (one.numbers and two.numbers) and self._agree(a, b, one, two, distance):
             return "same_facts", similarity
@@ -151,11 +164,11 @@ class Twin:
         used = [edge for edge in self.edges if edge not in self.marks]
         whole = _joined(self.rows, used, math.inf)
         sizes = Counter(whole.values())
-        large = [edge for edge in used if sizes[whole[edge[0]]] > self.cfg.group_cap]
+        large = [edge for edge in used if sizes[whole[edge[0]]] > self.cfg.max_group_size]
         return whole | {
             name: part
-            for name, part in _joined(self.rows, large, self.cfg.group_cap).items()
-            if sizes[whole[name]] > self.cfg.group_cap
+            for name, part in _joined(self.rows, large, self.cfg.max_group_size).items()
+            if sizes[whole[name]] > self.cfg.max_group_size
         }
 
     def _ids(self, before: dict[str, str]) -> dict[str, str]:

@@ -103,7 +103,9 @@ def _hashed(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _photo_groups(rows: list[dict[str, Any]]) -> dict[str, str]:
-    cfg = GroupConfig.model_validate({"same_photo_title": 0.0, "near_photo_title": 0.0})
+    cfg = GroupConfig.model_validate(
+        {"same_photo": {"min_title_similarity": 0.0}, "near_photo": {"min_title_similarity": 0.0}}
+    )
     with tempfile.TemporaryDirectory() as name:
         cleaned, none, output = (Path(name) / part for part in ("clean", "none", "group"))
         (cleaned / LISTINGS).mkdir(parents=True)

@@ -33,7 +33,7 @@ def candidates(cfg: EvidenceConfig, described: DataFrame, oversized: Observation
     sized = sized.where(
         (F.col("size") > 1) & F.col("any_fresh") & ((F.col("kind") != _LOOSE_KEY) | F.col("any_unnamed"))
     )
-    cap = F.when(F.col("kind") == _CODE, F.lit(cfg.code_listings)).otherwise(F.lit(cfg.max_block_size))
+    cap = F.when(F.col("kind") == _CODE, F.lit(cfg.same_code.max_listings)).otherwise(F.lit(cfg.max_block_size))
     large = F.col("size") > cap
     firsts = F.count(F.when(large & (F.col("first") == F.col("listing_id")), F.lit(1)))
     sized = sized.observe(oversized, firsts.alias("blocks"))

@@ -23,17 +23,17 @@ def exact_edges(cfg: EvidenceConfig, described: DataFrame) -> DataFrame:
     """Return edges between listings of one ``catalog_id``, or with the same photo file and the same title.
 
     Each group is a star around its smallest listing_id, so there are fewer edges than listings. A catalog_id of more
-    than ``catalog_listings`` listings names no product.
+    than ``catalog_id.max_listings`` listings names no product.
     """
     same = _star(described.where(F.col("plain") != ""), ["photo", "plain"], "same_photo_and_title")
-    shop = _star(described, ["catalog_id"], CATALOG_ID).where(F.col("size") <= cfg.catalog_listings)
+    shop = _star(described, ["catalog_id"], CATALOG_ID).where(F.col("size") <= cfg.catalog_id.max_listings)
     return shop.unionByName(same).drop("size")
 
 
 def crowded_catalog_ids(cfg: EvidenceConfig, described: DataFrame) -> int:
-    """Return how many values of catalog_id occur in more than ``catalog_listings`` listings."""
+    """Return how many values of catalog_id occur in more than ``catalog_id.max_listings`` listings."""
     sizes = described.where(F.col("catalog_id").isNotNull()).groupBy("catalog_id").agg(F.count("*").alias("size"))
-    return sizes.where(F.col("size") > cfg.catalog_listings).count()
+    return sizes.where(F.col("size") > cfg.catalog_id.max_listings).count()
 
 
 def near_edges(cfg: EvidenceConfig, pairs: DataFrame, described: DataFrame, terms: TermStatistics) -> DataFrame:
@@ -46,7 +46,7 @@ def near_edges(cfg: EvidenceConfig, pairs: DataFrame, described: DataFrame, term
     compared = compared.where(~_contradicted(cfg))
     compared = compared.withColumn("shared", _shared()).withColumn("distance", _distance())
     compared = compared.withColumn("similarity", _similarity()).where(
-        ~_other_category() | _at_least(cfg.category_title)
+        ~_other_category() | _at_least(cfg.contradiction.min_title_similarity)
     )
     compared = compared.withColumn("evidence", _evidence(cfg, terms.listings))
     decided = compared.where(F.col("evidence").isNotNull())
@@ -71,18 +71,18 @@ def _side(described: DataFrame, side: str) -> DataFrame:
 
 def _evidence(cfg: EvidenceConfig, listings: int) -> Column:
     similar, distance = F.col("similarity"), F.coalesce("distance", F.lit(64))
-    price = F.coalesce((_price_ratio() <= cfg.near_photo_price), F.lit(False))
-    near = (distance <= cfg.near_photo_distance) & (similar >= cfg.near_photo_title) & price
+    price = F.coalesce((_price_ratio() <= cfg.near_photo.max_price_ratio), F.lit(False))
+    near = (distance <= cfg.near_photo.max_distance) & (similar >= cfg.near_photo.min_title_similarity) & price
     # "juice" and "juice river 330" may be one product or two: a title that names no model proves nothing alone, and
     # equal titles of common words prove as little where prices differ or cannot be compared
     alike = (F.size("left_numbers") > 0) == (F.size("right_numbers") > 0)
     priced = F.col("left_price").isNotNull() & F.col("right_price").isNotNull()
     telling = (F.col("shared") >= _TWICE * SCALE * math.log(max(listings, 1) / cfg.chance)) & (price | ~priced)
     return (
-        F.when(F.col("coded") & (similar >= cfg.code_title), F.lit("same_code"))
-        .when((distance == 0) & (similar >= cfg.same_photo_title), F.lit("same_photo"))
+        F.when(F.col("coded") & (similar >= cfg.same_code.min_title_similarity), F.lit("same_code"))
+        .when((distance == 0) & (similar >= cfg.same_photo.min_title_similarity), F.lit("same_photo"))
         .when(near, F.lit("near_photo_and_title"))
-        .when((similar >= cfg.title_alone) & alike & (_both_name() | telling), F.lit(NEAR_TITLE))
+        .when((similar >= cfg.near_title.min_similarity) & alike & (_both_name() | telling), F.lit(NEAR_TITLE))
     )
 
 
@@ -132,7 +132,7 @@ def _contradicted(cfg: EvidenceConfig) -> Column:
     differs = F.size(F.array_intersect("left_named", "right_named")) > F.size(
         F.array_intersect("left_facts", "right_facts")
     )
-    price = F.coalesce(_price_ratio() > cfg.price_ratio, F.lit(False))
+    price = F.coalesce(_price_ratio() > cfg.contradiction.max_price_ratio, F.lit(False))
     # "orbit 513, 750 ml" and "nova 204, 750 ml": neither one's model is among the other's numbers
     model = F.array_contains("right_numbers", F.get("left_numbers", 0)) | F.array_contains(
         "left_numbers", F.get("right_numbers", 0)

@@ -22,40 +22,90 @@ KINDS = (
 CUT, AMBIGUOUS = "cut", "ambiguous"
 
 
-class EvidenceConfig(StageConfig):
-    """When two listings count as one product; every rule requires that no fact contradicts it. The defaults were chosen
-    on sample seeds 1-4, 7, 11 and 13; seeds 17 and 19 were held out (results/catalog.json, ``group_precision`` and
-    ``group_recall``)."""
+class CatalogIdConfig(StageConfig):
+    """What the shop says itself."""
 
-    code_listings: int = Field(20, ge=2, description="a model code of more titles than this is a size or a slogan")
-    code_title: float = Field(0.2, ge=0, le=1, description="least title similarity beside a shared model code")
-    same_photo_title: float = Field(0.2, ge=0, le=1, description="least title similarity beside an equal photo hash")
-    near_photo_distance: int = Field(
-        8, ge=0, le=32, description="largest Hamming distance of near photo hashes (64 bits)"
+    max_listings: int = Field(
+        1000, ge=2, description="a catalog_id of more listings names no product: left out and counted; by judgment"
     )
-    near_photo_title: float = Field(0.4, ge=0, le=1, description="least title similarity beside a near photo")
-    near_photo_price: float = Field(
-        1.2, ge=1, description="largest price ratio beside a near photo, and beside a near title that names no model"
+
+
+class SameCodeConfig(StageConfig):
+    """Two titles with one model code."""
+
+    max_listings: int = Field(20, ge=2, description="a model code of more titles than this is a size or a slogan")
+    min_title_similarity: float = Field(0.2, ge=0, le=1, description="least similarity of the titles")
+
+
+class SamePhotoConfig(StageConfig):
+    """Two photos with one perceptual hash."""
+
+    min_title_similarity: float = Field(0.2, ge=0, le=1, description="least similarity of the titles")
+
+
+class NearPhotoConfig(StageConfig):
+    """Two photos with similar perceptual hashes."""
+
+    max_distance: int = Field(8, ge=0, le=32, description="largest Hamming distance of the photo hashes (64 bits)")
+    min_title_similarity: float = Field(0.4, ge=0, le=1, description="least similarity of the titles")
+    max_price_ratio: float = Field(
+        1.2, ge=1, description="largest price ratio; that of near titles which name no model, too"
     )
-    title_alone: float = Field(0.8, ge=0, le=1, description="least title similarity without other evidence")
-    category_title: float = Field(0.5, ge=0, le=1, description="least title similarity across two categories")
-    price_ratio: float = Field(2.0, ge=1, description="a larger price ratio (in one currency) speaks against")
+
+
+class NearTitleConfig(StageConfig):
+    """Two similar titles without other evidence."""
+
+    min_similarity: float = Field(0.8, ge=0, le=1, description="least similarity of the titles")
+
+
+class SameFactsConfig(StageConfig):
+    """Two listings whose brand and other facts agree."""
+
+    max_price_ratio: float = Field(1.2, ge=1, description="largest price ratio")
+
+
+class ContradictionConfig(StageConfig):
+    """What rules a pair out whatever the evidence."""
+
+    max_price_ratio: float = Field(2.0, ge=1, description="a larger price ratio (in one currency) rules a pair out")
+    min_title_similarity: float = Field(
+        0.5, ge=0, le=1, description="less similar titles rule out a pair of two categories"
+    )
+
+
+class EvidenceConfig(StageConfig):
+    """When two listings count as one product, a section per kind of evidence; similarities are weighted Jaccard ones.
+
+    The defaults of the sections ``same_code`` to ``contradiction``, and ``chance``, were chosen on sample seeds 1-4, 7,
+    11 and 13; seeds 17 and 19 were held out (results/catalog.json, ``group_precision`` and ``group_recall``).
+    """
+
+    catalog_id: CatalogIdConfig = Field(CatalogIdConfig(), description="what the shop says itself")
+    same_code: SameCodeConfig = Field(SameCodeConfig(), description="two titles with one model code")
+    same_photo: SamePhotoConfig = Field(SamePhotoConfig(), description="two photos with one perceptual hash")
+    near_photo: NearPhotoConfig = Field(NearPhotoConfig(), description="two photos with similar perceptual hashes")
+    near_title: NearTitleConfig = Field(NearTitleConfig(), description="two similar titles without other evidence")
+    same_facts: SameFactsConfig = Field(SameFactsConfig(), description="two listings whose facts agree")
+    contradiction: ContradictionConfig = Field(ContradictionConfig(), description="what rules a pair out")
     chance: float = Field(
         0.2,
         gt=0,
         description="largest expected number of listings that agree by chance in what two listings without a model "
         "code, or one with and one without, agree in",
     )
-    facts_price: float = Field(1.2, ge=1, description="largest price ratio where facts are the evidence")
-    max_block_size: int = Field(50, ge=2, description="larger buckets of candidates are left out and counted")
-    catalog_listings: int = Field(
-        1000, ge=2, description="a catalog_id of more listings names no product: left out and counted"
+    max_block_size: int = Field(
+        50, ge=2, description="larger blocks of candidates are left out and counted; by judgment"
     )
-    group_cap: int = Field(
-        200, ge=2, description="a larger component is split at its weakest evidence; catalog_id is never split"
+    max_group_size: int = Field(
+        200,
+        ge=2,
+        description="a larger component is split at its weakest evidence; catalog_id is never split; by judgment",
     )
     sample_listings: int = Field(
-        30_000, ge=100, description="at most about this many listings teach what title words say about the facts"
+        30_000,
+        ge=100,
+        description="about this many listings at most are read to learn which facts title words imply; by judgment",
     )
 
 

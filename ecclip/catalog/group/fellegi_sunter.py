@@ -49,7 +49,7 @@ def agree(cfg: EvidenceConfig, terms: TermStatistics, pair: dict[str, object]) -
     left, right = _facts(pair["left_told"]), _facts(pair["right_told"])
     both = [fact for fact in left if fact in right]
     ratio = price_ratio(pair)
-    if BRAND not in dict(both) or (ratio is not None and ratio > cfg.facts_price):
+    if BRAND not in dict(both) or (ratio is not None and ratio > cfg.same_facts.max_price_ratio):
         return False
     surprisal = terms.surprisal(both) + _photo_log_ratio(pair["distance"])
     surprisal += _NEAR_PRICE_LOG_RATIO if ratio is not None and ratio <= _NEAR_PRICE else 0.0

@@ -49,6 +49,6 @@ def known_edges(spark: SparkSession, same: DataFrame, previous: Path) -> DataFra
 
 
 def _rules(cfg: EvidenceConfig) -> str:
-    config = cfg.model_dump(include=set(EvidenceConfig.model_fields), exclude={"group_cap"})
+    config = cfg.model_dump(include=set(EvidenceConfig.model_fields), exclude={"max_group_size"})
     rules = sha256_bytes(canonical_json([fingerprint(*_JUDGED_BY), config]).encode())
     return canonical_json({"schema": "ecclip.evidence/1", "rules": rules})

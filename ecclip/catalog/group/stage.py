@@ -101,7 +101,7 @@ def _components(cfg: EvidenceConfig, edges: DataFrame) -> tuple[DataFrame, DataF
     """Return ``node, component`` and the edges, marked ``cut`` where a component above the cap was split."""
     used = edges.where(F.col("mark").isNull())
     labels = components(used)
-    parts = split(used, labels, cfg.group_cap)
+    parts = split(used, labels, cfg.max_group_size)
     if parts is None:
         return labels, edges
     labels = labels.join(parts, "node", "left").select("node", F.coalesce("split", "component").alias("component"))

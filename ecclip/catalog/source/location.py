@@ -15,6 +15,29 @@ from ecclip.core import ConfigError, StageConfig, parse_night, settings
 _ANY_NIGHT = date(2026, 11, 1)
 
 
+class WaitConfig(StageConfig):
+    """How long the nightly DAG waits for an export, and how often it looks, in the terms of Airflow's sensors."""
+
+    timeout_s: float = Field(
+        21600.0,
+        ge=0,
+        description="longest wait for the export, seconds; by judgment: a quarter of a day",
+    )
+    poke_interval_s: float = Field(
+        60.0, gt=0, description="pause between two polls, seconds; the default of Airflow's sensors"
+    )
+
+
+class TransferConfig(StageConfig):
+    """How the files of an export are copied."""
+
+    threads: int = Field(8, ge=1, description="files copied at once; by judgment: the threads wait for the network")
+    attempts: int = Field(4, ge=1, description="attempts at a file that cannot be read; by judgment")
+    max_unreadable_share: float = Field(
+        0.1, ge=0, le=1, description="the run stops above this share of unreadable files; by judgment"
+    )
+
+
 class SourceConfig(StageConfig):
     """Where the night's dump comes from.
 
@@ -36,18 +59,14 @@ class SourceConfig(StageConfig):
         exclude=True,
         description="files of which the export writes one last; an empty list: what is there is finished",
     )
-    wait_s: float = Field(21600.0, ge=0, exclude=True, description="longest wait of the nightly DAG for the export")
-    poke_s: float = Field(60.0, gt=0, exclude=True, description="pause between two looks")
+    wait: WaitConfig = Field(WaitConfig(), exclude=True, description="how the nightly DAG waits for the export")
+    transfer: TransferConfig = Field(TransferConfig(), exclude=True, description="how the files are copied")
     spark_bytes: int = Field(
         256 << 20,
         ge=0,
         exclude=True,
-        description="a foreign export of several files as large as this is mapped by Spark",
-    )
-    threads: int = Field(8, ge=1, exclude=True, description="files copied at once")
-    attempts: int = Field(4, ge=1, exclude=True, description="attempts at a file that cannot be read")
-    max_unreadable_share: float = Field(
-        0.1, ge=0, le=1, exclude=True, description="above this share of files that cannot be read the run stops"
+        description="a foreign export of several files is mapped by Spark from this many bytes on; by judgment: two "
+        "splits of `ingest.split_bytes`",
     )
 
     @field_validator("where")

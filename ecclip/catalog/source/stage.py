@@ -77,14 +77,14 @@ def _copied(cfg: SourceConfig, url: str, entries: list[Entry], output: Path) -> 
             )
     for folder in {(output / entry.name).parent for entry in wanted}:
         folder.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(cfg.threads) as pool:
+    with ThreadPoolExecutor(cfg.transfer.threads) as pool:
         done = list(pool.map(lambda entry: _copy(cfg, system, entry, output / entry.name), wanted))
     dropped["unreadable"] += done.count(False)
-    if dropped["unreadable"] > cfg.max_unreadable_share * len(entries):
+    if dropped["unreadable"] > cfg.transfer.max_unreadable_share * len(entries):
         raise NotReadyError(
             "too many files of the export cannot be read",
             value=f"{dropped['unreadable']} of {len(entries)}",
-            limit=f"source.max_unreadable_share {cfg.max_unreadable_share:g}",
+            limit=f"source.transfer.max_unreadable_share {cfg.transfer.max_unreadable_share:g}",
             next_step=f"look at {url}, and run again",
         )
     return Counts(
@@ -107,7 +107,7 @@ def _copy(cfg: SourceConfig, system: Any, entry: Entry, target: Path) -> bool:
     """
     get: Callable[[str, str], Any] = shutil.copyfile if is_local(system) else system.get_file
     tries = Retrying(
-        stop=stop_after_attempt(cfg.attempts),
+        stop=stop_after_attempt(cfg.transfer.attempts),
         wait=wait_exponential(0.2, max=5),
         retry=retry_if_exception_type(_UNREADABLE) & retry_if_not_exception_type(_GONE),
         reraise=True,

@@ -30,7 +30,7 @@ class Trained:
 def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Trained:
     """Fit every target from every modality; what cannot be trained becomes a constant that is never ``auto``."""
     dim, columns = rows.dim, sum(len(target.labels) for target in targets)
-    inputs = rows.inputs(features=any(choice != "embedding" for choice in cfg.features.values()))
+    inputs = rows.inputs(features=any(choice != "embedding" for choice in cfg.heads.features.values()))
     widths = (inputs[0].shape[1], inputs[1].shape[1])
     joined = join(*inputs, widths)
     weight = np.zeros((len(MODALITIES), sum(widths), columns))
@@ -40,7 +40,7 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
     untrained: dict[str, str] = {}
     for index, modality in enumerate(MODALITIES):
         for target, head in zip(targets, layout, strict=True):
-            read = columns_read(modality, cfg.features.get(target.task, "embedding"), dim, widths)
+            read = columns_read(modality, cfg.heads.features.get(target.task, "embedding"), dim, widths)
             fitted, reason = _fit(joined[:, read], rows, target, modality, cfg)
             weight[index, read, head.start : head.stop] = fitted.weight
             bias[index, head.start : head.stop] = fitted.bias
@@ -97,13 +97,13 @@ def _fit(
     """Return the head and, where it is a mere constant, the reason."""
     train = _samples(features, rows, target, modality, "train")
     validation = _samples(features, rows, target, modality, "validation")
-    usable = validation if len(validation.y) >= cfg.calibration_min_rows else None
+    usable = validation if len(validation.y) >= cfg.calibration.min_rows else None
     reason = _why_untrainable(train.y, target)
     if not len(train.y):
         return constant_head(features.shape[1], np.full(len(target.labels), _without_rows(target))), reason
     if target.loss == "sigmoid":
-        return fit_sigmoid(train, usable, cfg.regularisation, cfg.max_iterations), reason
-    return fit_softmax(train, usable, len(target.labels), cfg.regularisation, cfg.max_iterations), reason
+        return fit_sigmoid(train, usable, cfg.heads.regularisation, cfg.heads.max_iterations), reason
+    return fit_softmax(train, usable, len(target.labels), cfg.heads.regularisation, cfg.heads.max_iterations), reason
 
 
 def _without_rows(target: Target) -> float:
@@ -152,10 +152,10 @@ def _threshold(scores: np.ndarray, loss: str, y: np.ndarray, cfg: EvaluateConfig
         return NEVER_AUTO
     sure = confidence(scores, loss)
     if loss == "softmax":
-        return threshold_at(sure, scores.argmax(axis=1) == y, cfg.auto_precision, cfg.auto_min_rows)
+        return threshold_at(sure, scores.argmax(axis=1) == y, cfg.auto.precision, cfg.auto.min_rows)
     correct = (scores[:, 0] >= 0.5) == (y == 1)
     yes = float((y == 1).mean())
     if yes in (0.0, 1.0):
         return NEVER_AUTO
     weights = np.where(y == 1, 0.5 / yes, 0.5 / (1 - yes))
-    return threshold_at(sure, correct, cfg.auto_precision, cfg.auto_min_rows, weights)
+    return threshold_at(sure, correct, cfg.auto.precision, cfg.auto.min_rows, weights)

@@ -57,7 +57,7 @@ class AgeRestricted(Task):
             return
         interval = resample.weighted(average_precision, truth, scores)
         findings.add(f"{scored.prefix}/average_precision", average_precision(truth, scores), interval)
-        findings.add(f"{scored.prefix}/recall_at_precision", recall_at(truth, scores, cfg.auto_precision))
+        findings.add(f"{scored.prefix}/recall_at_precision", recall_at(truth, scores, cfg.auto.precision))
 
 
 TASK = AgeRestricted()

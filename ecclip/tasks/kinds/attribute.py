@@ -39,11 +39,11 @@ class Attributes(Task):
         given = [dict(pairs) if pairs else None for pairs in rows.given["attributes"]]
         train = [found for found, used in zip(given, rows.split == "train", strict=True) if found and used]
         names = Counter(name for found in train for name in found)
-        frequent = [name for name, count in names.items() if count >= cfg.attribute_min_count]
+        frequent = [name for name, count in names.items() if count >= cfg.attributes.min_count]
         targets: list[Target] = []
         for name in sorted(frequent, key=lambda name: (-names[name], name)):
             labels = _values(name, train, cfg)
-            if labels and len(targets) < cfg.max_attributes:
+            if labels and len(targets) < cfg.attributes.max_heads:
                 y = _class_numbers(name, labels, given)
                 targets.append(Target(self.name, f"{_PREFIX}{name}", "softmax", labels, y))
         return sorted(targets, key=lambda target: target.name)
@@ -88,12 +88,12 @@ class Attributes(Task):
 def _values(name: str, train: list[dict[str, str]], cfg: EvaluateConfig) -> list[str | None]:
     """Return the labels of an attribute, None (not present) first; nothing where its values are too scattered."""
     counts = Counter(given[name] for given in train if name in given)
-    known = [value for value, count in counts.items() if count >= cfg.attribute_value_min_count]
-    kept = sorted(known, key=lambda value: (-counts[value], value))[: cfg.attribute_max_values]
+    known = [value for value, count in counts.items() if count >= cfg.attributes.min_value_count]
+    kept = sorted(known, key=lambda value: (-counts[value], value))[: cfg.attributes.max_values]
     covered = sum(counts[value] for value in kept) / max(sum(counts.values()), 1)
-    absent = sum(name not in given for given in train) >= cfg.attribute_value_min_count
+    absent = sum(name not in given for given in train) >= cfg.attributes.min_value_count
     labels: list[str | None] = [*([None] if absent else []), *sorted(kept)]
-    return labels if kept and len(labels) >= 2 and covered >= cfg.attribute_min_share else []
+    return labels if kept and len(labels) >= 2 and covered >= cfg.attributes.min_coverage else []
 
 
 def _class_numbers(name: str, labels: list[str | None], given: list[dict[str, str] | None]) -> np.ndarray:

@@ -51,7 +51,7 @@ class Category(Task):
         paths = [tuple(path) if path else None for path in rows.given["category"]]
         train = rows.split == "train"
         counts = Counter(path for path, used in zip(paths, train, strict=True) if path and used)
-        labels = sorted(path for path, count in counts.items() if count >= cfg.category_min_count)
+        labels = sorted(path for path, count in counts.items() if count >= cfg.category.min_count)
         if not labels:
             return []
         number = {path: index for index, path in enumerate(labels)}

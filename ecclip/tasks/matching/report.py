@@ -41,12 +41,12 @@ def report_matching(rows: Rows, modality: str, cfg: EvaluateConfig, findings: Fi
             findings.lack(name, "fewer than two listings of this modality")
         return None
     vectors, groups, split = rows.vectors(modality)[members], rows.groups[members], rows.split[members]
-    scores, found = all_neighbours(vectors, min(cfg.neighbours, len(members) - 1))
+    scores, found = all_neighbours(vectors, min(cfg.matching.neighbours, len(members) - 1))
     retrieved = score_neighbours(np.arange(len(members)), scores, found, groups)
-    threshold = match_threshold(retrieved.part(split == "validation"), cfg.match_precision, cfg.match_min_pairs)
+    threshold = match_threshold(retrieved.part(split == "validation"), cfg.matching.precision, cfg.matching.min_pairs)
     _retrieval(retrieved.part(split == "test"), groups, matching, cfg, findings)
     if threshold >= NEVER_AUTO:
-        reason = f"no score reaches precision {cfg.match_precision} on the validation pairs"
+        reason = f"no score reaches precision {cfg.matching.precision} on the validation pairs"
         findings.lack(f"{matching}/threshold", reason)
         findings.lack(clustering, reason)
         return None
@@ -97,7 +97,7 @@ def _cluster(
     left = np.repeat(np.arange(len(vectors)), scores.shape[1])[above.ravel()]
     pairs = mutual_pairs(left, found[above], scores[above], len(vectors))
     complete = np.ones(len(vectors), dtype=bool)
-    return cluster(*pairs, {"both": View(vectors, threshold)}, complete, cfg.max_product_size)
+    return cluster(*pairs, {"both": View(vectors, threshold)}, complete, cfg.matching.max_product_size)
 
 
 def cluster_counts(products: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -46,7 +46,9 @@ def group_products(cfg: GroupProductsConfig, snapshot: Path, embedded: Path, out
         views, matches = _match_both_ways(rows, cfg)
         has_image = rows.has("both")
         known = rows.groups if cfg.keep_known_groups else None
-        products = cluster(matches.left, matches.right, matches.scores, views, has_image, cfg.max_product_size, known)
+        products = cluster(
+            matches.left, matches.right, matches.scores, views, has_image, cfg.matching.max_product_size, known
+        )
     _write(output, rows, matches, products)
     agreed = rows.groups[matches.left] == rows.groups[matches.right]
     sizes = np.bincount(products)
@@ -66,7 +68,7 @@ def _match_both_ways(rows: Rows, cfg: GroupProductsConfig) -> tuple[dict[str, Vi
     """By photo and title among listings that have both; by title alone only pairs of which one has no photo."""
     views: dict[str, View] = {}
     parts: list[Matches] = []
-    given = {"both": cfg.threshold_both, "text": cfg.threshold_text}
+    given = {"both": cfg.threshold.both, "text": cfg.threshold.text}
     for name, wanted in given.items():
         members = np.flatnonzero(rows.has(name))
         vectors = rows.vectors(name)
@@ -89,17 +91,17 @@ def _threshold(vectors: np.ndarray, rows: Rows, members: np.ndarray, cfg: GroupP
     queries = np.flatnonzero(rows.split[members] == "validation")
     if not len(queries) or len(members) < 2:
         return NEVER_AUTO
-    neighbours = min(cfg.neighbours, len(members) - 1)
-    scores, found = all_neighbours(vectors, neighbours, queries, cfg.exact_rows)
+    neighbours = min(cfg.matching.neighbours, len(members) - 1)
+    scores, found = all_neighbours(vectors, neighbours, queries, cfg.search.exact_rows)
     retrieved = score_neighbours(queries, scores, found, rows.groups[members])
-    return match_threshold(retrieved, cfg.match_precision, cfg.match_min_pairs)
+    return match_threshold(retrieved, cfg.matching.precision, cfg.matching.min_pairs)
 
 
 def _match(vectors: np.ndarray, threshold: float, cfg: GroupProductsConfig) -> Matches:
     left, right, scores = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
     if len(vectors) > 1 and threshold < NEVER_AUTO:
-        neighbours = min(cfg.neighbours, len(vectors) - 1)
-        blocks = neighbour_blocks(vectors, neighbours, None, cfg.block_rows, cfg.exact_rows)
+        neighbours = min(cfg.matching.neighbours, len(vectors) - 1)
+        blocks = neighbour_blocks(vectors, neighbours, None, cfg.search.block_rows, cfg.search.exact_rows)
         for block, block_scores, found in blocks:
             above = (block_scores >= threshold) & (found >= 0)
             left.append(np.repeat(block, above.sum(axis=1)))

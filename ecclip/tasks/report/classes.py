@@ -111,7 +111,7 @@ def _scores(scored: ScoredHead, cfg: EvaluateConfig, findings: Findings) -> None
     right = scored.answer == scored.truth
     for name, scores in (("ece_before", scored.scores_before), ("ece", scored.scores)):
         sure, correct = _calibrated_pairs(scored, scores)
-        findings.add(f"{scored.prefix}/{name}", calibration_error(sure, correct, cfg.calibration_bins))
+        findings.add(f"{scored.prefix}/{name}", calibration_error(sure, correct, cfg.calibration.bins))
     auto = confidence(scored.scores, scored.target.loss) >= scored.threshold
     findings.add(f"{scored.prefix}/auto_coverage", float(auto.mean()))
     if auto.any():
@@ -130,6 +130,6 @@ def _calibrated_pairs(scored: ScoredHead, scores: np.ndarray) -> tuple[np.ndarra
 def reliability_of(scored: ScoredHead, cfg: EvaluateConfig) -> dict[str, list[Bin]]:
     """Return the bars of the reliability diagram before and after calibration."""
     return {
-        "before": reliability(*_calibrated_pairs(scored, scored.scores_before), cfg.calibration_bins),
-        "after": reliability(*_calibrated_pairs(scored, scored.scores), cfg.calibration_bins),
+        "before": reliability(*_calibrated_pairs(scored, scored.scores_before), cfg.calibration.bins),
+        "after": reliability(*_calibrated_pairs(scored, scored.scores), cfg.calibration.bins),
     }

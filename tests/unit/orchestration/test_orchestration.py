@@ -94,7 +94,7 @@ def _sensor() -> Any:
 def test_the_sensor_goes_on_at_once_defers_or_fails_for_good(workspace: Path) -> None:
     from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
-    params(workspace, wait_s=100, poke_s=7)
+    params(workspace, wait={"timeout_s": 100, "poke_interval_s": 7})
     with pytest.raises(TaskDeferred) as deferred:
         _sensor().execute({"night": NIGHT})
     assert (deferred.value.trigger.night, deferred.value.trigger.poke_s) == (NIGHT, 7)

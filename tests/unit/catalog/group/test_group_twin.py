@@ -17,7 +17,13 @@ from ecclip.catalog.group.stage import GroupConfig
 
 pytestmark = pytest.mark.heavy
 
-CFG = {"group_cap": 3, "max_block_size": 6, "code_listings": 4, "catalog_listings": 4, "chance": 8.0}
+CFG = {
+    "max_group_size": 3,
+    "max_block_size": 6,
+    "same_code": {"max_listings": 4},
+    "catalog_id": {"max_listings": 4},
+    "chance": 8.0,
+}
 BRANDS = ["Arvo", "Belmo Sun", None]
 NOUNS = {"mug": ["home", "mugs"], "lamp": ["home", "lamps"]}
 COLOURS = ["red", "블루", "green"]

@@ -85,7 +85,7 @@ def test_the_same_dump_elsewhere_is_the_same_night(workspace: Path, tmp_path: Pa
     dumped(workspace / "work" / "dumps" / NIGHT)
     digest = run_stage("extract", NIGHT).digest
     (workspace / "work" / "dumps" / NIGHT).rename(tmp_path / "20261101")
-    declare(workspace, where=str(tmp_path / "{night:%Y%m%d}"), poke_s=3)
+    declare(workspace, where=str(tmp_path / "{night:%Y%m%d}"), wait={"poke_interval_s": 3})
     report = run_stage("extract", NIGHT)
     assert (report.outcome, report.digest) == ("unchanged", digest)
 
@@ -266,7 +266,7 @@ def test_a_night_comes_by_url_and_is_the_folder_that_lies_there(workspace: Path,
     folder, url = shop
     dump = dumped(folder / "exports" / NIGHT)
     (dump / "_SUCCESS").unlink()
-    declare(workspace, where=f"{url}/exports/{{night}}", attempts=1)
+    declare(workspace, where=f"{url}/exports/{{night}}", transfer={"attempts": 1})
     assert why_waiting(NIGHT)
     (dump / "_SUCCESS").touch()
     assert why_waiting(NIGHT) == "", "no look is answered from memory"
@@ -283,7 +283,7 @@ def test_a_photo_that_the_shop_does_not_give_is_counted_and_a_listing_file_is_wa
     folder, url = shop
     dump = dumped(folder / "exports" / NIGHT)
     photo = sorted((dump / "images").iterdir())[0].name
-    declare(workspace, where=f"{url}/exports/{{night}}", attempts=1, max_unreadable_share=0.5)
+    declare(workspace, where=f"{url}/exports/{{night}}", transfer={"attempts": 1, "max_unreadable_share": 0.5})
     _Shop.broken = frozenset({f"/exports/{NIGHT}/images/{photo}"})
     assert run_stage("extract", NIGHT).dropped == {"unreadable": 1}
     shutil.rmtree(extracted(workspace))
@@ -318,7 +318,7 @@ def test_what_the_source_must_say() -> None:
 
 
 def test_the_section_source_is_the_stages_and_none_of_it_is_in_the_manifest(workspace: Path) -> None:
-    declare(workspace, where="work/dumps/{night}", wait_s=5)
+    declare(workspace, where="work/dumps/{night}", wait={"timeout_s": 5})
     assert stage_config("extract").model_dump() == {}
     dumped(workspace / "work" / "dumps" / NIGHT)
     run_stage("extract", NIGHT)

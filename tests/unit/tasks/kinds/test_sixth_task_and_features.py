@@ -30,7 +30,7 @@ from ecclip.tasks import EvaluateConfig, check_claims, evaluate, load_heads
 from ecclip.tasks.kinds import TASKS, Task, gate_defaults
 
 EXAMPLE = Path(__file__).parents[4] / "docs" / "examples" / "brand.py"
-CFG = EvaluateConfig(bootstrap_rounds=20, features={"brand": "both", "category": "towers"})
+CFG = EvaluateConfig(bootstrap_rounds=20, heads={"features": {"brand": "both", "category": "towers"}})
 BRANDS = {"Arvo", "Bellmoor", "Cintra", "Dorwin"}  # of the snapshots of these tests
 
 
@@ -147,6 +147,13 @@ def test_features_that_nobody_kept_and_tasks_that_nobody_knows_are_refused(
 ) -> None:
     embed(EmbedConfig(), snapshot, folder / "train", tmp_path / "plain")
     with pytest.raises(ContractError, match=r"embed\.features"):
-        evaluate(EvaluateConfig(features={"category": "towers"}), snapshot, tmp_path / "plain", tmp_path / "evaluate")
+        evaluate(
+            EvaluateConfig(heads={"features": {"category": "towers"}}),
+            snapshot,
+            tmp_path / "plain",
+            tmp_path / "evaluate",
+        )
     with pytest.raises(ConfigError, match="colour"):
-        evaluate(EvaluateConfig(features={"colour": "towers"}), snapshot, folder / "embed", tmp_path / "evaluate")
+        evaluate(
+            EvaluateConfig(heads={"features": {"colour": "towers"}}), snapshot, folder / "embed", tmp_path / "evaluate"
+        )

@@ -43,7 +43,9 @@ def test_products_are_precise_and_named_by_their_smallest_listing(
 
 def test_matches_equal_brute_force(snapshot: Path, embedded: Path, tmp_path: Path) -> None:
     """All pairs of listings with a photo, by a matrix of all similarities."""
-    cfg = GroupProductsConfig(threshold_both=0.8, threshold_text=2.0, neighbours=5, block_rows=37)
+    cfg = GroupProductsConfig(
+        threshold={"both": 0.8, "text": 2.0}, matching={"neighbours": 5}, search={"block_rows": 37}
+    )
     group_products(cfg, snapshot, embedded, tmp_path / "products")
     rows = load_embeddings(embedded)
     members = (~np.isnan(rows.image[:, 0])).nonzero()[0]
@@ -71,7 +73,12 @@ def test_matches_equal_brute_force(snapshot: Path, embedded: Path, tmp_path: Pat
 @pytest.mark.parametrize("block_rows", [50, 4096])
 def test_the_block_size_changes_nothing(snapshot: Path, embedded: Path, tmp_path: Path, block_rows: int) -> None:
     group_products(ALONE, snapshot, embedded, tmp_path / "one")
-    group_products(ALONE.model_copy(update={"block_rows": block_rows}), snapshot, embedded, tmp_path / "other")
+    group_products(
+        GroupProductsConfig(keep_known_groups=False, search={"block_rows": block_rows}),
+        snapshot,
+        embedded,
+        tmp_path / "other",
+    )
     assert products_of(tmp_path / "one") == products_of(tmp_path / "other")
 
 
@@ -103,7 +110,9 @@ def test_listings_without_a_photo_are_matched_by_title(snapshot: Path, embedded:
 
 
 def test_no_product_is_larger_than_the_limit(snapshot: Path, embedded: Path, tmp_path: Path) -> None:
-    cfg = GroupProductsConfig(keep_known_groups=False, threshold_both=-1.0, threshold_text=-1.0, max_product_size=7)
+    cfg = GroupProductsConfig(
+        keep_known_groups=False, threshold={"both": -1.0, "text": -1.0}, matching={"max_product_size": 7}
+    )
     group_products(cfg, snapshot, embedded, tmp_path / "products")
     assert max(Counter(products_of(tmp_path / "products").values()).values()) <= 7
 
