@@ -156,18 +156,18 @@ def _serving_interpreter(python: Path, bundle: Path) -> Iterator[_Seen]:
     words = [parts.code, bundle, parts.tokenizer, described["image_size"], described["max_tokens"]]
     command = [str(python), "-I", "-c", _SEEN, *map(str, words)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        asked, told = process.stdin, process.stdout
-        assert asked is not None
-        assert told is not None
+        questions, answers = process.stdin, process.stdout
+        assert questions is not None
+        assert answers is not None
 
         def seen(rows: list[tuple[str, bytes | None]]) -> list[tuple[str, str]]:
-            pickle.dump(rows, asked)
-            asked.flush()
-            answer: list[tuple[str, str]] = pickle.load(told)
+            pickle.dump(rows, questions)
+            questions.flush()
+            answer: list[tuple[str, str]] = pickle.load(answers)
             return answer
 
         yield seen
-        pickle.dump([], asked)
+        pickle.dump([], questions)
 
 
 def _compare_inputs(rows: Sequence[Row], bundle: Path, seen_by_server: _Seen, found: Parity) -> None:

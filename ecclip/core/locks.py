@@ -27,7 +27,7 @@ from ecclip.core.log import get_logger
 from ecclip.errors import ServiceError
 
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.02, 0.5
-_TOLD_AFTER_S = 5.0  # whoever waits longer than this reads in the log for whom
+_LOG_AFTER_S = 5.0  # a longer wait is logged with the holder; by judgment
 _FOLDER_WAIT_S = 24 * 3600.0  # the longest stage, a training, is given a day
 _LONGEST_COMMAND = 200  # characters of it in a message
 
@@ -92,7 +92,7 @@ def folder_lock(final: Path, wait_s: float = _FOLDER_WAIT_S) -> AbstractContextM
 
 
 def _wait(descriptor: int, path: Path, what: str, limit_s: float) -> None:
-    began, pause, told = time.monotonic(), _FIRST_POLL_S, False
+    began, pause, logged = time.monotonic(), _FIRST_POLL_S, False
     while not _try(descriptor):
         waited = time.monotonic() - began
         if waited >= limit_s:
@@ -102,9 +102,9 @@ def _wait(descriptor: int, path: Path, what: str, limit_s: float) -> None:
                 limit=f"{limit_s:g} s",
                 next_step="wait for that process or end it, then run again",
             )
-        if waited > _TOLD_AFTER_S and not told:
+        if waited > _LOG_AFTER_S and not logged:
             get_logger().info("waiting for a lock", what=what, lock=str(path), holder=_holder(descriptor))
-            told = True
+            logged = True
         time.sleep(min(pause, limit_s - waited))
         pause = min(2 * pause, _LONGEST_POLL_S)
 

@@ -6,9 +6,9 @@ whole folder is copied into every bundle and is what the server there runs.
 
 from ecclip.product_input.decoding import (
     FORMATS,
-    LEAST_SIDE,
     MAX_PIXELS,
     MESSAGE_PIXELS,
+    MIN_SIDE,
     PixelBudget,
     PreprocessingError,
     open_image,
@@ -30,9 +30,9 @@ from ecclip.product_input.units import spell_units
 __all__ = [
     "DEFINITION",
     "FORMATS",
-    "LEAST_SIDE",
     "MAX_PIXELS",
     "MESSAGE_PIXELS",
+    "MIN_SIDE",
     "CanonicalPhoto",
     "PixelBudget",
     "PreprocessingError",

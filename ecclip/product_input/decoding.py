@@ -10,7 +10,7 @@ from PIL import AvifImagePlugin, Image, JpegImagePlugin, WebPImagePlugin
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")  # what browsers show; Pillow opens nothing else here
 MAX_PIXELS = 16_000_000  # a photo of a phone has 12 million
-LEAST_SIDE = 16  # pixels: counters and spacers of web pages are smaller, and nothing can be seen on them
+MIN_SIDE = 16  # pixels: counters and spacers of web pages are smaller, and nothing can be seen on them
 MESSAGE_PIXELS = 4 * MAX_PIXELS
 
 _PLUGINS = (AvifImagePlugin, WebPImagePlugin)  # Pillow would load all of its formats to look for these
@@ -65,7 +65,7 @@ def open_image(
 
     Raises:
         PreprocessingError: reason empty, not_an_image, too_large (more than ``max_pixels``, or than memory allows),
-            too_small (a side below LEAST_SIDE), animated, truncated, or over_budget.
+            too_small (a side below MIN_SIDE), animated, truncated, or over_budget.
     """
     if not data:
         raise PreprocessingError("empty", "the image is empty")
@@ -104,8 +104,8 @@ def _opened(data: bytes, max_pixels: int) -> Image.Image:
         raise PreprocessingError("not_an_image", f"the image is none of {', '.join(FORMATS)}") from error
     if picture.width * picture.height > max_pixels:
         raise PreprocessingError("too_large", f"the image has more than {max_pixels} pixels")
-    if min(picture.size) < LEAST_SIDE:
-        raise PreprocessingError("too_small", f"a side of the image has less than {LEAST_SIDE} pixels")
+    if min(picture.size) < MIN_SIDE:
+        raise PreprocessingError("too_small", f"a side of the image has less than {MIN_SIDE} pixels")
     # what follows a JPEG is no later moment: another resolution, a depth map
     if picture.format != "MPO" and getattr(picture, "is_animated", False):
         raise PreprocessingError("animated", "the image has several frames; send one")

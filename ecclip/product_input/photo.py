@@ -19,9 +19,9 @@ import PIL
 from PIL import Image, JpegImagePlugin, features
 
 from ecclip.product_input.decoding import (
-    LEAST_SIDE,
     MAX_PIXELS,
     MESSAGE_PIXELS,
+    MIN_SIDE,
     PixelBudget,
     PreprocessingError,
     open_image,
@@ -107,7 +107,7 @@ def is_canonical(data: bytes, canonical: CanonicalPhoto) -> bool:
         return False
     return (
         picture.mode == "RGB"
-        and LEAST_SIDE <= min(picture.size) <= canonical.side
+        and MIN_SIDE <= min(picture.size) <= canonical.side
         and [name for name, _ in picture.applist] == ["APP0"]
         and "progressive" not in picture.info
         and JpegImagePlugin.get_sampling(picture) == _HALVED_CHROMA
@@ -117,7 +117,7 @@ def is_canonical(data: bytes, canonical: CanonicalPhoto) -> bool:
 
 @functools.cache
 def _tables(quality: int) -> dict[int, list[int]]:
-    encoded = _encoded(Image.new("RGB", (LEAST_SIDE, LEAST_SIDE)), quality)
+    encoded = _encoded(Image.new("RGB", (MIN_SIDE, MIN_SIDE)), quality)
     return dict(JpegImagePlugin.JpegImageFile(io.BytesIO(encoded)).quantization)
 
 

@@ -102,14 +102,14 @@ def proven_bundle(folder: Path) -> Bundle:
     """
     bundle = Bundle(folder)
     description, report, heads = bundle.description(), bundle.report(), bundle.described_heads()
-    lineage, told = bundle.lineage(), report.get("lineage") or {}
+    lineage, claimed = bundle.lineage(), report.get("lineage") or {}
     towers = digest_of(bundle.towers)
     for what, found, expected in (
         ("the bundle names other towers than it holds", lineage.get("towers"), towers),
         ("the heads were trained on embeddings of other towers", heads.get("towers"), towers),
-        ("the report is about other towers", told.get("towers"), towers),
-        ("the report is about another snapshot", told.get("snapshot"), lineage.get("snapshot")),
-        ("the report is about other embeddings", told.get("embedded"), lineage.get("embed")),
+        ("the report is about other towers", claimed.get("towers"), towers),
+        ("the report is about another snapshot", claimed.get("snapshot"), lineage.get("snapshot")),
+        ("the report is about other embeddings", claimed.get("embedded"), lineage.get("embed")),
     ):
         if not found or found != expected:
             raise ContractError(what, value=found or "no digest", limit=expected, next_step="run export of this night")

@@ -22,7 +22,8 @@ from ecclip.formats.service import OUTPUTS
 from ecclip.formats.snapshot import Snapshot
 from ecclip.serving.export.inprocess import InProcess
 
-LOGIT_NOISE = 1e-3  # a golden answer may not hang on less than this
+# a golden answer must not flip when logits change by this much: by judgment, ten times `export.tolerances.embedding`
+LOGIT_NOISE = 1e-3
 _SCHEMA = pa.schema(
     [
         pa.field("listing_id", pa.string()),
@@ -83,8 +84,8 @@ def write_golden(golden: list[Golden], path: Path) -> None:
     for one in golden:
         outputs = one.answer.to_outputs()
         embedding = outputs.pop("EMBEDDING").tolist()
-        told = {"listing_id": one.listing_id, "kind": one.kind, "embedding": embedding, **vars(one.product)}
-        rows.append(told | {"outputs": json.dumps(outputs, sort_keys=True, ensure_ascii=False)})
+        described = {"listing_id": one.listing_id, "kind": one.kind, "embedding": embedding, **vars(one.product)}
+        rows.append(described | {"outputs": json.dumps(outputs, sort_keys=True, ensure_ascii=False)})
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA), path)
 

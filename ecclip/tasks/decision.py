@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from ecclip.tasks.kinds.task import Asked, HeadScores, Task
+from ecclip.tasks.kinds.task import HeadScores, Query, Task
 from ecclip.tasks.scores import AUTO, NEVER_AUTO, REVIEW, UNKNOWN, confidence, probabilities
 
 
 class DecisionError(ValueError):
-    """The logits or the modality do not fit the heads, or a head belongs to no task."""
+    """The logits or the modality do not fit the heads, or a head has no task."""
 
 
 class Decider:
@@ -26,23 +26,23 @@ class Decider:
             raise DecisionError(f"top_k must be at least 1, not {top_k}")
         self._heads = list(heads["heads"])
         self._tasks = list(tasks)
-        strangers = {str(head["task"]) for head in self._heads} - {task.name for task in self._tasks}
-        if strangers:
-            raise DecisionError(f"heads of tasks without code: {sorted(strangers)}")
+        unknown = {str(head["task"]) for head in self._heads} - {task.name for task in self._tasks}
+        if unknown:
+            raise DecisionError(f"heads of tasks without code: {sorted(unknown)}")
         self._thresholds = dict(heads["thresholds"])
         self._modalities = list(heads["modalities"])
-        self._untaught = {(head, one) for head, found in heads.get("untaught", {}).items() for one in found}
+        self._unlabelled = {(head, one) for head, found in heads.get("unlabelled", {}).items() for one in found}
         self._top_k = top_k
         self.columns = max((int(head["stop"]) for head in self._heads), default=0)
 
-    def answer(self, logits: np.ndarray, modality: str, asked: Asked | None = None) -> dict[str, Any]:
+    def answer(self, logits: np.ndarray, modality: str, query: Query | None = None) -> dict[str, Any]:
         """Return the answer to one listing as the service's outputs by name (``ecclip.formats.service``).
 
-        ``logits`` [columns] come from the heads of ``modality``; ``asked`` holds the texts of the question. The output
+        ``logits`` [columns] come from the heads of ``modality``; ``query`` holds the texts of the request. The output
         DECISION maps every head, or a task without any, to auto, review or unknown.
 
         Raises:
-            DecisionError: another number of logits, a logit that is not finite, or an unknown modality.
+            DecisionError: the wrong number of logits, a logit that is not finite, or an unknown modality.
         """
         row = np.asarray(logits, dtype=np.float64)
         if modality not in self._modalities:
@@ -54,13 +54,13 @@ class Decider:
         for task in self._tasks:
             heads = [head for head in self._heads if head["task"] == task.name]
             scored = [self._scored(head, row, modality) for head in heads]
-            _merge(outputs, task.answer(scored, asked or Asked(), self._top_k))
+            _merge(outputs, task.answer(scored, query or Query(), self._top_k))
             decisions |= {one.name: self._decision(one, modality) for one in scored} or {task.name: UNKNOWN}
         return outputs | {"DECISION": decisions}
 
     def _scored(self, head: Mapping[str, Any], row: np.ndarray, modality: str) -> HeadScores:
         name, loss = str(head["name"]), str(head["loss"])
-        if (name, modality) in self._untaught:
+        if (name, modality) in self._unlabelled:
             return HeadScores(name, loss, head["labels"], None)
         part = row[int(head["start"]) : int(head["stop"])]
         return HeadScores(name, loss, head["labels"], probabilities(part, loss))
@@ -72,7 +72,7 @@ class Decider:
         return AUTO if confidence(scored.scores, scored.loss) >= threshold else REVIEW
 
 
-def _merge(outputs: dict[str, Any], said: Mapping[str, Any]) -> None:
-    """Add what a task says; an output that several tasks fill is a dict with a key of each."""
-    for name, value in said.items():
+def _merge(outputs: dict[str, Any], answer: Mapping[str, Any]) -> None:
+    """Add one task's outputs; an output that several tasks fill is a dict with a key per task."""
+    for name, value in answer.items():
         outputs[name] = outputs.get(name, {}) | value if isinstance(value, dict) else value

@@ -21,8 +21,7 @@ _COLUMNS = ["listing_id", "title", GROUP_ID, SPLIT]
 class Rows:
     """Labels and embeddings in listing_id order; every array has N rows, embeddings are float32 [N, d].
 
-    ``given`` maps the columns that the tasks asked for to what the snapshot holds, None where nobody said it. NaN rows
-    of ``image`` and ``text`` stand for a missing photo or title.
+    ``given`` holds the columns of the snapshot that the tasks asked for, None where a cell is empty. NaN rows of ``image`` and ``text`` stand for a missing photo or title.
     """
 
     listing_ids: np.ndarray
@@ -41,7 +40,7 @@ class Rows:
         return int(self.text.shape[1])
 
     def has(self, modality: str) -> np.ndarray:
-        """Return bool [N]: the listings that have what ``modality`` reads."""
+        """Return bool [N]: which listings have the inputs of ``modality``."""
         image, text = ~np.isnan(self.image[:, 0]), ~np.isnan(self.text[:, 0])
         return {"image": image, "text": text, "both": image & text}[modality]
 
@@ -52,7 +51,7 @@ class Rows:
         return self.image if modality == "image" else self.text
 
     def inputs(self, *, features: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return what heads read of the photo and of the title, float32 [N, ...]: embeddings, features behind them."""
+        """Return the heads' inputs for photo and title, float32 [N, ...]: embeddings, followed by features."""
         if not features or self.image_features is None or self.text_features is None:
             return self.image, self.text
         return (
@@ -96,7 +95,7 @@ def load_rows(snapshot: Path, embedded: Path, columns: Sequence[str] = ()) -> Ro
 
 
 def origin_of(snapshot: Path, embedded: Path) -> Origin:
-    """Return what embeddings were made from, after a look whether it is this snapshot.
+    """Return what embeddings were made from, after checking that it is this snapshot.
 
     Raises:
         ContractError: they are not those of this snapshot; names both digests.

@@ -1,4 +1,4 @@
-"""From logits to scores: the one definition, used by training, report and server.
+"""From logits to scores: the one definition, used by training, the report and the server.
 
 Needs numpy (1.26 or 2) and the standard library only; the file travels in the bundle.
 """
@@ -9,12 +9,13 @@ import numpy as np
 
 AUTO = "auto"
 REVIEW = "review"
-UNKNOWN = "unknown"  # nobody ever said what is true: there is no answer, which is not the answer no
+UNKNOWN = "unknown"  # there were no labels to learn from: no answer, which is not the answer no
 NEVER_AUTO = 2.0  # above every score: what a head without a usable threshold gets
 
 
 def probabilities(logits: np.ndarray, loss: str) -> np.ndarray:
-    """Return the probabilities [..., C] of ``logits`` [..., C] of a head fitted with the loss softmax or sigmoid."""
+    """Return the probabilities [..., C] of ``logits`` [..., C] of a head: softmax over the classes, or the
+    logistic function of each logit where ``loss`` is sigmoid."""
     values = np.asarray(logits, dtype=np.float64)
     if loss == "sigmoid":
         result: np.ndarray = 0.5 * (1.0 + np.tanh(0.5 * values))  # the logistic function without overflow

@@ -91,7 +91,7 @@ def _targets(rows: Rows, cfg: EvaluateConfig, findings: Findings) -> list[Target
         found = task.targets(rows, cfg)
         targets += found
         if not found:
-            findings.lack(task.name, task.no_head)
+            findings.add_missing(task.name, task.no_head)
     return targets
 
 

@@ -34,7 +34,7 @@ def write_bundle(
         "modalities": ["image", "text", "both"],
         "heads": [{"task": "category", "name": "category", "loss": "softmax", "start": 0, "stop": 2, "labels": labels}],
         "thresholds": {"category": dict.fromkeys(("image", "text", "both"), 2.0)},
-        "untaught": {},
+        "unlabelled": {},
         "towers": towers,
     }
     bundle = Bundle(folder)

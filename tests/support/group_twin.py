@@ -99,7 +99,7 @@ class Twin:
         one, two = self.described[left], self.described[right]
         ratio = _ratio(a, b)
         models = set(one.numbers[:1]) <= set(two.numbers) or set(two.numbers[:1]) <= set(one.numbers)
-        facts = [dict(fact.split("\x1f", 1) for fact in side.told) for side in (one, two)]
+        facts = [dict(fact.split("\x1f", 1) for fact in side.fact_texts) for side in (one, two)]
         differ = any(facts[1].get(name, value) != value for name, value in facts[0].items() if name != "category")
         if not models or differ or (ratio or 1) > cfg.contradiction.max_price_ratio:
             return None
@@ -141,7 +141,9 @@ class Twin:
             f"{side}_{key}": row[key] for side, row in (("left", a), ("right", b)) for key in ("price", "currency")
         }
         return agree(
-            self.cfg, self.terms, {**sides, "left_told": one.told, "right_told": two.told, "distance": distance}
+            self.cfg,
+            self.terms,
+            {**sides, "left_fact_texts": one.fact_texts, "right_fact_texts": two.fact_texts, "distance": distance},
         )
 
     def _similarity(self, a: Row, b: Row) -> tuple[int, float]:
@@ -197,7 +199,7 @@ def _joined(names: Iterable[str], edges: list[Edge], cap: float) -> dict[str, st
 
 
 def _weight(terms: TermStatistics, word: str) -> int:
-    seen = terms.seen.get(word, 1)
+    seen = terms.document_frequency.get(word, 1)
     return round((math.log(2) if seen == 1 else math.log(terms.listings / seen)) * SCALE)
 
 

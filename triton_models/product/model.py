@@ -32,7 +32,7 @@ class Item:
 
     image: np.ndarray | None = None
     text: tuple[np.ndarray, np.ndarray] | None = None
-    asked: Any = None
+    query: Any = None
     from_image: list[np.ndarray] | None = None  # embedding, and the tower's features where heads read them
     from_text: list[np.ndarray] | None = None
     answer: Any = None
@@ -65,7 +65,7 @@ class TritonPythonModel:
         sys.path[:0] = [str(folder / "code"), str(folder / "code" / "libraries.zip")]
         self._inputs = importlib.import_module("ecclip.product_input")
         self._service = importlib.import_module("ecclip.formats.service")
-        self._asked = importlib.import_module("ecclip.tasks.kinds.task").Asked
+        self._query = importlib.import_module("ecclip.tasks.kinds.task").Query
         decision = importlib.import_module("ecclip.tasks.decision")
         tasks = [_load(path).TASK for path in sorted((folder / "code" / "tasks").glob("*.py"))]
         self._check_codecs(entry["product_input"]["codecs"])
@@ -104,13 +104,13 @@ class TritonPythonModel:
         image, title = given["IMAGE"], given["TITLE"]
         try:
             written = self._text("title", title)
-            told = self._text("description", given.get("DESCRIPTION", b""))
-            asked = self._asked(
+            description = self._text("description", given.get("DESCRIPTION", b""))
+            query = self._query(
                 None if written is None else self._inputs.title_text(written),
-                None if told is None else self._inputs.description_text(told),
+                None if description is None else self._inputs.description_text(description),
             )
             tokens = None if written is None else self._preprocessor.title(written)
-            return Item(self._pixels(image, budget), tokens, asked, error=_if_nothing(image, title))
+            return Item(self._pixels(image, budget), tokens, query, error=_if_nothing(image, title))
         except (self._inputs.PreprocessingError, ListingError) as error:
             return Item(error=str(error))
         except Exception as error:  # noqa: BLE001 - an unforeseen one belongs to this listing, not to its neighbours
@@ -157,7 +157,7 @@ class TritonPythonModel:
         for item in items:
             if not item.error:
                 try:
-                    item.answer = self._decider.answer(item.answer[0], self._modalities[item.modality], item.asked)
+                    item.answer = self._decider.answer(item.answer[0], self._modalities[item.modality], item.query)
                 except ValueError as error:
                     item.error = f"no decision: {error}"
 

@@ -53,8 +53,8 @@ def check(cfg: CheckConfig, ingested: Path, previous: Path, output: Path) -> Cou
         write_facts(output, tonight)
         # a line for every label would bury what was refused, and each hundred lines take a second
         usual = [shift for shift in found if is_one_of_many(shift.name) and not shift.outside]
-        told = [shift for shift in found if shift not in usual]
-        tables = [Table("listings", rows, _declared(cfg, tonight, history)), _metrics(cfg, tonight, told)]
+        listed = [shift for shift in found if shift not in usual]
+        tables = [Table("listings", rows, _declared(cfg, tonight, history)), _metrics(cfg, tonight, listed)]
         labels = shift_table(usual, tonight.accepted, {}, [])
         outcomes = [*validate(tables, output / "data_docs"), *validate_row(labels)]
         tables.append(labels)

@@ -18,12 +18,12 @@ _PHOTO_BITS = 64  # of the perceptual hash
 
 
 class Description(NamedTuple):
-    """What two listings are compared by.
+    """What grouping compares of a listing.
 
     ``words`` hold hash and weight of a word in one number; ``numbers`` are the words that may name its model, the
-    likeliest first; ``named`` and ``facts`` are hashes of a fact's name, and of its name and value; ``told`` are the
-    facts as text. ``codes``, ``keys`` and ``loose_keys`` are blocking keys: listings that share one are candidates,
-    those of ``loose_keys`` only where one of the two names no model.
+    likeliest first; ``named`` and ``facts`` are hashes of a fact's name, and of its name and value; ``fact_texts``
+    are the facts as text. ``codes``, ``keys`` and ``loose_keys`` are blocking keys: listings that share one are
+    candidates, those of ``loose_keys`` only where one of the two names no model.
     """
 
     words: list[int]
@@ -31,7 +31,7 @@ class Description(NamedTuple):
     numbers: list[int]
     named: list[int]
     facts: list[int]
-    told: list[str]
+    fact_texts: list[str]
     codes: list[int]
     keys: list[int]
     loose_keys: list[int]
@@ -52,7 +52,7 @@ class Describer:
         packed = [self._word(word) for word in distinct]
         named = [word for word in distinct if terms.names_model(word)]
         # the rarest names the model, then the longest; the others are uncommon sizes and years
-        numbers = sorted(named, key=lambda word: (terms.seen.get(word, 1), -len(word), word))
+        numbers = sorted(named, key=lambda word: (terms.document_frequency.get(word, 1), -len(word), word))
         facts = self._facts(row, distinct)
         # the category is compared separately, because sellers often disagree about it
         compared = [fact for fact in facts if fact[0] != CATEGORY]
@@ -63,7 +63,7 @@ class Describer:
             numbers=[_hash("number", word) for word in numbers],
             named=[_hash("name", name) for name, _ in compared],
             facts=[_hash("fact", *fact) for fact in compared],
-            told=["\x1f".join(fact) for fact in facts],
+            fact_texts=["\x1f".join(fact) for fact in facts],
             codes=[_hash("code", word, number) for word, number in sorted(codes(words)) if number in numbers[:1]],
             keys=[*_tagged(lettered, numbers[:1]), *_photo_keys(row)],
             loose_keys=[*_tagged(lettered, [""]), *self._fact_keys(dict(facts))],
@@ -77,7 +77,7 @@ class Describer:
         facts = given_facts(row)
         said: dict[str, set[str]] = {}
         for word in words:
-            for name, value in self._terms.says.get(word, ()):
+            for name, value in self._terms.implied_facts.get(word, ()):
                 said.setdefault(name, set()).add(value)
         # words that imply different values ("black lace dress", "black friday") imply none
         facts |= {name: min(values) for name, values in said.items() if len(values) == 1 and name not in facts}
@@ -87,7 +87,7 @@ class Describer:
         if BRAND not in facts or CATEGORY not in facts:
             return []
         rest = [fact for fact in facts.items() if fact[0] not in (BRAND, CATEGORY)]
-        rarest = sorted(rest, key=lambda fact: (self._terms.values.get(fact, 1), fact))[:_KEY_FACTS]
+        rarest = sorted(rest, key=lambda fact: (self._terms.fact_counts.get(fact, 1), fact))[:_KEY_FACTS]
         place = (facts[BRAND], facts[CATEGORY])
         chosen = [*itertools.combinations(sorted(rarest), 1), *itertools.combinations(sorted(rarest), 2)]
         return [_hash("facts", *place, *itertools.chain(*some)) for some in chosen]

@@ -15,8 +15,8 @@ from ecclip.catalog.group.term_statistics import TermStatistics
 
 # words of a title are not independent ("verde", "valle"): alone they need twice the evidence that facts need;
 # chosen on sample seeds 1-4, 7, 11 and 13
-_TWICE = 2
-_SIDE = ("words", "total", "numbers", "named", "facts", "told", "category", "price", "currency", "phash")
+_TITLE_FACTOR = 2
+_SIDE = ("words", "total", "numbers", "named", "facts", "fact_texts", "category", "price", "currency", "phash")
 
 
 def exact_edges(cfg: EvidenceConfig, described: DataFrame) -> DataFrame:
@@ -77,12 +77,14 @@ def _evidence(cfg: EvidenceConfig, listings: int) -> Column:
     # equal titles of common words prove as little where prices differ or cannot be compared
     alike = (F.size("left_numbers") > 0) == (F.size("right_numbers") > 0)
     priced = F.col("left_price").isNotNull() & F.col("right_price").isNotNull()
-    telling = (F.col("shared") >= _TWICE * SCALE * math.log(max(listings, 1) / cfg.chance)) & (price | ~priced)
+    surprising = (F.col("shared") >= _TITLE_FACTOR * SCALE * math.log(max(listings, 1) / cfg.chance)) & (
+        price | ~priced
+    )
     return (
         F.when(F.col("coded") & (similar >= cfg.same_code.min_title_similarity), F.lit("same_code"))
         .when((distance == 0) & (similar >= cfg.same_photo.min_title_similarity), F.lit("same_photo"))
         .when(near, F.lit("near_photo_and_title"))
-        .when((similar >= cfg.near_title.min_similarity) & alike & (_both_name() | telling), F.lit(NEAR_TITLE))
+        .when((similar >= cfg.near_title.min_similarity) & alike & (_both_name() | surprising), F.lit(NEAR_TITLE))
     )
 
 

@@ -25,15 +25,16 @@ COMPARED = (
     IMAGE_PHASH,
     IMAGE_ERROR,
 )
+_TEXTS = "fact_texts"
 _LISTS = ", ".join(
-    f"{name} array<{'string' if name == 'told' else 'bigint'}>" for name in Description._fields if name != "total"
+    f"{name} array<{'string' if name == _TEXTS else 'bigint'}>" for name in Description._fields if name != "total"
 )
 _KEPT = ("listing_id", "plain", "catalog_id", "brand", "category", "price", "currency", "photo", "phash")
 _SCHEMA = (
     "listing_id string, plain string, catalog_id string, brand string, category string, price double, "
     f"currency string, photo string, phash bigint, total bigint, {_LISTS}"
 )
-_KINDS = {"price": pa.float64(), "phash": pa.int64(), "total": pa.int64(), "told": pa.list_(pa.string())}
+_KINDS = {"price": pa.float64(), "phash": pa.int64(), "total": pa.int64(), _TEXTS: pa.list_(pa.string())}
 
 
 def comparable(listings: DataFrame) -> DataFrame:
@@ -64,12 +65,12 @@ def digest() -> Column:
 def learn_statistics(rows: DataFrame, total: int, sample_listings: int) -> TermStatistics:
     """Return the term statistics of ``total`` listings: words counted over all, facts over an even sample by hash."""
     words = rows.select(F.explode(F.array_distinct(F.split("plain", " "))).alias("word"))
-    counted = words.groupBy("word").agg(F.count("*").alias("seen")).where(F.col("seen") > 1).toArrow()
-    seen = dict(zip(counted["word"].to_pylist(), counted["seen"].to_pylist(), strict=True))
+    counted = words.groupBy("word").agg(F.count("*").alias("listings")).where(F.col("listings") > 1).toArrow()
+    frequency = dict(zip(counted["word"].to_pylist(), counted["listings"].to_pylist(), strict=True))
     every = -(-total // sample_listings) or 1
     chosen = rows.where(F.pmod(F.xxhash64("listing_id"), F.lit(every)) == 0)
     sample = chosen.select("plain", "brand", "category", "attributes").toArrow()
-    return count_terms(total, seen, sample.to_pylist())
+    return count_terms(total, frequency, sample.to_pylist())
 
 
 def describe(spark: SparkSession, rows: DataFrame, terms: TermStatistics) -> DataFrame:

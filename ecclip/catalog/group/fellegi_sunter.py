@@ -32,9 +32,9 @@ def agreeing(cfg: EvidenceConfig, pairs: DataFrame, terms: TermStatistics) -> Da
         "right",
         "similarity",
         "distance",
-        *[f"{side}_{name}" for side in ("left", "right") for name in ("told", "price", "currency")],
+        *[f"{side}_{name}" for side in ("left", "right") for name in ("fact_texts", "price", "currency")],
     )
-    return columns.where(F.arrays_overlap("left_told", "right_told")).mapInArrow(
+    return columns.where(F.arrays_overlap("left_fact_texts", "right_fact_texts")).mapInArrow(
         keep_agreeing, "left string, right string, similarity double"
     )
 
@@ -44,9 +44,10 @@ def agree(cfg: EvidenceConfig, terms: TermStatistics, pair: dict[str, object]) -
     this: surprisal of the shared facts plus log likelihood ratios of photo and price >= ln(listings / chance), the
     decision rule of Fellegi and Sunter (1969) with one threshold.
 
-    The brand must be among it. ``pair`` has told, price and currency of both sides and the distance of the photos.
+    The brand must be among them. ``pair`` has fact_texts, price and currency of both sides and the distance of the
+    photo hashes.
     """
-    left, right = _facts(pair["left_told"]), _facts(pair["right_told"])
+    left, right = _facts(pair["left_fact_texts"]), _facts(pair["right_fact_texts"])
     both = [fact for fact in left if fact in right]
     ratio = price_ratio(pair)
     if BRAND not in dict(both) or (ratio is not None and ratio > cfg.same_facts.max_price_ratio):

@@ -15,7 +15,7 @@ from ecclip.core import canonical_json, fingerprint, sha256_bytes, write_atomic
 from ecclip.formats.snapshot import GROUPS, LISTINGS
 
 RULES = "_rules.json"  # Spark leaves names with an underscore out when it reads the folder
-_JUDGED_BY = (describe, candidates, near_edges)
+_RULES_OF = (describe, candidates, near_edges)
 _EXACT = (CATALOG_ID, "same_photo_and_title")
 
 
@@ -50,5 +50,5 @@ def known_edges(spark: SparkSession, same: DataFrame, previous: Path) -> DataFra
 
 def _rules(cfg: EvidenceConfig) -> str:
     config = cfg.model_dump(include=set(EvidenceConfig.model_fields), exclude={"max_group_size"})
-    rules = sha256_bytes(canonical_json([fingerprint(*_JUDGED_BY), config]).encode())
+    rules = sha256_bytes(canonical_json([fingerprint(*_RULES_OF), config]).encode())
     return canonical_json({"schema": "ecclip.evidence/1", "rules": rules})

@@ -11,14 +11,15 @@ from functools import cached_property
 from typing import Any
 
 BRAND, CATEGORY = "brand", "category"
-_RARE_SHARE = 0.02  # of the listings; chosen on sample seeds 1-4, 7, 11, 13
-_RARE_LISTINGS = 5  # likewise
-_SLIP_LETTERS = 5  # shorter words are too often one letter from another word
-_SLIP_SEEN = 3  # titles that make a word common enough to be the one that was meant
-_SIZE_BRANDS = 3  # likewise
-_SIZE_SHARE = 1 / 3  # likewise
-_SAID_LISTINGS = 5  # likewise
-_SAID_SHARE = 0.95  # likewise
+# all chosen on sample seeds 1-4, 7, 11 and 13
+_RARE_SHARE = 0.02  # of the listings: a word with a digit in more titles is a slogan or a size
+_RARE_LISTINGS = 5  # the same limit where there are few listings
+_TYPO_LETTERS = 5  # shorter words are too often one letter from another word
+_TYPO_FREQUENCY = 3  # titles that make a word common enough to be the intended one
+_SIZE_BRANDS = 3  # brands that write a number after one word before it counts as a size
+_SIZE_SHARE = 1 / 3  # of a number's occurrences that must be like that
+_IMPLIED_LISTINGS = 5  # listings that must state a fact together with a word
+_IMPLIED_SHARE = 0.95  # of the listings with the word that must state it
 
 Fact = tuple[str, str]
 
@@ -27,19 +28,19 @@ Fact = tuple[str, str]
 class TermStatistics:
     """Counts over the listings of one night: pure functions of its rows.
 
-    ``seen`` counts the listings whose title has a word, for words of two listings and more. ``says`` are the facts that
-    nearly every listing with a word states, so that a title states them where its listing does not; this needs no word
-    list and no particular language. ``stated``, ``values`` and ``pairs`` count how many listings of the sample state a
-    fact by that name, with that value, and two facts together. ``sizes`` are words with a digit that several brands
-    write after one word ("bottle 750ml"): they do not name a model.
+    ``document_frequency`` counts the listings whose title has a word, for words of two listings and more.
+    ``implied_facts`` are the facts that nearly every listing with a word states, so that a title states them where its
+    listing does not; this needs no word list and no particular language. ``name_counts``, ``fact_counts`` and
+    ``pair_counts`` say how many listings of the sample state a fact of that name, that fact, and both of two facts.
+    ``sizes`` are words with a digit that several brands write after one word ("bottle 750ml"): they name no model.
     """
 
     listings: int
-    seen: Mapping[str, int]
-    says: Mapping[str, tuple[Fact, ...]] = field(default_factory=dict)
-    stated: Mapping[str, int] = field(default_factory=dict)
-    values: Mapping[Fact, int] = field(default_factory=dict)
-    pairs: Mapping[tuple[Fact, Fact], int] = field(default_factory=dict)
+    document_frequency: Mapping[str, int]
+    implied_facts: Mapping[str, tuple[Fact, ...]] = field(default_factory=dict)
+    name_counts: Mapping[str, int] = field(default_factory=dict)
+    fact_counts: Mapping[Fact, int] = field(default_factory=dict)
+    pair_counts: Mapping[tuple[Fact, Fact], int] = field(default_factory=dict)
     sizes: frozenset[str] = frozenset()
 
     def weight(self, word: str) -> float:
@@ -47,12 +48,12 @@ class TermStatistics:
 
         Words of a single listing are mostly misspellings, say nothing about pairs and weigh ln 2.
         """
-        seen = self.seen.get(word, 1)
-        return math.log(2) if seen == 1 else math.log(self.listings / seen)
+        frequency = self.document_frequency.get(word, 1)
+        return math.log(2) if frequency == 1 else math.log(self.listings / frequency)
 
     def names_model(self, word: str) -> bool:
         """Return whether a word has a digit and occurs in few titles; a frequent one is a slogan ("50%") or a size."""
-        rare = self.seen.get(word, 1) <= max(_RARE_LISTINGS, _RARE_SHARE * self.listings)
+        rare = self.document_frequency.get(word, 1) <= max(_RARE_LISTINGS, _RARE_SHARE * self.listings)
         return rare and has_digit(word) and word not in self.sizes
 
     def corrected(self, word: str) -> str:
@@ -61,17 +62,17 @@ class TermStatistics:
 
         A typo is a letter lost, added or changed, or two neighbours swapped (Damerau, 1964); words with digits stay.
         """
-        if word in self.seen or len(word) < _SLIP_LETTERS or not word.isalpha():
+        if word in self.document_frequency or len(word) < _TYPO_LETTERS or not word.isalpha():
             return word
         meant = {common for form in _forms(word) for common in self._misspellings.get(form, ())}
-        return max(meant, key=lambda common: (self.seen[common], common), default=word)
+        return max(meant, key=lambda common: (self.document_frequency[common], common), default=word)
 
     @cached_property
     def _misspellings(self) -> dict[str, list[str]]:
         # two words one typo apart share a form when each may lose a letter (symmetric deletion)
         found: dict[str, list[str]] = defaultdict(list)
-        for word, seen in self.seen.items():
-            if seen >= _SLIP_SEEN and len(word) >= _SLIP_LETTERS and word.isalpha():
+        for word, frequency in self.document_frequency.items():
+            if frequency >= _TYPO_FREQUENCY and len(word) >= _TYPO_LETTERS and word.isalpha():
                 for form in _forms(word):
                     found[form].append(word)
         return dict(found)
@@ -84,20 +85,22 @@ class TermStatistics:
         """
         total, before = 0.0, list[Fact]()
         for fact in sorted(facts, key=lambda fact: (fact[0] != CATEGORY, fact[0] != BRAND, fact)):
-            count = self.values.get(fact, 1)
-            shares = [count / self.stated.get(fact[0], count)]
-            shares += [self.pairs.get(_ordered(fact, other), 0) / self.values.get(other, 1) for other in before]
+            count = self.fact_counts.get(fact, 1)
+            shares = [count / self.name_counts.get(fact[0], count)]
+            shares += [
+                self.pair_counts.get(_ordered(fact, other), 0) / self.fact_counts.get(other, 1) for other in before
+            ]
             total -= math.log(min(1.0, max(shares)))
             before.append(fact)
         return total
 
 
-def count_terms(listings: int, seen: Mapping[str, int], sample: Iterable[Mapping[str, Any]]) -> TermStatistics:
+def count_terms(listings: int, frequency: Mapping[str, int], sample: Iterable[Mapping[str, Any]]) -> TermStatistics:
     """Return the term statistics; ``sample`` holds rows with plain, brand, category and attributes."""
     stated: Counter[str] = Counter()
     values: Counter[Fact] = Counter()
     pairs: Counter[tuple[Fact, Fact]] = Counter()
-    told: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    stated_with: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     coded: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     for row in sample:
         facts = sorted(given_facts(row).items())
@@ -110,8 +113,8 @@ def count_terms(listings: int, seen: Mapping[str, int], sample: Iterable[Mapping
         for word in set(words):
             if word.isalpha():
                 for name, value in facts:
-                    told[word, name][value] += 1
-    return TermStatistics(listings, dict(seen), _says(told), stated, values, pairs, _sizes(coded))
+                    stated_with[word, name][value] += 1
+    return TermStatistics(listings, dict(frequency), _implied_facts(stated_with), stated, values, pairs, _sizes(coded))
 
 
 def codes(words: list[str]) -> set[tuple[str, str]]:
@@ -134,13 +137,13 @@ def given_facts(row: Mapping[str, Any]) -> dict[str, str]:
     return facts
 
 
-def _says(told: Mapping[tuple[str, str], Counter[str]]) -> dict[str, tuple[Fact, ...]]:
-    says: dict[str, list[Fact]] = defaultdict(list)
-    for (word, name), counts in sorted(told.items()):
+def _implied_facts(stated_with: Mapping[tuple[str, str], Counter[str]]) -> dict[str, tuple[Fact, ...]]:
+    implied: dict[str, list[Fact]] = defaultdict(list)
+    for (word, name), counts in sorted(stated_with.items()):
         value, most = max(counts.items(), key=lambda item: (item[1], item[0]))
-        if most >= _SAID_LISTINGS and most >= _SAID_SHARE * counts.total():
-            says[word].append((name, value))
-    return {word: tuple(facts) for word, facts in says.items()}
+        if most >= _IMPLIED_LISTINGS and most >= _IMPLIED_SHARE * counts.total():
+            implied[word].append((name, value))
+    return {word: tuple(facts) for word, facts in implied.items()}
 
 
 def _sizes(coded: Mapping[tuple[str, str], Counter[str]]) -> frozenset[str]:

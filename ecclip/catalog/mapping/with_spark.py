@@ -32,7 +32,7 @@ from ecclip.catalog.spark.batches import arrow_batches, rows_of
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import EcclipError
 
-_TOLD = -1  # the row that carries a file's outcome
+_OUTCOME = -1  # the row that carries a file's outcome
 _MAPPED = pa.schema([("file", pa.int32()), ("row", pa.int64()), ("content", pa.binary())])
 _MAPPED_SPARK = "file int, row long, content binary"
 _BATCH_ROWS, _BATCH_BYTES = 250, 64 << 20
@@ -61,8 +61,8 @@ def map_by_spark(
     planned = spark.createDataFrame(list(enumerate(files)), "file int, path string").repartition(len(files), "file")
     mapped = planned.mapInArrow(_file_mapper(mapping, numbers, source.url, folder), _MAPPED_SPARK).persist()
     try:
-        told = mapped.where(F.col("row") == _TOLD).orderBy("file").collect()
-        sizes = [_take(pickle.loads(found.content), rows, tally) for found in told]
+        outcomes = mapped.where(F.col("row") == _OUTCOME).orderBy("file").collect()
+        sizes = [_take(pickle.loads(found.content), rows, tally) for found in outcomes]
         if any(sizes):
             _write_in_order(mapped, sizes, folder)
     finally:
@@ -86,7 +86,7 @@ def _write_in_order(mapped: DataFrame, sizes: list[int], folder: Path) -> None:
     """Write the rows file after file, as one process would: equally many to a listing file."""
     starts = reduce(lambda known, size: [*known, known[-1] + size], sizes, [0])[:-1]
     offsets = mapped.sparkSession.createDataFrame(list(enumerate(starts)), "file int, start long")
-    placed = mapped.where(F.col("row") != _TOLD).join(F.broadcast(offsets), "file")
+    placed = mapped.where(F.col("row") != _OUTCOME).join(F.broadcast(offsets), "file")
     placed = placed.select((F.col("start") + F.col("row")).alias("at"), "content")
     placed = placed.withColumn("part", F.floor(F.col("at") / ROWS_PER_FILE).cast("int"))
     parts = -(-sum(sizes) // ROWS_PER_FILE)
@@ -133,10 +133,13 @@ def _mapped_file(mapping: Mapping, numbers: Numbers, url: str, path: str, folder
                 written += 1
     except EcclipError as error:
         arguments = {"what": error.what, "limit": error.limit, "value": error.value, "next_step": error.next_step}
-        yield _TOLD, pickle.dumps({"error": (type(error), {name: _plain(value) for name, value in arguments.items()})})
+        yield (
+            _OUTCOME,
+            pickle.dumps({"error": (type(error), {name: _plain(value) for name, value in arguments.items()})}),
+        )
         return
     counts = {"read": rows.read, "left_out": dict(rows.left_out), "notes": dict(rows.notes)}
-    yield _TOLD, pickle.dumps({**counts, "tally": tally.counts(), "written": written})
+    yield _OUTCOME, pickle.dumps({**counts, "tally": tally.counts(), "written": written})
 
 
 def _plain(value: object) -> object:

@@ -17,7 +17,7 @@ MODALITY_ORDER = ("image", "text", "both")
 
 
 class InProcess:
-    """Towers and heads of two folders, asked one listing at a time; ``canonical`` is the form of their photos."""
+    """Towers and heads of two folders, queried one listing at a time; ``canonical`` is the form of their photos."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class InProcess:
     def ask(self, product: Product) -> Answer:
         """Return the answer of one listing; ``lineage`` stays empty."""
         from ecclip.product_input import PreprocessingError, description_text, title_text
-        from ecclip.tasks.kinds import Asked
+        from ecclip.tasks.kinds import Query
 
         try:
             image, text = self.inputs(product)
@@ -74,7 +74,7 @@ class InProcess:
         logits, modality = self.logits(image, text)
         title = None if product.title is None else title_text(product.title)
         description = None if product.description is None else description_text(product.description)
-        outputs = self.decider.answer(logits, modality, Asked(title, description))
+        outputs = self.decider.answer(logits, modality, Query(title, description))
         given = [one[0, : self.heads.dim] for one in (image, text) if one is not None]
         total: np.ndarray = given[0] if len(given) == 1 else given[0] + given[1]
         total = total / max(float(np.linalg.norm(total)), 1e-12)

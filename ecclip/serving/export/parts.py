@@ -31,17 +31,17 @@ def check_parts(snapshot: Path, trained: Path, evaluated: Path) -> dict[str, str
         if (part / MANIFEST).is_file():
             verify_folder(part)
     heads, report = Bundle(evaluated).described_heads(), Bundle(evaluated).report()
-    told = report.get("lineage") or {}
+    claimed = report.get("lineage") or {}
     towers, data = digest_of(trained / TOWERS), digest_of(snapshot)
     _same("the heads were trained on embeddings of other towers", heads.get("towers"), towers)
-    _same("the report is about other towers", told.get("towers"), towers)
-    _same("the report is about another snapshot", told.get("snapshot"), data)
-    _same("the embeddings come from another training", told.get("trained"), digest_of(trained))
+    _same("the report is about other towers", claimed.get("towers"), towers)
+    _same("the report is about another snapshot", claimed.get("snapshot"), data)
+    _same("the embeddings come from another training", claimed.get("trained"), digest_of(trained))
     return {
         "snapshot": data,
         "train": digest_of(trained),
         "towers": towers,
-        "embed": str(told.get("embedded")),
+        "embed": str(claimed.get("embedded")),
         "evaluate": digest_of(evaluated),
     }
 

@@ -53,7 +53,7 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
         bias.astype(np.float32),
         layout,
         {},
-        _untaught(targets, untrained),
+        _unlabelled(targets, untrained),
         widths=widths,
     )
     heads.thresholds.update(_thresholds(heads, inputs, rows, targets, untrained, cfg))
@@ -68,8 +68,8 @@ def columns_read(modality: str, choice: str, dim: int, widths: tuple[int, int]) 
     return np.concatenate([start + np.arange(width)[slices[choice]] for start, width in parts])
 
 
-def _untaught(targets: list[Target], untrained: dict[str, str]) -> dict[str, list[str]]:
-    """Return where a head has no answer: no label at all, or a flag of which only one side was ever seen."""
+def _unlabelled(targets: list[Target], untrained: dict[str, str]) -> dict[str, list[str]]:
+    """Return where a head has no answer: no label at all, or a flag whose labels are all the same."""
     found = {
         target.name: [
             modality

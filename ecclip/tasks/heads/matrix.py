@@ -1,4 +1,4 @@
-"""Heads: one matrix a modality that turns what the towers give into the logits of every task."""
+"""Heads: one matrix per modality that turns the towers' outputs into the logits of every task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODALITIES = ("image", "text", "both")
 
 @dataclass(frozen=True)
 class Head:
-    """Columns ``start`` to ``stop`` of the logits: whose they are, what they mean, how they become scores."""
+    """Columns ``start`` to ``stop`` of the logits: their task and labels, and the loss that turns them into scores."""
 
     task: str
     name: str
@@ -35,9 +35,9 @@ class Heads:
     ``weight`` is float32 [3, i + t, C] and ``bias`` float32 [3, C] in the order image, text, both. ``widths`` are i and
     t, what is read of a photo and of a title: the embedding (``dim`` numbers), and the tower's features behind it
     where a task reads them.
-    ``thresholds`` maps head -> modality -> the score from which on an answer is decided without a person.
-    ``untaught`` maps head -> the modalities in which no label taught the head: it has no answer there. ``towers`` is
-    the digest of the towers whose embeddings it reads.
+    ``thresholds`` maps head -> modality -> the score from which on an answer needs no review.
+    ``unlabelled`` maps head -> the modalities without labels to learn from: the head has no answer there. ``towers``
+    is the digest of the towers whose embeddings the heads read.
     """
 
     dim: int
@@ -45,7 +45,7 @@ class Heads:
     bias: np.ndarray
     parts: tuple[Head, ...]
     thresholds: dict[str, dict[str, float]]
-    untaught: dict[str, list[str]] = field(default_factory=dict)
+    unlabelled: dict[str, list[str]] = field(default_factory=dict)
     towers: str = ""
     widths: tuple[int, int] = (0, 0)
 
@@ -66,7 +66,7 @@ class Heads:
             "modalities": list(MODALITIES),
             "heads": [vars(head) for head in self.parts],
             "thresholds": self.thresholds,
-            "untaught": self.untaught,
+            "unlabelled": self.unlabelled,
             "towers": self.towers,
         }
 
@@ -115,7 +115,7 @@ def load_heads(folder: Path) -> Heads:
             tensors["bias"],
             parts,
             described["thresholds"],
-            described["untaught"],
+            described["unlabelled"],
             described["towers"],
             tuple(described["widths"]),
         )

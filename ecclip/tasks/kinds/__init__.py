@@ -4,9 +4,9 @@ Matching and clustering are no heads on a listing but look at the whole catalog:
 """
 
 from ecclip.tasks.kinds import age, attribute, category
-from ecclip.tasks.kinds.task import Asked, HeadScores, Limit, Target, Task
+from ecclip.tasks.kinds.task import HeadScores, Limit, Query, Target, Task
 
-__all__ = ["TASKS", "Asked", "HeadScores", "Limit", "Target", "Task", "gate_defaults", "task"]
+__all__ = ["TASKS", "HeadScores", "Limit", "Query", "Target", "Task", "gate_defaults", "task"]
 
 TASKS: list[Task] = [category.TASK, attribute.TASK, age.TASK]  # the order of the heads' logits
 

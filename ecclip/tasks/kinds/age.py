@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecclip.tasks.kinds.task import NO_LABEL, Asked, HeadScores, Target, Task
+from ecclip.tasks.kinds.task import NO_LABEL, HeadScores, Query, Target, Task
 from ecclip.tasks.scores import plain
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class AgeRestricted(Task):
         y = [NO_LABEL if flag is None else int(flag) for flag in rows.given["age_restricted"]]
         return [Target(self.name, self.name, "sigmoid", [self.name], np.array(y, dtype=np.int64))]
 
-    def answer(self, heads: Sequence[HeadScores], asked: Asked, top_k: int) -> dict[str, Any]:
+    def answer(self, heads: Sequence[HeadScores], query: Query, top_k: int) -> dict[str, Any]:
         """Return the probability of each class of the policy and that of any, None where it is unknown."""
         found = {head.name: None if head.scores is None else plain(head.scores[0]) for head in heads}
         known = [score for score in found.values() if score is not None]
@@ -53,7 +53,7 @@ class AgeRestricted(Task):
         truth, scores = scored.truth.astype(np.float64), scored.scores[:, 0]
         findings.rows[f"{scored.prefix}/test_positives"] = int(truth.sum())
         if not truth.any():
-            findings.lack(f"{scored.prefix}/average_precision", "no test listing is age restricted")
+            findings.add_missing(f"{scored.prefix}/average_precision", "no test listing is age restricted")
             return
         interval = resample.weighted(average_precision, truth, scores)
         findings.add(f"{scored.prefix}/average_precision", average_precision(truth, scores), interval)

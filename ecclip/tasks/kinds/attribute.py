@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecclip.tasks.kinds.task import NO_LABEL, OUTSIDE, Asked, HeadScores, Target, Task
+from ecclip.tasks.kinds.task import NO_LABEL, OUTSIDE, HeadScores, Query, Target, Task
 from ecclip.tasks.scores import plain
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Attributes(Task):
                 targets.append(Target(self.name, f"{_PREFIX}{name}", "softmax", labels, y))
         return sorted(targets, key=lambda target: target.name)
 
-    def answer(self, heads: Sequence[HeadScores], asked: Asked, top_k: int) -> dict[str, Any]:
+    def answer(self, heads: Sequence[HeadScores], query: Query, top_k: int) -> dict[str, Any]:
         """Return name -> value and score of what is present; of what is unknown both are None."""
         found: dict[str, Any] = {}
         for head in heads:
@@ -70,7 +70,7 @@ class Attributes(Task):
         parts = [entry for entry in scored if len(entry.rows) and f"{entry.prefix}/accuracy" in findings.metrics]
         prefix = f"{self.name}/{modality}"
         if not parts:
-            findings.lack(prefix, "no attribute is frequent enough, or no test listing gives one")
+            findings.add_missing(prefix, "no attribute is frequent enough, or no test listing gives one")
             return
         right = np.concatenate([entry.answer == entry.truth for entry in parts]).astype(np.float64)
         present = np.concatenate([_is_present(entry) for entry in parts]).astype(np.float64)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ecclip.tasks.kinds.task import NO_LABEL, OUTSIDE, Asked, HeadScores, Limit, Target, Task
+from ecclip.tasks.kinds.task import NO_LABEL, OUTSIDE, HeadScores, Limit, Query, Target, Task
 from ecclip.tasks.scores import best, plain
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Category(Task):
         y = [NO_LABEL if path is None else number.get(path, OUTSIDE) for path in paths]
         return [Target(self.name, self.name, "softmax", [list(path) for path in labels], np.array(y))]
 
-    def answer(self, heads: Sequence[HeadScores], asked: Asked, top_k: int) -> dict[str, Any]:
+    def answer(self, heads: Sequence[HeadScores], query: Query, top_k: int) -> dict[str, Any]:
         """Return at most ``top_k`` paths with their probabilities; none where the category is unknown."""
         scores = heads[0].scores if heads else None
         if scores is None:
@@ -80,7 +80,7 @@ class Category(Task):
         return list(rows.given["category"][int(scored.rows[place])] or ())
 
     def _levels(self, scored: ScoredHead, rows: Rows, resample: Bootstrap, findings: Findings) -> None:
-        """A level is asked where the truth reaches it."""
+        """A level counts the listings whose true path reaches it."""
         first = np.array([best(row, 5) for row in scored.scores])
         among = (first == scored.truth[:, None]).any(axis=1).astype(np.float64)
         findings.add(f"{scored.prefix}/top5", float(among.mean()), resample.mean(among))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ecclip.tasks.report.metrics import Bootstrap
     from ecclip.tasks.rows import Rows
 
-NO_LABEL = -2  # class number of a listing of which nobody said what is true
-OUTSIDE = -1  # class number of a label that no head knows: every answer to it is wrong
+NO_LABEL = -2  # class number of a listing without a label
+OUTSIDE = -1  # class number of a label that is not in the head's label list: every answer to it is wrong
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Target:
 
 @dataclass(frozen=True)
 class HeadScores:
-    """What one head says of a listing: probabilities [C], or None where no label ever taught it."""
+    """What one head predicts for a listing: probabilities [C], or None where the head has no labels to learn from."""
 
     name: str
     loss: str
@@ -50,8 +50,8 @@ class HeadScores:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The texts of a question as the client sent them, for tasks that read more than the embeddings."""
+class Query:
+    """The cleaned texts of a request, for tasks that read more than the embeddings; None where one was not given."""
 
     title: str | None = None
     description: str | None = None
@@ -95,10 +95,10 @@ class Task:
     no_head: ClassVar[str] = "no label has enough train listings"
 
     def targets(self, rows: Rows, cfg: EvaluateConfig) -> list[Target]:
-        """Return what each head of this task learns from the labels of the snapshot; none: nothing can be taught."""
+        """Return what each head of this task learns from the snapshot's labels; empty where there are none."""
         raise NotImplementedError(f"{type(self).__name__} names no targets")
 
-    def answer(self, heads: Sequence[HeadScores], asked: Asked, top_k: int) -> dict[str, Any]:
+    def answer(self, heads: Sequence[HeadScores], query: Query, top_k: int) -> dict[str, Any]:
         """Return this task's part of an answer by the names of the service's outputs; called in the server.
 
         By default ``{"OTHER_TASKS": {name: {"value", "score"}}}`` of the only head; None stands for unknown.
@@ -123,12 +123,12 @@ class Task:
     def report_together(
         self, scored: list[ScoredHead], rows: Rows, modality: str, cfg: EvaluateConfig, findings: Findings
     ) -> None:
-        """Add the metrics ``<task>/<modality>/*`` of all heads together; one head has said everything already."""
+        """Add the metrics ``<task>/<modality>/*`` of all heads together; :meth:`report` has those of a single head."""
 
     def truth(self, scored: ScoredHead, rows: Rows, place: int) -> list[str]:
         """Return the true label of test listing ``place`` for people, level by level."""
         number = int(scored.truth[place])
-        return as_levels(scored.target.labels[number]) if number >= 0 else ["(a label that no head knows)"]
+        return as_levels(scored.target.labels[number]) if number >= 0 else ["(a label that no head has)"]
 
 
 def as_levels(label: Any) -> list[str]:

@@ -38,7 +38,7 @@ def report_matching(rows: Rows, modality: str, cfg: EvaluateConfig, findings: Fi
     matching, clustering = f"matching/{modality}", f"clustering/{modality}"
     if len(members) < 2:
         for name in (matching, clustering):
-            findings.lack(name, "fewer than two listings of this modality")
+            findings.add_missing(name, "fewer than two listings of this modality")
         return None
     vectors, groups, split = rows.vectors(modality)[members], rows.groups[members], rows.split[members]
     scores, found = all_neighbours(vectors, min(cfg.matching.neighbours, len(members) - 1))
@@ -47,8 +47,8 @@ def report_matching(rows: Rows, modality: str, cfg: EvaluateConfig, findings: Fi
     _retrieval(retrieved.part(split == "test"), groups, matching, cfg, findings)
     if threshold >= NEVER_AUTO:
         reason = f"no score reaches precision {cfg.matching.precision} on the validation pairs"
-        findings.lack(f"{matching}/threshold", reason)
-        findings.lack(clustering, reason)
+        findings.add_missing(f"{matching}/threshold", reason)
+        findings.add_missing(clustering, reason)
         return None
     findings.add(f"{matching}/threshold", threshold)
     _pairs(retrieved.part(split == "test"), groups, threshold, matching, cfg, findings)
@@ -61,7 +61,7 @@ def _retrieval(test: Retrieved, groups: np.ndarray, prefix: str, cfg: EvaluateCo
     asked = test.part(test.relevant > 0)
     findings.rows[f"{prefix}/queries"] = len(asked.queries)
     if not len(asked.queries):
-        findings.lack(prefix, "no test listing has another listing of its group")
+        findings.add_missing(prefix, "no test listing has another listing of its group")
         return
     resample = Bootstrap(groups[asked.queries], cfg.bootstrap_rounds, cfg.seed)
     for k in (1, 5, 10):
@@ -84,7 +84,7 @@ def _pairs(
         interval = resample.ratio(right, given)
         findings.add(f"{prefix}/precision_at_threshold", right.sum() / given.sum(), interval)
     else:
-        findings.lack(f"{prefix}/precision_at_threshold", "no test pair reaches the threshold")
+        findings.add_missing(f"{prefix}/precision_at_threshold", "no test pair reaches the threshold")
     if test.relevant.sum():
         interval = resample.ratio(right, test.relevant)
         findings.add(f"{prefix}/recall_at_threshold", right.sum() / test.relevant.sum(), interval)
@@ -114,19 +114,19 @@ def _clusters(
     """Clusters are found among all listings; pairs with a listing of the test split are judged."""
     test = split == "test"
     if not test.any():
-        findings.lack(prefix, "no test listing of this modality")
+        findings.add_missing(prefix, "no test listing of this modality")
         return
     given, relevant, right = (counts[test] for counts in cluster_counts(products, groups))
     resample = Bootstrap(groups[test], cfg.bootstrap_rounds, cfg.seed)
     if given.sum():
         findings.add(f"{prefix}/precision", right.sum() / given.sum(), resample.ratio(right, given))
     else:
-        findings.lack(f"{prefix}/precision", "no product with a test listing has two listings")
+        findings.add_missing(f"{prefix}/precision", "no product with a test listing has two listings")
     if relevant.sum():
         findings.add(f"{prefix}/recall", right.sum() / relevant.sum(), resample.ratio(right, relevant))
         both = given + relevant
         findings.add(f"{prefix}/f1", 2 * right.sum() / both.sum(), resample.ratio(2.0 * right, both))
     else:
-        findings.lack(f"{prefix}/recall", "no test listing has another listing of its group")
+        findings.add_missing(f"{prefix}/recall", "no test listing has another listing of its group")
     findings.add(f"{prefix}/adjusted_rand", adjusted_rand_score(groups[test], products[test]))
     findings.add(f"{prefix}/v_measure", v_measure_score(groups[test], products[test]))

@@ -99,7 +99,7 @@ def report_head(
     findings.rows[f"{scored.prefix}/test"] = len(scored.rows)
     reason = trained.untrained.get(scored.prefix) or ("" if len(scored.rows) else "no labelled test listing")
     if reason:
-        findings.lack(scored.prefix, reason)
+        findings.add_missing(scored.prefix, reason)
         return
     resample = Bootstrap(rows.groups[scored.rows], cfg.bootstrap_rounds, cfg.seed)
     task.report(scored, rows, resample, cfg, findings)
@@ -117,7 +117,7 @@ def _scores(scored: ScoredHead, cfg: EvaluateConfig, findings: Findings) -> None
     if auto.any():
         findings.add(f"{scored.prefix}/auto_precision", float(right[auto].mean()))
     else:
-        findings.lack(f"{scored.prefix}/auto_precision", "no test answer reaches the threshold of auto")
+        findings.add_missing(f"{scored.prefix}/auto_precision", "no test answer reaches the threshold of auto")
 
 
 def _calibrated_pairs(scored: ScoredHead, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What an evaluation found, and what it could not find out and why."""
+"""The results of an evaluation: metrics, and the reasons for those that could not be measured."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class Findings:
     missing: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, value: float, interval: tuple[float, float] | None = None) -> None:
-        """Keep a metric; one that is not a number is missing, never zero."""
+        """Add a metric; one that is not finite is missing, never zero."""
         if not math.isfinite(value):
-            self.lack(name, "not defined on these rows")
+            self.add_missing(name, "not defined on these rows")
             return
         self.metrics[name] = round(float(value), 6)
         if interval is not None and all(map(math.isfinite, interval)):
             self.intervals[name] = [round(edge, 6) for edge in interval]
 
-    def lack(self, name: str, reason: str) -> None:
-        """Say why a metric, or a whole task, is not there."""
+    def add_missing(self, name: str, reason: str) -> None:
+        """Record why a metric, or a whole task, could not be measured."""
         self.missing[name] = reason
 
     def to_json(self) -> dict[str, Any]:

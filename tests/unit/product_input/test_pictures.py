@@ -17,9 +17,9 @@ from ecclip.catalog.clean.photo import clean_photo
 from ecclip.catalog.clean.stage import CleanConfig
 from ecclip.product_input import (
     FORMATS,
-    LEAST_SIDE,
     MAX_PIXELS,
     MESSAGE_PIXELS,
+    MIN_SIDE,
     CanonicalPhoto,
     PixelBudget,
     PreprocessingError,
@@ -77,11 +77,11 @@ def test_a_mark_or_line_ends_before_the_picture_are_overlooked(before: bytes, ki
     np.testing.assert_array_equal(open_image(before + data, 64), open_image(data, 64))
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 3), (LEAST_SIDE - 1, 200), (200, LEAST_SIDE - 1)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 3), (MIN_SIDE - 1, 200), (200, MIN_SIDE - 1)])
 @pytest.mark.parametrize("kind", ["GIF", "PNG"])
 def test_a_counter_a_spacer_or_a_line_is_no_photo(size: tuple[int, int], kind: str) -> None:
     assert reason(encoded(Image.new("L", size), kind)) == "too_small"
-    assert reason(encoded(Image.new("L", (LEAST_SIDE, LEAST_SIDE)), kind)) is None
+    assert reason(encoded(Image.new("L", (MIN_SIDE, MIN_SIDE)), kind)) is None
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "AVIF"])

@@ -204,8 +204,8 @@ def test_heads_without_a_category_answer_with_no_category() -> None:
 
 
 def test_what_no_label_taught_is_unknown_in_that_modality_alone() -> None:
-    untaught = {"category": ["image"], "attribute:color": ["image", "both"], "age_restricted": ["image"]}
-    heads = {**HEADS, "untaught": untaught}
+    unlabelled = {"category": ["image"], "attribute:color": ["image", "both"], "age_restricted": ["image"]}
+    heads = {**HEADS, "unlabelled": unlabelled}
     row = np.full(8, 9.0)
     answer = answered(heads, row, "image")
     assert set(answer.decisions.values()) == {"unknown"}

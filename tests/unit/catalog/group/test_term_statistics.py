@@ -38,12 +38,12 @@ def test_words_tell_facts_that_listings_do_not_state() -> None:
     colours = {"rot": ["red"] * 5, "roja": ["red"], "bleu": ["blue"] * 5}
     rows = [row(f"등불 {word}", "Hearth", "home", color=one) for word, some in colours.items() for one in some]
     terms = count_terms(len(rows), {}, rows)
-    assert terms.says["rot"] == (("attribute color", "red"), ("brand", "Hearth"), ("category", "home"))
-    assert "roja" not in terms.says  # once is not often
+    assert terms.implied_facts["rot"] == (("attribute color", "red"), ("brand", "Hearth"), ("category", "home"))
+    assert "roja" not in terms.implied_facts  # once is not often
     told = Describer(terms).describe(row("lantern bleu"))
-    assert "attribute color\x1fblue" in told.told
+    assert "attribute color\x1fblue" in told.fact_texts
     both = Describer(terms).describe(row("lantern bleu rot"))
-    assert not any("color" in fact for fact in both.told)
+    assert not any("color" in fact for fact in both.fact_texts)
 
 
 def test_a_number_of_several_brands_after_one_word_is_a_size_and_not_a_model() -> None:
