@@ -21,7 +21,8 @@ _COLUMNS = ["listing_id", "title", GROUP_ID, SPLIT]
 class Rows:
     """Labels and embeddings in listing_id order; every array has N rows, embeddings are float32 [N, d].
 
-    ``given`` holds the columns of the snapshot that the tasks asked for, None where a cell is empty. NaN rows of ``image`` and ``text`` stand for a missing photo or title.
+    ``given`` holds the columns of the snapshot that the tasks asked for, None where a cell is empty. NaN rows of
+    ``image`` and ``text`` stand for a missing photo or title.
     """
 
     listing_ids: np.ndarray
