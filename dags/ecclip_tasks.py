@@ -30,7 +30,7 @@ from ecclip.pipeline import STEPS, edges_of, run_stage, stages_of
 SNAPSHOT, BUNDLE = (Asset(step.asset) for step in STEPS.values() if step.asset)
 CHAMPION = Asset("champion")
 
-FIRST_NIGHT = datetime(2026, 1, 1, tzinfo=UTC)
+FIRST_NIGHT = datetime(2026, 1, 1, tzinfo=UTC)  # start date of the DAGs; earlier nights are run by hand
 NIGHT_PARAM = {
     "night": Param(None, type=["null", "string"], format="date", description="the night (ISO date); empty: the run's")
 }
@@ -38,13 +38,13 @@ DEFAULTS: dict[str, Any] = {
     "owner": "ecclip",
     "retries": 2,
     "retry_delay": timedelta(seconds=float(os.environ.get("ECCLIP_RETRY_DELAY_S", "60"))),
-    "execution_timeout": timedelta(hours=2),
+    "execution_timeout": timedelta(hours=2),  # by judgment
     "on_failure_callback": Alert(night=lambda context: night_of_run(context)),
 }
 
 
 def executor_config(template: Path | None) -> dict[str, Any]:
-    """Return what an executor is told of a task that needs a GPU: Kubernetes the pod, Local and Celery nothing.
+    """Return the executor_config of a task that needs a GPU: the pod for Kubernetes, nothing for Local and Celery.
 
     Raises:
         ConfigError: there is no such file, no pod in it, or no Kubernetes provider that could read it.
@@ -78,7 +78,7 @@ GPU: dict[str, Any] = {
     "queue": settings().gpu_queue,
     "pool": settings().gpu_pool,
     "executor_config": executor_config(settings().gpu_pod_template),
-    "execution_timeout": timedelta(hours=12),
+    "execution_timeout": timedelta(hours=12),  # a training; by judgment
 }
 _NO_RETRY = (GateError, ContractError, ConfigError)
 

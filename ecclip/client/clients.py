@@ -19,8 +19,10 @@ from ecclip.client.types import MAX_BATCH, MESSAGE_BYTES, Answer, Product
 from ecclip.core import patient
 from ecclip.errors import ClientError
 
-# The server must time out first: a client that cancels leaves work behind on the server.
+# The server must time out first: a client that cancels leaves work behind on the server. By judgment: far more than the
+# round trip within a data centre.
 _CLIENT_MARGIN_S = 0.5
+# messages with their encoding around the photos; a server that restarts is back in seconds, not in gRPC's two minutes
 _CHANNEL = [
     ("grpc.max_send_message_length", 2 * MESSAGE_BYTES),
     ("grpc.max_receive_message_length", 2 * MESSAGE_BYTES),

@@ -26,7 +26,7 @@ from ecclip.core.identity import find_process, started_at
 from ecclip.core.log import get_logger
 from ecclip.errors import ServiceError
 
-_FIRST_POLL_S, _LONGEST_POLL_S = 0.02, 0.5
+_FIRST_POLL_S, _LONGEST_POLL_S = 0.02, 0.5  # pauses between two attempts; by judgment
 _LOG_AFTER_S = 5.0  # a longer wait is logged with the holder; by judgment
 _FOLDER_WAIT_S = 24 * 3600.0  # the longest stage, a training, is given a day
 _LONGEST_COMMAND = 200  # characters of it in a message

@@ -19,7 +19,7 @@ from ecclip.model.weights import local_folder, package_file, split_source
 
 # Eager attention exports to ONNX as plain matrix products; at 32 tokens it costs nothing measurable.
 _ATTENTION = "eager"
-_CPU_TEXTS = 16
+_CPU_TEXTS = 16  # encoded at once on a CPU, as the pictures are (`ecclip.model.vision`)
 _NOT_PORTABLE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures")
 
 

@@ -9,15 +9,15 @@ import numpy as np
 from PIL import AvifImagePlugin, Image, JpegImagePlugin, WebPImagePlugin
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")  # what browsers show; Pillow opens nothing else here
-MAX_PIXELS = 16_000_000  # a photo of a phone has 12 million
-MIN_SIDE = 16  # pixels: counters and spacers of web pages are smaller, and nothing can be seen on them
-MESSAGE_PIXELS = 4 * MAX_PIXELS
+MAX_PIXELS = 16_000_000  # by judgment: a phone's photo has 12 million
+MIN_SIDE = 16  # pixels; by judgment: smaller are the tracking pixels and spacers of web pages
+MESSAGE_PIXELS = 4 * MAX_PIXELS  # of all photos of a message; by judgment: a few seconds of decoding
 
 _PLUGINS = (AvifImagePlugin, WebPImagePlugin)  # Pillow would load all of its formats to look for these
 # a JPEG that is decoded at an eighth is still read whole: pixels of the file that cost as much as one decoded
 _READ_PIXELS = 8
 _HEAD = 64  # bytes at the start of a file in which a byte order mark and line ends are overlooked
-_TURNS = {
+_TURNS = {  # by the value of the EXIF tag
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -26,7 +26,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ORIENTATION = 0x0112
+_ORIENTATION = 0x0112  # EXIF tag
 
 
 class PreprocessingError(ValueError):

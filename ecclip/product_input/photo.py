@@ -30,7 +30,7 @@ from ecclip.product_input.decoding import (
 DEFINITION = "product_input.json"
 _LONGEST_SIDE = 65_500  # of a JPEG, by libjpeg
 _CODECS = ("libjpeg_turbo", "webp", "avif")
-_HALVED_CHROMA = 2  # 4:2:0 in Pillow's numbers: what it writes unless told otherwise
+_HALVED_CHROMA = 2  # 4:2:0 in Pillow's numbers, its default
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ecclip.product_input.decoding import PixelBudget, open_image
 from ecclip.product_input.photo import CanonicalPhoto, canonical_jpeg
 from ecclip.product_input.text import title_text
 
+# of a text that are tokenised, which bounds the time; by judgment: four times what 256 tokens of English take
 MAX_CHARACTERS = 4096
 
 

@@ -14,10 +14,10 @@ from ecclip.product_input.units import spell_units
 
 _TAG = re.compile(r"<[!/a-zA-Z][^<>]{0,500}>")
 _SPACE = re.compile(r"\s+")
-_ROUNDS = 16
+_ROUNDS = 16  # a text that was escaped more often stays partly escaped; by judgment
 _JOINERS = "\u200c\u200d"
 _GRAPHEME_JOINER = "\u034f"
-_MARKS_IN_A_ROW = 30  # Stream-Safe Text Format, Unicode Standard Annex 15
+_MARKS_IN_A_ROW = 30  # of the Stream-Safe Text Format, Unicode Standard Annex 15
 
 # Other forms of the same signs, which read the same: full and half width, ligatures and the forms that Arabic letters
 # take in a word, letters of mathematical fonts, units in one square, degrees, litres, micro. Everything else that

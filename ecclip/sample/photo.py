@@ -15,6 +15,7 @@ from ecclip.sample.canvas import SIZE
 from ecclip.sample.shape import drawn
 from ecclip.sample.world import Listing, Seller, World
 
+# width and height, as phones and web shops crop; by judgment
 _ASPECTS = ((1.0, 1.0), (1.0, 1.0), (1.0, 1.25), (1.2, 1.0))
 _ORIENTATION = 0x0112  # EXIF tag
 _TURN_RIGHT = 6  # EXIF: show the stored picture turned by 90 degrees to the right

@@ -28,8 +28,8 @@ from ecclip.formats.columns import IMAGE_PHASH, IMAGE_SHA256
 _SCHEMA = pa.schema([(IMAGE_SHA256, pa.string()), ("image", pa.binary())])
 _CLEANED = f"{IMAGE_SHA256} string, image binary, {IMAGE_PHASH} string"
 _CLEANED_SCHEMA = pa.schema([*_SCHEMA, (IMAGE_PHASH, pa.string())])
-_PROCESSES = 2
-_GROUP = 256
+_PROCESSES = 2  # one per core of the reference machine
+_GROUP = 256  # rows of a row group, as `land.chunk_photos`
 _DETAIL = 16  # the finest grain of the pictures, pixels: what a product photo on a plain ground has
 
 

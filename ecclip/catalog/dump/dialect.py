@@ -18,7 +18,7 @@ from ecclip.core import ContractError
 
 Format = Literal["csv", "json", "parquet"]
 SAMPLE_BYTES = 1 << 20  # what a dialect is detected from; by judgment
-_FIRST_LINES, _FIRST_BYTES = 100, 1 << 16
+_FIRST_LINES, _FIRST_BYTES = 100, 1 << 16  # what an array and a delimiter are recognised by; by judgment
 _DELIMITERS = ",;\t|"
 _MARKS = (  # the longer ones first: that of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF8, "utf-8"),
@@ -27,7 +27,7 @@ _MARKS = (  # the longer ones first: that of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# encodings whose byte order only a mark can tell
+# encodings whose byte order only a byte order mark shows
 _ORDERED = {"utf-8-sig": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
 _JSON_RETURN = re.compile(rb"\}\r+\{")
 _MARKUP = re.compile(rb"\s*<(?:!doctype|\?xml|html)\b", re.IGNORECASE)

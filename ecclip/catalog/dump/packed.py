@@ -21,7 +21,7 @@ _STARTS = {
     b"SQLite format 3\x00": "a SQLite database",
 }
 _BZIP2, _BZIP2_BLOCK = b"BZh", b"1AY&SY"  # between the two: a digit
-_TAR, _TAR_AT = b"ustar", 257
+_TAR, _TAR_AT = b"ustar", 257  # magic number and its offset (POSIX.1-1988)
 
 
 def refuse_packed(sample: bytes) -> None:

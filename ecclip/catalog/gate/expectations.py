@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _MOMENT = re.compile(r"20[0-9]{6}T[0-9]{6}\.[0-9]{6}Z|20[0-9]{2}-[01][0-9]-[0-3][0-9][T ][0-9:.+]{8,}")
 _UNPLAIN = re.compile(r"[^\w .,:;()/+@=-]")
-_NO_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
+_NO_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)  # instead of the time of the run: equal nights give equal pages
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from ecclip.core import IntegrityError, Manifest, read_manifest
 from ecclip.formats.snapshot import LISTINGS
 
 _PHOTO = ("image", "image_uri")  # a listing names its photo by one of the two
-_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)  # of the prices of a currency; by judgment
 _DISTINCT_ERROR = 0.01  # HyperLogLog: one small buffer instead of a shuffle of every title, the same in any order
 _MOST_VALUES = 1000  # categories or currencies that the facts name; bounds the history
 _OTHER = "(other)"

@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from ecclip.catalog.group.evidence import EvidenceConfig
 
-_CODE, _KEY, _LOOSE_KEY = 0, 1, 2
+_CODE, _KEY, _LOOSE_KEY = 0, 1, 2  # kinds of blocking keys
 
 
 def candidates(cfg: EvidenceConfig, described: DataFrame, oversized: Observation) -> DataFrame:

@@ -12,9 +12,10 @@ from pyspark.sql import functions as F
 from ecclip.catalog.group.evidence import EvidenceConfig
 from ecclip.catalog.group.term_statistics import BRAND, Fact, TermStatistics
 
+# largest ratio of near prices, and their log likelihood ratio, on the seeds below
 _NEAR_PRICE, _NEAR_PRICE_LOG_RATIO = 1.3, 1.2
 # log likelihood ratio of a photo-hash distance, same product against two of one category, on sample seeds 1-4, 7, 11
-# and 13: a product photographed again is about as far from itself as from others, so only near photos tell much
+# and 13: a product photographed again is about as far from itself as from others, so only near photos say much
 _PHOTO_LOG_RATIOS = ((3, 4.0), (7, 2.0), (15, 0.8), (31, 0.0), (64, -1.0))
 
 

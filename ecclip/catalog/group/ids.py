@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from ecclip.formats.columns import GROUP_ID
 
-_ATTEMPTS = 8
+_ATTEMPTS = 8  # names tried for a new id; by judgment: one is taken only where a group lost the listing that named it
 
 
 def group_ids(placed: DataFrame, before: DataFrame | None) -> DataFrame:

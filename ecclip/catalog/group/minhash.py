@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-_BANDS, _ROWS = 8, 3
+_BANDS, _ROWS = 8, 3  # by judgment; what they find is in `bands`
 _GRAM = 3  # characters of an n-gram; by judgment
 # multiply-shift hashing needs odd factors; any fixed ones do
 _FACTORS = np.random.default_rng(20210427).integers(1, 1 << 62, _BANDS * _ROWS, dtype=np.uint64) * 2 + 1

@@ -18,7 +18,7 @@ _SPECIAL_6 = tuple(
         ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),  # protocols and Teredo, documents, 6to4
     )
 )
-_ISATAP = (0x0000_5EFE, 0x0200_5EFE)
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # interface identifiers (RFC 5214, section 6.1)
 
 
 def is_public(host: str) -> bool:

@@ -24,9 +24,9 @@ from ecclip.formats.columns import IMAGE_SHA256
 
 INDEX = "photos.parquet"
 IMAGES = "images"
-_SPARSE_PARTS = 16
-_BATCH_ROWS = 8192
-_GROUP_BYTES = 64 << 20
+_SPARSE_PARTS = 16  # parts that are less than half full before any is rewritten; by judgment
+_BATCH_ROWS = 8192  # of the index, read and written at once; bounds the memory
+_GROUP_BYTES = 64 << 20  # of a row group, which is held in memory whole; by judgment
 _PART = pa.schema([("image_uri", pa.string()), (IMAGE_SHA256, pa.string()), ("image", pa.binary())])
 _ENTRY = pa.schema(
     [

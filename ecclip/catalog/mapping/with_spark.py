@@ -35,7 +35,7 @@ from ecclip.core import EcclipError
 _OUTCOME = -1  # the row that carries a file's outcome
 _MAPPED = pa.schema([("file", pa.int32()), ("row", pa.int64()), ("content", pa.binary())])
 _MAPPED_SPARK = "file int, row long, content binary"
-_BATCH_ROWS, _BATCH_BYTES = 250, 64 << 20
+_BATCH_ROWS, _BATCH_BYTES = 250, 64 << 20  # of an Arrow batch; bounds the memory
 
 Batches = Iterator[pa.RecordBatch]
 

@@ -13,8 +13,8 @@ from ecclip.catalog.spark.parts import write_as_is
 from ecclip.formats.columns import CATEGORY_KEY, SPLIT
 from ecclip.formats.shards import COLUMNS, PREFIX, ROW_GROUP, write_index
 
-_BUCKETS_PER_SHARD = 8
-_MAX_DIGITS = 8
+_BUCKETS_PER_SHARD = 8  # a shard's size is then within an eighth of the wanted one
+_MAX_DIGITS = 8  # hexadecimal, of a bucket's prefix: enough for four billion buckets of a category
 _GROUP_BYTES = (1 << 31) - 1  # no row group is cut short for its size
 
 

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from ecclip.formats.columns import GROUP_ID
 
+# of the prices, for a person's eyes; by judgment
 _QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 _NULLABLE = ("description", "category", "attributes", "brand", "price", "catalog_id", "age_restricted", "image")
 

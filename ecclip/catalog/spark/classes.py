@@ -15,7 +15,7 @@ from ecclip.catalog.spark.java import describe_java, use_java
 from ecclip.core import ServiceError, sha256_bytes
 
 WRITE_CLASSES = "ECCLIP_SPARK_WRITE_CLASSES"
-_LIMIT_S = 600
+_LIMIT_S = 600  # for writing the file on a busy machine; by judgment
 
 
 def sharing_options() -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 VARIABLE, PLACEHOLDER = "ECCLIP_HIDDEN_ARGUMENT", "(hidden)"
 _TRACEME, _DETACH = 0, 17  # linux/ptrace.h
-_REFUSED, _FAILED = 126, 127
+_REFUSED, _FAILED = 126, 127  # exit codes that shells use for a command that cannot be run
 _START_STACK, _ENV_START, _ENV_END = 25, 47, 48  # proc(5), fields 28, 50 and 51 of stat, counted from the state on
 _WORD = struct.calcsize("P")
 

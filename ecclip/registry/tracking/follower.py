@@ -14,10 +14,10 @@ from ecclip.core import ServiceError, get_logger, locked, patient, settings
 from ecclip.registry.tracking.delivery import SPOOLS, Delivery
 from ecclip.spool import Spool
 
-_IDLE_S = 0.5  # between two looks at the spool
+_IDLE_S = 0.5  # between two checks of the spool
 _LONGEST_PAUSE_S = 15.0  # of the growing pause while MLflow does not answer
 _AFTER_ITS_END_S = 5.0  # what is not sent by then is sent by the registration
-_FIRST_SAMPLE_S, _SAMPLE_EVERY_S = 1.0, 10.0
+_FIRST_SAMPLE_S, _SAMPLE_EVERY_S = 1.0, 10.0  # MLflow samples system metrics every ten seconds, too
 # One attempt per call: the pauses between calls are ours, and end when the training does.
 _ENVIRONMENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "15"}
 

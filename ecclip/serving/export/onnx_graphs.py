@@ -18,7 +18,7 @@ from ecclip.core import ContractError, write_atomic
 if TYPE_CHECKING:
     import torch
 
-OPSET = 18
+OPSET = 18  # of torch.onnx's own operator library: a newer one is a conversion
 _OUTPUT = "ecclip_output_"
 # Inputs and outputs. The heads' inputs hold the features behind the embedding where a task reads them; their names stay
 # what they were, as one configuration serves the version before as well.

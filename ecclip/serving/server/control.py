@@ -10,8 +10,9 @@ from tritonclient.utils import InferenceServerException
 
 from ecclip.core import ServiceError, patient
 
+# by judgment: several times what an idle machine takes
 _LOAD_TIMEOUT_S, _UNLOAD_TIMEOUT_S, _ANSWER_TIMEOUT_S = 120.0, 30.0, 10.0
-# what may run code of a stranger, read memory or write files; questions, health and statistics stay open to all
+# what can run foreign code, read memory or write files; inference, health and statistics stay open to all
 _RESTRICTED = "model-repository,shared-memory,logging,trace"
 _KEY_NAME = "control-key"
 

@@ -14,8 +14,9 @@ from scipy.optimize import minimize_scalar
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-UNSEEN = -30.0  # logit of a class without a training row, and of a flag that nothing is known about
-_LOG_TEMPERATURES = (np.log(0.05), np.log(20.0))
+# logit of a class without a training row, and of a flag without labels: a probability of 1e-13
+UNSEEN = -30.0
+_LOG_TEMPERATURES = (np.log(0.05), np.log(20.0))  # bounds of the search; by judgment
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import faiss
 import numpy as np
 
-_PROBES = 32  # lists of an inverted file that are searched
-_TRAIN_PER_LIST = 64  # vectors per list for k-means; faiss asks for at least 39
+_PROBES = 32  # lists of an inverted file that are searched; by judgment
+_TRAIN_PER_LIST = 64  # vectors per list for k-means; faiss warns below 39
 
 
 def neighbour_blocks(

@@ -23,10 +23,10 @@ from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.rows import Rows
 
 _MOST_LISTINGS = 2000  # bounds the size of a bundle; by judgment
-_SHARES = ("top1", "top5", "accuracy", "auto_coverage")  # means over listings: a sample of listings tells them
-_FLIPS = 1.5  # answers that other processors may round the other way
-_OTHER_LIMIT = 0.02  # of a measure that is no plain mean
-_FEW_ROUNDS = EvaluateConfig(bootstrap_rounds=20)
+_SHARES = ("top1", "top5", "accuracy", "auto_coverage")  # means over listings, which a sample of listings estimates
+_FLIPS = 1.5  # answers that other processors may round the other way; by judgment
+_OTHER_LIMIT = 0.02  # largest difference of a metric that is not a plain mean; by judgment
+_FEW_ROUNDS = EvaluateConfig(bootstrap_rounds=20)  # the intervals are not compared
 
 
 def write_evidence(rows: Rows, targets: list[Target], heads: Heads, folder: Path) -> None:
