@@ -9,9 +9,10 @@ _HEAD = """# Parameters and settings
 
 Made by `ecclip parameters`; a test holds this page against the code.
 
-Parameters belong to the work: `params.yaml`, one section a stage; a change makes the stage run again.
+Parameters belong to the work: `params.yaml`, one section per stage; a change makes the stage run again. A default
+whose meaning names no source was chosen by judgment.
 A dotted name is nested: `trainer.epochs` of the section `train` is `train: {trainer: {epochs: 2}}`, and
-`dvc exp run -S train.trainer.epochs=3` sets it. What had another name before is in [renames.md](renames.md).
+`dvc exp run -S train.trainer.epochs=3` sets it. Former names are in [renames.md](renames.md).
 Settings belong to the machine: environment variables.
 """
 _COLUMNS = "| parameter | type | default | range | meaning |\n|---|---|---|---|---|"

@@ -5,16 +5,22 @@
 
 from __future__ import annotations
 
-_SHIFT = (
-    "few_nights_factor",
-    "least_volume_deviation",
-    "least_share_deviation",
-    "least_distance_deviation",
-    "least_label_deviation",
-    "least_label_share",
-    "least_price_deviation",
-    "accepted",
-)
+_SHIFT = {
+    "shift_deviations": "deviations",
+    "few_nights_factor": "few_nights_factor",
+    "accepted": "accepted",
+    **{
+        f"least_{name}": f"min_{name}"
+        for name in (
+            "volume_deviation",
+            "share_deviation",
+            "distance_deviation",
+            "label_deviation",
+            "label_share",
+            "price_deviation",
+        )
+    },
+}
 _FETCH = (
     "allowed_schemes",
     "allow_private_networks",
@@ -57,15 +63,14 @@ PARAMETERS = {
     "source.poke_s": "source.wait.poke_interval_s",
     **{f"source.{name}": f"source.transfer.{name}" for name in _TRANSFER},
     **{f"land.{name}": f"land.fetch.{name}" for name in _FETCH},
-    **{f"{stage}.shift_deviations": f"{stage}.shift.deviations" for stage in ("check", "publish")},
-    **{f"{stage}.{name}": f"{stage}.shift.{name}" for stage in ("check", "publish") for name in _SHIFT},
+    **{f"{stage}.{old}": f"{stage}.shift.{new}" for stage in ("check", "publish") for old, new in _SHIFT.items()},
     **{f"clean.{name}": f"clean.photo.{name}" for name in _PHOTO},
     **{
         f"clean.placeholder_{name}": f"clean.placeholder.{name}"
         for name in ("listings", "sellers", "categories", "distance")
     },
     **{f"clean.{name}": f"clean.boilerplate.{name}" for name in _BOILERPLATE},
-    "publish.least_agreement": "publish.mismatch.least_agreement",
+    "publish.least_agreement": "publish.mismatch.min_agreement",
     "publish.max_mismatch_share": "publish.mismatch.max_share",
     "group.bucket_cap": "group.max_block_size",
     "group.code_listings": "group.same_code.max_listings",
@@ -115,6 +120,8 @@ METRICS = {
     "group: oversized_buckets": "group: oversized_blocks",
     "train: train/stream_size": "train: train/micro_batch_size",
 }
+# of parameters that have a list of values
+VALUES = {"reference.mode: nobody": "reference.mode: none"}
 # of a snapshot; `title` is what models read, with the phrases of its seller in it
 COLUMNS = {"title without the phrases of its seller": "grouping_title"}
 # what Python users import: a module, or module.name
@@ -132,6 +139,9 @@ MODULES = {
     "ecclip.serving.ProductClient": "ecclip.client.ProductClient",
     "ecclip.serving.AsyncProductClient": "ecclip.client.AsyncProductClient",
     "ecclip.tasks.HeadTask": "ecclip.tasks.Head",
+    "ecclip.tasks.kinds.Asked": "ecclip.tasks.kinds.Query",
+    "ecclip.tasks.Heads.untaught": "ecclip.tasks.Heads.unlabelled",
+    "ecclip.product_input.LEAST_SIDE": "ecclip.product_input.MIN_SIDE",
     "ecclip.registry.judge": "ecclip.registry.check_gate",
     "ecclip.registry.locked": "ecclip.core.locked",
     "ecclip.release.judge_night": "ecclip.release.gate_night",
@@ -146,6 +156,7 @@ through every row. An old parameter and an old command are errors that say the n
 _KINDS = {
     "Commands": COMMANDS,
     "Parameters": PARAMETERS,
+    "Values of parameters": VALUES,
     "Metrics": METRICS,
     "Columns of a snapshot": COLUMNS,
     "Python modules": MODULES,

@@ -28,8 +28,8 @@ from ecclip.core import settings
 from ecclip.formats.snapshot import GROUPS
 from ecclip.sample import SampleConfig
 
-_GIB = 2**30
-_MILLION = 1_000_000
+_GIB = 2**30  # bytes
+_MILLION = 1_000_000  # listings of the largest night
 Answer = TypeVar("Answer")
 
 

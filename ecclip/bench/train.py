@@ -18,7 +18,7 @@ from ecclip.bench.training.tasks import in_own_process
 from ecclip.model import WAIT_POLICY
 
 TWIN = "twin of open_clip's step"
-_MIB = 2**20
+_MIB = 2**20  # bytes
 
 
 def run(size: str, command: str, peer: str) -> Result:

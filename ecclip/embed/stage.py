@@ -24,7 +24,7 @@ _BLOCK = 65536  # listings read at once; bounds the memory
 
 
 class _Batches(StageConfig):
-    """How many photos and titles are encoded at once."""
+    """How many photos and titles are encoded at once; by judgment, for a CPU's cache. A GPU wants more."""
 
     image_batch: int = Field(16, ge=1, description="photos per batch")
     text_batch: int = Field(32, ge=1, description="titles per batch")
@@ -41,7 +41,9 @@ class EmbedConfig(_Batches):
 class ScorePairsConfig(_Batches):
     """Parameters of the stage score_pairs."""
 
-    references: int = Field(512, ge=2, description="other listings that a photo and a title are compared with")
+    references: int = Field(
+        512, ge=2, description="other listings that a photo and a title are compared with; by judgment"
+    )
 
 
 @stage

@@ -13,7 +13,7 @@ from ecclip.model.weights import portable_source
 
 @dataclass(frozen=True, kw_only=True)
 class TowersConfig:
-    """Names, sizes and rates of two towers.
+    """Names, sizes and rates of two towers; sizes by judgment, so that they train on two cores.
 
     A source is ``package:<distribution>`` (weights that a Python package carries), ``path:<file or folder>``,
     ``hub:<name>`` (downloads, production only) or ``random``.
@@ -34,14 +34,14 @@ class TowersConfig:
     )
     tokenizer: str | None = parameter(None, "source of tokenizer.json; none: the one beside the text encoder")
     embedding_dim: int = parameter(256, "width of both embeddings", ge=2)
-    image_size: int = parameter(128, "side of the square picture, pixels", ge=2)
+    image_size: int = parameter(128, "side of the square image, pixels", ge=2)
     max_tokens: int = parameter(32, "tokens of a text, special tokens included; longer texts are cut", ge=2)
     vision_dropout: float = parameter(0.0, "dropout before the projection of the vision tower", ge=0, lt=1)
     drop_path: float = parameter(0.0, "stochastic depth of the vision tower", ge=0, lt=1)
     text_dropout: float | None = parameter(
         None, "dropout of the text encoder; none: what its configuration says", ge=0, lt=1
     )
-    seed: int = parameter(0, "seed of everything that is initialised at random")
+    seed: int = parameter(0, "seed of the random initialisation")
 
     def __post_init__(self) -> None:
         verify(self)

@@ -36,8 +36,9 @@ class StartConfig(StageConfig):
 class ReferenceConfig(StageConfig):
     """Which model decides whether photo and title of a listing belong together."""
 
-    mode: Literal["champion", "nobody"] = Field(
-        "champion", description="champion: what is live, if anything is; nobody: no listing is left out for it"
+    mode: Literal["champion", "none"] = Field(
+        "champion",
+        description="champion: what is live, if anything is; none: no listing is left out of training for its score",
     )
 
 

@@ -8,7 +8,10 @@ from ecclip.core import ConfigError, StageConfig, parse_night
 
 
 class FaultShares(StageConfig):
-    """Share of listings (0-1) that carry each planted fault; what ends in quarantine stays below 5 % in total."""
+    """Share of listings (0-1) that carry each planted fault; what ends in quarantine stays below 5 % in total.
+
+    By judgment: often enough that each occurs in a thousand listings.
+    """
 
     duplicate_id: float = Field(0.004, ge=0, le=1, description="a second line with the same listing_id")
     missing_id: float = Field(0.002, ge=0, le=1, description="listing_id absent, null or empty")
@@ -40,17 +43,19 @@ class FaultShares(StageConfig):
 
 
 class SampleConfig(StageConfig):
-    """Sizes, dates and messiness of the sample dump; equal configurations give equal bytes."""
+    """Sizes, dates and messiness of the sample dump, by judgment; equal configurations give equal bytes."""
 
-    seed: int = Field(7, description="everything that is drawn comes from this number")
+    seed: int = Field(7, description="seed of everything that is drawn")
     first_night: str = Field("2026-11-01", description="ISO date of the first dump")
     nights: int = Field(3, ge=1, le=366, description="how many consecutive nights")
     listings: int = Field(2000, ge=20, description="listings of the first night")
     sellers: int = Field(24, ge=4, le=999, description="sellers of the marketplace")
     image_size: int = Field(320, ge=96, le=1024, description="shorter side of a photo in pixels")
     new_share: float = Field(0.05, ge=0, le=1, description="new listings per night, as a share of yesterday's")
-    changed_share: float = Field(0.03, ge=0, le=1, description="listings whose price, title or photo changes a night")
-    deleted_share: float = Field(0.02, ge=0, le=1, description="listings that go a night, half of them as deleted rows")
+    changed_share: float = Field(0.03, ge=0, le=1, description="listings whose price, title or photo changes per night")
+    deleted_share: float = Field(
+        0.02, ge=0, le=1, description="listings that disappear per night, half of them as deleted rows"
+    )
     faults: FaultShares = Field(
         default_factory=lambda: FaultShares.model_validate({}), description="share of every planted fault"
     )

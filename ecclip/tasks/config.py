@@ -1,4 +1,4 @@
-"""Parameters of the two stages of this room. Defaults without a source are by judgment."""
+"""Parameters of the two stages of this room."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class ReportedMatchingConfig(MatchingConfig):
 
 
 class EvaluateConfig(StageConfig):
-    """Parameters of ``evaluate``."""
+    """Parameters of ``evaluate``; defaults by judgment unless a field names a source."""
 
     seed: int = Field(0, description="seed of the bootstrap and of the drawn examples")
     heads: HeadsConfig = Field(HeadsConfig(), description="how the heads are fitted")
@@ -111,7 +111,7 @@ class SearchConfig(StageConfig):
 
 
 class GroupProductsConfig(StageConfig):
-    """Parameters of ``group_products``."""
+    """Parameters of ``group_products``; defaults by judgment, those of ``matching`` as in ``evaluate``."""
 
     threshold: ThresholdConfig = Field(ThresholdConfig(), description="scores from which two listings match")
     matching: MatchingConfig = Field(MatchingConfig(), description="when two listings match")

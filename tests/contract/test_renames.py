@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from ecclip import pipeline
 from ecclip.cli import app
 from ecclip.core import ConfigError, parameters_of, source_files
-from ecclip.renames import COMMANDS, METRICS, MODULES, PARAMETERS, renames_page
+from ecclip.renames import COMMANDS, METRICS, MODULES, PARAMETERS, VALUES, renames_page
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,6 +50,16 @@ def test_a_parameter_of_a_renamed_section_is_told_by_its_whole_name(tmp_path: Pa
     (tmp_path / "params.yaml").write_text("train: {trainer: {order: {batch_size: 4}, epoch: 1}}\n")
     with pytest.raises(ConfigError, match=r"order\.batch_size is train\.trainer\.sampler\.batch_size now.*epochs"):
         pipeline.stage_config("train", tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(("old", "new"), list(VALUES.items()))
+def test_an_old_value_is_an_error_that_says_the_new_one(tmp_path: Path, old: str, new: str) -> None:
+    (section, name), value = old.split(": ")[0].split("."), old.split(": ")[1]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({section: {name: value}}))
+    with pytest.raises(ConfigError, match=f"'{new.split(': ')[1]}'"):
+        pipeline.stage_config(section, tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text(f"{new.replace(f'{section}.', f'{section}: {{')}}}\n")
+    pipeline.stage_config(section, tmp_path / "params.yaml")
 
 
 @pytest.mark.parametrize(("old", "new"), list(COMMANDS.items()))

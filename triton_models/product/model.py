@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-IMAGE_ONLY, TEXT_ONLY, BOTH = 0, 1, 2
+IMAGE_ONLY, TEXT_ONLY, BOTH = 0, 1, 2  # order of the heads' matrices
 
 
 @dataclass

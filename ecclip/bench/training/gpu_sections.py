@@ -22,7 +22,7 @@ from ecclip.model import Towers, build_towers
 from ecclip.train import Batch, OptimizerConfig, SamplerConfig, Trainer, TrainerConfig, open_pairs
 
 _OPTIMIZER = OptimizerConfig(freeze=())
-_GIB, _TERA = 2**30, 1e12
+_GIB, _TERA = 2**30, 1e12  # bytes; operations
 _PHOTOS = 512  # different ones; drawing more takes longer than training on them
 
 

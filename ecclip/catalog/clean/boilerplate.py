@@ -42,8 +42,8 @@ class Phrase(NamedTuple):
 class BoilerplateConfig(StageConfig):
     """When words at the edge of a title say nothing about the product; defaults by judgment."""
 
-    phrase_words: int = Field(5, ge=1, description="words of the longest phrase that is looked for at a title's edge")
-    phrase_listings: int = Field(20, ge=2, description="a seller with fewer titles is not judged")
+    phrase_words: int = Field(5, ge=1, description="longest phrase that is searched for at a title's edge, words")
+    phrase_listings: int = Field(20, ge=2, description="a seller with fewer titles is not examined")
     phrase_categories: int = Field(3, ge=1, description="a phrase of fewer categories may name a product")
     phrase_brands: int = Field(3, ge=0, description="a phrase of fewer brands may name one")
     phrase_facts: float = Field(
@@ -56,7 +56,7 @@ class BoilerplateConfig(StageConfig):
         0.1, gt=0, le=1, description="share of a seller's titles that a promotion has"
     )
     promotion_sellers: int = Field(5, ge=2, description="a promotion is written by this many sellers")
-    promotion_seller_share: float = Field(0.3, gt=0, le=1, description="... and by this share of the judged sellers")
+    promotion_seller_share: float = Field(0.3, gt=0, le=1, description="... and by this share of the examined sellers")
     promotion_category_share: float = Field(0.5, gt=0, le=1, description="... in this share of all categories")
 
 
@@ -125,8 +125,8 @@ def _candidates(cfg: BoilerplateConfig, written: DataFrame) -> dict[_Key, _Found
         is_all | ((F.col("listings") >= least * cfg.phrase_listings) & F.col("phrase").rlike(r"\p{L}"))
     )
     titles = F.max(F.when(is_all, F.col("listings"))).over(Window.partitionBy("seller"))
-    judged = often.withColumn("titles", titles).where(F.col("titles") >= cfg.phrase_listings)
-    rows = judged.where(is_all | (F.col("listings") >= least * F.col("titles"))).collect()
+    examined = often.withColumn("titles", titles).where(F.col("titles") >= cfg.phrase_listings)
+    rows = examined.where(is_all | (F.col("listings") >= least * F.col("titles"))).collect()
     own: dict[_Key, _Found] = {}
     shared: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for row in rows:

@@ -17,7 +17,7 @@ class PlaceholderConfig(StageConfig):
 
     listings: int = Field(5, ge=2, description="a photo is a placeholder from this many listings on")
     sellers: int = Field(
-        4, ge=1, description="... of this many sellers; each that is missing is made up by one more category"
+        4, ge=1, description="... of this many sellers; one more category makes up for each missing seller"
     )
     categories: int = Field(3, ge=1, description="... in at least this many categories")
     distance: int = Field(

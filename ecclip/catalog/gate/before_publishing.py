@@ -21,18 +21,20 @@ from ecclip.formats.snapshot import GROUPS, LISTINGS
 
 
 class MismatchConfig(StageConfig):
-    """When a photo and a title do not belong together."""
+    """When a photo and a title do not belong together; defaults by judgment."""
 
-    least_agreement: float = Field(
+    min_agreement: float = Field(
         1.0,
-        description="standard deviations by which the own title must be nearer to a photo than other listings' titles,"
-        " and the own photo to the title; below it the listing is no training pair",
+        description="standard deviations by which a photo must be nearer to its own title than to those of other"
+        " listings, and the title to its own photo; below it the listing is no training pair",
     )
-    max_share: float = Field(0.2, ge=0, le=1, description="above this share of the scored listings: refused")
+    max_share: float = Field(
+        0.2, ge=0, le=1, description="a night with a larger share of the scored listings is refused"
+    )
 
 
 class ReleaseConfig(StageConfig):
-    """What the cleaned and grouped night must keep."""
+    """What the cleaned and grouped night must keep; defaults by judgment."""
 
     shift: ShiftConfig = Field(ShiftConfig(), description="how far a night may be from the last good nights")
     mismatch: MismatchConfig = Field(MismatchConfig(), description="when a photo and a title do not belong together")
@@ -57,7 +59,7 @@ def release(
     """
     before = read_facts(checked)
     scored = pair_scores.read_agreements(pairs)
-    wrong = pair_scores.below(scored, cfg.mismatch.least_agreement)
+    wrong = pair_scores.below(scored, cfg.mismatch.min_agreement)
     listings, own = _shares(cleaned, grouped)
     if scored.num_rows:
         own["mismatch"] = wrong.num_rows / scored.num_rows

@@ -19,9 +19,9 @@ Limits = Callable[[Sequence[float], float], tuple[float, float]]
 _NONE = LabelShare(share=0.0, low=0.0, high=0.0)
 
 
-def is_tested(name: str, usual: float, least_share: float) -> bool:
+def is_tested(name: str, usual: float, min_share: float) -> bool:
     """Return whether a label of this usual share is tested by itself; rare categories and attributes are not."""
-    return name in (AGE, LABELLED) or usual >= least_share
+    return name in (AGE, LABELLED) or usual >= min_share
 
 
 def label_limits(

@@ -34,27 +34,40 @@ _ONE_SIDED = ("dropped/", "bad_photo/", "repeated/", "mismatch")
 
 
 class ShiftConfig(StageConfig):
-    """How far a night may deviate from recent accepted nights; defaults by judgment, so that the sample's nights
-    pass."""
+    """How far a night may deviate from recent accepted nights; defaults by judgment, so that the sample's nights pass.
 
-    deviations: float = Field(6.0, gt=0, description="deviations from the median of the last good nights")
-    few_nights_factor: float = Field(3.0, ge=1, description="wider limits with less than three nights of history")
-    least_volume_deviation: float = Field(0.03, gt=0, description="least deviation of ln(listings)")
-    least_share_deviation: float = Field(0.01, gt=0, description="least deviation of a share (null, repeated, dropped)")
-    least_distance_deviation: float = Field(
-        0.03, gt=0, description="least deviation of a Jensen-Shannon distance (0..1) of categories or currencies"
+    A limit is so many standard deviations from the median, the deviation estimated from the history and never taken
+    to be smaller than its minimum here: a few equal nights do not make a limit of zero.
+    """
+
+    deviations: float = Field(
+        6.0, gt=0, description="largest distance from the median of the last good nights, in standard deviations"
     )
-    least_label_deviation: float = Field(0.1, gt=0, description="least deviation of ln(share) of a label")
-    least_label_share: float = Field(
+    few_nights_factor: float = Field(
+        3.0, ge=1, description="factor on the limits with fewer than three nights of history"
+    )
+    min_volume_deviation: float = Field(0.03, gt=0, description="smallest standard deviation of ln(listings)")
+    min_share_deviation: float = Field(
+        0.01, gt=0, description="smallest standard deviation of a share (null, repeated, dropped)"
+    )
+    min_distance_deviation: float = Field(
+        0.03,
+        gt=0,
+        description="smallest standard deviation of a Jensen-Shannon distance (0..1) of categories or currencies",
+    )
+    min_label_deviation: float = Field(0.1, gt=0, description="smallest standard deviation of ln(share) of a label")
+    min_label_share: float = Field(
         0.01,
         ge=0,
         le=1,
-        description="categories and attributes rarer than this in the last nights are not judged alone",
+        description="categories and attributes rarer than this in the last nights have no limit of their own",
     )
-    least_price_deviation: float = Field(0.03, gt=0, description="least deviation of log10 prices of one currency")
+    min_price_deviation: float = Field(
+        0.03, gt=0, description="smallest standard deviation of the log10 prices of one currency"
+    )
     accepted: dict[str, list[str]] = Field(
         {},
-        description="shifts that are meant: names of metrics, or patterns, by fingerprint of the dump (a refusal names"
+        description="intended shifts: names of metrics, or patterns, by the fingerprint of the dump (a refusal names"
         " both); from that night on these metrics have a new history",
     )
 
@@ -94,7 +107,7 @@ def accepted_names(cfg: ShiftConfig, fingerprint: str, names: Sequence[str]) -> 
 def _volume(cfg: ShiftConfig, tonight: NightFacts, history: Sequence[NightFacts]) -> list[Shift]:
     nights = _since_accepted("volume", history)
     series = [math.log(max(night.listings, 1)) for night in nights]
-    centre, reach = _limits(cfg, series, cfg.least_volume_deviation, 1 / math.sqrt(max(tonight.listings, 1)))
+    centre, reach = _limits(cfg, series, cfg.min_volume_deviation, 1 / math.sqrt(max(tonight.listings, 1)))
     low, high = math.exp(centre - reach), math.exp(centre + reach)
     return [Shift("volume", tonight.listings, round(low, 1), round(high, 1), len(nights))]
 
@@ -111,7 +124,7 @@ def _shares(cfg: ShiftConfig, tonight: NightFacts, history: Sequence[NightFacts]
         rows = max(tonight.listings, 1)
         likely = (float(np.median(series)) * rows + 1) / (rows + 2)
         sampling = math.sqrt(likely * (1 - likely) / rows)
-        centre, reach = _limits(cfg, series, cfg.least_share_deviation, sampling)
+        centre, reach = _limits(cfg, series, cfg.min_share_deviation, sampling)
         low = None if name.startswith(_ONE_SIDED) else round(max(centre - reach, 0.0), 6)
         found.append(Shift(name, value, low, round(min(centre + reach, 1.0), 6), len(series)))
     return found
@@ -129,7 +142,7 @@ def _distances(cfg: ShiftConfig, tonight: NightFacts, history: Sequence[NightFac
         # expected distance between two samples of one distribution
         kinds, rows = len({*counts, *(value for night in nights for value in night)}), sum(counts.values())
         sampling = math.sqrt((kinds - 1) / (8 * math.log(2) * rows))
-        found.append(_distance_shift(cfg, name, _js_distance, counts, nights, cfg.least_distance_deviation, sampling))
+        found.append(_distance_shift(cfg, name, _js_distance, counts, nights, cfg.min_distance_deviation, sampling))
     return found
 
 
@@ -144,7 +157,7 @@ def _prices(cfg: ShiftConfig, tonight: NightFacts, history: Sequence[NightFacts]
         # the sampling error of an outer quantile grows with the spread of the prices
         values = list(prices.log10_quantiles.values())
         sampling = (max(values) - min(values)) / math.sqrt(prices.listings)
-        found.append(_distance_shift(cfg, name, _price_distance, prices, nights, cfg.least_price_deviation, sampling))
+        found.append(_distance_shift(cfg, name, _price_distance, prices, nights, cfg.min_price_deviation, sampling))
     return found
 
 
@@ -158,10 +171,10 @@ def _labels(cfg: ShiftConfig, tonight: NightFacts, history: Sequence[NightFacts]
             name,
             tonight,
             nights,
-            lambda series, sampling: _limits(cfg, series, cfg.least_label_deviation, sampling),
-            lambda series, sampling: _limits(cfg, series, cfg.least_share_deviation, sampling),
+            lambda series, sampling: _limits(cfg, series, cfg.min_label_deviation, sampling),
+            lambda series, sampling: _limits(cfg, series, cfg.min_share_deviation, sampling),
         )
-        if is_tested(name, usual, cfg.least_label_share):
+        if is_tested(name, usual, cfg.min_label_share):
             edges = [None if edge is None else round(edge, 6) for edge in (low, high)]
             found.append(Shift(name, round(value, 6), edges[0], edges[1], len(nights)))
     return found

@@ -22,7 +22,7 @@ _MEASURED = {"title": "title_characters"}
 
 
 class CheckConfig(StageConfig):
-    """What a night's listings must keep."""
+    """What a night's listings must keep; limits by judgment: a shop tightens them to its own data (docs/gate.md)."""
 
     shift: ShiftConfig = Field(ShiftConfig(), description="how far a night may be from the last good nights")
     min_listings: int = Field(1, ge=0, description="fewer listings than this are refused")

@@ -20,9 +20,9 @@ def shift_table(found: Sequence[Shift], accepted: Sequence[str], more: dict[str,
     """
     import pandas as pd  # Great Expectations' plain frame: only a gate pays for the import
 
-    judged = [Rule.within(shift.name, shift.low, shift.high) for shift in found if shift.name not in accepted]
+    limits = [Rule.within(shift.name, shift.low, shift.high) for shift in found if shift.name not in accepted]
     values = {shift.name: shift.value for shift in found} | more
-    return Table("metrics", pd.DataFrame([values]), [*rules, *judged])
+    return Table("metrics", pd.DataFrame([values]), [*rules, *limits])
 
 
 def accept_shifts(cfg: ShiftConfig, tonight: NightFacts, found: Sequence[Shift]) -> list[str]:

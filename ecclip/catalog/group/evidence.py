@@ -77,8 +77,8 @@ class ContradictionConfig(StageConfig):
 class EvidenceConfig(StageConfig):
     """When two listings count as one product, a section per kind of evidence; similarities are weighted Jaccard ones.
 
-    The defaults of the sections ``same_code`` to ``contradiction``, and ``chance``, were chosen on sample seeds 1-4, 7,
-    11 and 13; seeds 17 and 19 were held out (results/catalog.json, ``group_precision`` and ``group_recall``).
+    The defaults of the sections ``same_code`` to ``contradiction`` and of ``chance`` were chosen on sample seeds 1-4,
+    7, 11 and 13; seeds 17 and 19 were held out (results/catalog.json, ``group_precision`` and ``group_recall``).
     """
 
     catalog_id: CatalogIdConfig = Field(CatalogIdConfig(), description="what the shop says itself")

@@ -30,7 +30,7 @@ _ROWS_PER_PARTITION = 50_000  # a partition then fits into a 1 GiB executor; by 
 
 
 class GroupConfig(EvidenceConfig):
-    """Parameters of grouping."""
+    """Parameters of grouping; sizes by judgment."""
 
     parts: int = Field(2, ge=1, description="output files, and least number of shuffle partitions")
 

@@ -25,7 +25,7 @@ from ecclip.formats.snapshot import LISTINGS
 
 
 class LandConfig(StageConfig):
-    """Parameters of landing."""
+    """Parameters of landing; sizes by judgment."""
 
     fetch: FetchConfig = Field(FetchConfig(), description="where photos may come from, and what each may cost")
     encoding: str | None = Field(None, description="of CSV and JSON; none: by the byte order mark, else UTF-8")

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from ecclip.core import ConfigError, StageConfig, parse_night, settings
 
-_ANY_NIGHT = date(2026, 11, 1)
+_ANY_NIGHT = date(2026, 11, 1)  # to try a pattern
 
 
 class WaitConfig(StageConfig):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 _MAGIC = b"PAR1"
 _ENCODINGS = (4, 1, 3, 2)  # FileMetaData.row_groups, RowGroup.columns, ColumnChunk.meta_data, ColumnMetaData.encodings
+# types of the compact protocol (Apache Thrift)
 _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = range(1, 13)
 
 

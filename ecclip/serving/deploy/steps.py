@@ -22,9 +22,11 @@ _LATENCY_QUESTIONS = 12  # asked one by one; their median is compared
 
 
 class DeployConfig(StageConfig):
-    """What a version needs to be blessed, besides reproducing the golden answers; limits by judgment."""
+    """What a version needs to be blessed, besides reproducing the golden answers; by judgment, for two busy cores."""
 
-    max_latency_ms: float = Field(2000.0, gt=0, description="largest median time of one listing asked alone")
+    max_latency_ms: float = Field(
+        2000.0, gt=0, description="largest median latency of a request with one listing, milliseconds"
+    )
 
 
 @dataclass(frozen=True)

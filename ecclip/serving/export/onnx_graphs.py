@@ -18,7 +18,7 @@ from ecclip.core import ContractError, write_atomic
 if TYPE_CHECKING:
     import torch
 
-OPSET = 18  # of torch.onnx's own operator library: a newer one is a conversion
+OPSET = 18  # ONNX 1.13 of 2022; by judgment: every runtime here reads it
 _OUTPUT = "ecclip_output_"
 # Inputs and outputs. The heads' inputs hold the features behind the embedding where a task reads them; their names stay
 # what they were, as one configuration serves the version before as well.

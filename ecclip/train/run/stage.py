@@ -57,14 +57,14 @@ _PRESETS_MEAN = f"towers by name ({', '.join(PRESETS)}), which the other paramet
 
 
 class FineTuneConfig(StageConfig):
-    """What differs from the first training when training goes on from the champion."""
+    """What differs from the first training when training goes on from the champion; by judgment."""
 
     epochs: int = Field(1, ge=1, description="epochs when training goes on from the champion")
     learning_rate_scale: float = Field(0.3, gt=0, description="factor on the learning rates when fine-tuning")
 
 
 class TrainConfig(StageConfig):
-    """Parameters of the stage train."""
+    """Parameters of the stage train; sizes by judgment."""
 
     towers: Annotated[TowersConfig, BeforeValidator(towers_preset)] = Field(
         TowersConfig(), description="the two towers", json_schema_extra={"preset": _PRESETS_MEAN}

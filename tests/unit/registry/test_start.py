@@ -93,4 +93,4 @@ def test_the_pairs_of_a_night_are_judged_by_the_champion_of_the_nights_before(wo
     first = _promoted(tmp_path, "2026-11-01")
     _promoted(tmp_path, "2026-11-03")
     assert judged_by("2026-11-02").bundle == first.digest
-    assert judged_by("2026-11-02", mode="nobody") == Start()
+    assert judged_by("2026-11-02", mode="none") == Start()
