@@ -140,7 +140,6 @@ MODULES = {
     "ecclip.serving.AsyncProductClient": "ecclip.client.AsyncProductClient",
     "ecclip.tasks.HeadTask": "ecclip.tasks.Head",
     "ecclip.tasks.kinds.Asked": "ecclip.tasks.kinds.Query",
-    "ecclip.tasks.Heads.untaught": "ecclip.tasks.Heads.unlabelled",
     "ecclip.product_input.LEAST_SIDE": "ecclip.product_input.MIN_SIDE",
     "ecclip.registry.judge": "ecclip.registry.check_gate",
     "ecclip.registry.locked": "ecclip.core.locked",
