@@ -248,9 +248,9 @@ def down() -> None:
 @app.command()
 def serve() -> None:
     """Supervise the embedded Triton in the foreground: restart it whenever it dies, until Ctrl-C or SIGTERM."""
-    from ecclip.local import serve as keep_up
+    from ecclip.local import serve as supervise
 
-    keep_up()
+    supervise()
 
 
 @app.command()

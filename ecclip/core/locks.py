@@ -1,7 +1,7 @@
-"""Locks between processes: they die with their holder, are waited for a bounded time, and name who has them.
+"""Locks between processes: they end with their holder, waits for them are bounded, and they name their holder.
 
-A lock is a file that its holder keeps locked (``flock``) and writes its name into. The file stays; the kernel lets
-the lock go when the holder ends, however it ends.
+A lock is a file that its holder keeps locked (``flock``) and writes its identity into. The file stays; the kernel
+releases the lock when the holder ends, however it ends.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from ecclip.errors import ServiceError
 
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.02, 0.5  # pauses between two attempts; by judgment
 _LOG_AFTER_S = 5.0  # a longer wait is logged with the holder; by judgment
-_FOLDER_WAIT_S = 24 * 3600.0  # the longest stage, a training, is given a day
-_LONGEST_COMMAND = 200  # characters of it in a message
+_FOLDER_WAIT_S = 24 * 3600.0  # a day, for the longest stage: a training; by judgment
+_LONGEST_COMMAND = 200  # characters of a command in a message
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Holder:
-    """What a lock file says about the process that took the lock."""
+    """The content of a lock file: the process that holds the lock."""
 
     pid: int
     started: float
@@ -49,21 +49,21 @@ class _Holder:
         return f"process {self.pid}{where}{' (ended)' if ended else ''} since {self.since}: {self.command}"
 
 
-_HELD: set[tuple[int, str]] = set()  # thread and path: what a thread holds it may take again
+_HELD: set[tuple[int, str]] = set()  # thread and path: locks are reentrant within a thread
 _OPEN: set[int] = set()  # descriptors of lock files
 
 
 @contextmanager
 def locked(path: Path, what: str, wait_s: float = 60.0) -> Iterator[None]:
-    """Hold the lock file ``path``; the thread that holds it may take it again.
+    """Hold the lock file ``path``; reentrant within a thread.
 
     Args:
-        path: of the lock file; its folder is made.
-        what: the work under the lock, for the error and the log of whoever waits.
+        path: of the lock file; its folder is created.
+        what: name of what is locked, for errors and logs of those who wait.
         wait_s: longest wait in seconds, times ``ECCLIP_PATIENCE``.
 
     Raises:
-        ServiceError: somebody else held the lock for the whole time; it names them.
+        ServiceError: another process or thread held the lock for the whole time; names it.
     """
     key = (threading.get_ident(), os.path.realpath(path))
     if key in _HELD:
@@ -79,7 +79,7 @@ def locked(path: Path, what: str, wait_s: float = 60.0) -> Iterator[None]:
         yield
     finally:
         if os.getpid() == owner:  # a forked child has closed its copies
-            if key in _HELD:  # what nobody holds names nobody, and folders that were locked have equal bytes
+            if key in _HELD:  # an unheld lock file is empty, so that folders that were locked have equal bytes
                 os.ftruncate(descriptor, 0)
             _HELD.discard(key)
             _OPEN.discard(descriptor)
@@ -87,7 +87,7 @@ def locked(path: Path, what: str, wait_s: float = 60.0) -> Iterator[None]:
 
 
 def folder_lock(final: Path, wait_s: float = _FOLDER_WAIT_S) -> AbstractContextManager[None]:
-    """Let one writer of the folder ``final`` at a time through, by a lock file beside it; see :func:`locked`."""
+    """Return the lock of the writers of the folder ``final``, a file next to it; see :func:`locked`."""
     return locked(final.with_name(f".{final.name}.lock"), f"the folder {final}", wait_s)
 
 
@@ -118,7 +118,7 @@ def _try(descriptor: int) -> bool:
 
 
 def _sign(descriptor: int) -> None:
-    """Write this process into its lock file, for those who wait."""
+    """Write the identity of this process into the lock file, for those who wait."""
     command = shlex.join(psutil.Process().cmdline())
     holder = _Holder(
         pid=os.getpid(),
@@ -132,15 +132,15 @@ def _sign(descriptor: int) -> None:
 
 
 def _holder(descriptor: int) -> str:
-    """Return in words who holds a lock, from what the holder wrote into it."""
+    """Return a description of the holder of a lock, from what it wrote into the file."""
     try:
         return str(_Holder(**json.loads(os.pread(descriptor, 1 << 16, 0))))
     except (ValueError, TypeError):
-        return "a process that has not written its name yet"
+        return "a process that has not written its identity yet"
 
 
 def _leave_to_parent() -> None:
-    """Close a forked child's copies: a lock ends with the process that took it, not with the last of its children."""
+    """Close a forked child's copies: a lock ends with the process that took it, not with its last child."""
     for descriptor in _OPEN:
         os.close(descriptor)
     _OPEN.clear()

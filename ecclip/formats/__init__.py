@@ -1,4 +1,4 @@
-"""What the rooms hand to each other on disk: typed readers and writers, without torch and without Spark."""
+"""The formats on disk by which rooms exchange data: typed readers and writers, without torch and without Spark."""
 
 __all__ = [
     "bundle",

@@ -1,6 +1,6 @@
-"""A bundle: towers, heads, graphs, report and golden listings of a night that are promoted and deployed as one.
+"""A bundle: towers, heads, graphs, report and golden listings of a night, promoted and deployed as one.
 
-Its name is its digest and its files are never changed. ``bundle.json`` says what it is and what it was made from.
+Its name is its digest and its files never change. ``bundle.json`` describes it and what it was made from.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ecclip.formats.documents import read_document, read_json_object, write_docu
 SCHEMA = "ecclip.bundle/3"
 # name metrics and lineage as now, so that the gate can compare with them; this entry model cannot serve their code
 _OLDER = ("ecclip.bundle/1", "ecclip.bundle/2")
-LINEAGE_DIGITS = 16  # hexadecimal, 64 bits: no two bundles of a shop share them
+LINEAGE_DIGITS = 16  # hexadecimal, 64 bits: a collision among a shop's bundles is practically impossible
 TOWERS = "towers"
 HEADS = "heads"
 HEADS_FILE = "heads.json"
@@ -33,7 +33,7 @@ def lineage_of(digest: str) -> str:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The files of a bundle by what they are; nothing is read before it is asked for."""
+    """The files of a bundle by name; nothing is read until it is requested."""
 
     folder: Path
 
@@ -54,7 +54,7 @@ class Bundle:
 
     @property
     def evidence(self) -> Path:
-        """Embeddings and truth of test listings, by which the report can be counted again."""
+        """Embeddings and true labels of test listings, from which the report can be recomputed."""
         return self.folder / EVIDENCE
 
     @property
@@ -64,12 +64,12 @@ class Bundle:
 
     @property
     def code(self) -> Path:
-        """The folder of the code that preprocesses and decides, as it was when the bundle was made."""
+        """The folder of the preprocessing and decision code, as it was when the bundle was made."""
         return self.folder / "code"
 
     @property
     def known_question(self) -> Path:
-        """The question whose pixels, tokens and decision the entry model checks before it serves."""
+        """The known-answer test of the entry model: a request with its pixels, tokens and decision."""
         return self.folder / "known" / "product.json"
 
     def graph(self, name: str) -> Path:
@@ -77,11 +77,11 @@ class Bundle:
         return self.folder / "onnx" / f"{name}.onnx"
 
     def known_answer(self, name: str) -> Path:
-        """Return the file with inputs of a graph and what torch answers to them."""
+        """Return the file with inputs of a graph and torch's outputs for them."""
         return self.folder / "known" / f"{name}.npz"
 
     def write_description(self, content: dict[str, Any]) -> None:
-        """Write what the bundle is: sizes, labels, lineage, metrics, tolerances."""
+        """Write the description: sizes, labels, lineage, metrics, tolerances."""
         write_document(self.folder / DESCRIPTION, SCHEMA, content)
 
     def description(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class Bundle:
         return dict(self.description().get("lineage") or {})
 
     def metrics(self) -> dict[str, float]:
-        """Return the metrics that the bundle says of itself, by their names in the report.
+        """Return the metrics that the bundle claims, by their names in the report.
 
         Raises:
             ContractError: the bundle has a schema that this code does not know.

@@ -1,4 +1,4 @@
-"""JSON files that name their schema: written canonically, refused where this code does not know the schema."""
+"""JSON files that name their schema: written canonically, refused if this code does not know the schema."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write_document(path: Path, schema: str, content: dict[str, Any]) -> None:
 
 
 def read_document(path: Path, schema: str, next_step: str, older: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return what :func:`write_document` wrote, with its schema; those that are ``older`` are read as well.
+    """Return what :func:`write_document` wrote, with its schema; those in ``older`` are accepted, too.
 
     Raises:
         ContractError: the file has another schema, or none; names both and ``next_step``, which makes it anew.

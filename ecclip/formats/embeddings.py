@@ -25,9 +25,10 @@ _NEXT_STEP = "run the stage embed of this night"
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embeddings by listing, sorted by id: ``image`` and ``text`` float32 [N, d]; no photo is a row of NaN.
+    """Embeddings by listing, sorted by id: ``image`` and ``text`` float32 [N, d]; a missing photo is a row of NaN.
 
-    ``image_features`` and ``text_features``, float32 [N, width] of length 1, are the towers' own where they were kept.
+    ``image_features`` and ``text_features``, float32 [N, width] of length 1, are the towers' own features, None unless
+    they were kept.
     """
 
     listing_ids: list[str]
@@ -56,7 +57,7 @@ def read_origin(folder: Path) -> Origin:
 
     Raises:
         ContractError: the embeddings have a schema that this code does not know.
-        IntegrityError: the folder does not say it; names the file.
+        IntegrityError: the record is missing or incomplete; names the file.
     """
     described = read_document(folder / _ORIGIN, SCHEMA, _NEXT_STEP)
     try:

@@ -1,4 +1,4 @@
-"""Scores of photos and titles: what ``score_pairs`` writes of a night and ``publish`` reads."""
+"""Scores of photo and title pairs: written by ``score_pairs``, read by ``publish``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_agreements(folder: Path) -> pa.Table:
     return found.select(wanted).filter(pc.is_finite(found["agreement"]))
 
 
-def below(scored: pa.Table, least: float) -> pa.Table:
-    """Return the ids of the listings whose agreement is below the least one, each once, in order."""
-    found = scored.filter(pc.less(scored["agreement"], least))["listing_id"].unique()
+def below(scored: pa.Table, minimum: float) -> pa.Table:
+    """Return the ids of the listings whose agreement is below ``minimum``, each once, in order."""
+    found = scored.filter(pc.less(scored["agreement"], minimum))["listing_id"].unique()
     return pa.table({"listing_id": pc.take(found, pc.array_sort_indices(found)).cast(pa.string())})

@@ -22,8 +22,8 @@ VARIES = -1  # elements per listing: as many as there are
 class Tensor:
     """One input or output: ``size`` elements per listing, of Triton's ``datatype``, each holding ``content``.
 
-    An ``optional`` input may be left out. ``beside`` names the output whose elements this one's belong to. Of a
-    ``ranked`` output the first element is the answer; those behind it may change places by rounding.
+    An ``optional`` input may be left out. ``aligned_with`` names the output whose elements this one's belong to. Of a
+    ``ranked`` output the first element is the answer; rounding may swap those after it.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Tensor:
     content: Literal["binary", "text", "json", "number"]
     meaning: str
     optional: bool = False
-    beside: str = ""
+    aligned_with: str = ""
     ranked: bool = False
 
 
@@ -45,36 +45,36 @@ INPUTS = (
     Tensor("TITLE", "BYTES", 1, "text", "UTF-8, at most 64 KiB; empty: none; an image or a title must be there"),
     Tensor(
         "DESCRIPTION", "BYTES", 1, "text",
-        "UTF-8, at most 64 KiB; handed to every task, none of which reads it yet", optional=True,
+        "UTF-8, at most 64 KiB; passed to every task; none reads it yet", optional=True,
     ),
 )  # fmt: skip
 OUTPUTS = (
     Tensor("CATEGORY", "BYTES", VARIES, "json", "paths root to leaf, best first; unknown: empty", ranked=True),
     Tensor(
-        "CATEGORY_SCORE", "FP32", VARIES, "number", "calibrated; unknown: NaN", beside="CATEGORY", ranked=True,
+        "CATEGORY_SCORE", "FP32", VARIES, "number", "calibrated; unknown: NaN", aligned_with="CATEGORY", ranked=True,
     ),
     Tensor(
         "ATTRIBUTES", "BYTES", 1, "json",
-        "name → value, score; a name that is not there: not present; unknown: value and score null",
+        "name → value, score; a missing name: not present; unknown: value and score null",
     ),
-    Tensor("AGE_RESTRICTED_SCORE", "FP32", 1, "number", "of any class of the policy, calibrated; unknown: NaN"),
+    Tensor("AGE_RESTRICTED_SCORE", "FP32", 1, "number", "largest of the policy's classes, calibrated; unknown: NaN"),
     Tensor("AGE_CLASS", "BYTES", VARIES, "text", "the classes of the policy: one today, `age_restricted`"),
-    Tensor("AGE_CLASS_SCORE", "FP32", VARIES, "number", "calibrated; unknown: NaN", beside="AGE_CLASS"),
+    Tensor("AGE_CLASS_SCORE", "FP32", VARIES, "number", "calibrated; unknown: NaN", aligned_with="AGE_CLASS"),
     Tensor("OTHER_TASKS", "BYTES", 1, "json", "task → value, score, for tasks of your own; unknown: both null"),
     Tensor(
         "DECISION", "BYTES", 1, "json",
-        "head → `auto` (as precise as asked for on validation), `review` or `unknown`",
+        "head → `auto` (at the configured precision on validation), `review` or `unknown`",
     ),
     Tensor("EMBEDDING", "FP32", VARIES, "number", "length 1"),
     Tensor("LINEAGE", "BYTES", 1, "text", "leads back to bundle, run, snapshot, commit: `ecclip registry trace <id>`"),
-    Tensor("ERROR", "BYTES", 1, "text", "empty: fine; a bad listing never spoils its neighbours"),
+    Tensor("ERROR", "BYTES", 1, "text", "empty: none; a bad listing never affects the others of its batch"),
 )  # fmt: skip
 
 
 def encode(tensor: Tensor, values: Sequence[Any]) -> np.ndarray:
-    """Return one column of a response [N, size]: ``values`` [N] of the listings, None where there is nothing to say.
+    """Return one column of a response [N, size]: ``values`` [N] of the listings, None where there is none.
 
-    Of an output whose size varies the longest listing sets the width; shorter ones end in NaN or empty bytes.
+    An output of variable size is as wide as its longest row; shorter ones are padded with NaN or empty bytes.
     """
     rows = [_elements(tensor, value) for value in values]
     width = tensor.size if tensor.size != VARIES else max([1, *map(len, rows)])
@@ -91,20 +91,20 @@ def encode(tensor: Tensor, values: Sequence[Any]) -> np.ndarray:
 
 
 def decode(columns: Mapping[str, np.ndarray], row: int) -> dict[str, Any]:
-    """Return one listing's outputs by name from the columns [N, size] of a response: what :func:`encode` was given.
+    """Return one listing's outputs by name from the columns [N, size] of a response: the inverse of :func:`encode`.
 
-    NaN is None; an output that stands beside no other one and varies is an array. An output that a server of an older
-    contract does not give is left out.
+    NaN becomes None; a numeric output of variable size that is aligned with no other one is an array. Outputs that an
+    older server does not have are left out.
     """
     found: dict[str, Any] = {}
     for tensor in (one for one in OUTPUTS if one.name in columns):
         cells = columns[tensor.name][row]
-        if tensor.datatype == "FP32" and tensor.size == VARIES and not tensor.beside:
+        if tensor.datatype == "FP32" and tensor.size == VARIES and not tensor.aligned_with:
             found[tensor.name] = np.array(cells, np.float32)
             continue
         if tensor.datatype == "FP32":
             values: list[Any] = [None if np.isnan(one) else float(one) for one in cells]
-            values = values[: len(found[tensor.beside])] if tensor.beside else values
+            values = values[: len(found[tensor.aligned_with])] if tensor.aligned_with else values
         else:
             values = [_value(tensor, one) for one in cells if one or tensor.size == 1]
         found[tensor.name] = values[0] if tensor.size == 1 else values
@@ -130,8 +130,8 @@ def markdown(tensors: Sequence[Tensor]) -> str:
         size = "n" if one.size == VARIES else one.size
         content = "JSON: " if one.content == "json" else ""
         optional = "optional; " if one.optional else ""
-        beside = f"of each `{one.beside}`; " if one.beside else ""
-        lines.append(f"| `{one.name}` | {one.datatype} [{size}] | {optional}{beside}{content}{one.meaning} |")
+        aligned = f"of each `{one.aligned_with}`; " if one.aligned_with else ""
+        lines.append(f"| `{one.name}` | {one.datatype} [{size}] | {optional}{aligned}{content}{one.meaning} |")
     return "\n".join(lines)
 
 

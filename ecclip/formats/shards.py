@@ -17,7 +17,7 @@ from ecclip.formats.columns import CATEGORY_KEY, GROUP_ID
 from ecclip.formats.documents import read_document, write_document
 
 SCHEMA = "ecclip.shards/1"
-ROW_GROUP = 256  # rows: what is read at once by a reader that wants one
+ROW_GROUP = 256  # rows; the least that a reader of one row has to read; by judgment
 PREFIX = "train"
 COLUMNS = pa.schema(
     [
@@ -66,7 +66,7 @@ class Shards:
         """Yield the rows in order, at most ``ROW_GROUP`` at a time.
 
         Raises:
-            IntegrityError: a shard is missing, damaged, or has not the rows that the index says; names the file.
+            IntegrityError: a shard is missing, damaged, or has not as many rows as the index says; names the file.
         """
         for shard in self.shards:
             yield from self._read(shard, columns)
@@ -76,7 +76,7 @@ class Shards:
         try:
             if sha256_file(path) != shard.sha256:
                 raise IntegrityError(
-                    "a shard is not what the index says",
+                    "the digest of a shard is not the one in the index",
                     value=path,
                     limit=shard.sha256,
                     next_step="publish the snapshot again",
@@ -90,14 +90,14 @@ class Shards:
             raise IntegrityError("a shard cannot be read", value=path, next_step=_NEXT_STEP) from error
         if seen != shard.rows:
             raise IntegrityError(
-                "a shard has not the rows of the index",
+                "a shard has another number of rows than the index says",
                 value=f"{path}: {seen}",
                 limit=shard.rows,
                 next_step="publish the snapshot again",
             )
 
     def find(self, listing_id: str) -> dict[str, Any] | None:
-        """Return the file and the row of a listing; None where no shard has it."""
+        """Return the file and the row of a listing; None if no shard has it."""
         for shard in self.shards:
             ids = pq.read_table(self.folder / shard.file, columns=["listing_id"]).column("listing_id")
             row = pc.index(ids, listing_id).as_py()
@@ -132,7 +132,7 @@ def write_index(folder: Path) -> Shards:
 
 
 def write_shards(folder: Path, rows: Sequence[Mapping[str, Any]], rows_per_shard: int | None = None) -> Shards:
-    """Write rows in the order given, without Spark; columns that a row does not have are null."""
+    """Write rows in the order given, without Spark; columns that a row lacks are null."""
     folder.mkdir(parents=True, exist_ok=True)
     size = rows_per_shard or max(len(rows), 1)
     for number, first in enumerate(range(0, len(rows), size)):

@@ -1,7 +1,7 @@
-"""A snapshot: a night's listings after cleaning, with their groups and what a person and the next night need to know.
+"""A snapshot: a night's listings after cleaning, their groups, and what people and the next night need to know.
 
-Photos lie in the listings' own parts. Nobody outside this file knows that: a photo is asked for by the digest that its
-listing names, or comes with the listings when they are read in order.
+Photos are stored in the listings' own parts, which is private to this file: a photo is requested by the digest that its
+listing names, or read along with the listings.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Listings:
                 ) from error
 
     def table(self, columns: list[str], where: pc.Expression | None = None) -> pa.Table:
-        """Return columns of the listings, or of those that fit ``where``, in the order of the parts."""
+        """Return columns of the listings, or of those that match ``where``, in the order of the parts."""
         import pyarrow.dataset as ds  # late: it looks for pandas, which training does without
 
         return ds.dataset([str(path) for path in self.parts()], format="parquet").to_table(
@@ -79,9 +79,9 @@ class Listings:
         )
 
     def photos(self, digests: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield digest and bytes of the photos asked for, each once; those that are not there are left out.
+        """Yield digest and bytes of the requested photos, each once; missing ones are left out.
 
-        A few hundred photos are in memory at a time, whatever is asked for.
+        At most a few hundred photos are in memory at a time.
         """
         wanted = set(digests)
         for path in self.parts():
@@ -143,17 +143,17 @@ class Snapshot(Listings):
 
     @property
     def texts(self) -> Path:
-        """The folder of the titles before phrases were taken away."""
+        """The folder of the digests of all texts as they were before cleaning."""
         return self.folder / TEXTS
 
 
 def mark_snapshot(folder: Path) -> None:
-    """Write into a folder that it is a snapshot of this schema."""
+    """Mark a folder as a snapshot of this schema."""
     write_document(folder / _FILE, SCHEMA, {})
 
 
 def previous_snapshot(folder: Path) -> Snapshot | None:
-    """Return the snapshot of the night before, or None where a folder stands for its absence.
+    """Return the snapshot of the night before, or None where the folder stands for a missing one.
 
     Raises:
         ContractError: the snapshot has a schema that this code does not know.

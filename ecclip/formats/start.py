@@ -31,7 +31,7 @@ class Start:
 
 
 def write_start(start: Start, folder: Path) -> None:
-    """Write ``start.json`` and the champion's towers: who reads the folder needs nothing else.
+    """Write ``start.json`` and the champion's towers, so that the folder is complete in itself.
 
     A bundle is never changed, so the files are hard links where the file system has them: towers are the largest
     part of a night that starts from a champion.
@@ -48,7 +48,7 @@ def read_start(folder: Path) -> Start:
 
     Raises:
         ContractError: the schema is unknown.
-        IntegrityError: the folder does not say it, or the towers that it names are missing.
+        IntegrityError: the record is missing, or the towers that it names are.
     """
     described = read_document(folder / _FILE, SCHEMA, "run the stage that writes it")
     if described.get("kind") == _PRETRAINED:

@@ -1,7 +1,7 @@
-"""The one definition of what a photo and a title become, for cleaning, training, evaluation and the server.
+"""The preprocessing of photos and titles: one definition for cleaning, training, evaluation and the server.
 
-Imports with numpy and Pillow alone; a tokenizer is loaded by who turns titles into ids, ftfy by who cleans them. The
-whole folder is copied into every bundle and is what the server there runs.
+Imports with numpy and Pillow alone; tokenizers and ftfy are imported by the first call that needs them. The whole
+folder is copied into every bundle, and the server runs that copy.
 """
 
 from ecclip.product_input.decoding import (

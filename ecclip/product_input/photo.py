@@ -1,7 +1,7 @@
-"""The canonical photo: what every photo becomes before anything looks at it, whether it is cleaned or asked about.
+"""The canonical photo: the form of every photo before anything looks at it, in the snapshot and on the server.
 
 A snapshot keeps canonical JPEGs and the server makes the very same ones, so that both see equal pixels. The bytes
-depend on the definition here and on the codecs: both are written into snapshots and travel in bundles.
+depend on the definition here and on the codecs: both are written into snapshots and bundles.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ class CanonicalPhoto:
 
     @property
     def message_pixels(self) -> int:
-        """What the photos of one message may have together."""
+        """Pixels that the photos of one message may have together."""
         return MESSAGE_PIXELS // MAX_PIXELS * self.max_pixels
 
 
 def codec_versions() -> dict[str, str]:
-    """Return the versions of what decodes and encodes photos here."""
+    """Return the versions of the codecs of this process."""
     return {"pillow": PIL.__version__, **{name: str(features.version(name)) for name in _CODECS}}
 
 
 def definition(canonical: CanonicalPhoto) -> dict[str, Any]:
-    """Return what a snapshot and a bundle say of their photos: the canonical form, and the codecs that made it."""
+    """Return what snapshots and bundles record about their photos: the canonical form and the codecs that made it."""
     return {"photo": asdict(canonical), "codecs": codec_versions()}
 
 
@@ -79,31 +79,31 @@ def canonical_jpeg(
     """Return the canonical JPEG of a photo, and the picture that it was made from.
 
     It is upright and RGB, has no metadata, and its shorter side has at most ``canonical.side`` pixels. Bytes that are
-    such a JPEG already stay what they are: a second time changes nothing.
+    already canonical are returned unchanged, so the function is idempotent.
 
     Raises:
         PreprocessingError: the reasons of :func:`open_image`.
     """
-    # twice the side: what a JPEG is decoded to in one step of its own still leaves something to scale down well
+    # twice the side: the decoder's own reduction is coarse, and the rest is left to a good filter
     picture = open_image(data, 2 * canonical.side, max_pixels=canonical.max_pixels, budget=budget)
     if is_canonical(data, canonical):
         return data, picture
     picture = _at_most(picture, canonical.side)
     if max(picture.size) > _LONGEST_SIDE:
         raise PreprocessingError("too_large", f"a side of the image has more than {_LONGEST_SIDE} pixels")
-    picture.info = {}  # comments and profiles would be written into the JPEG
+    picture.info = {}  # Pillow would write comments and profiles into the JPEG
     return _encoded(picture, canonical.quality), picture
 
 
 def is_canonical(data: bytes, canonical: CanonicalPhoto) -> bool:
-    """Return whether these bytes are a JPEG as :func:`canonical_jpeg` writes it, by all that stands in its header."""
+    """Return whether the bytes are a JPEG as :func:`canonical_jpeg` writes it, going by everything in its header."""
     if not (data.startswith(b"\xff\xd8\xff\xe0") and data.endswith(b"\xff\xd9")):
         return False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             picture = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
-    except Exception:  # noqa: BLE001 - Pillow's reader raises whatever damaged metadata lead it to
+    except Exception:  # noqa: BLE001 - Pillow raises many kinds of errors on damaged metadata
         return False
     return (
         picture.mode == "RGB"

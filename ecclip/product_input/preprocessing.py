@@ -1,7 +1,7 @@
-"""The one definition of what models see: a photo to pixels, a title to token ids.
+"""The inputs of the models: pixels of a photo, token ids of a title.
 
-Runs with numpy 1.26 and 2: the folder is copied as it is into every bundle and from there into the serving repository,
-so that cleaning, training and serving cannot differ.
+Runs with numpy 1.26 and 2: the folder is copied into every bundle and from there into the model repository, so that
+cleaning, training and serving cannot differ.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Preprocessor:
         image_size: side of the picture in pixels.
         max_tokens: tokens of a text.
         tokenizer_file: path of ``tokenizer.json``, or its content (which starts with a brace).
-        canonical: what a photo becomes before its pixels are looked at; that of the snapshot which the towers saw.
+        canonical: form of the photos; that of the snapshot on which the towers were trained.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Preprocessor:
         tokenizer_file: str | Path,
         canonical: CanonicalPhoto = CanonicalPhoto(),  # noqa: B008 - frozen
     ) -> None:
-        from tokenizers import Tokenizer  # cleaning photos takes this file without its tokenizer
+        from tokenizers import Tokenizer  # cleaning photos needs no tokenizer
 
         self.image_size = image_size
         self.max_tokens = max_tokens
@@ -51,18 +51,18 @@ class Preprocessor:
         self._pad_id = self._tokenizer.token_to_id("[PAD]") or self._tokenizer.token_to_id("<pad>") or 0
 
     def image(self, data: bytes, budget: PixelBudget | None = None) -> np.ndarray:
-        """Return pixels uint8 [3, S, S] of a photo as the shop has it: those of its canonical JPEG.
+        """Return pixels uint8 [3, S, S] of a photo as the shop sent it: those of its canonical JPEG.
 
         Raises:
-            PreprocessingError: the bytes are no picture, are damaged, too large or too small, or the budget is spent.
+            PreprocessingError: the bytes are not a picture, are damaged, too large or too small, or exceed the budget.
         """
         return self.pixels(canonical_jpeg(data, self.canonical, budget)[0])
 
     def pixels(self, jpeg: bytes) -> np.ndarray:
-        """Return pixels uint8 [3, S, S] of a canonical JPEG, as a snapshot has them: scaled to S, the centre cut out.
+        """Return pixels uint8 [3, S, S] of the centre square of a canonical JPEG, as snapshots have them.
 
         Raises:
-            PreprocessingError: the bytes are no picture or are damaged.
+            PreprocessingError: the bytes are not a picture, or are damaged.
         """
         picture = open_image(jpeg, self.image_size)
         width, height = picture.size
@@ -71,12 +71,12 @@ class Preprocessor:
         return square(picture, self.image_size, (left, top, left + side, top + side))
 
     def title(self, title: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return ids and mask, int64 [T] each, of a title as its seller wrote it, padded to ``max_tokens``."""
+        """Return ids and mask, int64 [T] each, of a title as its seller wrote it, padded to T = ``max_tokens``."""
         ids, mask = self.tokens([title_text(title)])
         return ids[0], mask[0]
 
     def tokens(self, texts: Sequence[str], *, pad_to_longest: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Return ids and mask, int64 [B, T] each, of texts that are clean already, as the titles of a snapshot are.
+        """Return ids and mask, int64 [B, T] each, of texts that are already clean, such as the titles of a snapshot.
 
         T is ``max_tokens``, or the number of tokens of the longest of these texts.
         """
@@ -91,11 +91,11 @@ class Preprocessor:
 
 
 def square(picture: Image.Image, size: int, box: tuple[float, float, float, float]) -> np.ndarray:
-    """Return pixels uint8 [3, size, size] of the part ``box`` (left, top, right, bottom) of a picture."""
+    """Return pixels uint8 [3, size, size] of the region ``box`` (left, top, right, bottom) of a picture, bilinear."""
     resized = picture.resize((size, size), Image.Resampling.BILINEAR, box=box)
     return np.ascontiguousarray(np.asarray(resized, dtype=np.uint8).transpose(2, 0, 1))
 
 
 def _printable(text: str) -> str:
-    """Return a text that every tokenizer takes: bounded, no lone surrogates, no NUL."""
+    """Return a text that every tokenizer accepts: bounded in length, without lone surrogates and NUL."""
     return text[:MAX_CHARACTERS].encode("utf-8", "replace").decode("utf-8").replace("\0", " ")

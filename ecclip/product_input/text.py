@@ -1,6 +1,6 @@
-"""Clean text: what a seller typed, as one line of plain Unicode that reads as it did before.
+"""Clean text: what a seller typed as one line of plain Unicode, without changing how it reads.
 
-ftfy is imported by the first text that needs it: a GPU worker reads texts that are clean already and has no ftfy.
+ftfy is imported by the first text that needs it: GPU workers read clean texts only and have no ftfy.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _JOINERS = "\u200c\u200d"
 _GRAPHEME_JOINER = "\u034f"
 _MARKS_IN_A_ROW = 30  # of the Stream-Safe Text Format, Unicode Standard Annex 15
 
-# Other forms of the same signs, which read the same: full and half width, ligatures and the forms that Arabic letters
-# take in a word, letters of mathematical fonts, units in one square, degrees, litres, micro. Everything else that
-# compatibility folding (NFKC) would touch stays: a half is not 1/2 glued to the digit before it, a square metre is not
-# m2, a trade mark is not the letters TM.
-_SAME = re.compile(
+# Compatibility forms that read the same: full and half width, ligatures, presentation forms of Arabic letters, letters
+# of mathematical fonts, units in one square, degrees, litres, micro. Everything else that compatibility normalisation
+# (NFKC) would change stays: a half is not 1/2 glued to the digit before it, a square metre is not m2, a trade mark is
+# not the letters TM.
+_COMPATIBILITY = re.compile(
     "[\uff01-\uff5e\uffe0-\uffe6]|[\uff61-\uff9f]+|[\ufb00-\ufb06]|[\ufb50-\ufbb1\ufbd3-\ufbff\ufe70-\ufefc]"
     "|[\U0001d400-\U0001d7ff]|[\u2103\u2109\u2113\u00b5]"
 )
@@ -31,9 +31,9 @@ _SQUARED = re.compile("[\u3371-\u337a\u3380-\u33df]")
 
 
 def title_text(title: str) -> str:
-    """Return the text that models read of a title as its seller wrote it: clean, with amounts in one spelling.
+    """Return the text that models read, from a title as its seller wrote it: clean, with amounts in one spelling.
 
-    A title of nothing but markup stays what it was: a listing has a title. Doing it twice changes nothing.
+    A title that is nothing but markup is returned unchanged, as a listing must have a title. Idempotent.
     """
     cleaned = clean_text(title)
     return spell_units(cleaned) if cleaned else title
@@ -46,11 +46,11 @@ def description_text(description: str) -> str | None:
 
 
 def clean_text(text: str | None) -> str | None:
-    """Return text with broken encodings repaired, HTML and control characters gone and one form of each sign.
+    """Return text with broken encodings repaired, HTML and control characters removed, and one form of each character.
 
-    The result is NFC, empty is None. Nothing here assumes a language or a script, and numbers stay what they are
-    read as. Cleaning twice changes nothing: what one round uncovers (an entity that was written as an entity) the
-    next one cleans. Time and memory are linear in the length of the text.
+    The result is NFC; empty text is None. Nothing assumes a language or a script, and numbers keep their value.
+    Idempotent: what one round uncovers (an entity that was escaped twice) the next one cleans. Time and memory are
+    linear in the length of the text.
     """
     if text is None:
         return None
@@ -67,24 +67,24 @@ def _round(text: str) -> str:
     if not (text.isascii() and text.isprintable() and "&" not in text and "<" not in text):
         text = _stream_safe(_TAG.sub(" ", html.unescape(text)))
         text = ftfy.fix_text(text)
-        text = unicodedata.normalize("NFC", _stream_safe(_same_signs(text)))
+        text = unicodedata.normalize("NFC", _stream_safe(_fold_compatibility(text)))
         text = "".join(map(_kept, text))
     return _SPACE.sub(" ", text).strip()
 
 
-def _same_signs(text: str) -> str:
-    text = _SQUARED.sub(lambda found: _unit(found[0]), text)
-    return _SAME.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
+def _fold_compatibility(text: str) -> str:
+    text = _SQUARED.sub(lambda found: _decompose_unit(found[0]), text)
+    return _COMPATIBILITY.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
 
 
-def _unit(sign: str) -> str:
-    """Return the signs that stand in one square: one step of decomposition, so that a power stays one."""
+def _decompose_unit(sign: str) -> str:
+    """Return the characters of a squared unit: one step of decomposition, so that exponents stay exponents."""
     _, *codes = unicodedata.decomposition(sign).split()
     return "".join(chr(int(code, 16)) for code in codes) or sign
 
 
 def _stream_safe(text: str) -> str:
-    """Return text with a joiner in long runs of combining marks: sorting a run takes time by its square."""
+    """Return text with a joiner in long runs of combining marks: normalising a run takes quadratic time."""
     if text.isascii() or len(text) <= _MARKS_IN_A_ROW:
         return text
     return _marks().sub(lambda found: found[0] + _GRAPHEME_JOINER, text)
@@ -100,5 +100,5 @@ def _kept(sign: str) -> str:
     kind = unicodedata.category(sign)
     if kind in ("Cc", "Zl", "Zp"):
         return " "
-    # format characters (zero width, direction marks) go, but for the joiners that scripts need
+    # format characters (zero width, direction marks) are removed, except for the joiners that some scripts need
     return "" if kind == "Cf" and sign not in _JOINERS else sign

@@ -1,6 +1,6 @@
-"""Amounts in one spelling: "500ML", "500 ml" and "500ｍｌ" are one text, so that titles of one product agree.
+"""Amounts in one spelling: "500ML", "500 ml" and "500ｍｌ" become one text, so that titles of one product agree.
 
-Symbols of units belong to no language. A single letter counts as a unit only in its own case, or after a decimal:
+Unit symbols belong to no language. A single letter counts as a unit only in its own case, or after a decimal:
 "3L" may be a size of clothes and "5G" a network, "1,5 L" and "500g" are amounts.
 """
 
@@ -12,7 +12,7 @@ _LENGTHS, _MASSES, _VOLUMES = ("mm", "cm", "km"), ("mg", "kg"), ("ml", "cl", "dl
 _ELECTRIC, _WAVES = ("kW", "kWh", "Wh", "mAh", "Ah", "lm"), ("Hz", "kHz", "MHz", "GHz", "dB")
 _OTHERS = ("KB", "MB", "GB", "TB", "px", "dpi", "mmHg", "kPa", "hPa", "MPa", "kcal", "kJ")
 _SYMBOLS = (*_LENGTHS, *_MASSES, *_VOLUMES, *_ELECTRIC, *_WAVES, *_OTHERS)
-_SPELLING = {symbol.lower(): symbol for symbol in _SYMBOLS}  # not mW and MW, whose case is all that differs
+_SPELLING = {symbol.lower(): symbol for symbol in _SYMBOLS}  # without mW and MW, which differ in case alone
 _LETTERS = {"l": "l", "g": "g", "m": "m", "W": "W", "V": "V"}
 _LETTERS_AFTER_DECIMAL = _LETTERS | {"L": "l"}
 _AMOUNT = re.compile(
@@ -21,7 +21,7 @@ _AMOUNT = re.compile(
 
 
 def spell_units(text: str) -> str:
-    """Return ``text`` with a point in every amount, one space before its unit, and the unit in its own case."""
+    """Return ``text`` with a decimal point in amounts, one space before the unit, and the unit in its standard case."""
     return _AMOUNT.sub(_spelled, text)
 
 

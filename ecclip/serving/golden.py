@@ -1,4 +1,4 @@
-"""Golden listings: questions with known answers that a bundle carries, and the comparison with a server's answers."""
+"""Golden listings: requests with known answers in a bundle, and the comparison with a server's answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Golden:
-    """One question and its known answer; ``kind`` is both, image, title or broken."""
+    """One request and its known answer; ``kind`` is both, image, title or broken."""
 
     listing_id: str
     kind: str
@@ -48,10 +48,10 @@ class Golden:
 
 
 def choose(snapshot: Path, landed: Path, ingested: Path, twin: InProcess, count: int) -> list[Golden]:
-    """Return ``count`` golden listings of the test split (validation or train where it is empty), fewer if short.
+    """Return at most ``count`` golden listings of the test split (of validation or train where it is empty).
 
     They are rows of the dump: the title as its seller wrote it, the photo's file as the shop sent it. The choice is a
-    pure function of the listing ids. Listings whose answer hangs on the last digits are passed over.
+    pure function of the listing ids. Listings whose answer rounding could change are skipped.
 
     Raises:
         ContractError: no listing can be one.
@@ -101,7 +101,7 @@ def read_golden(path: Path) -> list[Golden]:
 
 
 def differences(golden: Golden, found: Answer, tolerance: float, score_tolerance: float) -> tuple[list[str], float]:
-    """Return what is wrong with an answer (nothing: empty) and the largest difference of the embedding."""
+    """Return the differences of an answer in words (empty: none) and the largest one of the embedding."""
     expected = golden.answer
     wrong = []
     if found.error != expected.error:
@@ -112,7 +112,7 @@ def differences(golden: Golden, found: Answer, tolerance: float, score_tolerance
     for name in sorted(ours.keys() | theirs.keys()):
         left, right = ours.get(name, "nothing"), theirs.get(name, "nothing")
         if isinstance(left, float) and isinstance(right, float):
-            if not abs(left - right) <= score_tolerance:  # not a number is never near
+            if not abs(left - right) <= score_tolerance:  # NaN is never within a limit
                 wrong.append(f"{name} {right:.6g} instead of {left:.6g} (limit {score_tolerance} apart)")
         elif left != right:
             wrong.append(f"{name} {right!r} instead of {left!r}")
@@ -124,7 +124,7 @@ def differences(golden: Golden, found: Answer, tolerance: float, score_tolerance
 
 
 def _leaves(outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every label, decision and score of an answer by its place in it; of a ranked output the first one."""
+    """Return every label, decision and score of an answer by its path; of a ranked output the first element."""
     found: dict[str, Any] = {}
     for tensor in OUTPUTS:
         value = outputs.get(tensor.name)

@@ -2,8 +2,8 @@
 
 Runs in the serving environment: numpy 1.26, Pillow, tokenizers. The version folder holds code/ (the modules that
 training and evaluation used: product_input, tasks, the contract of inputs and outputs; and the pure Python libraries
-that clean titles), tokenizer.json, entry.json and known.json. Version N asks version N of the towers and heads. One bad
-listing gets an ERROR of its own and never spoils its batch.
+that clean titles), tokenizer.json, entry.json and known.json. Version N calls version N of the towers and heads. A bad
+listing gets an ERROR of its own and does not affect its batch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ IMAGE_ONLY, TEXT_ONLY, BOTH = 0, 1, 2  # order of the heads' matrices
 
 @dataclass
 class Item:
-    """One listing on its way through: what it brought and what came of it."""
+    """One listing in progress: its inputs, intermediate results and answer."""
 
     image: np.ndarray | None = None
     text: tuple[np.ndarray, np.ndarray] | None = None
@@ -51,12 +51,12 @@ class Item:
 
 
 class TritonPythonModel:
-    """What a shop calls: ``product`` (live) and ``candidate`` (under examination) are both this."""
+    """The model that clients call, as ``product`` (live) and as ``candidate`` (under examination)."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load preprocessing and decision and compare what they do to known answers."""
+        """Load preprocessing and decision, and run their known-answer test."""
         if int(np.__version__.split(".")[0]) >= 2:
-            # this backend reads numpy 2 arrays silently wrong
+            # this backend misreads arrays of numpy 2 without an error
             raise pb_utils.TritonModelException(f"the serving environment needs numpy < 2, not {np.__version__}")
         folder = Path(args["model_repository"]) / args["model_version"]
         self._version = int(args["model_version"])
@@ -93,7 +93,7 @@ class TritonPythonModel:
     def _items(self, request: Any) -> list[Item]:
         given = {one.name: pb_utils.get_input_tensor_by_name(request, one.name) for one in self._service.INPUTS}
         columns = {name: tensor.as_numpy().reshape(-1) for name, tensor in given.items() if tensor is not None}
-        # of this message: others in the batch have their own
+        # per message: the others in the batch have their own
         budget = self._inputs.PixelBudget(self._preprocessor.canonical.message_pixels)
         return [
             self._item(dict(zip(columns, map(bytes, row), strict=True)), budget)
@@ -113,7 +113,7 @@ class TritonPythonModel:
             return Item(self._pixels(image, budget), tokens, query, error=_if_nothing(image, title))
         except (self._inputs.PreprocessingError, ListingError) as error:
             return Item(error=str(error))
-        except Exception as error:  # noqa: BLE001 - an unforeseen one belongs to this listing, not to its neighbours
+        except Exception as error:  # noqa: BLE001 - an unforeseen error must affect this listing alone
             pb_utils.Logger.log_error(f"preprocessing failed: {type(error).__name__}")
             return Item(error="the listing cannot be preprocessed")
 
@@ -162,7 +162,7 @@ class TritonPythonModel:
                     item.error = f"no decision: {error}"
 
     async def _ask(self, model: str, items: list[Item], field: str, feed: dict[str, Any]) -> None:
-        """Ask a model of the same version and put its rows, one of each output, into ``field`` of the items."""
+        """Call a model of the same version and put its rows, one per output, into ``field`` of the items."""
         outputs = ["logits"] if model == "heads" else self._tower_outputs
         request = pb_utils.InferenceRequest(
             model_name=model,
@@ -189,7 +189,7 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse(output_tensors=columns)
 
     def _row(self, item: Item) -> dict[str, Any]:
-        """Return the outputs of one listing by name; of one with an error there is nothing but the error."""
+        """Return the outputs of one listing by name; with an error there are no others but the lineage."""
         answer = {} if item.error else item.answer | {"EMBEDDING": _together(item)}
         return answer | {"LINEAGE": self._lineage, "ERROR": item.error}
 
@@ -217,7 +217,7 @@ class TritonPythonModel:
 
 
 class ListingError(ValueError):
-    """A listing that cannot be answered; the text is for the client."""
+    """A listing that cannot be answered; the text is shown to the client."""
 
 
 def _if_nothing(image: bytes, title: bytes) -> str:

@@ -1,11 +1,11 @@
-"""Services: processes that outlive their starter, found again by other processes, watched over and stopped whole."""
+"""Services: processes that outlive their starter, are found by other processes, supervised, and stopped completely."""
 
 from ecclip.core.services.child import end_with_parent
 from ecclip.core.services.launcher import PLACEHOLDER
 from ecclip.core.services.ports import choose_port
 from ecclip.core.services.service import Service, Services, log_end
 from ecclip.core.services.shared_memory import close_shared_memory
-from ecclip.core.services.watch import keep_up
+from ecclip.core.services.watch import supervise
 
 __all__ = [
     "PLACEHOLDER",
@@ -14,6 +14,6 @@ __all__ = [
     "choose_port",
     "close_shared_memory",
     "end_with_parent",
-    "keep_up",
     "log_end",
+    "supervise",
 ]

@@ -1,11 +1,11 @@
-"""Start a program in a session of its own, with an argument that no other user can read where it has one.
+"""Start a program in its own session, optionally with an argument that no other user can read.
 
-Everybody may read the command line of a process (``/proc/<pid>/cmdline``), its owner alone the environment. A
-program with the argument :data:`PLACEHOLDER` is held before its first instruction, and the pointer to the argument is
-turned to a text in the environment: the program reads the secret, the command line shows ``(hidden)``.
+Every user can read the command line of a process (``/proc/<pid>/cmdline``), but only its owner the environment. A
+program with the argument :data:`PLACEHOLDER` is stopped before its first instruction, and the pointer to the argument
+is redirected into the environment: the program reads the secret, the command line shows ``(hidden)``.
 
-Run as a program of its own (``launcher.py LOG COMMAND...``, the secret in the environment): it prints the pid, and
-``visible`` beside it where the system does not let a process trace its child. Standard library only.
+Run as a separate program (``launcher.py LOG COMMAND...``, the secret in the environment), it prints the pid, and then
+``visible`` if the system does not allow a process to trace its child. Standard library only.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _WORD = struct.calcsize("P")
 
 
 def start(command: list[str], log: str) -> tuple[int, bool]:
-    """Start a command in a session of its own and return its pid, and whether its secret, if any, is hidden.
+    """Start a command in its own session and return its pid, and whether its secret, if any, is hidden.
 
-    Its output is appended to ``log``. What it makes belongs to its owner alone.
+    Its output is appended to ``log``. Files that it creates are private to their owner.
 
     Raises:
         OSError: the program cannot be started.
@@ -41,10 +41,10 @@ def start(command: list[str], log: str) -> tuple[int, bool]:
 
 
 def _start(command: list[str], log: str) -> int:
-    outcome, report = os.pipe()  # closed by the program's start, which is how its failure is told
+    outcome, report = os.pipe()  # closed when the program starts: bytes in it are the reason why it did not
     pid = os.fork()
     if pid == 0:
-        _become(command, log, report)
+        _exec(command, log, report)
     os.close(report)
     with os.fdopen(outcome, "rb") as pipe:
         failure = pipe.read()
@@ -55,17 +55,17 @@ def _start(command: list[str], log: str) -> int:
 
 
 def _start_hidden(command: list[str], log: str) -> int | None:
-    """Return None where the system does not let a process trace its child."""
+    """Return the pid, or None if the system does not allow a process to trace its child."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
     pid = os.fork()
     if pid == 0:
         if libc.ptrace(_TRACEME, 0, None, None) != 0:
             os._exit(_REFUSED)
-        _become(command, log)
+        _exec(command, log)
     _, status = os.waitpid(pid, 0)
     if os.WIFSTOPPED(status):
-        _bend(pid, command.index(PLACEHOLDER))
+        _redirect(pid, command.index(PLACEHOLDER))
         libc.ptrace(_DETACH, pid, None, None)
         return pid
     if os.waitstatus_to_exitcode(status) != _REFUSED:
@@ -73,14 +73,14 @@ def _start_hidden(command: list[str], log: str) -> int | None:
     return None
 
 
-def _become(command: list[str], log: str, report: int | None = None) -> None:
+def _exec(command: list[str], log: str, report: int | None = None) -> None:
     try:
         os.umask(0o077)
         os.setsid()
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 1)
         os.dup2(1, 2)
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and what is ignored is inherited
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and ignored signals are inherited
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         os.execvp(command[0], command)
     except OSError as error:
@@ -90,8 +90,8 @@ def _become(command: list[str], log: str, report: int | None = None) -> None:
         os._exit(_FAILED)
 
 
-def _bend(pid: int, index: int) -> None:
-    """Let argument ``index`` of a process that has not begun point into its environment."""
+def _redirect(pid: int, index: int) -> None:
+    """Make argument ``index`` of a process that has not begun point into its environment."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     stack, begin, end = (int(fields[number]) for number in (_START_STACK, _ENV_START, _ENV_END))
     with Path(f"/proc/{pid}/mem").open("r+b", buffering=0) as memory:

@@ -1,4 +1,4 @@
-"""The port of a service: the one that the environment gives, else a free one that stays the same."""
+"""The port of a service: the one set in the environment, else a free one that stays the same."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import time
 
 from ecclip.errors import ConfigError, ServiceError
 
-_PATIENCE_S = 5.0  # the kernel may take a moment to let go of a killed server's port
-# below 32768, from where systems take the near ends of connections: a server that is started again finds its port free
+_PATIENCE_S = 5.0  # the kernel may take a moment to release a killed server's port; by judgment
+# below 32768, where Linux begins to assign local ports of connections: a restarted server finds its port free
 _FIRST, _BLOCKS, _SLOTS = 20000, 3000, 4
 
 
 def choose_port(seed: str, slot: int, variable: str | None = None) -> int:
-    """Return the port on 127.0.0.1 that an environment variable gives, else a free one.
+    """Return the port on 127.0.0.1 that is set in an environment variable, else a free one.
 
-    The free one is the same for a seed and a slot as long as nobody else takes it; services of one seed have slots
-    (0 to 3) of their own and are never given the same port.
+    The free one is the same for a seed and a slot unless another process takes it; each service of a seed has its own
+    slot (0 to 3), so that two never get the same port.
 
     Raises:
-        ConfigError: the variable holds no port.
+        ConfigError: the variable does not hold a port number.
         ServiceError: another process has the given port, or no port is free.
     """
     given = None if variable is None else os.environ.get(variable)
@@ -43,9 +43,9 @@ def choose_port(seed: str, slot: int, variable: str | None = None) -> int:
 def _given(given: str, variable: str) -> int:
     if not given.isdigit() or not 0 < int(given) < 65536:
         step = f"set {variable} to a port, or unset it for a free one"
-        raise ConfigError(f"{variable} is no port", value=given, limit="1 to 65535", next_step=step)
+        raise ConfigError(f"{variable} is not a port number", value=given, limit="1 to 65535", next_step=step)
     if not _is_free(int(given), patience_s=_PATIENCE_S):
-        step = "give another, or none for a free one"
+        step = "set another port, or unset the variable for a free one"
         raise ServiceError("the port is taken", value=f"{variable}={given}", next_step=step)
     return int(given)
 

@@ -1,4 +1,4 @@
-"""The services of a work folder: started in sessions of their own, found again by their records, stopped whole."""
+"""The services of a work folder: started in their own sessions, found by their records, stopped completely."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from ecclip.core.services.launcher import __file__ as _LAUNCHER
 from ecclip.core.services.shared_memory import find_shared_memory, remove_shared_memory
 from ecclip.errors import ServiceError
 
-_KILLED_S = 10.0  # for the system to end what was killed
+_KILLED_S = 10.0  # for the system to end killed processes; by judgment
 _POLL_S = 0.05  # between two checks
 _LAST_LINES = 15  # of a log in a message
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """What ``run/<name>.json`` says: the leader of the service's session, when it started, and where it listens.
+    """The record ``run/<name>.json``: the leader of the service's session, its start time, and where it listens.
 
     ``shared_memory`` is the prefix of the names of its regions in /dev/shm, None where it has none.
     """
@@ -46,7 +46,7 @@ class Service:
 
     @property
     def address(self) -> str:
-        """host:port where it listens."""
+        """host:port on which it listens."""
         return f"127.0.0.1:{self.port}"
 
     @property
@@ -55,9 +55,9 @@ class Service:
         return f"127.0.0.1:{self.metrics_port}"
 
     def is_running(self) -> bool:
-        """Whether this very process (not a later one of the same pid) runs."""
+        """Whether this very process (not a later one with its pid) runs."""
         with suppress(ChildProcessError):
-            os.waitpid(self.pid, os.WNOHANG)  # if it was our child and is dead, let it go
+            os.waitpid(self.pid, os.WNOHANG)  # reap it if it was a child of this process
         return find_process(self.pid, self.started) is not None
 
     def require_alive(self) -> None:
@@ -66,8 +66,8 @@ class Service:
             end, step = log_end(Path(self.log)), f"see {self.log}"
             raise ServiceError(f"{self.name} stopped while starting", value=end, next_step=step)
 
-    def used_s(self) -> float:
-        """Return the processor time in seconds that it and its living children have used so far."""
+    def cpu_s(self) -> float:
+        """Return the processor time, in seconds, that it and its living children have used so far."""
         used = 0.0
         with suppress(psutil.NoSuchProcess):
             leader = psutil.Process(self.pid)
@@ -77,7 +77,7 @@ class Service:
         return used
 
     def remains(self) -> list[str]:
-        """Return what is there of it: processes and shared memory; empty after a stop."""
+        """Return what is left of it: processes and shared memory; empty after a stop."""
         processes = [f"process {one.pid}" for one in _members(self)]
         return processes + [str(region) for region in find_shared_memory(self.shared_memory)]
 
@@ -97,7 +97,7 @@ class Services:
         return self.work / "run" / f"{name}.json"
 
     def last(self, name: str) -> Service | None:
-        """Return what was started last under a name and not stopped; it may have died."""
+        """Return the service last started under a name and not stopped since; it may have died."""
         try:
             return Service(**json.loads(self.record_path(name).read_text()))
         except (OSError, ValueError, TypeError):
@@ -120,16 +120,16 @@ class Services:
         hidden: str | None = None,
         keep_log: bool = False,
     ) -> Service:
-        """Start a command in a session of its own beside the work folder, and write its record.
+        """Start a command in its own session, in the folder above the work folder, and write its record.
 
         Args:
             name: of the record and the log.
-            command: program and arguments; the argument ``PLACEHOLDER`` becomes ``hidden``, which no other user reads.
-            environment: of the command, nothing else is inherited.
-            port: where it will listen on 127.0.0.1, for whoever finds it; ``metrics_port`` likewise.
-            shared_memory: prefix of the names of its regions in /dev/shm: they go with it.
+            command: program and arguments; ``PLACEHOLDER`` stands for ``hidden``, which no other user can read.
+            environment: of the command; nothing else is inherited.
+            port: on 127.0.0.1, for the record; ``metrics_port`` likewise.
+            shared_memory: prefix of the names of its regions in /dev/shm, which are removed with it.
             hidden: the secret.
-            keep_log: append to the log of the service before it.
+            keep_log: append to the log of its predecessor.
 
         Raises:
             ServiceError: it cannot be started.
@@ -152,13 +152,13 @@ class Services:
         return service
 
     def stop(self, name: str, grace_s: float = 5.0) -> bool:
-        """Stop a service with everything that it started; return whether anything lived.
+        """Stop a service and everything that it started; return whether anything was alive.
 
-        The leader is asked first (SIGTERM); what is left of its session after ``grace_s`` is killed, children that
-        lost their parents included, and its shared memory is removed.
+        The leader gets SIGTERM first; what is left of its session after ``grace_s`` is killed, orphaned children
+        included, and its shared memory is removed.
 
         Raises:
-            ServiceError: something does not even end when it is killed.
+            ServiceError: a process survives SIGKILL.
         """
         service = self.last(name)
         if service is None:
@@ -176,7 +176,7 @@ class Services:
         left = _wait_gone(members, patient(_KILLED_S))
         if left:
             raise ServiceError(
-                f"{name} does not end", value=[one.pid for one in left], limit="SIGKILL",
+                f"{name} cannot be stopped", value=[one.pid for one in left], limit="SIGKILL",
                 next_step="see what holds these processes (ps -o pid,stat,wchan), then run again",
             )  # fmt: skip
         remove_shared_memory(service.shared_memory)
@@ -185,7 +185,7 @@ class Services:
 
 
 def log_end(path: Path, lines: int = _LAST_LINES) -> str:
-    """Return the last lines of a log, or a word that there is none."""
+    """Return the last lines of a log, or ``(no log)``."""
     if not path.is_file():
         return "(no log)"
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
@@ -216,7 +216,7 @@ def _launch(command: Sequence[str], environment: dict[str, str], log: Path, fold
 
 
 def _members(service: Service) -> list[psutil.Process]:
-    """Return leader, descendants and the rest of its session, children that lost their parents included."""
+    """Return leader, descendants and the rest of its session, orphaned children included."""
     found = _session(service)
     leader = find_process(service.pid, service.started)
     if leader is not None:
@@ -226,9 +226,9 @@ def _members(service: Service) -> list[psutil.Process]:
 
 
 def _session(service: Service) -> list[psutil.Process]:
-    """Return the living processes of a service's session; none where the number is that of a later session.
+    """Return the living processes of a service's session; none if its id belongs to a later session.
 
-    A pid is not given again while its session lives: a leader of another start time, or of another boot, tells that
+    A pid is not reused while its session lives: a leader with another start time, or from another boot, means that
     the service's own session is gone.
     """
     with suppress(psutil.NoSuchProcess):
@@ -252,7 +252,7 @@ def _lives(process: psutil.Process) -> bool:
 
 
 def _wait_gone(processes: Iterable[psutil.Process], limit_s: float) -> list[psutil.Process]:
-    """Wait until none of the processes lives, at most ``limit_s``; return those that do. A zombie has ended."""
+    """Wait until all processes have ended, at most ``limit_s`` seconds; return the others. Zombies have ended."""
     deadline = time.monotonic() + limit_s
     left = [process for process in processes if _lives(process)]
     while left and time.monotonic() < deadline:

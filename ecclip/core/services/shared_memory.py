@@ -10,15 +10,15 @@ _FOLDER = Path("/dev/shm")
 
 
 def find_shared_memory(prefix: str | None) -> Iterator[Path]:
-    """Yield the regions whose names start with a prefix; None is the prefix of no region."""
+    """Yield the regions whose names start with a prefix; none for None."""
     if prefix is not None:
         yield from _FOLDER.glob(f"{prefix}*")
 
 
 def close_shared_memory(prefix: str) -> None:
-    """Take the shared memory of a service from other users: Triton's library makes it 0644, whatever the umask says.
+    """Make the shared memory of a service private: Triton's library creates it as 0644, whatever the umask.
 
-    It is made when a model is loaded, so this comes before the first question of the public.
+    It is created when a model is loaded, so this is called before the model gets public traffic.
     """
     for region in find_shared_memory(prefix):
         with contextlib.suppress(FileNotFoundError):

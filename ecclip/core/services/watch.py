@@ -1,4 +1,4 @@
-"""The watch over a service: started again whenever it is gone, until the watch is told to stop."""
+"""Supervision of a service: it is restarted whenever it is gone, until the supervision is stopped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ecclip.core.log import get_logger
 from ecclip.errors import EcclipError
 
 
-def keep_up(
+def supervise(
     name: str,
     ensure: Callable[[], object],
     runs: Callable[[], bool],
@@ -18,21 +18,21 @@ def keep_up(
     every_s: float,
     longest_pause_s: float,
 ) -> None:
-    """Call ``ensure`` every ``every_s`` seconds until ``stopped`` is set; it starts the service where that is gone.
+    """Call ``ensure``, which starts the service if it is gone, every ``every_s`` seconds until ``stopped`` is set.
 
-    Nothing that can be mended outside ends the watch: what answers goes on answering, and the error is logged once.
-    Where the service does not run after a failure, the pauses double up to ``longest_pause_s``.
+    Errors do not end the supervision, since an operator may fix their cause: each is logged once, and a service that
+    still answers goes on answering. While it does not run, the pauses double up to ``longest_pause_s`` seconds.
     """
-    pause, said = every_s, ""
+    pause, logged = every_s, ""
     while not stopped.is_set():
         try:
             ensure()
-            pause, said = every_s, ""
+            pause, logged = every_s, ""
         except (EcclipError, OSError) as error:
             running = runs()
             pause = every_s if running else min(2 * pause, longest_pause_s)
-            if str(error) != said:
-                what = "a service runs and is not well" if running else "a service cannot be started"
-                get_logger().error(what, service=name, error=str(error), again_in_s=pause)
-            said = str(error)
+            if str(error) != logged:
+                what = "a service runs but is unhealthy" if running else "a service cannot be started"
+                get_logger().error(what, service=name, error=str(error), retry_in_s=pause)
+            logged = str(error)
         stopped.wait(pause)

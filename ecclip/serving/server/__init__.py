@@ -1,3 +1,3 @@
-"""The embedded Triton server: started, found again, watched over and stopped."""
+"""The embedded Triton server: started, found, supervised and stopped."""
 
 __all__ = ["control", "embedded"]

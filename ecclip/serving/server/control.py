@@ -1,4 +1,4 @@
-"""Talking to a Triton server about its models: load, unload, ready."""
+"""Model control of a Triton server: load, unload, readiness."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KEY_NAME = "control-key"
 
 
 def restricted_protocol(key: str) -> str:
-    """Return the server's option that asks for ``key`` before models, shared memory, logs or traces are touched."""
+    """Return the server option that requires ``key`` for models, shared memory, logging and tracing."""
     return f"--grpc-restricted-protocol={_RESTRICTED}:{_KEY_NAME}={key}"
 
 
@@ -37,7 +37,7 @@ class Control:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._client.close()
-        del self._client  # let go here: the library's own clean-up fails at the end of the interpreter
+        del self._client  # released here: the library's own clean-up fails at interpreter shutdown
 
     def is_live(self) -> bool:
         """Whether the server answers at all."""
@@ -47,7 +47,7 @@ class Control:
             return False
 
     def is_ready(self, model: str, version: int) -> bool:
-        """Whether the server says that a version is ready (a killed stub still is: ask it something)."""
+        """Whether the server reports a version as ready (it does so after its stub was killed, too: send a request)."""
         try:
             return bool(self._client.is_model_ready(model, str(version), client_timeout=patient(_ANSWER_TIMEOUT_S)))
         except InferenceServerException:
@@ -57,7 +57,7 @@ class Control:
         """Return the versions of a model that are ready.
 
         Raises:
-            ServiceError: the server does not say; a wrong key is refused.
+            ServiceError: the server does not answer, or refuses the key.
         """
         try:
             index = self._client.get_model_repository_index(
@@ -65,9 +65,9 @@ class Control:
             )
         except InferenceServerException as error:
             raise ServiceError(
-                "the server does not say what it has loaded",
+                "the server does not list its models",
                 value=f"{self.address}: {error.message()}",
-                next_step="look whether it runs, and at its control key",
+                next_step="check whether it runs, and its control key",
             ) from error
         return sorted(int(one.version) for one in index.models if one.name == model and one.state == "READY")
 
@@ -104,7 +104,7 @@ class Control:
         while self.loaded(model):
             if time.monotonic() > deadline:
                 raise ServiceError(
-                    "a model is still there after its unload",
+                    "a model is still loaded after its unload",
                     value=model,
                     limit=f"{timeout_s} s",
                     next_step="see work/logs/triton.log",

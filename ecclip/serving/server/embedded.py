@@ -1,4 +1,4 @@
-"""The embedded Triton server: started, found again, watched over and stopped."""
+"""The embedded Triton server: started, found, supervised and stopped."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from pathlib import Path
 from typing import Literal
 
 from ecclip.core import ConfigError, IntegrityError, ServiceError, get_logger, locked, patient, settings
-from ecclip.core.services import PLACEHOLDER, Service, Services, choose_port, keep_up, log_end
+from ecclip.core.services import PLACEHOLDER, Service, Services, choose_port, log_end, supervise
 from ecclip.serving.deploy.activation import probe, reconcile
 from ecclip.serving.deploy.repository import ENTRY, Repository
 from ecclip.serving.server.control import Control, restricted_protocol
 
 _NAME = "triton"
 _START_TIMEOUT_S = 60.0  # several times an idle machine; by judgment
-_STOP_TIMEOUT_S = 25.0  # above _EXIT_TIMEOUT_S, which Triton keeps itself
-_HANGING_TIMEOUT_S = 5.0  # for a server that is given up
+_STOP_TIMEOUT_S = 25.0  # more than _EXIT_TIMEOUT_S, which Triton itself observes
+_HANGING_TIMEOUT_S = 5.0  # for a server that hangs; by judgment
 _DRAIN_TIMEOUT_S = 5.0  # for pending requests; by judgment
 _EXIT_TIMEOUT_S = 20  # of Triton's --exit-timeout-secs; by judgment
 _LOCK_WAIT_S = 600.0  # a start: the server's, and two loads of two minutes at most
-# who hangs or was stopped uses next to no processor time; who has work uses more, however busy the machine is
+# a server that hangs or was stopped uses almost no processor time; one with work uses more on any machine; by judgment
 _SILENCE_S, _BUSY_SHARE = 60.0, 0.02
 _LONGEST_PAUSE_S = 30.0  # between two restarts; by judgment
-# place, language and time, and what chooses kernels, threads and cards; the rest could lead its Python elsewhere
-_KEPT = ("HOME", "LANG", "LC_", "TMPDIR", "TZ", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_")
+# inherited: place, language and time, and what selects kernels, threads and GPUs; the rest could misdirect its Python
+_INHERITED = ("HOME", "LANG", "LC_", "TMPDIR", "TZ", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_")
 
 
 class EmbeddedServer:
     """One ``tritonserver`` of a work folder: python backend, gRPC on the loopback address, models loaded explicitly.
 
-    It runs in its own session and outlives its starter; another process finds it again by ``run/triton.json``.
+    It runs in its own session and outlives its starter; other processes find it by ``run/triton.json``.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class EmbeddedServer:
         return process.address
 
     def start(self) -> Service:
-        """Return the running server, started if need be; what live.json names is ready and has answered then.
+        """Return the running server, started if necessary; the version in live.json is ready and has answered then.
 
         Raises:
             ConfigError: the Triton tree or the serving environment is missing or unfit.
@@ -78,10 +78,10 @@ class EmbeddedServer:
         """
         with self._lock():
             process = self.attach()
-            if process is not None and self._is_well(process):
+            if process is not None and self._is_healthy(process):
                 return process
             if process is not None:
-                get_logger().warning("the Triton server does not answer and is started again", pid=process.pid)
+                get_logger().warning("the Triton server does not answer and is restarted", pid=process.pid)
             self._end(drain=False)
             process = self._spawn()
             try:
@@ -95,21 +95,21 @@ class EmbeddedServer:
             return process
 
     def stop(self) -> bool:
-        """Let the questions in flight finish, then end the server; nothing of it is left. Return whether it ran."""
+        """Let pending requests finish, then end the server completely; return whether it ran."""
         with self._lock():
             return self._end(drain=True)
 
     def supervise(self, stopped: threading.Event, every_s: float = 2.0) -> None:
-        """Start the server again whenever it is gone, broken or hangs, until ``stopped`` is set.
+        """Restart the server whenever it is gone, broken or hangs, until ``stopped`` is set.
 
-        Nothing that can be mended outside ends the watch: what answers goes on answering, the error says what to do.
+        Errors do not end the supervision: they are logged with the next step, and what answers goes on answering.
         """
 
         def ensure() -> None:
             self.start()
             self.repository.live()
 
-        keep_up(
+        supervise(
             _NAME,
             ensure,
             lambda: self.attach() is not None,
@@ -118,16 +118,16 @@ class EmbeddedServer:
             longest_pause_s=_LONGEST_PAUSE_S,
         )
 
-    def _is_well(self, process: Service) -> bool:
-        """Whether a running server may go on: one that is silent may be busy, and is given up only where it hangs."""
-        began, used = time.monotonic(), process.used_s()
+    def _is_healthy(self, process: Service) -> bool:
+        """Whether a running server may go on: a silent one may be busy, and is given up only if it hangs."""
+        began, used = time.monotonic(), process.cpu_s()
         while process.is_running():
             found = self._probe(process)
             if found != "silent":
                 return found == "answers"
             elapsed = time.monotonic() - began
             if elapsed > patient(_SILENCE_S):
-                return process.used_s() - used > _BUSY_SHARE * elapsed
+                return process.cpu_s() - used > _BUSY_SHARE * elapsed
             time.sleep(0.1)
         return False
 
@@ -138,7 +138,7 @@ class EmbeddedServer:
             try:
                 live = self.repository.live()
             except IntegrityError:
-                return "answers"  # what it has loaded goes on answering; another start would not know what to load
+                return "answers"  # what is loaded goes on answering; a new server would not know what to load
             return "answers" if live is None else probe(control, ENTRY, None)
 
     def _end(self, drain: bool) -> bool:
@@ -148,7 +148,7 @@ class EmbeddedServer:
         return self._services.stop(_NAME, patient(_STOP_TIMEOUT_S) if drain else _HANGING_TIMEOUT_S)
 
     def _drain(self, process: Service) -> None:
-        """Wait until no question is pending: a question in flight when the server is told to stop would fail."""
+        """Wait until no request is pending: requests in flight at SIGTERM would fail."""
         deadline = time.monotonic() + patient(_DRAIN_TIMEOUT_S)
         while time.monotonic() < deadline and _pending(process.metrics_address):
             time.sleep(0.1)
@@ -168,7 +168,7 @@ class EmbeddedServer:
             "--strict-readiness=false",
             "--disable-auto-complete-config",
             f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
-            # HTTP has a known crash on large bodies in this version, and nobody here needs it
+            # HTTP crashes on large bodies in this version, and is not needed
             "--allow-http=false",
             "--grpc-address=127.0.0.1",
             f"--grpc-port={grpc}",
@@ -187,7 +187,7 @@ class EmbeddedServer:
             metrics_port=metrics,
             shared_memory=self.repository.shared_memory,
             hidden=restricted_protocol(self.repository.new_control_key()),
-            keep_log=True,  # of the server before it, which may have died
+            keep_log=True,  # of its predecessor, which may have crashed
         )
 
     def _control(self, process: Service) -> Control:
@@ -199,19 +199,19 @@ class EmbeddedServer:
             while not control.is_live():
                 if not process.is_running():
                     raise ServiceError(
-                        "the Triton server ended at its start", value=log_end(self.log), next_step=f"see {self.log}"
+                        "the Triton server stopped while starting", value=log_end(self.log), next_step=f"see {self.log}"
                     )
                 if time.monotonic() > deadline:
                     raise ServiceError(
                         "the Triton server does not come up",
                         value=log_end(self.log),
                         limit=f"{patient(_START_TIMEOUT_S):g} s",
-                        next_step=f"see {self.log}; a slow machine sets ECCLIP_PATIENCE",
+                        next_step=f"see {self.log}; on a slow machine set ECCLIP_PATIENCE",
                     )
                 time.sleep(0.1)
 
     def _backends(self) -> Path:
-        """Return a backend folder in which the python backend and its stub lie side by side, as the server wants."""
+        """Return a backend folder with the python backend and its stub side by side, as the server requires."""
         tree = self.home / "pytriton" / "tritonserver"
         version, _, numpy = _interpreter(self.python)
         if int(numpy.split(".")[0]) >= 2:
@@ -233,7 +233,7 @@ class EmbeddedServer:
         _, library, _ = _interpreter(self.python)
         path = f"{self.python.parent}:{os.environ.get('PATH', os.defpath)}"
         libraries = ":".join(filter(None, (library, os.environ.get("LD_LIBRARY_PATH"))))
-        kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
+        kept = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED)}
         return (
             {"OMP_NUM_THREADS": "1"}
             | kept
