@@ -47,7 +47,7 @@ PREEMPTED_EXIT_CODE = 143  # 128 + SIGTERM, what a shell reports for a terminate
 
 
 class EcclipError(Exception):
-    """Base of all errors raised on purpose: what is wrong, the value, the limit, the next step of whoever reads it."""
+    """Base of all errors raised on purpose: what is wrong, the value, the limit, the next step for the reader."""
 
     def __init__(self, what: str, *, next_step: str, value: object = None, limit: object = None) -> None:
         self.what, self.value, self.limit, self.next_step = what, value, limit, next_step
@@ -55,7 +55,7 @@ class EcclipError(Exception):
         super().__init__("; ".join([what, *(f"{label}: {text}" for label, text in labelled if text is not None)]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let it cross the border of a process whole; a value that might not is told as text."""
+        """Pickle the error for another process; a value that might not be picklable becomes text."""
         return _again, (type(self), self.what, self.next_step, _plain(self.value), _plain(self.limit))
 
 
@@ -112,7 +112,7 @@ class CheckpointError(ServiceError):
 
 
 class DivergedError(ServiceError):
-    """Too many steps in a row had a loss or a gradient that is no finite number."""
+    """Too many consecutive steps had a loss or a gradient that is not finite."""
 
 
 class BusyError(ServiceError):

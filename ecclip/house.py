@@ -15,7 +15,7 @@ ROOMS = (
     "tasks", "registry", "client", "serving", "local", "bench",
 )  # fmt: skip
 GROUND = ("atomic", "errors", "fields", "spool")  # standard library only: every room may import them
-_ABOVE = "above"  # pipeline, release, cli, orchestration: whoever may import every room
+_ABOVE = "above"  # pipeline, release, cli, orchestration: what may import every room
 _NAMED = re.compile(r"(ecclip\.\w+)[\w.]*(:\w+)?")
 
 

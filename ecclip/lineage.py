@@ -31,7 +31,7 @@ def trace_everywhere(listing_id: str, night: str | None = None) -> dict[str, Any
             "no night has seen this listing",
             value=listing_id,
             limit=", ".join(nights) or "no nights yet",
-            next_step="look at the spelling, or run the night that has it",
+            next_step="check the spelling, or run the night that has it",
         )
     return {"listing_id": listing_id, "nights": found}
 

@@ -39,7 +39,7 @@ from ecclip.spool import DELIVERY
 
 DELIVER_METRICS = (sys.executable, "-m", "ecclip", "registry", "follow")
 NO_NIGHT = "none"
-_NIGHT_FOLDER = "-".join("[0-9]" * digits for digits in (4, 2, 2))  # a copy set aside is no night
+_NIGHT_FOLDER = "-".join("[0-9]" * digits for digits in (4, 2, 2))  # not a copy that was set aside
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ STEPS: dict[str, Step] = {
     ),
 }
 
-# sections of params.yaml that are no stage's: the sample's, and those of the steps with side effects
+# sections of params.yaml without a stage: the sample's, and those of the steps with side effects
 OTHER_SECTIONS = {
     "sample": "ecclip.sample:SampleConfig",
     "gate": "ecclip.registry:GateConfig",

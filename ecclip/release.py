@@ -20,7 +20,7 @@ __all__ = ["await_decision", "bless_night", "gate_night", "promote_night", "regi
 
 _DEPLOY_WAIT_S = 300.0  # for another deployment, which loads a bundle and asks its golden listings
 _DECISION_WAIT_S = 900.0  # for an earlier night's verdict; training then starts from the champion that there is
-_DECISION_POLL_S = 1.0  # between two looks at the registry
+_DECISION_POLL_S = 1.0  # between two checks of the registry
 
 
 def await_decision(night: str, limit_s: float = _DECISION_WAIT_S) -> None:

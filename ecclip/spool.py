@@ -21,7 +21,7 @@ Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 DELIVERY: ContextVar[tuple[str, ...]] = ContextVar("DELIVERY", default=())
 """The command that delivers a spool while it grows; ``<folder> --parent <process id>`` is added to it.
 
-Set by whoever starts a training, since training itself knows no registry. Empty: the spool is delivered later.
+Set by the caller of a training, since training itself does not know the registry. Empty: the spool is delivered later.
 """
 
 
@@ -103,7 +103,7 @@ class Spool:
 def read_spool(path: Path, offset: int = 0) -> Iterator[Entry]:
     """Yield the entries behind an offset in bytes; a line without its end is not there yet.
 
-    A line that is no entry (a machine that lost power may leave zeros) counts as not written.
+    A line that is not an entry (zeros after a loss of power) counts as not written.
     """
     if not path.exists():
         return

@@ -72,7 +72,7 @@ def write_result(result: Result, path: Path) -> None:
         raise ResultError(
             "a figure is not finite",
             value=path.name,
-            next_step="look at what was measured, then run the benchmark again",
+            next_step="check what was measured, then run the benchmark again",
         )
     write_atomic(path, canonical_json(asdict(result)))
 

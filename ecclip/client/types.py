@@ -1,4 +1,4 @@
-"""What is asked and what is answered; the limits of one question."""
+"""Products, answers, and the limits of one request."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ _OUTPUT_OF = {  # field of an answer -> output of the service
 class Answer:
     """What the live bundle says about one listing; when ``error`` is not empty the rest says nothing.
 
-    ``categories`` are paths root -> leaf, best first, with probabilities beside them. ``attributes`` is
+    ``categories`` are paths root -> leaf, best first, and their probabilities. ``attributes`` is
     ``{name: {"value": str, "score": float}}``. ``age_restricted`` is the probability of any class of the policy, those
     of the classes stand in ``age_class_scores`` beside ``age_classes``. ``other_tasks`` is
     ``{task: {"value", "score"}}`` of tasks that have no output of their own. ``decisions`` is ``auto`` or ``review``
-    for every head, and ``unknown`` for one that no label ever taught: then there are no categories, and a value or
+    for every head, and ``unknown`` for one without labels to learn from: then there are no categories, and a value or
     score is None. ``embedding`` is float32 [d] of length 1. ``lineage`` leads back to the bundle.
     """
 

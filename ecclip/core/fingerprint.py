@@ -133,7 +133,7 @@ def _modules_named(path: Path, source: SourceCode) -> Iterator[Path]:
 
 
 def _data_of(module: Path, source: SourceCode) -> Iterator[Path]:
-    """Yield the files that are no code of the package and that a module may read."""
+    """Yield the files that are not code of the package and that a module may read."""
     if not source.knows_its_folder:
         return
     for path in module.parent.iterdir():

@@ -92,7 +92,7 @@ def section_in(annotation: Any) -> type[Any] | None:
 
 
 def entry_in(annotation: Any) -> type[Any] | None:
-    """Return the configuration class of a table's entries, or None where a field is no such table."""
+    """Return the configuration class of a table's entries, or None if the field is not such a table."""
     if typing.get_origin(annotation) is not dict:
         return None
     return next((kind for kind in typing.get_args(annotation) if _is_section(kind)), None)

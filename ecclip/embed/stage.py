@@ -135,7 +135,7 @@ def _embed(cfg: _Batches, listings: Path, weights: Path, *, features: bool = Fal
             raise PairsError(
                 "there are no listings to embed",
                 value=listings,
-                next_step="look at the snapshot's statistics: it has no listings",
+                next_step="see the snapshot's statistics: it has no listings",
             )
     image, text, dim = np.concatenate(images), np.concatenate(texts), towers.cfg.embedding_dim
     own = (image[:, dim:], text[:, dim:]) if features else ()

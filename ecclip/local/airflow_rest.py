@@ -14,7 +14,7 @@ from ecclip.errors import BusyError
 
 _TIMEOUT_S = 30.0  # of one call; a loaded API server takes seconds
 _WARM_UP_LIMIT_S = 240.0  # the first call imports every DAG
-_PATIENCE_S = 120.0  # for how long a question is asked again while nobody answers
+_PATIENCE_S = 120.0  # for how long a request without an answer is retried; by judgment
 # a proxy of the environment must not see, or break, what goes to loopback
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _TOKEN_AGE_S = 1800.0  # after which a new token is fetched; by judgment
@@ -63,7 +63,7 @@ class AirflowApi:
             return {}
 
     def warm_up(self) -> None:
-        """Let the server build the API that tasks talk to; it does so at the first request, and answers nobody then.
+        """Let the server build the API that tasks talk to; it does so at the first request and blocks meanwhile.
 
         Seconds on an idle machine, a minute on a busy one: longer than a task waits.
         """

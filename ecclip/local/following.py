@@ -33,7 +33,7 @@ class TaskView:
 
     @property
     def outcome(self) -> str:
-        """Return "written", "unchanged", or the few facts of a task that is no stage."""
+        """Return "written", "unchanged", or the few facts of a task that is not a stage."""
         if "outcome" in self.facts:
             return str(self.facts["outcome"])
         if self.facts.get("version"):

@@ -30,7 +30,7 @@ def sample_nights(console: Console, nights: int) -> list[str]:
     source = cast(SourceConfig, stage_config("extract"))
     if source.where != SourceConfig().where or source.mapping is not None:
         raise ConfigError(
-            "the sample is no source of this workspace",
+            "this workspace does not use the sample",
             value=source.where,
             next_step="give DUMP, or run the sample in a workspace whose params.yaml leaves source as it was",
         )

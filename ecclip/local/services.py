@@ -193,7 +193,7 @@ def _stop(services: tuple[str, ...]) -> list[str]:
 
 
 def _stop_airflow() -> bool:
-    # the scheduler first: a task that is told to stop must not be tried again at once
+    # the scheduler first: a task that gets SIGTERM must not be retried at once
     with ThreadPoolExecutor(max_workers=len(airflow.COMPONENTS)) as pool:
         return any(list(pool.map(Services().stop, reversed(airflow.COMPONENTS))))
 

@@ -42,7 +42,7 @@ class TextEncoder(nn.Module):
 
     def _in_parts(self, compute: Callable[[Tensor, Tensor], Tensor], ids: Tensor, mask: Tensor) -> Tensor:
         """Compute texts of like length together, without the padding that none of them needs."""
-        # while a graph is recorded nothing may look at the size of the batch, or it gets stuck in the graph
+        # nothing may read the batch size while a graph is traced, or it becomes a constant of the graph
         if torch.compiler.is_compiling() or ids.device.type != "cpu" or len(ids) <= _CPU_TEXTS:
             return compute(ids, mask)
         lengths = text_lengths(mask)

@@ -20,7 +20,7 @@ def package_file(distribution: str, suffix: str) -> Path:
     )
     if not matches:
         raise ModelError(
-            "a package lacks the file that is looked for",
+            "a package does not have the file",
             value=distribution,
             limit=f"*{suffix}",
             next_step="install a version that has it, or name another source",

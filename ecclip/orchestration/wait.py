@@ -115,6 +115,6 @@ class DumpSensor(BaseSensorOperator):
             limit="source.wait.timeout_s in params.yaml",
             next_step=next_step
             or "have the shop write it, its marker last, then clear this task: the night goes on from here; "
-            "source in params.yaml says where it is looked for",
+            "source in params.yaml says where it is expected",
         )
         raise AirflowFailException(f"NotReadyError: {error}") from error

@@ -1,4 +1,4 @@
-"""DVC records the outputs of a night's stages, whoever ran them, and versions them."""
+"""Versions of a night's outputs in DVC, whichever caller ran the stages."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Kill what is left of a DVC, its children included: after the limit, or where this process is told to stop."""
+    """Kill what is left of a DVC process, its children included: after the limit, or when this process has to stop."""
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

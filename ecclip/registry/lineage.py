@@ -33,7 +33,7 @@ def trace(key: str) -> dict[str, Any]:
         "nothing in the registry is linked to this key",
         value=key,
         limit="a lineage id, bundle digest, night, snapshot digest, DVC version, Airflow run or git commit",
-        next_step="look at the spelling, or at the registry's address (ECCLIP_MLFLOW_TRACKING_URI)",
+        next_step="check the spelling, and the registry's address (ECCLIP_MLFLOW_TRACKING_URI)",
     )
 
 

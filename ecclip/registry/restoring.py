@@ -18,7 +18,7 @@ def restore_snapshot(night: str, wait_s: float = _WAIT_S) -> Path:
     DVC trusts its cache. An object there that is damaged is removed and fetched once more from the remote.
 
     Raises:
-        ConfigError: the workspace is no DVC workspace.
+        ConfigError: the workspace is not a DVC workspace.
         ServiceError: DVC's lock was held for ``wait_s`` seconds, or an object is missing; names the object.
         IntegrityError: a file is damaged and no remote has an intact copy; the message names file and object.
     """

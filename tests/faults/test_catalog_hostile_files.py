@@ -87,7 +87,7 @@ def test_a_link_out_of_the_dump_is_refused_and_one_within_is_not(tmp_path: Path,
 def test_a_listing_file_that_is_a_pipe_is_refused_unopened(tmp_path: Path) -> None:
     dump = write_dump(tmp_path / "dump", [plain("l0")])
     os.mkfifo(dump / "listings-pipe.jsonl")
-    with pytest.raises(ContractError, match=r"no regular file.*listings-pipe\.jsonl"):
+    with pytest.raises(ContractError, match=r"not a regular file.*listings-pipe\.jsonl"):
         run_chain(tmp_path / "work", dump, until="land")
 
 
@@ -188,7 +188,7 @@ def test_a_foreign_table_that_is_no_text_is_named_and_none_of_it_is_read(
         "columns": {"listing_id": "listing_id", "title": "title"},
     }
     source = shop / f"products-2.{suffix}" if whole else shop
-    with pytest.raises(ContractError, match=rf"products-2\.{re.escape(suffix)}: the file is no text.*{what}"):
+    with pytest.raises(ContractError, match=rf"products-2\.{re.escape(suffix)}: the file is not text.*{what}"):
         map_dump(Mapping.model_validate(mapping), str(source), tmp_path / "out", "2026-11-01")
     assert not (tmp_path / "out").exists()
 
@@ -198,7 +198,7 @@ def test_a_listing_file_that_is_no_text_is_named_whatever_its_suffix(tmp_path: P
     dump = write_dump(tmp_path / "dump", [plain("l0")])
     data = _as_zip(b"listing_id,title\n1,Mug\n")
     (dump / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
-    with pytest.raises(ContractError, match=rf"{re.escape(name)}: the file is no text.*zip"):
+    with pytest.raises(ContractError, match=rf"{re.escape(name)}: the file is not text.*zip"):
         run_chain(tmp_path / "work", dump, until="land")
 
 

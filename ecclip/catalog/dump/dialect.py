@@ -75,7 +75,7 @@ def detect(sample: bytes, kind: Format, declared: Dialect | None = None) -> Reso
     none that leaves the fewest unreadable records.
 
     Raises:
-        ContractError: it is no text of rows at all, the lines end in carriage returns alone, or an encoding is unknown.
+        ContractError: it is not text in rows, the lines end in carriage returns alone, or an encoding is unknown.
     """
     requested = declared or Dialect()
     refuse_packed(sample)
@@ -168,7 +168,7 @@ def _delimiter(sample: bytes, encoding: str) -> str:
     signs = [sign for sign in _DELIMITERS if sign in header]
     if len(signs) < 2:
         return signs[0] if signs else ","
-    # signs in the names of columns are no delimiters: the rows fit one only
+    # characters in column names are not delimiters: the rows fit only one of them
     beginning = sample[: sample.find(b"\n", _FIRST_BYTES) + 1 or len(sample)]
     return min(signs, key=lambda sign: (_problems(beginning, encoding, sign, '"', ""), -header.count(sign)))
 

@@ -68,7 +68,7 @@ def listing_files(folder: Path) -> list[Path]:
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ContractError("a listing file is a link out of the dump", value=path, next_step="put the file there")
         if not path.is_file():
-            raise ContractError("a listing file is no regular file", value=path, next_step="put the file there")
+            raise ContractError("a listing file is not a regular file", value=path, next_step="put the file there")
     return files
 
 

@@ -39,7 +39,7 @@ _SHARED_SIGNS = ("$", "¥", "￥", "kr", "Rs", "元", "R")
 
 
 class Price(NamedTuple):
-    """What a text says: ``amount`` is None where the text is no price; ``unsure`` where it depends on the sign."""
+    """What a text says: ``amount`` is None where the text is not a price; ``unsure`` where it depends on the sign."""
 
     amount: Decimal | None
     sign: Sign | None = None  # the decimal sign that this text gives evidence of

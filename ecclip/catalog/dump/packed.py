@@ -33,7 +33,7 @@ def refuse_packed(sample: bytes) -> None:
         found = "a tar archive"
     if found is not None:
         raise ContractError(
-            "the file is no text",
+            "the file is not text",
             value=found,
             limit="text, text packed by gzip (.gz), or Parquet (.parquet)",
             next_step="have the shop write it as one of these",

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from ecclip.catalog.spark.output import beside
+from ecclip.catalog.spark.output import sibling
 from ecclip.core import ContractError, replace_folder
 
 QUARANTINE = "quarantine"
@@ -26,7 +26,7 @@ def refuse_share(
     then in ``<output>.refused/``. ``advice`` returns a hint on how to fix the input.
     """
     rejected = sum(reasons.values())
-    refused = beside(output, ".refused")
+    refused = sibling(output, ".refused")
     if not read or rejected / read <= limit:
         shutil.rmtree(refused, ignore_errors=True)
         return

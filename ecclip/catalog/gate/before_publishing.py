@@ -26,7 +26,7 @@ class MismatchConfig(StageConfig):
     min_agreement: float = Field(
         1.0,
         description="standard deviations by which a photo must be nearer to its own title than to those of other"
-        " listings, and the title to its own photo; below it the listing is no training pair",
+        " listings, and the title to its own photo; below it the listing is not a training pair",
     )
     max_share: float = Field(
         0.2, ge=0, le=1, description="a night with a larger share of the scored listings is refused"

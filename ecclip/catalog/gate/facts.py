@@ -24,7 +24,7 @@ _UNKNOWN = "(unknown)"
 
 
 def measured(spark: SparkSession, ingested: Path) -> DataFrame:
-    """Return one narrow row per listing: what the declared rules look at, nulls and hashes, no text and no photo.
+    """Return one narrow row per listing: what the declared rules need, nulls and hashes, without text and photos.
 
     ``row_hash`` sees the bytes of photos that lie in the rows; photo files are covered by the digest that ingest
     records.

@@ -17,7 +17,7 @@ from ecclip.catalog.spark.session import spark_session
 from ecclip.core import Counts, StageConfig, stage
 
 _OPTIONAL = ("price", "photo")
-# how `measured` rows carry a field that a rule looks at
+# columns of `measured` rows that stand for a field in a rule
 _MEASURED = {"title": "title_characters"}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ecclip.catalog.gate.expectations import Outcome, Rule, Table, validate, validate_row
 from ecclip.catalog.gate.history import NightFacts
 from ecclip.catalog.gate.shift import Shift, ShiftConfig, accepted_names
-from ecclip.catalog.spark.output import beside
+from ecclip.catalog.spark.output import sibling
 from ecclip.core import GateError, canonical_json, get_logger, recover_folder, replace_folder, write_atomic
 
 
@@ -65,7 +65,7 @@ def write_verdict(
     }
     write_atomic(output / "verdict.json", canonical_json(verdict))
     # a stage that raises publishes nothing, so what a person has to read goes next to its output
-    refused = beside(output, ".refused")
+    refused = sibling(output, ".refused")
     recover_folder(refused)
     if not failed:
         shutil.rmtree(refused, ignore_errors=True)

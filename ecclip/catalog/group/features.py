@@ -12,7 +12,7 @@ from ecclip.catalog.group.description import Describer, Description
 from ecclip.catalog.group.term_statistics import TermStatistics, count_terms
 from ecclip.formats.columns import IMAGE_ERROR, IMAGE_PHASH, IMAGE_SHA256
 
-# what grouping looks at: a listing whose other columns change is not compared again
+# what grouping compares: a listing whose other columns change is not compared again
 COMPARED = (
     "grouping_title",
     "brand",
@@ -55,7 +55,7 @@ def comparable(listings: DataFrame) -> DataFrame:
 
 
 def digest() -> Column:
-    """Return a hash of the columns of a listing that grouping looks at."""
+    """Return a hash of the columns of a listing that grouping compares."""
     plain = [F.array_sort(F.map_entries(name)) if name == "attributes" else F.col(name) for name in COMPARED]
     # null columns are skipped by the hash: so which ones are null is hashed too
     empty = [F.col(name).isNull() for name in COMPARED]

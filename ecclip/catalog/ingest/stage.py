@@ -33,7 +33,9 @@ class IngestConfig(StageConfig):
     """Parameters of ingestion; defaults by judgment."""
 
     max_quarantined_share: float = Field(0.1, ge=0, le=1, description="above this share of rejected rows the run stops")
-    drift_sample_rows: int = Field(1000, ge=1, description="JSON objects per file that schema drift is looked for in")
+    drift_sample_rows: int = Field(
+        1000, ge=1, description="JSON objects per file in which schema drift is searched for"
+    )
     max_title_characters: int = Field(2000, ge=1, description="a row with a longer title is refused: bad_title")
     max_category_depth: int = Field(8, ge=1, description="levels of a category path; deeper: bad_category")
     max_attributes: int = Field(200, ge=1, description="attributes of a listing; more: bad_attributes")
@@ -70,7 +72,7 @@ def ingest(cfg: IngestConfig, landed: Path, output: Path) -> Counts:
             "the dump has no rows",
             value=", ".join(path.name for path in files),
             limit="one",
-            next_step="look at the export: a night without a listing is not published",
+            next_step="check the export: a night without a listing is not published",
         )
     refuse_share("rows", reasons, read, cfg.max_quarantined_share, output, lambda: _advice(files, reasons))
     return Counts(

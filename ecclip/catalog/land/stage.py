@@ -19,7 +19,7 @@ from ecclip.catalog.land.fetching import fetch_photos
 from ecclip.catalog.land.local_files import read_inside
 from ecclip.catalog.land.photo_queue import PhotoQueue, QueuedPhoto
 from ecclip.catalog.land.photos import LandedPhotos, photo_entries
-from ecclip.catalog.spark.output import beside
+from ecclip.catalog.spark.output import sibling
 from ecclip.core import ContractError, Counts, StageConfig, forget_once_published, get_logger, stage
 from ecclip.formats.snapshot import LISTINGS
 
@@ -96,7 +96,7 @@ def _pack(cfg: LandConfig, dump: Path, previous: Path, files: list[Path], output
     Fetched photos stay next to the output until it is published: the next attempt after an interruption continues from
     it.
     """
-    spool = beside(output, ".fetched", hidden=True)
+    spool = sibling(output, ".fetched", hidden=True)
     with PhotoQueue(spool, cfg.fetch.allowed_schemes, cfg.fetch.spool_bytes) as photos:
         for path in files:
             photos.add(_uris(path))

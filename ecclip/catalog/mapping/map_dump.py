@@ -88,8 +88,8 @@ def map_dump(
 ) -> Counts:
     """Write ``output`` (the dump folder of one night) in the form of Dump v1 from a foreign dump.
 
-    Every source row becomes one row of ``listings-0000.parquet`` and following, but those that the mapping says are no
-    listings; a row that cannot be used becomes one with its reason and raw text, so that ingest quarantines it. Photos
+    Every source row becomes one row of ``listings-0000.parquet`` and following, except those that the mapping skips; a
+    row that cannot be used becomes one with its reason and raw text, so that ingest quarantines it. Photos
     named by a path are copied to the same path below it. ``_SUCCESS`` is written last, the folder appears at once
     and whole. Memory is bounded by some hundred rows. Rows read = listings + the sum of what was dropped.
 
@@ -100,7 +100,7 @@ def map_dump(
         night: ISO date that the marker names.
         limit: Take only this many rows, from the beginning.
         spark_bytes: An export of several files that are at least as large together is mapped by Spark, to the same
-            bytes, where its mapping looks nothing up in other rows; None: never.
+            bytes, if its mapping needs no other rows; None: never.
 
     Raises:
         ConfigError: the mapping is wrong, names a column or a file that the source does not have, or leaves open what a
@@ -163,7 +163,7 @@ def _map(mapping: Mapping, source: Source, folder: Path, limit: int | None, spar
                 _write(with_photos(listings, photos, tally, pool), folder)
     if not rows.read:
         raise ContractError(
-            "the source has no rows", value=source.url, next_step="look at the export, or at files in the mapping"
+            "the source has no rows", value=source.url, next_step="check the export, and files in the mapping"
         )
     tally.refuse_shares()
     return Counts(

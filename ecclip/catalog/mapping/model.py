@@ -230,7 +230,7 @@ class Words(_Declared):
 
     words: list[str] = Field(min_length=1, description="words of any language")
     fields: list[Literal["category", "title", "description"]] = Field(
-        ["category"], min_length=1, description="where they are looked for"
+        ["category"], min_length=1, description="where they are searched for"
     )
 
 
@@ -244,12 +244,12 @@ class Parent(_Declared):
     )
     fill: list[str] = Field(min_length=1, description="columns that are the parent's where the row's own are empty")
     own: list[str] = Field(
-        [], description="a row below a parent in which all of these are empty is no listing: a photo"
+        [], description="a row below a parent in which all of these are empty is a photo and not a listing"
     )
 
 
 class Skip(_Declared):
-    """Rows that are no listings."""
+    """Rows that are not listings."""
 
     column: str = Field(description="rows are left out by this column; it may be missing")
     values: list[str] | None = Field(None, description="one of these texts; empty: whatever is given")
@@ -283,7 +283,7 @@ class Mapping(_Declared):
     source: TableFiles = Field(description="the table whose rows are listings")
     join: list[Join] = Field([], description="tables whose columns are added by key")
     parent: Parent | None = Field(None, description="rows below a parent row")
-    skip: list[Skip] = Field([], description="rows that are no listings")
+    skip: list[Skip] = Field([], description="rows that are not listings")
     columns: Fields = Field(description="fields of the dump, each with its value")
     attributes: Attributes = Field(Attributes(), description="the listing's attributes")
     age_restricted: Value | Words | None = Field(None, description="a value, or words that tell it")

@@ -1,4 +1,4 @@
-"""Photos that a foreign export names by path: they are looked for next to the export and copied into the dump. Rows are
+"""Photos that a foreign export names by path: they are found next to the export and copied into the dump. Rows are
 untrusted: they may name regular files below the source and nothing else. Web addresses are left to landing.
 """
 

@@ -71,7 +71,7 @@ class NumberColumn:
         """Return the number as plain text with a point.
 
         Raises:
-            BadCellError: it is no number, or counts no whole minor units.
+            BadCellError: it is not a number, or not a whole number of minor units.
         """
         exact = isinstance(found, int | float | Decimal) and not isinstance(found, bool)
         text = text_of(found)

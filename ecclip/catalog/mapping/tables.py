@@ -53,7 +53,7 @@ class Source:
                 "the source has no such file",
                 value=", ".join(table.files),
                 limit=self.url,
-                next_step="correct files in the mapping, or look whether the export is complete",
+                next_step="correct files in the mapping, or check whether the export is complete",
             )
         for path in found:
             if self.filesystem.isdir(path):

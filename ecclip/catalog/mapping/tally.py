@@ -94,7 +94,7 @@ class Tally:
         if reason == UNDECODABLE:
             proposed = self._source.proposed_encoding(self._first_file[reason])
             return f"set source.encoding in the mapping; the bytes look like {proposed or 'no known encoding'}"
-        return f"look at {setting} in the mapping" if setting else "look at the source"
+        return f"check {setting} in the mapping" if setting else "check the source"
 
     def _refuse_photos(self) -> None:
         by_path = self.named_photos - self.photos["address"]

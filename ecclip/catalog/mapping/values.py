@@ -188,7 +188,7 @@ def flag_in(value: Any, name: str) -> bool | None:
     """Return the flag of a field, None where nothing is given.
 
     Raises:
-        BadCellError: it is no word or number of a flag: an age restriction must not silently become unknown.
+        BadCellError: it is neither a word nor a number of a flag: an age restriction must not silently become unknown.
     """
     flag, text = flag_of(value), text_of(value)
     if flag is None and text and text.strip():

@@ -74,7 +74,7 @@ def require_ready(cfg: SourceConfig, url: str, night: str) -> None:
         raise NotReadyError(
             f"the export of night {night} is not ready: {reason}",
             value=url,
-            next_step="run again when the export has ended; source in params.yaml says where it is looked for and by "
+            next_step="run again when the export has ended; source in params.yaml says where it is expected and by "
             "which marker it is known to be finished",
         )
 

@@ -16,7 +16,7 @@ _ANY_NIGHT = date(2026, 11, 1)  # to try a pattern
 
 
 class WaitConfig(StageConfig):
-    """How long the nightly DAG waits for an export, and how often it looks, in the terms of Airflow's sensors."""
+    """How long the nightly DAG waits for an export, and how often it polls, in the terms of Airflow's sensors."""
 
     timeout_s: float = Field(
         21600.0,

@@ -39,7 +39,7 @@ def extract(cfg: SourceConfig, inventory: Path, output: Path) -> Counts:
     Raises:
         NotReadyError: the export is not finished, changed while it was read, or too much of it cannot be read.
         ConfigError: the source or its mapping is configured wrongly.
-        ContractError: the export cannot be mapped, or a listing file leads out of it or is no regular file.
+        ContractError: the export cannot be mapped, or a listing file leads out of it or is not a regular file.
     """
     night = str(json.loads(inventory.read_text())["night"])
     url, mapping = locate(cfg, night), declared_mapping(cfg)
@@ -71,7 +71,7 @@ def _copied(cfg: SourceConfig, url: str, entries: list[Entry], output: Path) -> 
     wanted = [entry for entry in entries if not entry.refused]
     for entry in entries:
         if entry.refused and _holds_listings(entry.name):
-            what = "is a link out of the dump" if entry.refused == "outside_dump" else "is no regular file"
+            what = "is a link out of the dump" if entry.refused == "outside_dump" else "is not a regular file"
             raise ContractError(
                 f"a listing file {what}", value=entry.name, limit=entry.refused, next_step="put the file there"
             )
@@ -85,7 +85,7 @@ def _copied(cfg: SourceConfig, url: str, entries: list[Entry], output: Path) -> 
             "too many files of the export cannot be read",
             value=f"{dropped['unreadable']} of {len(entries)}",
             limit=f"source.transfer.max_unreadable_share {cfg.transfer.max_unreadable_share:g}",
-            next_step=f"look at {url}, and run again",
+            next_step=f"check {url}, and run again",
         )
     return Counts(
         read={"files": len(entries)},

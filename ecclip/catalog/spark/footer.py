@@ -21,13 +21,13 @@ def sort_encodings(path: Path) -> None:
     """Put the encodings of every column of a Parquet file in order, in place.
 
     Raises:
-        ValueError: it is no Parquet file.
+        ValueError: it is not a Parquet file.
     """
     with path.open("r+b") as file:
         end = file.seek(-8, os.SEEK_END)
         tail = file.read(8)
         if tail[4:] != _MAGIC:
-            raise ValueError(f"{path} is no Parquet file")
+            raise ValueError(f"{path} is not a Parquet file")
         start = end - int.from_bytes(tail[:4], "little")
         file.seek(start)
         footer = bytearray(file.read(end - start))

@@ -72,7 +72,7 @@ class Staged(BaseModel):
 
 
 class Repository:
-    """The folder that Triton reads, and its state beside the models."""
+    """The folder that Triton reads: the models, and the state of deployments."""
 
     def __init__(
         self, folder: Path, kind: Literal["embedded", "onnxruntime", "tensorrt"] = "embedded", threads: int = 2
@@ -238,7 +238,7 @@ class Repository:
         return self.folder / STATE / f"golden-{version}.parquet"
 
     def _sweep(self) -> None:
-        """Remove what a killed writer left half done; the lock is held, so nobody is writing."""
+        """Remove what a killed writer left unfinished; the lock is held, so there is no other writer."""
         for folder in (self.folder, self.folder / STATE, *(self.folder / model for model in MODELS)):
             for leftover in (*folder.glob(".*.tmp-*"), *folder.glob(".*.old-*")):
                 remove_tree(leftover)  # a version that stepped aside has no record yet: it is staged again
@@ -291,7 +291,7 @@ class Repository:
             raise ConfigError(
                 "versions of other shapes cannot be loaded side by side in this profile",
                 value=f"{versions}: {shapes}",
-                next_step="deploy it to a repository of its own, or take the old version out first",
+                next_step="deploy it to another repository, or remove the old version first",
             )
         return shapes[0]
 
@@ -308,7 +308,7 @@ def install_folder(final: Path, content: dict[str, bytes]) -> None:
 
 
 def _counts(path: Path) -> bool:
-    # the server's interpreter writes its caches beside the sources, whatever it is told
+    # the server's interpreter writes its caches next to the sources regardless of settings
     return not path.is_dir() and not (path.parent.name == "__pycache__" and path.suffix == ".pyc")
 
 

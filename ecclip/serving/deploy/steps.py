@@ -18,7 +18,7 @@ from ecclip.serving.golden import Golden, differences, read_golden
 from ecclip.serving.server.control import Control
 from ecclip.serving.server.embedded import EmbeddedServer
 
-_LATENCY_QUESTIONS = 12  # asked one by one; their median is compared
+_LATENCY_QUESTIONS = 12  # requests of one listing each, of which the median counts; by judgment
 
 
 class DeployConfig(StageConfig):
@@ -57,7 +57,7 @@ class Deployment:
         self._key = key
 
     def bless(self, version: int) -> Blessing:
-        """Load a version beside the live one as ``candidate``, ask it the golden listings, and write down the outcome.
+        """Load a version as ``candidate`` beside the live one, ask it the golden listings, and record the outcome.
 
         Raises:
             IntegrityError: the version is not staged or not what was staged; nothing is loaded then.

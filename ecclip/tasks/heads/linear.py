@@ -21,7 +21,7 @@ _LOG_TEMPERATURES = (np.log(0.05), np.log(20.0))  # bounds of the search; by jud
 
 @dataclass(frozen=True)
 class LinearHead:
-    """logits = x @ weight + bias, float64 [F, C] and [C]; ``temperature`` is folded in, and told for the report."""
+    """logits = x @ weight + bias, float64 [F, C] and [C]; ``temperature`` is folded in, and kept for the report."""
 
     weight: np.ndarray
     bias: np.ndarray
@@ -46,7 +46,7 @@ class Samples:
 
 
 def constant_head(features: int, bias: np.ndarray) -> LinearHead:
-    """Return the head that says ``bias`` whatever it sees."""
+    """Return a head whose logits are ``bias`` for every input."""
     return LinearHead(np.zeros((features, len(bias))), np.asarray(bias, dtype=np.float64))
 
 
@@ -68,8 +68,8 @@ def fit_sigmoid(
 ) -> LinearHead:
     """Fit a one-column head of a yes/no label (1 or 0).
 
-    The rare side is weighted up to the other while fitting. The logit of the odds by which it was weighted is taken
-    off again, so that the score is a probability among listings as they come (King and Zeng 2001, prior correction).
+    The rare side is weighted up to the other while fitting. The logit of the odds by which it was weighted is
+    subtracted again, so that scores are probabilities at the natural frequency (King and Zeng 2001, prior correction).
     """
     share = float(train.y.mean()) if len(train.y) else 0.0
     if share in (0.0, 1.0):
@@ -81,20 +81,20 @@ def fit_sigmoid(
     return _best(heads, validation if both_sides else None, log_loss_sigmoid)
 
 
-def log_loss_softmax(logits: np.ndarray, y: np.ndarray, doubt: float = 0.0) -> float:
+def log_loss_softmax(logits: np.ndarray, y: np.ndarray, smoothing: float = 0.0) -> float:
     """Return the mean cross entropy of classes ``y`` [N] under ``logits`` [N, C].
 
-    A share ``doubt`` of every label is spread over all classes.
+    A share ``smoothing`` of every label is spread over all classes (label smoothing, Szegedy et al. 2016).
     """
     top = logits.max(axis=1)
     total = top + np.log(np.exp(logits - top[:, None]).sum(axis=1))
-    wanted = (1.0 - doubt) * logits[np.arange(len(y)), y] + doubt * logits.mean(axis=1)
+    wanted = (1.0 - smoothing) * logits[np.arange(len(y)), y] + smoothing * logits.mean(axis=1)
     return float((total - wanted).mean())
 
 
-def log_loss_sigmoid(logits: np.ndarray, y: np.ndarray, doubt: float = 0.0) -> float:
-    """Return the mean cross entropy of labels ``y`` [N] (1 or 0) under ``logits`` [N, 1]; ``doubt`` as above."""
-    yes = (1.0 - doubt) * y + doubt / 2
+def log_loss_sigmoid(logits: np.ndarray, y: np.ndarray, smoothing: float = 0.0) -> float:
+    """Return the mean cross entropy of labels ``y`` [N] (1 or 0) under ``logits`` [N, 1]; ``smoothing`` as above."""
+    yes = (1.0 - smoothing) * y + smoothing / 2
     return float((np.logaddexp(0.0, logits[:, 0]) - yes * logits[:, 0]).mean())
 
 
@@ -103,16 +103,16 @@ def _best(
 ) -> LinearHead:
     """Return the head of least validation loss at its own best temperature; without validation the middle one.
 
-    n right answers in a row do not prove certainty: labels are doubted by 1 / (n + 2), as in Platt, 1999.
+    n correct answers do not prove certainty: the labels are smoothed by 1 / (n + 2), as in Platt (1999).
     """
     if validation is None:
         return heads[len(heads) // 2]
-    doubt = 1.0 / (len(validation.y) + 2.0)
+    smoothing = 1.0 / (len(validation.y) + 2.0)
     found: list[tuple[float, int, LinearHead]] = []
     for number, head in enumerate(heads):
         logits = head.logits(validation.x)
         result = minimize_scalar(
-            lambda log_t, logits=logits: loss(logits / np.exp(log_t), validation.y, doubt),
+            lambda log_t, logits=logits: loss(logits / np.exp(log_t), validation.y, smoothing),
             bounds=_LOG_TEMPERATURES,
             method="bounded",
         )
@@ -123,7 +123,7 @@ def _best(
 def _path(
     train: Samples, strengths: tuple[float, ...], max_iterations: int, class_weight: str | None
 ) -> list[LinearHead]:
-    """Fit one model a strength, each starting from the one before; embeddings are centred and scaled meanwhile."""
+    """Fit one model per strength, each starting from the one before; embeddings are centred and scaled meanwhile."""
     mean = train.x.mean(axis=0, dtype=np.float64).astype(np.float32)
     spread = float(np.sqrt(np.square(train.x - mean).mean())) or 1.0
     x = ((train.x - mean) / spread).astype(np.float32)
@@ -132,7 +132,7 @@ def _path(
     for strength in sorted(strengths):
         model.C = strength
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # a bounded number of steps is a choice here
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the number of iterations is bounded on purpose
             model.fit(x, train.y)
         weight = model.coef_.T.astype(np.float64) / spread
         heads.append(LinearHead(weight, model.intercept_.astype(np.float64) - mean @ weight))

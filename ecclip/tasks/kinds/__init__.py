@@ -1,6 +1,6 @@
 """The tasks that read a listing's embeddings: one file each, and the list of them.
 
-Matching and clustering are no heads on a listing but look at the whole catalog: ``ecclip.tasks.matching``.
+Matching and clustering are not here: they have no heads and compare whole catalogs (``ecclip.tasks.matching``).
 """
 
 from ecclip.tasks.kinds import age, attribute, category
@@ -12,5 +12,5 @@ TASKS: list[Task] = [category.TASK, attribute.TASK, age.TASK]  # the order of th
 
 
 def gate_defaults() -> dict[str, Limit]:
-    """Return what the gate asks of every task by default, by the metrics' names in report.json."""
+    """Return the gate's default limits of all tasks, by the metrics' names in report.json."""
     return {f"{task.name}/{metric}": limit for task in TASKS for metric, limit in task.gate.items()}

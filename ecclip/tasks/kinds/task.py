@@ -74,11 +74,11 @@ _CALIBRATION: tuple[tuple[str, str], ...] = (
 
 
 class Task:
-    """One task on the towers' embeddings. A subclass in a file of its own, with its instance ``TASK``, is a task.
+    """One task on the towers' embeddings. A task is a subclass in its own file, with an instance ``TASK``.
 
     ``columns`` are the columns of a snapshot's listings that its targets are made from, ``evidence`` those of them that
-    its report reads beside the truth. ``outputs`` are the service's outputs that its answer fills. ``gate`` maps
-    ``<modality>/<metric>`` to what the gate asks by default. ``headline`` and ``details`` are the lines of the report's
+    its report reads besides the true labels. ``outputs`` are the service's outputs that its answer fills. ``gate`` maps
+    ``<modality>/<metric>`` to its default limit in the gate. ``headline`` and ``details`` are the lines of the report's
     page, (label, metric); ``note`` and ``no_head`` explain the table, and why there may be no head at all.
     """
 

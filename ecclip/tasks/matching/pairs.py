@@ -12,7 +12,7 @@ from ecclip.tasks.report.metrics import threshold_at
 
 @dataclass(frozen=True)
 class Retrieved:
-    """What looking up ``queries`` [Q] among N listings found, judged by the groups.
+    """The neighbours of ``queries`` [Q] among N listings, labelled by the groups.
 
     ``scores`` and ``correct`` are [Q, k], best first; ``relevant`` [Q] counts the other listings of a query's group.
     """

@@ -111,7 +111,7 @@ def cluster_counts(products: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray
 def _clusters(
     products: np.ndarray, groups: np.ndarray, split: np.ndarray, prefix: str, cfg: EvaluateConfig, findings: Findings
 ) -> None:
-    """Clusters are found among all listings; pairs with a listing of the test split are judged."""
+    """Clusters are found among all listings and measured on pairs with a listing of the test split."""
     test = split == "test"
     if not test.any():
         findings.add_missing(prefix, "no test listing of this modality")

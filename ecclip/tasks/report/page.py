@@ -18,7 +18,7 @@ from ecclip.tasks.report.examples import answer_examples, confusions, product_ex
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.rows import Rows
 
-_CATALOG_HEADLINE = (  # of the tasks that look at the whole catalog: no heads, see ecclip.tasks.matching
+_CATALOG_HEADLINE = (  # of the tasks on the whole catalog, which have no heads: ecclip.tasks.matching
     ("Matching · recall@1", "matching", "recall@1"),
     ("Matching · mean average precision", "matching", "mean_average_precision"),
     ("Products · pairwise F1", "clustering", "f1"),

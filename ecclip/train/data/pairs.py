@@ -97,7 +97,7 @@ def _lay_out(shards: Path, path: Path) -> None:
                 writer = pa.ipc.new_file(str(path), batch.schema)
             writer.write_batch(batch)
         if writer is None:
-            raise PairsError("the snapshot has no training pairs", value=shards, next_step=f"look at its {STATISTICS}")
+            raise PairsError("the snapshot has no training pairs", value=shards, next_step=f"see its {STATISTICS}")
     finally:
         if writer is not None:
             writer.close()

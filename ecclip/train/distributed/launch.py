@@ -26,7 +26,7 @@ from ecclip.errors import Preempted
 from ecclip.train.engine.process import catch_termination
 
 JOB = "job.json"
-_POLL_S = 0.2  # between two looks at the processes
+_POLL_S = 0.2  # between two checks of the processes
 _ERRORS: dict[str, type[EcclipError]] = {kind.__name__: kind for kind in (ConfigError, ContractError, ServiceError)}
 
 

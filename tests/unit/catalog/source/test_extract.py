@@ -222,7 +222,7 @@ def test_files_that_are_none_or_lead_out_cost_themselves(workspace: Path, tmp_pa
     assert report.read["files"] == report.written["files"] + sum(report.dropped.values())
 
 
-@pytest.mark.parametrize(("inside", "words"), [(False, "is a link out of the dump"), (True, "is no regular file")])
+@pytest.mark.parametrize(("inside", "words"), [(False, "is a link out of the dump"), (True, "is not a regular file")])
 def test_a_listing_file_that_is_none_is_refused_by_name(
     workspace: Path, tmp_path: Path, inside: bool, words: str
 ) -> None:

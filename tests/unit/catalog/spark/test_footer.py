@@ -61,5 +61,5 @@ def test_files_that_differ_by_the_order_alone_become_equal_and_stay_readable(tmp
 def test_what_is_no_parquet_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "part.parquet"
     path.write_bytes(b"rows without a footer")
-    with pytest.raises(ValueError, match=r"part\.parquet is no Parquet file"):
+    with pytest.raises(ValueError, match=r"part\.parquet is not a Parquet file"):
         sort_encodings(path)
