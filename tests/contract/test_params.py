@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from ecclip import pipeline
 from ecclip.core import ConfigError, parameters_of
 
 ROOT = Path(__file__).parents[2]
+# a paper, a measurement, another tool's default, or honestly judgment
+SOURCE = re.compile(r"judgment|chosen on|the default of|twice the default|\d{4}\)|results/|as in top-5")
+RANDOM = ("seed",)  # any number does
 
 
 @pytest.mark.parametrize("stage", list(pipeline.STEPS))
@@ -91,3 +97,25 @@ def test_the_parameters_of_training_are_spelt_out_with_their_defaults() -> None:
     assert set(spelt) == set(type(defaults).model_fields)
     assert spelt["trainer"] == dataclasses.asdict(defaults.trainer)
     assert spelt["fine_tune"] == defaults.fine_tune.model_dump()
+
+
+def _numbers(model: Any, said: str = "", prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the numeric parameters of a configuration, and what it, its class and the sections around them say."""
+    said = " ".join(f"{said} {model.__doc__} {model.__base__.__doc__}".split())
+    hints = typing.get_type_hints(model)
+    if issubclass(model, BaseModel):
+        fields = [(name, one.default, one.description or "") for name, one in model.model_fields.items()]
+    else:
+        fields = [(one.name, one.default, one.metadata["description"]) for one in dataclasses.fields(model)]
+    for name, default, meaning in fields:
+        kinds = [kind for kind in (hints[name], *typing.get_args(hints[name])) if isinstance(kind, type)]
+        section = next((one for one in kinds if issubclass(one, BaseModel) or dataclasses.is_dataclass(one)), None)
+        if section is not None:
+            yield from _numbers(section, said, f"{prefix}{name}.")
+        elif type(default) in (int, float) and default not in (0, 1) and name not in RANDOM:
+            yield f"{prefix}{name}", f"{said} {meaning}"
+
+
+@pytest.mark.parametrize("stage", [*pipeline.STEPS, *pipeline.OTHER_SECTIONS])
+def test_every_numeric_default_has_a_source(stage: str) -> None:
+    assert [name for name, said in _numbers(pipeline.stage_model(stage)) if not SOURCE.search(said)] == []
