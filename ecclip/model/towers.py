@@ -50,13 +50,13 @@ class Towers(nn.Module):
         return embedding
 
     def forward(self, pixels: Tensor, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return image and text embeddings."""
+        """Return image and text embeddings [B, d] of length 1, see :meth:`encode_image` and :meth:`encode_text`."""
         return self.encode_image(pixels), self.encode_text(ids, mask)
 
     def add_logit_bias(self) -> None:
         """Give the logits a bias, and both scalars the values that the pairwise sigmoid loss starts from.
 
-        Towers that have a bias keep what they learnt.
+        Towers that already have a bias keep their values (Zhai et al. 2023, section 3).
         """
         if self.logit_bias is None:
             self.logit_bias = nn.Parameter(torch.full_like(self.logit_scale, _SIGMOID_LOGIT_BIAS))

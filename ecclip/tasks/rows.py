@@ -61,7 +61,7 @@ class Rows:
         )
 
     def vectors(self, modality: str) -> np.ndarray:
-        """Return ``features`` of length 1: the inner product of two is their (mean) cosine similarity."""
+        """Return ``features`` [N, d or 2d] of length 1: the inner product of two is their (mean) cosine similarity."""
         return self.features(modality) / np.float32(np.sqrt(2) if modality == "both" else 1)
 
 

@@ -32,7 +32,7 @@ GRAPHS = {
 def export_graph(name: str, module: torch.nn.Module, example: tuple[torch.Tensor, ...], path: Path) -> None:
     """Write ``module`` as ONNX with a dynamic batch; equal modules give equal bytes.
 
-    ``example`` has a batch of at least 2 (a batch of 1 would be taken for a constant).
+    ``example`` [B, ...] has a batch of at least 2 (a batch of 1 would be taken for a constant).
     """
     import onnx
     import torch
@@ -65,7 +65,7 @@ def export_graph(name: str, module: torch.nn.Module, example: tuple[torch.Tensor
 
 
 def run_graph(path: Path, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the outputs of a graph by name, computed by onnxruntime on the CPU."""
+    """Return the outputs [B, ...] of a graph by name, computed by onnxruntime on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -61,7 +61,7 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
 
 
 def columns_read(modality: str, choice: str, dim: int, widths: tuple[int, int]) -> np.ndarray:
-    """Return the columns of the joined inputs that a head of ``modality`` reads; ``choice`` as in the configuration."""
+    """Return the columns, int64 [F], of the joined inputs that a head of ``modality`` reads (``heads.features``)."""
     starts = {"image": [(0, widths[0])], "text": [(widths[0], widths[1])]}
     parts = [part for name in ("image", "text") if modality in (name, "both") for part in starts[name]]
     slices = {"embedding": slice(0, dim), "towers": slice(dim, None), "both": slice(0, None)}

@@ -46,14 +46,14 @@ class Samples:
 
 
 def constant_head(features: int, bias: np.ndarray) -> LinearHead:
-    """Return a head whose logits are ``bias`` for every input."""
+    """Return a head of that many ``features`` whose logits are ``bias`` [C] for every input."""
     return LinearHead(np.zeros((features, len(bias))), np.asarray(bias, dtype=np.float64))
 
 
 def fit_softmax(
     train: Samples, validation: Samples | None, classes: int, strengths: tuple[float, ...], max_iterations: int
 ) -> LinearHead:
-    """Fit a multinomial head; with validation rows choose the strength and the temperature by their log loss."""
+    """Fit a multinomial head [F, C] of ``classes`` C; validation rows choose strength and temperature by log loss."""
     present = np.unique(train.y)
     bias = np.full(classes, UNSEEN)
     bias[present] = 0.0
@@ -66,7 +66,7 @@ def fit_softmax(
 def fit_sigmoid(
     train: Samples, validation: Samples | None, strengths: tuple[float, ...], max_iterations: int
 ) -> LinearHead:
-    """Fit a one-column head of a yes/no label (1 or 0).
+    """Fit a head [F, 1] of a yes/no label (1 or 0).
 
     The rare side is weighted up to the other while fitting. The logit of the odds by which it was weighted is
     subtracted again, so that scores are probabilities at the natural frequency (King and Zeng 2001, prior correction).

@@ -46,7 +46,10 @@ def all_neighbours(
 def mutual_pairs(
     left: np.ndarray, right: np.ndarray, scores: np.ndarray, rows: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Keep the directed edges left -> right that also go right -> left, once each with left < right, in order."""
+    """Return the edges [M] of ``left`` -> ``right`` [E] whose reverse is there, once each, left < right, in order.
+
+    ``scores`` [E] go with them; ``rows`` is the number of vertices.
+    """
     codes, back = left * rows + right, right * rows + left
     kept = (left < right) & np.isin(codes, back)
     order = np.argsort(codes[kept], kind="stable")

@@ -51,7 +51,7 @@ def write_evidence(rows: Rows, targets: list[Target], heads: Heads, folder: Path
 
 
 def read_evidence(folder: Path) -> dict[str, np.ndarray]:
-    """Return the arrays that :func:`write_evidence` kept.
+    """Return the arrays that :func:`write_evidence` kept, by name, with a row per test listing [n, ...].
 
     Raises:
         IntegrityError: there are none, or they cannot be read.

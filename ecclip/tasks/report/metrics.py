@@ -1,4 +1,4 @@
-"""Measures of answers: pure functions of arrays, one row an answer."""
+"""Metrics of answers: pure functions of arrays with one row per answer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ class Bin:
 
 
 def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int) -> list[Bin]:
-    """Return the occupied ones of ``bins`` equal bins of [0, 1]; a score of 1 belongs to the last."""
+    """Return the non-empty ones of ``bins`` bins of equal width in [0, 1]; a score of 1 belongs to the last.
+
+    ``confidence`` float [N] holds scores, ``correct`` [N] 1 or 0.
+    """
     place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     found = []
     for number in range(bins):
@@ -44,7 +47,8 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, bins: int) -> list[
 def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int) -> float:
     """Return the expected calibration error: the mean gap of accuracy and score over the bins, weighted by rows.
 
-    Naeini, Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning, AAAI 2015.
+    ``confidence`` float [N] holds scores, ``correct`` [N] 1 or 0; N is at least 1. Naeini, Cooper and
+    Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning, AAAI 2015.
     """
     gaps = [entry.rows * abs(entry.accuracy - entry.confidence) for entry in reliability(confidence, correct, bins)]
     return float(sum(gaps) / len(confidence))
@@ -53,10 +57,10 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int) ->
 def threshold_at(
     scores: np.ndarray, correct: np.ndarray, precision: float, min_rows: int, weights: np.ndarray | None = None
 ) -> float:
-    """Return the smallest score at and above which the answers are right with at least ``precision``.
+    """Return the smallest of ``scores`` [N] at and above which answers are right with at least ``precision``.
 
-    ``weights`` count some answers more. Fails closed: 2.0, above every score, when no score with at least
-    ``min_rows`` answers will do.
+    ``correct`` [N] is 1 or 0, ``weights`` [N] count some answers more. Fails closed: 2.0, above every score, if no
+    such score has at least ``min_rows`` answers.
     """
     if len(scores) < max(min_rows, 1):
         return NEVER_AUTO
@@ -70,7 +74,10 @@ def threshold_at(
 
 
 def macro_f1(truth: np.ndarray, answer: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return the mean F1 over the classes that occur in ``truth``; both hold class numbers, -1 for no such class."""
+    """Return the mean F1 over the classes that occur in ``truth`` [N]; F1 = 2 TP / (2 TP + FP + FN).
+
+    ``truth`` and ``answer`` [N] hold class numbers, -1 for a class that no head has; N is at least 1.
+    """
     weight = np.ones(len(truth)) if weights is None else weights
     shift, size = 1, int(max(truth.max(), answer.max())) + 2
     hits = np.bincount((truth + shift)[truth == answer], weight[truth == answer], size)
@@ -81,20 +88,26 @@ def macro_f1(truth: np.ndarray, answer: np.ndarray, weights: np.ndarray | None =
 
 
 def average_precision(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Return the area under the precision-recall steps of yes/no ``truth`` [N]; NaN where no truth is yes."""
+    """Return the average precision of ``scores`` [N] for ``truth`` [N] (1 or 0); NaN without a 1.
+
+    The area under the precision-recall steps, see ``sklearn.metrics.average_precision_score``.
+    """
     if not (truth if weights is None else truth * weights).any():
         return float("nan")
     return float(average_precision_score(truth, scores, sample_weight=weights))
 
 
 def recall_at(truth: np.ndarray, scores: np.ndarray, precision: float) -> float:
-    """Return the largest share of the yes rows found at a threshold whose precision is at least ``precision``."""
+    """Return the largest recall of ``truth`` [N] (1 or 0) at a threshold of ``scores`` [N] with ``precision``."""
     threshold = threshold_at(scores, truth, precision, min_rows=1)
     return float((truth * (scores >= threshold)).sum() / truth.sum())
 
 
 class Bootstrap:
-    """95 % intervals by resampling whole groups, because listings of one product are not independent."""
+    """95 % percentile intervals by resampling whole groups, as listings of one product are not independent.
+
+    The cluster bootstrap (Davison and Hinkley 1997, section 3.8); ``groups`` [N] are group numbers.
+    """
 
     def __init__(self, groups: np.ndarray, rounds: int, seed: int) -> None:
         self._place = np.unique(groups, return_inverse=True)[1]
@@ -103,7 +116,7 @@ class Bootstrap:
         self._times = np.stack([np.bincount(draw, minlength=count) for draw in draws]).astype(np.float64)
 
     def ratio(self, numerator: np.ndarray, denominator: np.ndarray) -> tuple[float, float]:
-        """Return the interval of sum(numerator) / sum(denominator) over rows."""
+        """Return the interval of sum(numerator) / sum(denominator), both [N]."""
         groups = self._times.shape[1]
         above = self._times @ np.bincount(self._place, numerator, groups)
         below = self._times @ np.bincount(self._place, denominator, groups)
@@ -114,7 +127,7 @@ class Bootstrap:
         return self.ratio(np.asarray(values, dtype=np.float64), np.ones(len(values)))
 
     def weighted(self, measure: Callable[..., float], *columns: np.ndarray) -> tuple[float, float]:
-        """Return the interval of ``measure(*columns, weights)`` where ``weights`` counts how often a row is drawn."""
+        """Return the interval of ``measure(*columns, weights)``; ``weights`` [N] counts how often a row is drawn."""
         values = np.array([measure(*columns, times[self._place]) for times in self._times])
         return _interval(values[np.isfinite(values)])
 

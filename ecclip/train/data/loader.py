@@ -26,7 +26,7 @@ class Loader:
         self.seed, self.workers = seed, workers
 
     def batches(self, plan: Iterable[tuple[int, np.ndarray]]) -> Iterator[Batch]:
-        """Yield one batch for every (epoch, rows), in order; ``workers`` threads work ahead, 0: none."""
+        """Yield one batch per (epoch, row numbers int64 [B]), in order; ``workers`` threads work ahead, 0: none."""
         if self.workers == 0:
             yield from (self.make(epoch, rows) for epoch, rows in plan)
             return
@@ -43,7 +43,7 @@ class Loader:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def make(self, epoch: int, rows: np.ndarray) -> Batch:
-        """Return the batch of these rows; a pure function of (seed, epoch, rows)."""
+        """Return the batch of row numbers int64 [B]; a pure function of (seed, epoch, rows)."""
         pixels, texts = [], []
         for row in rows.tolist():
             chance = np.random.default_rng([self.seed, epoch, row, _AUGMENTATION_STREAM])
@@ -56,7 +56,7 @@ class Loader:
 def collate(
     pixels: Sequence[np.ndarray], texts: Sequence[str], groups: np.ndarray, preprocessor: Preprocessor
 ) -> Batch:
-    """Return a batch on the CPU, texts padded to the longest of them."""
+    """Return a batch on the CPU of pixels uint8 [3, S, S] each, texts, padded to the longest, and groups int64 [B]."""
     ids, mask = preprocessor.tokens(texts, pad_to_longest=True)
     arrays = (np.stack(pixels), ids, mask, np.asarray(groups, dtype=np.int64))
     return Batch(*(torch.from_numpy(array) for array in arrays))

@@ -45,15 +45,15 @@ class World:
         return work()
 
     def gather(self, part: Tensor, counts: list[int]) -> Tensor:  # noqa: ARG002
-        """Return the rows of all processes, [sum(counts), ...]."""
+        """Return the rows of all processes, [sum(counts), ...], of ``part`` [counts[rank], ...]."""
         return part
 
     def stack(self, value: Tensor) -> Tensor:
-        """Return the values of all processes, [size, ...]."""
+        """Return the values [...] of all processes, [size, ...]."""
         return value[None]
 
     def sum(self, value: Tensor) -> Tensor:
-        """Return the sum over all processes, bit-identical on each."""
+        """Return the sum [...] of the values [...] of all processes, bit-identical on each."""
         return value
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -68,7 +68,7 @@ class World:
         return value
 
     def copy_from_first(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors by those of the first process."""
+        """Overwrite tensors, whatever their shapes, with those of the first process."""
 
 
 SINGLE_PROCESS = World()

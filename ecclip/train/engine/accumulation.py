@@ -64,19 +64,23 @@ def accumulate_gradients(
     world: World = SINGLE_PROCESS,
     executor: TowerExecutor = run_sequentially,
 ) -> Tensor:
-    """Leave the gradients of a batch in every parameter of the towers and return the loss (detached scalar).
+    """Leave the gradients of a batch in every parameter of the towers and return the loss, a detached scalar [].
+
+    The activations of one micro-batch exist at a time: embeddings are computed without gradients, then the loss's
+    gradients in them are backpropagated micro-batch by micro-batch (gradient cache, Gao et al. 2021, section 3).
 
     Gradients that were there before are dropped, so that a call that ran out of memory can be made again.
 
     Args:
         towers: in training mode if dropout is wanted; with a logit bias for the sigmoid loss.
         batch: on the towers' device; of several processes each has its rows, in order.
-        micro_batch_size: most pairs whose activations exist at once; the gradients do not depend on it but for dropout.
+        micro_batch_size: largest number of pairs whose activations exist at once; the gradients depend on it through
+            dropout alone.
         labels: see :func:`contrastive_gradients` and :func:`sigmoid_gradients`.
         seed: randomness of a micro-batch is a pure function of ``seed`` and its first row in the whole batch: both
             passes draw the same dropout, and so do any processes whose micro-batches begin and end at the same rows.
         precision: number format of the encoders.
-        micro_batch_tokens: most tokens of a micro-batch, padding included.
+        micro_batch_tokens: largest number of tokens of a micro-batch, padding included.
         loss: which of the two losses.
         loss_scale: factor on the gradients while they are in the encoders' format; a power of two.
         world: the processes that hold the rows of the batch; the gradients are summed over them once.

@@ -36,7 +36,7 @@ class Optimizer:
         self._adam = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), eps=1e-6, fused=True)
 
     def clip(self) -> Tensor:
-        """Scale the gradients down to ``clip_norm`` and return the norm that they had."""
+        """Scale the gradients down to an L2 norm of ``clip_norm`` and return their norm before, a scalar []."""
         return torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.cfg.clip_norm)
 
     def step(self, step: int, batch_share: float = 1.0) -> None:

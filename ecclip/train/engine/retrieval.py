@@ -26,7 +26,7 @@ def recall_at_k(
 
 
 def hit_ranks(queries: np.ndarray, candidates: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return, for each query, how many candidates of other groups come before the first of its own, int64 [N]."""
+    """Return the rank of the first candidate of each query's group, int64 [N]: how many of other groups precede it."""
     ranks = []
     for start in range(0, len(queries), _BLOCK):
         scores = queries[start : start + _BLOCK] @ candidates.T
@@ -37,7 +37,13 @@ def hit_ranks(queries: np.ndarray, candidates: np.ndarray, groups: np.ndarray) -
 
 
 def retrieval_metrics(image: np.ndarray, text: np.ndarray, groups: np.ndarray) -> dict[str, float]:
-    """Return recall@1/5/10 in both directions, ``retrieval/text_to_image/recall@1`` and so on."""
+    """Return recall@1/5/10 in both directions, ``retrieval/text_to_image/recall@1`` and so on.
+
+    Args:
+        image: [N, d] of length 1.
+        text: [N, d] of length 1; row i belongs to the same listing as image i.
+        groups: int64 [N].
+    """
     ways = {"text_to_image": (text, image), "image_to_text": (image, text)}
     return {
         f"retrieval/{way}/recall@{k}": value
