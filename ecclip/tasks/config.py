@@ -35,8 +35,8 @@ class CalibrationConfig(StageConfig):
     bins: int = Field(
         10,
         ge=2,
-        description="bins of equal width of the calibration error and of the diagram, as in Niculescu-Mizil and Caruana "
-        "(2005)",
+        description="bins of equal width of the calibration error and of the diagram, as in Niculescu-Mizil and "
+        "Caruana (2005)",
     )
 
 

@@ -1,4 +1,4 @@
-"""A public function that takes or returns an array or a tensor says its shape: ``float32 [N, d]``, ``[]`` for a scalar."""
+"""A public function of arrays or tensors says their shapes: ``float32 [N, d]``, ``[]`` for a scalar."""
 
 from __future__ import annotations
 
