@@ -16,7 +16,7 @@ import pytest
 from ecclip.client import Answer
 from ecclip.serving.export.shipped_code import ship_code
 from ecclip.tasks.decision import Decider, DecisionError
-from ecclip.tasks.kinds import TASKS, Asked, HeadScores, Task
+from ecclip.tasks.kinds import TASKS, HeadScores, Query, Task
 from ecclip.tasks.scores import confidence, probabilities
 
 HEADS: dict[str, Any] = {
@@ -181,13 +181,13 @@ class Echo(Task):
     def __init__(self, name: str) -> None:
         self.name = name  # type: ignore[misc]
 
-    def answer(self, heads: Sequence[HeadScores], asked: Asked, top_k: int) -> dict[str, Any]:
-        return {"OTHER_TASKS": {self.name: {"value": [asked.title, len(heads), top_k], "score": None}}}
+    def answer(self, heads: Sequence[HeadScores], query: Query, top_k: int) -> dict[str, Any]:
+        return {"OTHER_TASKS": {self.name: {"value": [query.title, len(heads), top_k], "score": None}}}
 
 
 def test_a_task_gets_its_heads_and_the_texts_of_the_question_and_tasks_share_an_output() -> None:
     decider = Decider({**HEADS, "heads": [{**HEADS["heads"][0], "task": "b"}]}, [Echo("a"), Echo("b")], 3)
-    answer = decider.answer(np.zeros(4), "both", Asked(title="Mug"))
+    answer = decider.answer(np.zeros(4), "both", Query(title="Mug"))
     assert {name: one["value"] for name, one in answer["OTHER_TASKS"].items()} == {
         "a": ["Mug", 0, 3],
         "b": ["Mug", 1, 3],

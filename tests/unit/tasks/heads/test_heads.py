@@ -35,7 +35,7 @@ def trained(
     split = np.array(["train"] * len(train[1]) + ["validation"] * len(validation[1]))
     loss = more.get("loss", "softmax")
     target = Target("task", "task", loss, [f"{index}" for index in range(labels)], y)
-    cfg = EvaluateConfig(regularisation=strengths, max_iterations=iterations, calibration_min_rows=1)
+    cfg = EvaluateConfig(heads={"regularisation": strengths, "max_iterations": iterations}, calibration={"min_rows": 1})
     return train_heads(title_rows(x, split), [target], cfg)
 
 

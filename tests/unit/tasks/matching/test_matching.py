@@ -44,7 +44,7 @@ def grouped(tmp_path: Path) -> Grouped:
         image: np.ndarray | None = None,
         groups: list[int] | None = None,
         split: list[str] | None = None,
-        **settings: float | None,
+        **settings: dict[str, float],
     ) -> tuple[Path, Report]:
         folder, rows = tmp_path / str(next(numbers)), len(text)
         ids = [f"{index:05d}" for index in range(rows)]
@@ -100,14 +100,16 @@ def brute_force(vectors: np.ndarray, k: int) -> dict[tuple[int, int], float]:
 @pytest.mark.parametrize("block_rows", [1, 7, 64, 1000])
 def test_blocked_matches_equal_brute_force(grouped: Grouped, block_rows: int) -> None:
     vectors = unit(203)
-    output, _ = grouped(vectors, threshold_text=-1.0, neighbours=9, block_rows=block_rows)
+    output, _ = grouped(
+        vectors, threshold={"text": -1.0}, matching={"neighbours": 9}, search={"block_rows": block_rows}
+    )
     assert matches_of(output) == pytest.approx(brute_force(vectors, 9), abs=1e-5)
 
 
 @pytest.mark.parametrize(("rows", "kinds"), [(30, 1), (3, 3)], ids=["equal ones", "fewer than neighbours"])
 def test_a_listing_is_not_its_own_neighbour(grouped: Grouped, rows: int, kinds: int) -> None:
     vectors = np.resize(unit(kinds), (rows, 16))
-    output, _ = grouped(vectors, threshold_text=-1.0, neighbours=5)
+    output, _ = grouped(vectors, threshold={"text": -1.0}, matching={"neighbours": 5})
     assert matches_of(output) == pytest.approx(brute_force(vectors, min(5, rows - 1)), abs=1e-5)
 
 
@@ -116,7 +118,10 @@ def test_the_inverted_file_finds_nearly_all_and_twice_the_same(grouped: Grouped)
     vectors = np.repeat(centres, 75, axis=0) + 0.1 * chance.normal(size=(3000, 16)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     exact, found, again = (
-        matches_of(grouped(vectors, threshold_text=-1.0, neighbours=5, exact_rows=rows)[0]) for rows in (3000, 999, 999)
+        matches_of(
+            grouped(vectors, threshold={"text": -1.0}, matching={"neighbours": 5}, search={"exact_rows": rows})[0]
+        )
+        for rows in (3000, 999, 999)
     )
     assert len(exact.keys() & found.keys()) > 0.95 * len(exact)
     assert found == again
@@ -132,7 +137,10 @@ def test_the_threshold_is_the_smallest_that_keeps_the_precision_among_validation
     right = np.cumsum([right for _, right in pairs])
     kept = [place for place in range(5, len(pairs) + 1) if right[place - 1] / place >= 0.7]
     _, report = grouped(
-        vectors, groups=groups.tolist(), split=split.tolist(), match_precision=0.7, match_min_pairs=5, neighbours=8
+        vectors,
+        groups=groups.tolist(),
+        split=split.tolist(),
+        matching={"precision": 0.7, "min_pairs": 5, "neighbours": 8},
     )
     assert report.detail["thresholds"]["text"] == pytest.approx(pairs[kept[-1] - 1][0], abs=1e-5)
     assert 5 < kept[-1] < len(pairs)
@@ -145,13 +153,13 @@ def on_a_circle(*degrees: float) -> np.ndarray:
 
 def test_clear_products_are_found_whole_and_named_by_their_smallest_member(grouped: Grouped) -> None:
     vectors = on_a_circle(0, 90, 1, 91, 2, 180)
-    output, _ = grouped(vectors, vectors, threshold_both=0.99, threshold_text=NEVER)
+    output, _ = grouped(vectors, vectors, threshold={"both": 0.99, "text": NEVER})
     assert products_of(output) == [0, 1, 0, 1, 0, 5]
 
 
 def test_a_chain_of_look_alikes_does_not_become_one_product(grouped: Grouped) -> None:
     chain = on_a_circle(*range(0, 90, 10))
-    output, _ = grouped(chain, chain, threshold_both=float(np.cos(np.radians(10.5))), threshold_text=NEVER)
+    output, _ = grouped(chain, chain, threshold={"both": float(np.cos(np.radians(10.5))), "text": NEVER})
     products = products_of(output)
     for product in set(products):
         inside = [index for index, found in enumerate(products) if found == product]
@@ -161,7 +169,7 @@ def test_a_chain_of_look_alikes_does_not_become_one_product(grouped: Grouped) ->
 
 def test_no_product_outgrows_the_limit(grouped: Grouped) -> None:
     vectors = np.repeat(unit(1), 20, axis=0)
-    output, _ = grouped(vectors, vectors, threshold_both=0.9, threshold_text=NEVER, max_product_size=6)
+    output, _ = grouped(vectors, vectors, threshold={"both": 0.9, "text": NEVER}, matching={"max_product_size": 6})
     products = products_of(output)
     assert max(products.count(product) for product in products) <= 6
     assert len(set(products)) < 20
@@ -169,19 +177,19 @@ def test_no_product_outgrows_the_limit(grouped: Grouped) -> None:
 
 def test_known_groups_stay_together(grouped: Grouped) -> None:
     vectors = on_a_circle(0, 90, 180, 270)
-    output, _ = grouped(vectors, vectors, groups=[0, 1, 2, 0], threshold_both=0.99, threshold_text=NEVER)
+    output, _ = grouped(vectors, vectors, groups=[0, 1, 2, 0], threshold={"both": 0.99, "text": NEVER})
     assert products_of(output) == [0, 1, 2, 0]
 
 
 def test_a_listing_without_a_photo_is_joined_by_its_title(grouped: Grouped) -> None:
     text, image = on_a_circle(0, 1, 90), on_a_circle(0, 0, 90)
     image[1] = np.nan
-    output, _ = grouped(text, image, threshold_both=0.95, threshold_text=0.95)
+    output, _ = grouped(text, image, threshold={"both": 0.95, "text": 0.95})
     assert products_of(output) == [0, 0, 2]
 
 
 def judged(
-    vectors: np.ndarray, groups: np.ndarray, test: np.ndarray, **settings: float
+    vectors: np.ndarray, groups: np.ndarray, test: np.ndarray, **settings: dict[str, float]
 ) -> tuple[Findings, FoundProducts | None]:
     """Return what is found of listings that have titles alone: those of ``test``, the others for validation."""
     rows = title_rows(vectors, np.where(test, "test", "validation"), groups)
@@ -193,7 +201,7 @@ def judged(
 def test_retrieval_measures_equal_plain_loops() -> None:
     groups = np.random.default_rng(1).integers(0, 20, 60)
     vectors = of_groups(groups, 0.9)
-    metrics = judged(vectors, groups, groups % 2 == 0, neighbours=12)[0].metrics
+    metrics = judged(vectors, groups, groups % 2 == 0, matching={"neighbours": 12})[0].metrics
     _, found = nearest(vectors, 12)
     hits: dict[int, list[bool]] = {1: [], 5: [], 10: []}
     precisions = []
@@ -212,7 +220,7 @@ def test_retrieval_measures_equal_plain_loops() -> None:
 
 def test_average_precision_of_a_full_ranking_equals_scikit_learn() -> None:
     vectors, groups = unit(30, 4), np.random.default_rng(1).integers(0, 6, 30)
-    metrics = judged(vectors, groups, np.ones(30, bool), neighbours=29)[0].metrics
+    metrics = judged(vectors, groups, np.ones(30, bool), matching={"neighbours": 29})[0].metrics
     scores, found = nearest(vectors, 29)
     expected = [
         average_precision_score(groups[found[query]] == groups[query], scores[query])
@@ -227,7 +235,7 @@ def test_pairs_at_the_threshold_and_products_are_judged_as_by_plain_loops() -> N
     vectors = of_groups(groups, 0.5)
     vectors[2] = -vectors[1]  # a product of its own
     test = groups % 2 == 0
-    findings, clustered = judged(vectors, groups, test, neighbours=10, match_precision=0.7, match_min_pairs=5)
+    findings, clustered = judged(vectors, groups, test, matching={"neighbours": 10, "precision": 0.7, "min_pairs": 5})
     metrics = findings.metrics
     scores, found = nearest(vectors, 10)
     above = scores[test] >= metrics["matching/text/threshold"] - 1e-6
