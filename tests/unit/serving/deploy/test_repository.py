@@ -228,7 +228,7 @@ def test_a_profile_with_fixed_shapes_loads_no_versions_of_different_ones(tmp_pat
             repository.configure("image_tower", versions)
         assert str(refused.value) == (
             f"versions of other shapes cannot be loaded side by side in this profile; value: {versions}: {found}; "
-            "next: deploy it to a repository of its own, or take the old version out first"
+            "next: deploy it to another repository, or remove the old version first"
         )
 
 
