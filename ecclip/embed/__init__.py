@@ -1,5 +1,5 @@
 """Towers over a snapshot: the stages that embed listings, for the tasks and for the mismatch score."""
 
-import ecclip.model  # noqa: F401 - says how threads wait, which must be said before torch is imported
+import ecclip.model  # noqa: F401 - sets how threads wait, which must happen before torch is imported
 
 __all__ = ["stage"]

@@ -95,7 +95,7 @@ def score_pairs(cfg: ScorePairsConfig, cleaned: Path, reference: Path, output: P
 def agreements(ids: list[str], image: np.ndarray, text: np.ndarray, references: int) -> tuple[np.ndarray, np.ndarray]:
     """Return similarity and agreement of every pair, float32 [N], for embeddings float32 [N, d].
 
-    The other listings are those with the smallest hash of their id: the same ones in any order.
+    The other listings are those with the smallest hashes of their ids, whatever the order.
     """
     others = smallest_hashes(ids, references)
     similarity = np.einsum("nd,nd->n", image, text)
@@ -105,7 +105,7 @@ def agreements(ids: list[str], image: np.ndarray, text: np.ndarray, references: 
 
 
 def _above(own: np.ndarray, queries: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return by how many standard deviations ``own`` [N] is above the cosines of queries [N, d] and others [M, d]."""
+    """Return z-scores [N]: ``own`` [N] in standard deviations above the cosines of queries [N, d] and others [M, d]."""
     result = np.empty(len(own), dtype=np.float32)
     for first in range(0, len(own), _BLOCK):
         rows = slice(first, first + _BLOCK)

@@ -1,4 +1,4 @@
-"""Which versions a server has loaded: one that answers, the one before it kept warm, and a candidate at times."""
+"""Which versions a server has loaded: the live one, its predecessor kept warm, and at times a candidate."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ANSWER_LIMIT_S = 60.0  # for a first answer, which loads kernels
 
 
 def reconcile(control: Control, repository: Repository) -> None:
-    """Make the server serve what live.json names and nothing else; what a killed deployment left is undone.
+    """Make the server serve what live.json names and nothing else, which undoes what a killed deployment left.
 
     Raises:
         IntegrityError: the live version's files are not what was staged.
@@ -43,7 +43,7 @@ def reconcile(control: Control, repository: Repository) -> None:
 
 
 def warm_versions(repository: Repository) -> list[int]:
-    """Return the live version and the one before it, which a rollback wants ready; a damaged one is left out."""
+    """Return the live version and its predecessor, kept ready for a rollback; a damaged one is left out."""
     live = repository.live()
     if live is None:
         return []
@@ -67,14 +67,14 @@ def beside_live(repository: Repository, version: int) -> list[int]:
 
 
 def load_graphs(control: Control, repository: Repository, versions: Iterable[int]) -> None:
-    """Load towers and heads of exactly these versions; one that is loaded and wanted stays as it is."""
+    """Load towers and heads of exactly these versions; those that are already loaded stay as they are."""
     wanted = sorted(set(versions))
     for model in GRAPH_MODELS:
         _load(control, repository, model, wanted)
 
 
 def load_entry(control: Control, repository: Repository, model: str, version: int) -> None:
-    """Load one version of an entry model and let it answer a synthetic question; it is ready before another one goes.
+    """Load one version of an entry model and let it answer a synthetic request; ready before another is unloaded.
 
     Raises:
         ServiceError: it did not load, or loaded and does not answer.
@@ -89,7 +89,7 @@ def load_entry(control: Control, repository: Repository, model: str, version: in
 
 
 def answers(control: Control, model: str, version: int | None) -> bool:
-    """Whether a model answers a synthetic question without an error; a busy one gets the time for it."""
+    """Whether a model answers a synthetic request without an error; a busy one is given time."""
     deadline = time.monotonic() + patient(_ANSWER_LIMIT_S)
     while (found := probe(control, model, version)) == "silent" and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -97,9 +97,9 @@ def answers(control: Control, model: str, version: int | None) -> bool:
 
 
 def probe(control: Control, model: str, version: int | None) -> Literal["answers", "silent", "broken"]:
-    """Ask a model a synthetic question, with a photo and a title so that every model behind it has a part in it.
+    """Send a model a synthetic request with a photo and a title, so that every model behind it takes part.
 
-    An error is an answer of something that is broken. No answer in time may be many questions, or a server that hangs.
+    An error means that something is broken; no answer in time may mean load, or a server that hangs.
     """
     options = ClientOptions(model=model, version=str(version or ""), timeout_s=patient(10.0), retries=1)
     try:

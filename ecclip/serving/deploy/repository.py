@@ -1,7 +1,7 @@
 """Triton's model repository on disk: immutable version folders, configurations, and the record of what is live.
 
-``live.json`` is the truth; every ``config.pbtxt`` follows from it. A version folder is written once, proven by the
-digests in ``.state/version-N.json``, and never touched again.
+``live.json`` is authoritative; every ``config.pbtxt`` follows from it. A version folder is written once, verified by
+the digests in ``.state/version-N.json``, and never changed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _LOCK_WAIT_S = 600.0  # a deployment loads up to two versions, two minutes each 
 
 
 class Live(BaseModel):
-    """Which version answers, which one answered before, and how often that changed."""
+    """The live version, its predecessor, and the number of changes so far."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     version: int
@@ -55,7 +55,7 @@ class Live(BaseModel):
 
 
 class Staged(BaseModel):
-    """A version that lies in the repository: its bundle and the sha256 of every file by path."""
+    """A version in the repository: its bundle and the sha256 of every file by path."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     version: int
@@ -84,10 +84,10 @@ class Repository:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Let one deployment at a time work.
+        """Let one deployment work at a time.
 
         Raises:
-            ServiceError: another one worked for the whole time that is waited.
+            ServiceError: another one worked for the whole waiting time.
         """
         with locked(self.folder / STATE / "lock", "the model repository", _LOCK_WAIT_S):
             self._sweep()
@@ -192,7 +192,7 @@ class Repository:
             raise IntegrityError("live.json cannot be read", value=path, next_step=f"cp {kept} {path}") from error
 
     def commit(self, version: int) -> Live:
-        """Make ``version`` the live one; this rename is the moment that counts."""
+        """Make ``version`` the live one; this rename is the commit point."""
         before = self.live()
         staged = self.staged(version)
         assert staged is not None, version
@@ -205,7 +205,7 @@ class Repository:
             sequence=before.sequence + 1 if before else 1,
         )
         write_atomic(self.folder / "live.json", canonical_json(live.model_dump()))
-        write_atomic(self.folder / STATE / "live.json", canonical_json(live.model_dump()))  # to fix a damaged one with
+        write_atomic(self.folder / STATE / "live.json", canonical_json(live.model_dump()))  # to repair a damaged one
         return live
 
     def blessing(self, version: int) -> dict[str, Any] | None:
@@ -219,16 +219,16 @@ class Repository:
 
     @property
     def shared_memory(self) -> str:
-        """The prefix of the shared memory in which the embedded server hands questions to its models."""
+        """The prefix of the shared memory in which the embedded server passes requests to its models."""
         return f"triton_python_backend_shm_region_{sha256_bytes(str(self.folder.parent.resolve()).encode())[:8]}_"
 
     def control_key(self) -> str | None:
-        """Return what the server of this repository wants to see before it loads or unloads a model, or None."""
+        """Return the key that this repository's server requires to load or unload a model, or None."""
         path = self.folder / STATE / "control.key"
         return path.read_text() if path.is_file() else None
 
     def new_control_key(self) -> str:
-        """Make the key of a server that is about to start; its owner alone can read the file."""
+        """Create the key of a server that is about to start; only the owner can read the file."""
         key = secrets.token_hex(32)
         write_atomic(self.folder / STATE / "control.key", key, mode=0o600)
         return key
@@ -241,7 +241,7 @@ class Repository:
         """Remove what a killed writer left unfinished; the lock is held, so there is no other writer."""
         for folder in (self.folder, self.folder / STATE, *(self.folder / model for model in MODELS)):
             for leftover in (*folder.glob(".*.tmp-*"), *folder.glob(".*.old-*")):
-                remove_tree(leftover)  # a version that stepped aside has no record yet: it is staged again
+                remove_tree(leftover)  # a version that was moved aside has no record yet: it is staged again
 
     def _record_path(self, version: int) -> Path:
         return self.folder / STATE / f"version-{version}.json"
@@ -304,7 +304,7 @@ def install_folder(final: Path, content: dict[str, bytes]) -> None:
     for name, data in content.items():
         (temporary / name).parent.mkdir(parents=True, exist_ok=True)
         (temporary / name).write_bytes(data)
-    replace_folder(temporary, final)  # what lies there has no record of the version: a killed attempt, never loaded
+    replace_folder(temporary, final)  # what is there has no record: a killed attempt, never loaded
 
 
 def _counts(path: Path) -> bool:

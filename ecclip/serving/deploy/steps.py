@@ -1,4 +1,4 @@
-"""From a bundle to answers: stage, bless on the same server, go live, roll back. Safe to be killed and run again."""
+"""From a bundle to answers: stage, bless on the same server, go live, roll back. Safe to kill and to run again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DeployConfig(StageConfig):
 
 @dataclass(frozen=True)
 class Blessing:
-    """Whether a version may serve; ``latency_ms`` is the median of one listing asked alone."""
+    """Whether a version may serve; ``latency_ms`` is the median of requests with one listing."""
 
     version: int
     passed: bool
@@ -44,7 +44,7 @@ class Deployment:
     """The versions of one server and its model repository.
 
     Every change holds the repository's lock. ``live.json`` is written last, so a killed change has not happened: the
-    next one, or the next start of the server, goes on from what was committed.
+    next one, or the next start of the server, continues from what was committed.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class Deployment:
             return blessing
 
     def go_live(self, version: int) -> None:
-        """Let a blessed version answer. It is asked the golden listings once more where the public asks.
+        """Make a blessed version live. It must answer the golden listings once more, as the public model.
 
         Raises:
-            GateError: not blessed as it lies there, or its answers differ; the version before serves on.
+            GateError: not blessed with these files, or its answers differ; its predecessor keeps serving.
             IntegrityError: the version is not what was staged; nothing has changed.
         """
         with self.repository.lock(), self._control() as control:
@@ -96,7 +96,7 @@ class Deployment:
                     raise GateError(
                         "the live model does not give the golden answers",
                         value=blessing.reasons[:3],
-                        next_step="the version before serves on; bless this one again and read the reasons",
+                        next_step="the version before keeps serving; bless this one again and read the reasons",
                     )
             except (GateError, ServiceError):
                 reconcile(control, self.repository)
@@ -105,11 +105,11 @@ class Deployment:
             get_logger().info("live", **live.model_dump())
 
     def roll_back(self, version: int) -> None:
-        """Let an earlier version answer again; it has been blessed before and is usually still loaded.
+        """Make an earlier version live again; it has been blessed before and is usually still loaded.
 
         Raises:
-            GateError: the version was never blessed as it lies there.
-            ServiceError: it does not answer; the version before serves on.
+            GateError: the version was never blessed with these files.
+            ServiceError: it does not answer; the version before keeps serving.
         """
         with self.repository.lock(), self._control() as control:
             staged = self.repository.verify(version)
@@ -167,17 +167,17 @@ def stage_version(bundle: Path, version: int) -> Staged:
 
 
 def bless(version: int, cfg: DeployConfig | None = None) -> Blessing:
-    """Examine a staged version on the running server (the embedded one is started if need be)."""
+    """Examine a staged version on the running server (the embedded one is started if necessary)."""
     return _deployment(cfg).bless(version)
 
 
 def go_live(version: int) -> None:
-    """Let a blessed version answer; GateError and the old version serves on if its answers differ."""
+    """Make a blessed version live; GateError if its answers differ, and the old version keeps serving."""
     _deployment().go_live(version)
 
 
 def roll_back(version: int) -> None:
-    """Let an earlier, blessed version answer again."""
+    """Make an earlier, blessed version live again."""
     _deployment().roll_back(version)
 
 

@@ -1,4 +1,4 @@
-"""Answers without a server: torch, the heads and the decision in this process. The twin that the server must equal."""
+"""Answers without a server: torch, heads and decision in this process, as the reference for the server."""
 
 from __future__ import annotations
 

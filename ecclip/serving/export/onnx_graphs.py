@@ -1,4 +1,4 @@
-"""Towers and heads as ONNX graphs: exported, freed of what belongs to this machine, checked against torch."""
+"""Towers and heads as ONNX graphs: exported, stripped of what depends on this machine, compared with torch."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 OPSET = 18  # ONNX 1.13 of 2022; by judgment: every runtime here reads it
 _OUTPUT = "ecclip_output_"
-# Inputs and outputs. The heads' inputs hold the features behind the embedding where a task reads them; their names stay
-# what they were, as one configuration serves the version before as well.
+# Inputs and outputs. The heads' inputs hold the features after the embedding if a task reads them; their names do
+# not change, as one configuration serves the previous version as well.
 GRAPHS = {
     "image_tower": (("pixels",), ("embedding", "features")),
     "text_tower": (("ids", "mask"), ("embedding", "features")),
@@ -83,7 +83,7 @@ def check_graph(
         ContractError: it is above ``tolerance``, or not a number.
     """
     found = run_graph(path, feed)
-    # numpy's maximum, as Python's passes over what is not a number
+    # numpy's maximum: Python's ignores NaN
     difference = float(np.max([np.abs(found[output] - values).max() for output, values in expected.items()]))
     if not difference <= tolerance:
         raise ContractError(
@@ -92,12 +92,12 @@ def check_graph(
             limit=tolerance,
             next_step="export again with another version of torch or onnxruntime; the bundle is not made",
         )
-    # a bound, not the figure itself: the last bits may differ between runs and would change the bundle's digest
+    # a bound instead of the value: its last bits may differ between runs and would change the bundle's digest
     return float(10.0 ** math.ceil(math.log10(max(difference, 1e-9))))
 
 
 def _name_output(graph: Any, place: str, output: str) -> None:
-    """Give an output of the graph its name; the exporter would give it to an inner value of that name as well."""
+    """Name an output of the graph; the exporter would give an inner value that name, too."""
     names = {output: f"{output}_inner", place: output}
     for node in graph.node:
         for values in (node.input, node.output):
@@ -108,7 +108,7 @@ def _name_output(graph: Any, place: str, output: str) -> None:
 
 
 def _strip(model: Any) -> None:
-    """Remove what names this machine: stack traces, doc strings, metadata."""
+    """Remove what depends on this machine: stack traces, doc strings, metadata."""
     model.doc_string = ""
     del model.metadata_props[:]
     for graph in (model.graph, *model.functions):
@@ -135,7 +135,7 @@ def _strip_graph(graph: Any) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's progress text and its warnings about its own future out of logs and tests."""
+    """Suppress the exporter's progress messages and deprecation warnings."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

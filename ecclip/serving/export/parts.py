@@ -16,15 +16,15 @@ from ecclip.formats.columns import IMAGE_SHA256
 from ecclip.formats.snapshot import Snapshot
 from ecclip.serving.export.inprocess import InProcess
 
-_ASKED = 4  # listings that are embedded again to check the parts
-_LEAST_COSINE = 0.99  # other processors and devices round otherwise; other towers are far away
+_SAMPLED = 4  # listings that are embedded again to check the parts; by judgment
+_MIN_COSINE = 0.99  # by judgment: other devices round differently, other towers are far away
 
 
 def check_parts(snapshot: Path, trained: Path, evaluated: Path) -> dict[str, str]:
-    """Return the digests of the parts after comparing every one with what the others were made from.
+    """Return the digests of the parts after checking that each was made from the others.
 
     Raises:
-        ContractError: a part was made from another one; names both digests.
+        ContractError: a part was made from something else; names both digests.
         IntegrityError: a file of a part is not what its manifest says.
     """
     for part in (trained, evaluated):
@@ -47,12 +47,12 @@ def check_parts(snapshot: Path, trained: Path, evaluated: Path) -> dict[str, str
 
 
 def check_embeddings(snapshot: Path, evidence: dict[str, np.ndarray], twin: InProcess) -> None:
-    """Let the towers embed a few test listings again: a digest can be copied, an embedding cannot.
+    """Embed a few test listings again: a digest can be copied, an embedding cannot.
 
     Raises:
-        ContractError: the towers give other embeddings than those that the report counts with.
+        ContractError: the embeddings differ from those that the report is based on.
     """
-    ids = evidence["listing_ids"].tolist()[:_ASKED]
+    ids = evidence["listing_ids"].tolist()[:_SAMPLED]
     listings = Snapshot(snapshot)
     found = listings.table(
         ["listing_id", "title", IMAGE_SHA256], pc.field("listing_id").isin(pa.array(ids, pa.string()))
@@ -71,18 +71,18 @@ def check_embeddings(snapshot: Path, evidence: dict[str, np.ndarray], twin: InPr
         photo = None if np.isnan(kept["image"]).any() else photos[row[IMAGE_SHA256]]
         own = dict(zip(kept, twin.inputs(Product(image=photo, title=row["title"] or "")), strict=True))
         for name, vector in own.items():
-            cosine = 1.0 if vector is None else _least_cosine(vector[0], kept[name], twin.heads.dim)
-            if not cosine >= _LEAST_COSINE:
+            cosine = 1.0 if vector is None else _min_cosine(vector[0], kept[name], twin.heads.dim)
+            if not cosine >= _MIN_COSINE:
                 raise ContractError(
                     f"the towers embed a listing otherwise than the report counts with: {name} of {listing_id}",
                     value=f"cosine {cosine:.4f}",
-                    limit=_LEAST_COSINE,
+                    limit=_MIN_COSINE,
                     next_step="run embed and evaluate again with these towers",
                 )
 
 
-def _least_cosine(one: np.ndarray, other: np.ndarray, dim: int) -> float:
-    """Return the cosine of two embeddings [d], or that of the features behind them where it is less."""
+def _min_cosine(one: np.ndarray, other: np.ndarray, dim: int) -> float:
+    """Return the cosine of two embeddings [d], or that of the features after them if it is smaller."""
     if one.shape != other.shape:
         return -1.0
     parts = [slice(0, dim)] if len(one) == dim else [slice(0, dim), slice(dim, None)]

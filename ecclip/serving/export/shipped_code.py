@@ -1,4 +1,4 @@
-"""The code that a bundle carries, so that it is answered as it was evaluated: product input, tasks, the contract."""
+"""The code in a bundle, so that it answers as it was evaluated: product input, tasks, the service contract."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ecclip import product_input
 from ecclip.core import ConfigError
 
 LIBRARIES = "libraries.zip"
-_MODULES = (  # each imports numpy, Pillow, tokenizers, the standard library and the others at most
+_MODULES = (  # these import at most numpy, Pillow, tokenizers, the standard library and each other
     "ecclip.formats.service",
     "ecclip.tasks.scores",
     "ecclip.tasks.kinds.task",
     "ecclip.tasks.decision",
 )
 _PACKAGE = '"""Part of ecclip, as the bundle was evaluated with it."""\n'
-# pure Python that cleaning a title needs; what is compiled (numpy, Pillow, tokenizers) the server brings itself
+# pure Python libraries that clean titles; the compiled ones (numpy, Pillow, tokenizers) are installed on the server
 _PURE = ("ftfy", "wcwidth")
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold: equal libraries give equal bytes
 
@@ -27,9 +27,8 @@ _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold: equal li
 def ship_code(folder: Path) -> None:
     """Write ``ecclip/`` with the modules that the server imports, ``tasks/`` with one file per task, ``libraries.zip``.
 
-    The packages are whole but empty, so that an ecclip that is installed beside the server is never mixed in;
-    ``product_input`` is itself. The libraries travel with the bundle, so that two versions beside each other on one
-    server each read titles as they were trained to.
+    The packages' ``__init__`` are empty, except that of ``product_input``, so that an installed ecclip is never mixed
+    in. The libraries are part of the bundle, so that each version on a server reads titles as in its training.
     """
     from ecclip.tasks.kinds import TASKS
 

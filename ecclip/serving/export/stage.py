@@ -65,8 +65,8 @@ def export(
     """Write the bundle of a night; ``landed`` and ``ingested`` hold the photos of its golden listings.
 
     Raises:
-        ContractError: the parts do not belong together, the report claims what the heads do not do, a graph does not
-            answer as torch does, or the snapshot has no usable golden listing.
+        ContractError: the parts do not belong together, the heads do not have the report's metrics, a graph differs
+            from torch, or the snapshot has no usable golden listing.
         IntegrityError: a file of a part is not what its manifest says, or a photo of the snapshot has not landed.
     """
     import torch
@@ -75,7 +75,7 @@ def export(
 
     parts = check_parts(snapshot, trained, evaluated)
     claims = check_claims(evaluated)
-    torch.set_num_threads(1)  # one listing at a time: threads would only wait for each other
+    torch.set_num_threads(1)  # one listing at a time: more threads would only wait for each other
     bundle = Bundle(output)
     for name, source in ((TOWERS, trained), (HEADS, evaluated)):
         shutil.copytree(source / name, output / name)
@@ -120,7 +120,7 @@ def git_commit() -> str:
 
 
 def _examples(twin: InProcess) -> dict[str, tuple[torch.nn.Module, dict[str, torch.Tensor]]]:
-    """Return for every graph its module and a known question of five rows, drawn from a fixed seed."""
+    """Return for every graph its module and an input of five rows, drawn from a fixed seed."""
     import torch
 
     draw = torch.Generator().manual_seed(0)
@@ -197,7 +197,7 @@ def _write_graph(
     expected = {output: one.numpy() for output, one in zip(GRAPHS[name][1], given, strict=True)}
     arrays: dict[str, Any] = {key: value.numpy() for key, value in feed.items()}
     limit = cfg.tolerances.embedding if name != "heads" else cfg.tolerances.score
-    # a single row too: a batch size that got stuck in the graph would show
+    # a single row, too: shows whether the batch size became a constant of the graph
     bound = max(check_graph(name, path, _first(arrays, rows), _first(expected, rows), limit) for rows in (1, 5))
     buffer = io.BytesIO()
     np.savez(buffer, **arrays, **expected)
@@ -210,7 +210,7 @@ def _first(arrays: dict[str, Any], rows: int) -> dict[str, Any]:
 
 
 def _known_product(twin: InProcess) -> dict[str, Any]:
-    """Return a question whose pixels, tokens and decision the entry model checks before it serves."""
+    """Return the known-answer test of the entry model: a request with its pixels, tokens and decision."""
     from PIL import Image
 
     side = np.arange(3 * 451 * 611, dtype=np.uint32).reshape(451, 611, 3)
