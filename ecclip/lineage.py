@@ -14,7 +14,7 @@ def trace_everywhere(listing_id: str, night: str | None = None) -> dict[str, Any
     """Return, newest night first, the trace of a listing and the model versions made in that night.
 
     Raises:
-        ContractError: no night of this workspace has seen the listing.
+        ContractError: no night of this workspace has the listing.
         ServiceError: the registry does not answer.
     """
     work = settings().work
@@ -28,7 +28,7 @@ def trace_everywhere(listing_id: str, night: str | None = None) -> dict[str, Any
             found[name] = facts | {"models": _models(name, facts)}
     if not found:
         raise ContractError(
-            "no night has seen this listing",
+            "no night has this listing",
             value=listing_id,
             limit=", ".join(nights) or "no nights yet",
             next_step="check the spelling, or run the night that has it",

@@ -26,8 +26,8 @@ _DECISION_POLL_S = 1.0  # between two checks of the registry
 def await_decision(night: str, limit_s: float = _DECISION_WAIT_S) -> None:
     """Wait until the challenger of an earlier night is champion or refused, because a night starts from the champion.
 
-    Where nights follow each other closely (a backfill) the deployment of one overlaps the catalog of the next.
-    After ``limit_s`` seconds the night goes on from the champion that there is, and the log says so.
+    In a backfill the deployment of one night overlaps the catalog of the next. After ``limit_s`` seconds the night
+    continues from the current champion, which is logged.
 
     Raises:
         ServiceError: the registry does not answer.
@@ -78,7 +78,7 @@ def gate_night(night: str) -> dict[str, Any]:
         raise GateError(
             f"version {reference.version} of night {night} may not become champion",
             value="; ".join(verdict.reasons),
-            next_step="see the report of the version; the champion goes on answering",
+            next_step="see the report of the version; the champion keeps answering",
         )
     return {"night": night, "version": reference.version, "digest": reference.digest, "champion": verdict.champion}
 
@@ -103,7 +103,7 @@ def bless_night(night: str) -> dict[str, Any]:
         raise GateError(
             f"version {reference.version} of night {night} does not give the golden answers on the server",
             value="; ".join(blessing.reasons[:5]),
-            next_step="the champion goes on answering; compare the ONNX graphs with the towers",
+            next_step="the champion keeps answering; compare the ONNX graphs with the towers",
         )
     return {
         "night": night,
@@ -118,7 +118,7 @@ def bless_night(night: str) -> dict[str, Any]:
 def promote_night(night: str) -> dict[str, Any]:
     """Make the night's version live and champion; if either fails, the previous version is live again.
 
-    A night older than the champion's is left as it is: rerunning an old night never restores its model.
+    A night older than the champion's is skipped: rerunning an old night never restores its model.
 
     Raises:
         GateError: the version was not passed by the gate, or another one became champion since.

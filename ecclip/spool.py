@@ -1,6 +1,6 @@
 """Metrics of a training on the local disk: append-only JSON lines.
 
-The training writes and waits for nothing but its own disk; another process reads behind it and sends.
+The training writes and waits for its own disk only; another process reads what was written and sends it.
 Standard library only, so that training can use it anywhere.
 """
 
@@ -27,7 +27,7 @@ Set by the caller of a training, since training itself does not know the registr
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One line: values after a step, or the status that the training took on.
+    """One line: values after a step, or a new status of the training.
 
     ``time`` is in milliseconds since 1970, ``end`` is the offset in bytes behind the line.
     """
@@ -40,10 +40,10 @@ class Entry:
 
 
 class Spool:
-    """The writer; one process at a time measures. What a killed one left is continued.
+    """The writer, of one process at a time; it continues what a killed process left.
 
-    A last line without its end is cut off. Every name has every step at most once: a training that resumes repeats
-    steps with equal values, and the first of them stays. For that the steps of a name must come in rising order.
+    An incomplete last line is cut off. Every name has every step at most once: a training that resumes repeats steps
+    with equal values, of which the first is kept. So the steps of a name must ascend.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,8 +60,8 @@ class Spool:
     def add(self, step: int, values: Mapping[str, float]) -> None:
         """Append what was measured after ``step`` steps; what is there already and what is not finite is left out.
 
-        A failing disk does not end a training: the lines are kept and tried again with the next ones, and ``error``
-        holds the error.
+        A disk error does not end a training: the lines are kept and retried with the next ones, and ``error`` holds the
+        error.
         """
         new = {
             name: float(value)
@@ -77,7 +77,7 @@ class Spool:
         return self._last.get(name, -1) + 1
 
     def mark(self, status: Status) -> None:
-        """Append the status that the training takes on now."""
+        """Append the new status of the training."""
         self._append({"status": status})
 
     def close(self) -> None:

@@ -58,7 +58,7 @@ def encode(products: Sequence[Product], kinds: Any = triton) -> tuple[list[Any],
 
 
 def decode(result: Any, count: int) -> list[Answer]:
-    """Return one answer a listing."""
+    """Return one answer per listing."""
     given = {tensor.name: result.as_numpy(tensor.name) for tensor in OUTPUTS}
     columns = {name: column for name, column in given.items() if column is not None}  # older servers give fewer
     if "ERROR" not in columns or any(len(column) != count for column in columns.values()):

@@ -32,7 +32,7 @@ def password() -> str:
 
 
 def airflow_env() -> dict[str, str]:
-    """Return the environment of Airflow's processes: the caller's without another Airflow, and no proxy to here."""
+    """Return the environment of Airflow's processes: the caller's without another Airflow's settings and proxies."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW_", "_AIRFLOW_"))}
     scripts = Path(sys.executable).parent
     known = (os.environ.get("NO_PROXY"), os.environ.get("no_proxy"), "127.0.0.1,localhost")
@@ -57,7 +57,7 @@ def start_airflow(port: int) -> list[Service]:
     """Write the configuration, bring the database up to date and start all components but the scheduler.
 
     Raises:
-        ServiceError: the database cannot be made.
+        ServiceError: the database cannot be created.
     """
     write_config(port)
     _migrate()
@@ -69,7 +69,7 @@ def start_airflow(port: int) -> list[Service]:
 
 
 def start_scheduler() -> Service:
-    """Start the scheduler; from then on runs continue and new ones begin."""
+    """Start the scheduler: runs continue and new ones begin."""
     return _start(SCHEDULER, ["scheduler", "--skip-serve-logs"])
 
 
@@ -135,13 +135,13 @@ def _options(port: int, kept: dict[str, str]) -> dict[str, dict[str, str]]:
 
 
 def _dags_folder() -> Path:
-    """Return the workspace's DAGs, else those that came with the package."""
+    """Return the workspace's DAGs, else those of the package."""
     own = settings().workspace.resolve() / "dags"
     return own.resolve() if own.is_dir() else Path(ecclip.__file__).resolve().parents[1] / "dags"
 
 
 def _secrets() -> dict[str, str]:
-    """Return the generated secrets of this workspace; they are made once and readable by the owner alone."""
+    """Return the generated secrets of this workspace; created once, readable by the owner alone."""
     path = airflow_home() / "secrets.json"
     if not path.is_file():
         import base64

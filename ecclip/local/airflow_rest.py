@@ -29,7 +29,7 @@ class AirflowApi:
         self._token, self._token_since = "", 0.0
 
     def get(self, path: str, **query: Any) -> Any:
-        """Return the JSON of ``/api/v2/<path>``; asked again for a while where a busy server does not answer."""
+        """Return the JSON of ``/api/v2/<path>``; retried for a while if a busy server does not answer."""
         deadline = time.monotonic() + patient(_PATIENCE_S)
         while True:
             try:
@@ -47,7 +47,7 @@ class AirflowApi:
         return self._call("PATCH", path, body, query)
 
     def delete(self, path: str) -> None:
-        """Remove something at ``/api/v2/<path>``; nothing there is fine."""
+        """Remove something at ``/api/v2/<path>``, if it exists."""
         try:
             self._call("DELETE", path, None, {})
         except ServiceError as error:
@@ -55,7 +55,7 @@ class AirflowApi:
                 raise
 
     def health(self) -> dict[str, str]:
-        """Return the state of each component, or nothing where the server does not answer."""
+        """Return the state of each component, or an empty dict if the server does not answer."""
         try:
             with _OPENER.open(f"{self.base}/api/v2/monitor/health", timeout=patient(_TIMEOUT_S)) as reply:
                 return {name: str(state.get("status")) for name, state in json.load(reply).items()}
@@ -71,7 +71,7 @@ class AirflowApi:
             reply.read()
 
     def add_pools(self, pools: dict[str, int]) -> None:
-        """Create the pools that are missing; one that is there keeps the slots that somebody gave it."""
+        """Create missing pools; existing ones keep their slots."""
         known = {pool["name"] for pool in self.get("pools")["pools"]}
         for name, slots in pools.items():
             if name not in known:

@@ -1,4 +1,4 @@
-"""Ask the live model about products of a night, and show what it says."""
+"""Ask the live model about products of a night, and show its answers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def show_answers(console: Console, address: str, night: str, count: int = 8) -> 
 
 
 def choose_questions(night: str, count: int) -> list[Question]:
-    """Return products of the test split: one a category in turn, restricted ones among them, one photo alone."""
+    """Return products of the test split: one per category in turn, restricted ones first, one with its photo alone."""
     snapshot = Snapshot(settings().work / "snapshots" / night)
     rows = snapshot.table(_COLUMNS).to_pylist()
     held_back = [row for row in rows if row[SPLIT] == "test"] or rows
@@ -83,7 +83,7 @@ def _spread(rows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
 
 
 def _photo(night: str, row: dict[str, Any], snapshot: Snapshot) -> bytes | None:
-    """Return the photo as it lies in the dump, else (photos inside Parquet, or far away) the snapshot's copy."""
+    """Return the photo's file in the dump, or the snapshot's copy where photos are in Parquet or at an address."""
     if row["image_uri"]:
         dump = (settings().work / "nights" / night / "dump").resolve()
         path = (dump / row["image_uri"]).resolve()

@@ -1,4 +1,4 @@
-"""The main job on one machine: nights from dump to answers, through Airflow and Triton."""
+"""The demo: nights from dump to answers on one machine, through Airflow and Triton."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from ecclip.local.services import AIRFLOW, TRITON, airflow_api, start_services, 
 from ecclip.local.show import NightDisplay, print_summary
 
 _SERVICES = (AIRFLOW, TRITON)
-# a small night keeps Spark on little more than one core: training and later steps use the other
+# Spark uses little more than one core on a small night: training and later steps use the other
 _NEXT_NIGHT_AFTER = ("train_towers", "start")
 
 
 def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -> list[NightView]:
     """Bring nights from dump to answers: sample nights, or nights of your own dump, by a mapping where it needs one.
 
-    Uses the services of ``up`` where they run; else starts Airflow and Triton and stops them again, also after an
-    error or Ctrl-C. A night that was run before is run again: its unchanged stages say so.
+    Uses the services of ``up`` if they run; else starts Airflow and Triton and stops them again, also after an error or
+    Ctrl-C. A night that was run before is run again, and its unchanged stages are skipped.
 
     Raises:
         ConfigError: a mapping is given without a dump, or there is no such dump.
@@ -65,7 +65,7 @@ def _prepare_spark(console: Console) -> None:
 
 
 def _console() -> Console:
-    """Return where the demo prints: as wide as the terminal; a file gets room for the tables."""
+    """Return the demo's console: as wide as the terminal, or wide enough for the tables in a file."""
     console = Terminal()
     return console if console.is_terminal else Terminal(width=120)
 

@@ -74,9 +74,9 @@ def follow_night(api: AirflowApi, night: str, run_id: str, show: Show) -> NightV
 
 
 def close_interrupted(api: AirflowApi) -> list[str]:
-    """End the runs that a killed Airflow left open, and drop asset events that no run consumed; return the runs.
+    """Fail the runs that a killed Airflow left open, drop asset events that no run consumed, and return the runs.
 
-    Only before the scheduler starts: nothing can be running then, and an open run would hold back the next one.
+    Call it before the scheduler starts only: nothing is running then, and an open run would block the next one.
     """
     closed = []
     for dag_id in CHAIN:
@@ -91,7 +91,7 @@ def _open_runs(api: AirflowApi, dag_id: str) -> list[dict[str, Any]]:
     try:
         return list(api.get(f"dags/{dag_id}/dagRuns", state=["running", "queued"], limit=100)["dag_runs"])
     except ServiceError as error:
-        if error.limit != 404:  # a new database knows no DAG yet
+        if error.limit != 404:  # a new database has no DAGs yet
             raise
         return []
 
@@ -177,7 +177,7 @@ def task_log(dag_id: str, run_id: str, task_id: str, attempt: int) -> Path:
 
 
 def readable_log(path: Path, count: int = _LOG_LINES) -> list[str]:
-    """Return the last telling lines of a task's JSON log: level, event, and the text of its errors."""
+    """Return the last relevant lines of a task's JSON log: level, event, and error texts."""
     if not path.is_file():
         return [f"(no log at {path})"]
     lines: list[str] = []

@@ -19,7 +19,7 @@ def start_mlflow(port: int) -> Service:
     (settings().work / "mlflow").mkdir(parents=True, exist_ok=True)
     env = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     env.update(
-        # its job processes outlive a stop, and nothing here needs them
+        # its job processes outlive a stop and are not needed
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
         MLFLOW_DISABLE_TELEMETRY="true",
         DO_NOT_TRACK="true",

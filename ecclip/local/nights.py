@@ -1,4 +1,4 @@
-"""The dumps that a demo runs on: the sample's nights, and the workspace that a shop's own have for themselves."""
+"""The dumps of the demo: the sample's nights, and the separate workspace of a shop's own nights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ecclip.sample import SampleConfig, generate
 
 
 def sample_config(nights: int | None = None, listings: int | None = None, seed: int | None = None) -> SampleConfig:
-    """Return the section ``sample`` of params.yaml with what is given in place of what it says."""
+    """Return the section ``sample`` of params.yaml, overridden by what is given."""
     cfg = cast(SampleConfig, stage_config("sample"))
     options = {"nights": nights, "listings": listings, "seed": seed}
     given = {key: value for key, value in options.items() if value is not None}
@@ -22,7 +22,7 @@ def sample_config(nights: int | None = None, listings: int | None = None, seed: 
 
 
 def sample_nights(console: Console, nights: int) -> list[str]:
-    """Make the sample dump, as far as it is not there, and return its nights.
+    """Create the missing nights of the sample dump, and return all of them.
 
     Raises:
         ConfigError: the workspace's nights come from elsewhere: they and the sample's would be compared.
@@ -48,7 +48,7 @@ def enter_workspace(name: str) -> None:
             (shop / link).symlink_to(home / link)
     if (home / ".dvc" / "config").is_file():
         text = (home / ".dvc" / "config").read_text()
-        if "no_scm" not in text:  # a home without git says so itself, and DVC refuses a setting that stands twice
+        if "no_scm" not in text:  # a home without git has this setting already, and DVC refuses a duplicate
             text = text.replace("[core]", "[core]\n    no_scm = true")
         write_atomic(shop / ".dvc" / "config", text)
     (shop / "work").mkdir(exist_ok=True)

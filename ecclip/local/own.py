@@ -1,4 +1,4 @@
-"""The nights of a shop's own dump: found where they lie, declared as the source of a workspace of the shop's own."""
+"""The nights of a shop's own dump: found at their location, and declared as the source of a separate workspace."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _SECTION = re.compile(r"^source:.*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 def own_nights(console: Console, dump: str, mapping: str | None, nights: int) -> list[str]:
     """Make ``dump`` the source of a workspace below work/shops/ and return its nights, the newest ``nights`` at most.
 
-    Another shop's nights are no baseline: in one workspace its drift check and its gate would compare the two.
+    Another shop's nights are no baseline: in one workspace the drift check and the gate would compare the two.
 
     Args:
-        console: where to say what was found.
+        console: for messages about what was found.
         dump: A folder with one folder per night, named by its ISO date; any path or URL with ``{night}`` in it; or the
             folder or file of one night, tonight's.
         mapping: mapping.yaml or the name of a shipped one; None: the dump keeps the contract.
@@ -94,7 +94,7 @@ def _matching(where: str) -> list[str]:
         for spelled in (path, system.unstrip_protocol(path)):
             if fits := shape.fullmatch(spelled):
                 read = (_night(text, form) for text, form in _readings(fits.groups(), forms))
-                # what was read must write the very path: a part of a date, or one of several, does not
+                # the date must reproduce the path exactly: a part of a date, or one of several, does not
                 nights |= {
                     night for night in read if night and where.format(night=date.fromisoformat(night)) == spelled
                 }

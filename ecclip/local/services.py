@@ -62,7 +62,7 @@ def up(services: tuple[str, ...] = SERVICES) -> dict[str, str]:
 
 
 def start_services(services: tuple[str, ...]) -> Started:
-    """Start the named services that do not run and wait until they answer; all at once, as each is slow alone."""
+    """Start the named services that do not run, all at once as each is slow, and wait until they answer."""
     starters: dict[str, Callable[[], str]] = {AIRFLOW: _airflow_up, MLFLOW: _mlflow_up, TRITON: start_triton}
     wanted = tuple(name for name in services if name != MLFLOW or _mlflow_is_ours())
     with _lock():
@@ -82,7 +82,7 @@ def down(services: tuple[str, ...] = SERVICES) -> list[str]:
 
 
 def stop_services(services: tuple[str, ...]) -> list[str]:
-    """Stop services without a word; return the names of what was running."""
+    """Stop services silently; return the names of what was running."""
     with _lock():
         return _stop(services)
 
@@ -110,12 +110,12 @@ def airflow_api() -> AirflowApi:
 
 
 def _lock() -> AbstractContextManager[None]:
-    """Let one ``up``, ``down`` or start at a time through."""
+    """Serialise ``up``, ``down`` and starts."""
     return locked(settings().work / "run" / ".lock", "the services of this workspace", _LOCK_WAIT_S)
 
 
 def _airflow_up() -> str:
-    for name in airflow.COMPONENTS:  # what is left of an Airflow that half died
+    for name in airflow.COMPONENTS:  # what is left of an Airflow that died in part
         Services().stop(name)
     port = choose_port(str(settings().work), _AIRFLOW_PORT, "ECCLIP_AIRFLOW_PORT")
     parts = airflow.start_airflow(port)
@@ -128,7 +128,7 @@ def _airflow_up() -> str:
     _wait("Airflow", parts, lambda: healthy("metadatabase"))
     api.warm_up()
     api.add_pools(airflow.POOLS)
-    for run in close_interrupted(api):  # it would hold back the next one, and a scheduler would take it up again
+    for run in close_interrupted(api):  # it would block the next run, and a scheduler would resume it
         get_logger().warning("closed a run that was interrupted", run=run)
     parts.append(airflow.start_scheduler())
     _wait("Airflow", parts, lambda: healthy("scheduler", "dag_processor", "triggerer"))
@@ -148,7 +148,7 @@ def _mlflow_up() -> str:
 
 
 def _mlflow_is_ours() -> bool:
-    """Return whether the store is the workspace's own: a server that somebody else runs needs no second UI."""
+    """Return whether the store is the workspace's own: a server that runs elsewhere needs no second UI."""
     return not settings().tracking_uri.startswith("http")
 
 
@@ -175,7 +175,7 @@ def _run_all(starters: dict[str, Callable[[], str]]) -> None:
             for future in [pool.submit(start) for start in starters.values()]:
                 future.result()
     except BaseException:
-        # the starters that still wait see their processes die, and end; one may start more meanwhile
+        # starters that still wait notice that their processes died, and end; one may start more meanwhile
         _stop(tuple(starters))
         pool.shutdown(cancel_futures=True)
         _stop(tuple(starters))

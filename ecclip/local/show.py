@@ -1,4 +1,4 @@
-"""What a person sees while nights run: a live table on a terminal, plain lines elsewhere."""
+"""The display of running nights: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class NightDisplay:
             self._live.stop()
 
     def show(self, view: NightView, task: TaskView) -> None:
-        """Take in the new state of a task."""
+        """Update the state of a task."""
         self._view = view
         if not self._console.is_terminal and task.state not in ("queued", "running", "scheduled"):
             name = f"{task.dag}.{task.task}"
@@ -56,7 +56,7 @@ class NightDisplay:
         for column in ("DAG", "task", "state", "seconds", "outcome"):
             table.add_column(column, justify="right" if column == "seconds" else "left")
         tasks, last = list(self._view.tasks.values()), ""
-        # a live table that is taller than the window would hide the very task that runs
+        # a live table taller than the window would hide the running task
         seen = tasks if self._whole else tasks[-max(4, self._console.height - 7) :]
         for task in seen:
             state = Text(task.state or "-", style=_COLOURS.get(task.state, ""))
@@ -69,7 +69,7 @@ class NightDisplay:
 
 
 def print_summary(console: Console, views: list[NightView]) -> None:
-    """Print seconds and outcome of every task, a column a night."""
+    """Print seconds and outcome of every task, one column per night."""
     table = Table(title="nights", title_justify="left")
     table.add_column("DAG")
     table.add_column("task")

@@ -11,14 +11,14 @@ from ecclip.core import patient, settings
 from ecclip.core.services import Services
 
 SUPERVISOR = "triton-supervisor"
-_GRACE_S = 60.0  # it ends the server itself, and lets the questions in flight finish
+_GRACE_S = 60.0  # it ends the server itself, after pending requests; by judgment
 
 
 def start_triton() -> str:
     """Start the embedded server under its supervisor, or find them running, and return its gRPC address.
 
-    It starts with an empty model repository too: before the first deployment it answers for no model. The supervisor
-    (``ecclip serve``) starts it again whenever it dies or hangs, until ``down``.
+    It starts with an empty model repository, too: before the first deployment there is no model. The supervisor
+    (``ecclip serve``) restarts it whenever it dies or hangs, until ``down``.
 
     Raises:
         ServiceError: it does not come up.
@@ -28,7 +28,7 @@ def start_triton() -> str:
     if Services().find(SUPERVISOR) is None:
         environment = dict(os.environ, ECCLIP_WORKSPACE=str(settings().workspace.resolve()))
         Services().start(SUPERVISOR, [sys.executable, "-m", "ecclip", "serve"], environment)
-    return EmbeddedServer().start().address  # by whoever is first
+    return EmbeddedServer().start().address  # the supervisor, or this process if it is first
 
 
 def stop_triton() -> bool:
@@ -40,7 +40,7 @@ def stop_triton() -> bool:
 
 
 def triton_is_supervised() -> bool:
-    """Return whether somebody starts the server again when it dies: our supervisor, or who runs it elsewhere."""
+    """Return whether the server is supervised: by this workspace's supervisor, or because it runs elsewhere."""
     return settings().triton_address is not None or Services().find(SUPERVISOR) is not None
 
 
@@ -55,7 +55,7 @@ def triton_address() -> str | None:
 
 
 def serve() -> None:
-    """Keep the embedded server up until SIGTERM or Ctrl-C: it is started again whenever it dies or does not answer."""
+    """Supervise the embedded server until SIGTERM or Ctrl-C: it is restarted whenever it dies or does not answer."""
     from ecclip.serving import EmbeddedServer
 
     stopped, server = threading.Event(), EmbeddedServer()

@@ -1,4 +1,4 @@
-"""The catalog's stages on a dump of eight rows: what Spark loads of its classes is what a night loads.
+"""The catalog's stages on a dump of eight rows, which load the Spark classes that a night loads.
 
 ``python -m ecclip.local.warm_up`` runs in an empty workspace, see :func:`ecclip.catalog.spark.classes.prepare_spark`.
 """
@@ -21,7 +21,7 @@ def main() -> None:
     written = {STEPS[name].output for name in stages}
     for name in stages:
         for template in set(STEPS[name].inputs.values()) - written:
-            if not STEPS[name].external:  # what other rooms would have written says nothing here
+            if not STEPS[name].external:  # outputs of other rooms are not needed
                 write_atomic(work_path(template, _NIGHT) / "EMPTY", "")
         run_stage(name, _NIGHT)
 

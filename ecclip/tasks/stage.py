@@ -30,7 +30,7 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
     cannot be measured is left out and explained in the report's ``missing``.
 
     Raises:
-        ConfigError: ``features`` names no task.
+        ConfigError: ``heads.features`` names an unknown task.
         ContractError: the embeddings are not those of the snapshot, or lack the features that a task reads.
     """
     with threadpool_limits(limits=1):  # sums in one order: equal bytes whatever the machine's thread settings
@@ -66,7 +66,7 @@ def _check_features(cfg: EvaluateConfig, rows: Rows) -> None:
     unknown = sorted(set(cfg.heads.features) - {task.name for task in TASKS})
     if unknown:
         raise ConfigError(
-            "evaluate.heads.features names no task",
+            "evaluate.heads.features names an unknown task",
             value=unknown[0],
             limit=", ".join(task.name for task in TASKS),
             next_step="name tasks of this list, or remove the entry",
@@ -74,7 +74,7 @@ def _check_features(cfg: EvaluateConfig, rows: Rows) -> None:
     wanted = sorted(name for name, choice in cfg.heads.features.items() if choice != "embedding")
     if wanted and rows.image_features is None:
         raise ContractError(
-            "the embeddings have no features of the towers, which evaluate.heads.features asks for",
+            "the embeddings lack the towers' features, which evaluate.heads.features needs",
             value=wanted[0],
             next_step="set embed.features to true and run embed again",
         )
@@ -85,7 +85,7 @@ def _columns() -> list[str]:
 
 
 def _targets(rows: Rows, cfg: EvaluateConfig, findings: Findings) -> list[Target]:
-    """Return what the heads learn, in the order of their logits; a task that nothing can teach is a gap."""
+    """Return what the heads learn, in the order of their logits; a task without labels is reported as missing."""
     targets: list[Target] = []
     for task in TASKS:
         found = task.targets(rows, cfg)

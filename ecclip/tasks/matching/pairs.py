@@ -52,7 +52,7 @@ def match_threshold(retrieved: Retrieved, precision: float, min_pairs: int) -> f
     """Return the smallest score at which pairs (query, neighbour) are of one group with ``precision``; 2.0 if none.
 
     The queries are a sample of whole groups, the neighbours come from all listings, so wrong pairs are as frequent
-    here as they are when all listings are matched.
+    as when all listings are matched.
     """
     real = np.isfinite(retrieved.scores)
     return threshold_at(retrieved.scores[real], retrieved.correct[real], precision, min_pairs)

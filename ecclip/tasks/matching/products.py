@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class View:
-    """What similarity means for one modality: vectors of length 1 [N, F] and the score of a match."""
+    """The similarity of one modality: vectors [N, F] of length 1, and the score from which two listings match."""
 
     vectors: np.ndarray
     threshold: float
@@ -70,7 +70,7 @@ class _Products:
         name = "both" if self._complete[a] and self._complete[b] and "both" in self._views else "text"
         name = name if name in self._views else next(iter(self._views))
         mean = float(self._sums[name][a] @ self._sums[name][b]) / (self._size[a] * self._size[b])
-        # a pair just at the threshold must not fail by the rounding of another order of addition
+        # a pair exactly at the threshold must not fail by the rounding of another summation order
         if mean >= self._views[name].threshold - 1e-6:
             self._unite(a, b)
 

@@ -1,4 +1,4 @@
-"""Matching and clustering of a snapshot from one modality, and what they are worth on the test split."""
+"""Matching and clustering of a snapshot from one modality, and their quality on the test split."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class FoundProducts:
 
 
 def report_matching(rows: Rows, modality: str, cfg: EvaluateConfig, findings: Findings) -> FoundProducts | None:
-    """Add ``matching/<modality>/*`` and ``clustering/<modality>/*``; None where nothing can be clustered."""
+    """Add ``matching/<modality>/*`` and ``clustering/<modality>/*``; None if nothing can be clustered."""
     members = np.flatnonzero(rows.has(modality))
     matching, clustering = f"matching/{modality}", f"clustering/{modality}"
     if len(members) < 2:

@@ -1,3 +1,3 @@
-"""The report of a bundle: measures, examples, one page, and the evidence by which its claims are counted again."""
+"""The report of a bundle: metrics, examples, a page, and the evidence from which its claims are recomputed."""
 
 __all__ = ["classes", "evidence", "findings", "metrics", "page"]
