@@ -1,8 +1,8 @@
 """Shift tests: a night against recent accepted nights, with limits derived from how much those nights differ.
 
 A metric may lie within ``median ± shift.deviations x deviation`` of its history. The deviation is the largest of the
-scaled MAD of the history (1.4826 x median absolute deviation), a least deviation, and the sampling error that a dump of
-this size has; with less than three nights of history the first two count ``shift.few_nights_factor`` times.
+scaled MAD of the history (1.4826 x median absolute deviation), a minimum deviation, and the sampling error of a dump of
+this size; with fewer than three nights of history the first two are multiplied by ``shift.few_nights_factor``.
 """
 
 from __future__ import annotations
