@@ -20,7 +20,7 @@ import numpy as np
 
 from ecclip.bench.machine import new_result
 from ecclip.bench.result import Result, write_result
-from ecclip.catalog.land.originals import original_photos
+from ecclip.catalog.land.originals import OriginalPhotos
 from ecclip.client import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES, Answer, Product, ProductClient
 from ecclip.core import IntegrityError, settings
 from ecclip.formats.bundle import Bundle
@@ -30,6 +30,7 @@ from ecclip.formats.snapshot import PHOTO, Snapshot
 from ecclip.serving import Deployment, EmbeddedServer
 
 _COLUMNS = ["listing_id", "title", TITLE_ORIGINAL, IMAGE_SHA256]
+_ROWS_AT_ONCE = 512  # a row group of photos that landed is read once for so many listings; 512 photos fit in memory
 COUNTS = ("pixels_differ", "texts_differ", "categories_differ", "attribute_sets_differ", "decisions_differ")
 _Seen = Callable[[list[tuple[str, bytes | None]]], list[tuple[str, str]]]
 # runs under the interpreter that serves, on the code of the bundle and nothing else of this checkout
@@ -126,16 +127,15 @@ def measure(night: NightFolders, server: EmbeddedServer) -> Parity:
 
 
 def _batches(night: NightFolders, found: Parity) -> Iterator[list[Row]]:
-    for batch in Snapshot(night.snapshot).batches(_COLUMNS, photos=True, rows=MAX_BATCH):
+    photos = OriginalPhotos(night.landed, night.ingested)
+    for batch in Snapshot(night.snapshot).batches(_COLUMNS, photos=True, rows=_ROWS_AT_ONCE):
         values = [dict(zip(batch, one, strict=True)) for one in zip(*batch.values(), strict=True)]
-        digests = {one[IMAGE_SHA256] for one in values if one[PHOTO] is not None}
-        originals = original_photos(night.landed, night.ingested, digests)
+        originals = photos.read({one[IMAGE_SHA256] for one in values if one[PHOTO] is not None})
         rows = [_row(one, originals) for one in values]
         kept = [row for row in rows if _fits(row.raw)]
         found.too_large += len(rows) - len(kept)
         found.listings += len(kept)
-        if kept:
-            yield kept
+        yield from (kept[first : first + MAX_BATCH] for first in range(0, len(kept), MAX_BATCH))
 
 
 def _row(values: dict[str, Any], originals: dict[str, bytes]) -> Row:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ecclip.catalog.land.originals import original_photos
+from ecclip.catalog.land.originals import OriginalPhotos
 from ecclip.client import Answer, Product
 from ecclip.core import ContractError
 from ecclip.formats.columns import IMAGE_ERROR, IMAGE_SHA256, SPLIT, TITLE_ORIGINAL
@@ -163,6 +163,6 @@ def _candidates(snapshot: Path, landed: Path, ingested: Path, count: int) -> lis
             chosen = smallest_hashes(known["listing_id"].to_pylist(), count)
             rows = known.take(np.array(chosen, dtype=np.int64)).to_pylist()
             with_photo = {row[IMAGE_SHA256] for row in rows if row[IMAGE_SHA256] and not row[IMAGE_ERROR]}
-            photos = original_photos(landed, ingested, with_photo)
+            photos = OriginalPhotos(landed, ingested).read(with_photo)
             return [{**row, "image": photos.get(row[IMAGE_SHA256])} for row in rows]
     return []
