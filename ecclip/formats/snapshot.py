@@ -98,6 +98,14 @@ class Listings:
                         wanted.discard(digest)
                         yield digest, data
 
+    def photo_files(self) -> list[Path]:
+        """Return Parquet files that hold every photo as digest and bytes (``image_sha256`` and :data:`PHOTO`).
+
+        For a reader that wants most of them, such as Spark. A photo of two listings may come twice, and rows without
+        a photo have null.
+        """
+        return self.parts()
+
     def photo(self, digest: str) -> bytes:
         """Return the bytes of one photo.
 

@@ -17,7 +17,7 @@ from ecclip.catalog.land.photos import IMAGES, INDEX
 from ecclip.catalog.land.uris import photo_address
 from ecclip.core import StageConfig
 from ecclip.formats.columns import IMAGE_ERROR, IMAGE_PHASH, IMAGE_SHA256
-from ecclip.formats.snapshot import LISTINGS, PHOTO, PLACEHOLDERS
+from ecclip.formats.snapshot import LISTINGS, PHOTO, Snapshot
 from ecclip.product_input import MAX_PIXELS, CanonicalPhoto
 
 # a listing names a photo where it has a digest of it, or a reason why it has none
@@ -96,14 +96,21 @@ def _address() -> Callable[..., Column]:
     return F.arrow_udf(addresses, "string")  # type: ignore[call-overload]
 
 
-def known_photos(spark: SparkSession, snapshot: Path) -> tuple[DataFrame, DataFrame]:
-    """Return the photos that a snapshot has: by listing and digest, and the placeholders by digest alone."""
-    listings = spark.read.parquet(str(snapshot / LISTINGS))
-    lasting = F.col("image").isNotNull() | F.col(IMAGE_ERROR).isin(*_LASTING)
-    mine = listings.where(F.col(IMAGE_SHA256).isNotNull() & lasting).select(
-        "listing_id", *[F.col(name).alias(f"known_{name}") for name in _SCHEMA.names]
-    )
-    return mine, spark.read.schema(CLEANED_PHOTO).parquet(str(snapshot / PLACEHOLDERS))
+def known_photos(spark: SparkSession, snapshot: Path) -> DataFrame:
+    """Return the photos that a snapshot has, placeholders among them, or why they are none, each digest once."""
+    before = Snapshot(snapshot)
+    lasting = F.col(IMAGE_ERROR).isNull() | F.col(IMAGE_ERROR).isin(*_LASTING)
+    listings = spark.read.parquet(str(before.listings)).where(F.col(IMAGE_SHA256).isNotNull() & lasting)
+    found = listings.select(IMAGE_SHA256, IMAGE_PHASH, IMAGE_ERROR).dropDuplicates([IMAGE_SHA256])
+    held = spark.read.parquet(*map(str, before.photo_files())).where(F.col(PHOTO).isNotNull())
+    photos = found.join(one_by_digest(held.select(IMAGE_SHA256, PHOTO)), IMAGE_SHA256, "left")
+    return photos.unionByName(spark.read.schema(CLEANED_PHOTO).parquet(str(before.placeholders)))
+
+
+def one_by_digest(photos: DataFrame) -> DataFrame:
+    """Return one row per ``image_sha256``; the rows of a digest are equal."""
+    # rows go to their partition first: otherwise Spark sorts the bytes once more before that
+    return photos.repartition(IMAGE_SHA256).dropDuplicates([IMAGE_SHA256])
 
 
 def photo_bytes(spark: SparkSession, landed: Path, ingested: Path, wanted: DataFrame | None) -> DataFrame:

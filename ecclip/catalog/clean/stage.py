@@ -20,6 +20,7 @@ from ecclip.catalog.clean.photos import (
     holds_nothing_else,
     known_photos,
     name_photos,
+    one_by_digest,
     photo_bytes,
     photo_cleaner,
 )
@@ -74,7 +75,6 @@ class _Before(NamedTuple):
 
     texts: DataFrame | None
     photos: DataFrame | None
-    placeholders: DataFrame | None
 
 
 @stage
@@ -94,8 +94,8 @@ def clean(cfg: CleanConfig, landed: Path, ingested: Path, verdict: Path, previou
     before = _read_before(spark, cfg, previous)
     scratch = output / "_scratch"
     rows = _write_texts(spark, cfg, landed, ingested, before, output)
-    fresh = _decode(spark, cfg, landed, ingested, rows, before, scratch / "photos")
-    _write_listings(spark, cfg, rows, fresh, before, output)
+    photos = _decode(spark, cfg, landed, ingested, rows, before, scratch / "photos")
+    _write_listings(spark, cfg, rows, photos, output)
     work = {"photos_decoded": count_rows(scratch / "photos"), "texts_cleaned": _new_texts(scratch / "rows")}
     shutil.rmtree(scratch)
     write_recipes(cfg.photo, output)
@@ -105,8 +105,8 @@ def clean(cfg: CleanConfig, landed: Path, ingested: Path, verdict: Path, previou
 
 def _read_before(spark: SparkSession, cfg: CleanConfig, previous: Path) -> _Before:
     texts = known_texts(spark, previous) if same_recipe("text", cfg.photo, previous) else None
-    photos, hidden = known_photos(spark, previous) if same_recipe("photo", cfg.photo, previous) else (None, None)
-    return _Before(texts, photos, hidden)
+    photos = known_photos(spark, previous) if same_recipe("photo", cfg.photo, previous) else None
+    return _Before(texts, photos)
 
 
 def _write_texts(
@@ -132,27 +132,21 @@ def _decode(
     before: _Before,
     scratch: Path,
 ) -> DataFrame:
-    """Decode every photo that the snapshot before does not have; return them with its placeholders, by digest."""
-    named = rows.where(F.col(IMAGE_SHA256).isNotNull()).select("listing_id", IMAGE_SHA256)
-    wanted = None if before.photos is None and holds_nothing_else(landed) else named
-    if wanted is not None and before.photos is not None and before.placeholders is not None:
-        mine = before.photos.select("listing_id", F.col("known_image_sha256").alias(IMAGE_SHA256))
-        wanted = wanted.join(mine, ["listing_id", IMAGE_SHA256], "left_anti")
-        wanted = wanted.join(before.placeholders.select(IMAGE_SHA256), IMAGE_SHA256, "left_anti")
-    if wanted is not None:
-        wanted = wanted.select(IMAGE_SHA256).distinct().localCheckpoint()
+    """Decode every photo that the snapshot before does not have; return them all by digest."""
+    wanted = None
+    if before.photos is not None or not holds_nothing_else(landed):
+        wanted = rows.select(IMAGE_SHA256).where(F.col(IMAGE_SHA256).isNotNull()).distinct()
+        if before.photos is not None:
+            wanted = wanted.join(before.photos.select(IMAGE_SHA256), IMAGE_SHA256, "left_anti")
+        wanted = wanted.localCheckpoint()
     photos = photo_bytes(spark, landed, ingested, wanted)
     write_as_is(photos.mapInArrow(photo_cleaner(cfg.photo), CLEANED_PHOTO), scratch)
     fresh = spark.read.parquet(str(scratch))
-    if before.placeholders is not None:
-        fresh = fresh.unionByName(before.placeholders)
-    return fresh.dropDuplicates([IMAGE_SHA256])
+    return one_by_digest(fresh if before.photos is None else fresh.unionByName(before.photos))
 
 
-def _write_listings(
-    spark: SparkSession, cfg: CleanConfig, rows: DataFrame, fresh: DataFrame, before: _Before, output: Path
-) -> None:
-    shown = _with_photos(rows, fresh, before)
+def _write_listings(spark: SparkSession, cfg: CleanConfig, rows: DataFrame, photos: DataFrame, output: Path) -> None:
+    shown = _with_photos(rows, photos)
     empty = placeholders(cfg.placeholder, shown).localCheckpoint()
     kept = F.broadcast(empty.withColumn("is_placeholder", F.lit(True)))
     hidden = F.coalesce(F.col("is_placeholder"), F.lit(False)) & F.col(IMAGE_ERROR).isNull()
@@ -167,30 +161,16 @@ def _write_listings(
     refused = written.where(F.col(IMAGE_ERROR).isNotNull())
     write_parts(_quarantine(refused), output / QUARANTINE, 1)
     digests = refused.where(F.col(IMAGE_ERROR) == "placeholder").select(IMAGE_SHA256).distinct()
-    pictures = _pictures(fresh, before).join(F.broadcast(digests), IMAGE_SHA256, "left_semi")
-    write_parts(pictures.dropDuplicates([IMAGE_SHA256]), output / PLACEHOLDERS, 1, sort=[IMAGE_SHA256])
+    pictures = photos.join(F.broadcast(digests), IMAGE_SHA256, "left_semi")
+    write_parts(pictures, output / PLACEHOLDERS, 1, sort=[IMAGE_SHA256])
 
 
-def _with_photos(rows: DataFrame, fresh: DataFrame, before: _Before) -> DataFrame:
-    """Return ``rows`` with image, image_phash and image_error, as the snapshot before has them or freshly decoded."""
-    names = ["image", IMAGE_PHASH, IMAGE_ERROR]
-    new = fresh.select(IMAGE_SHA256, *[F.col(name).alias(f"new_{name}") for name in names])
-    joined = rows.withColumnRenamed(IMAGE_ERROR, "landed_error").join(new, IMAGE_SHA256, "left")
-    found = {name: F.col(f"new_{name}") for name in names}
-    if before.photos is not None:
-        same = (joined["listing_id"] == F.col("known_id")) & (joined[IMAGE_SHA256] == F.col("known_image_sha256"))
-        joined = joined.join(before.photos.withColumnRenamed("listing_id", "known_id"), same, "left")
-        found = {name: F.coalesce(F.col(f"known_{name}"), found[name]) for name in names}
-    lost = F.when(F.col(IMAGE_SHA256).isNotNull() & found["image"].isNull(), F.lit("missing"))
-    found[IMAGE_ERROR] = F.coalesce("landed_error", found[IMAGE_ERROR], lost)
-    return joined.withColumns(found)
-
-
-def _pictures(fresh: DataFrame, before: _Before) -> DataFrame:
-    names = [IMAGE_SHA256, "image", IMAGE_PHASH, IMAGE_ERROR]
-    if before.photos is None:
-        return fresh.select(*names)
-    return fresh.select(*names).union(before.photos.select(*[f"known_{name}" for name in names]))
+def _with_photos(rows: DataFrame, photos: DataFrame) -> DataFrame:
+    """Return ``rows`` with image, image_phash and image_error of the photo that each names."""
+    found = photos.withColumnRenamed(IMAGE_ERROR, "photo_error")
+    joined = rows.withColumnRenamed(IMAGE_ERROR, "landed_error").join(found, IMAGE_SHA256, "left")
+    lost = F.when(F.col(IMAGE_SHA256).isNotNull() & F.col("image").isNull(), F.lit("missing"))
+    return joined.withColumn(IMAGE_ERROR, F.coalesce("landed_error", "photo_error", lost))
 
 
 def _quarantine(refused: DataFrame) -> DataFrame:

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from ecclip.catalog.clean.boilerplate import Phrase, edge_phrases
 from ecclip.catalog.clean.phrases import without_phrases
 from ecclip.formats.columns import TEXT_SHA256, TITLE_ORIGINAL
-from ecclip.formats.snapshot import LISTINGS, TEXTS
+from ecclip.formats.snapshot import Snapshot
 from ecclip.product_input import clean_text, description_text, title_text
 
 TEXT_COLUMNS = ("listing_id", TEXT_SHA256)
@@ -24,9 +24,10 @@ TEXT_COLUMNS = ("listing_id", TEXT_SHA256)
 
 def known_texts(spark: SparkSession, snapshot: Path) -> DataFrame:
     """Return the clean texts of a snapshot by listing and digest of what came in."""
-    digests = spark.read.parquet(str(snapshot / TEXTS))
+    before = Snapshot(snapshot)
+    digests = spark.read.parquet(str(before.texts))
     texts = [F.col(name).alias(f"known_{name}") for name in _CLEANED]
-    clean = spark.read.parquet(str(snapshot / LISTINGS)).select("listing_id", *texts)
+    clean = spark.read.parquet(str(before.listings)).select("listing_id", *texts)
     return digests.join(clean, "listing_id")
 
 

@@ -48,6 +48,9 @@ def test_photos_are_found_in_every_part_and_row_group_and_each_once(tmp_path: Pa
     found = list(split.photos(wanted))
     assert len(found) == len(set(wanted))
     assert dict(found) == dict(snapshot.photos(wanted))
+    whole = pq.read_table(split.photo_files(), columns=[IMAGE_SHA256, PHOTO]).drop_null()
+    assert len(whole) > len(set(wanted))
+    assert dict(zip(*(column.to_pylist() for column in whole.columns), strict=True)) == dict(found)
 
 
 def test_rows_are_chosen_by_what_they_say(snapshot: Snapshot) -> None:
