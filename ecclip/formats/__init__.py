@@ -6,6 +6,8 @@ __all__ = [
     "documents",
     "embeddings",
     "pair_scores",
+    "recipes",
+    "report",
     "sampling",
     "service",
     "shards",

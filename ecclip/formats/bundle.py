@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ecclip.formats.documents import read_document, read_json_object, write_document
+from ecclip.formats.report import TaskReport, read_report, write_report
 
 SCHEMA = "ecclip.bundle/3"
 # name metrics and lineage as now, so that the gate can compare with them; this entry model cannot serve their code
@@ -111,14 +112,19 @@ class Bundle:
         """
         return {name: float(value) for name, value in (self.description().get("metrics") or {}).items()}
 
-    def report(self) -> dict[str, Any]:
-        """Return the report as it was written, IntegrityError where it cannot be read."""
-        return _json(self.folder / REPORT)
+    def write_report(self, report: TaskReport) -> None:
+        """Write the report of the tasks."""
+        write_report(report, self.folder / REPORT)
+
+    def report(self) -> TaskReport:
+        """Return the report of the tasks.
+
+        Raises:
+            ContractError: the report has a schema that this code does not know.
+            IntegrityError: it cannot be read; names file and field.
+        """
+        return read_report(self.folder / REPORT)
 
     def described_heads(self) -> dict[str, Any]:
         """Return dimension, tasks with labels, and thresholds; IntegrityError where they cannot be read."""
-        return _json(self.heads / HEADS_FILE)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    return read_json_object(path, _NEXT_STEP, "a file of the bundle")
+        return read_json_object(self.heads / HEADS_FILE, _NEXT_STEP, "a file of the bundle")

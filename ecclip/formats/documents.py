@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ecclip.atomic import canonical_json, write_atomic
 from ecclip.errors import ContractError, IntegrityError
 
 SCHEMA = "schema"
+_Value = TypeVar("_Value")
 
 
 def write_document(path: Path, schema: str, content: dict[str, Any]) -> None:
@@ -49,3 +50,20 @@ def read_json_object(path: Path, next_step: str, what: str = "a file") -> dict[s
     if not isinstance(content, dict):
         raise IntegrityError(f"{what} is not a JSON object", value=path, next_step=next_step)
     return content
+
+
+def read_field(content: dict[str, Any], name: str, kind: type[_Value], path: Path, next_step: str) -> _Value:
+    """Return a field of a document that was read from ``path``.
+
+    Raises:
+        IntegrityError: it is missing, or of another kind; names file and field.
+    """
+    value = content.get(name)
+    if not isinstance(value, kind):
+        raise IntegrityError(
+            f"the field {name} of {path} cannot be used",
+            value="missing" if name not in content else repr(value)[:80],
+            limit=kind.__name__,
+            next_step=next_step,
+        )
+    return value

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ecclip.errors import IntegrityError
-from ecclip.formats.documents import read_document, write_document
+from ecclip.formats.documents import read_document, read_field, write_document
 
 __all__ = ["SCHEMA", "Embeddings", "Origin", "load_embeddings", "read_origin", "write_embeddings", "write_origin"]
 
@@ -57,15 +57,11 @@ def read_origin(folder: Path) -> Origin:
 
     Raises:
         ContractError: the embeddings have a schema that this code does not know.
-        IntegrityError: the record is missing or incomplete; names the file.
+        IntegrityError: the record is missing or incomplete; names file and field.
     """
-    described = read_document(folder / _ORIGIN, SCHEMA, _NEXT_STEP)
-    try:
-        return Origin(**{field.name: described[field.name] for field in fields(Origin)})
-    except KeyError as error:
-        raise IntegrityError(
-            "embeddings do not say what they were made from", value=folder, limit=error, next_step=_NEXT_STEP
-        ) from error
+    path = folder / _ORIGIN
+    described = read_document(path, SCHEMA, _NEXT_STEP)
+    return Origin(*(read_field(described, field.name, str, path, _NEXT_STEP) for field in fields(Origin)))
 
 
 def write_embeddings(embeddings: Embeddings, folder: Path) -> None:

@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 from ecclip.atomic import MANIFEST
 from ecclip.errors import IntegrityError
 from ecclip.formats.columns import IMAGE_SHA256
-from ecclip.formats.documents import read_document, write_document
+from ecclip.formats.documents import read_document, read_json_object, write_document
+from ecclip.formats.recipes import Recipes, read_recipes
 
-SCHEMA = "ecclip.snapshot/1"
+SCHEMA = "ecclip.snapshot/2"
+_OLDER = ("ecclip.snapshot/1",)  # the same files, but recipes that name no schema
 LISTINGS = "listings"
 GROUPS = "groups"
 QUARANTINE = "quarantine"
@@ -27,7 +29,6 @@ BOILERPLATE = "boilerplate"
 PLACEHOLDERS = "placeholders"
 TEXTS = "texts"
 SHARDS = "shards"
-RECIPES = "recipes.json"
 STATISTICS = "statistics.json"
 HISTORY = "history.json"
 PHOTO = "image"
@@ -125,14 +126,18 @@ class Listings:
 class Snapshot(Listings):
     """A published night.
 
+    Args:
+        folder: of the snapshot.
+        unmarked: read it although it does not say its schema, as the first snapshots did not.
+
     Raises:
         ContractError: it has a schema that this code does not know.
         IntegrityError: the folder holds no snapshot.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, unmarked: bool = False) -> None:
         super().__init__(folder)
-        read_document(folder / _FILE, SCHEMA, _NEXT_STEP)
+        self._schema = "" if unmarked else str(read_document(folder / _FILE, SCHEMA, _NEXT_STEP, _OLDER)["schema"])
 
     @property
     def groups(self) -> Path:
@@ -154,6 +159,15 @@ class Snapshot(Listings):
         """The folder of the digests of all texts as they were before cleaning."""
         return self.folder / TEXTS
 
+    def recipes(self) -> Recipes | None:
+        """Return the recipes by which it was cleaned, or None for a snapshot from before they named a schema.
+
+        Raises:
+            ContractError: they have a schema that this code does not know.
+            IntegrityError: they cannot be read.
+        """
+        return read_recipes(self.folder) if self._schema == SCHEMA else None
+
 
 def mark_snapshot(folder: Path) -> None:
     """Mark a folder as a snapshot of this schema."""
@@ -163,10 +177,18 @@ def mark_snapshot(folder: Path) -> None:
 def previous_snapshot(folder: Path) -> Snapshot | None:
     """Return the snapshot of the night before, or None where the folder stands for a missing one.
 
+    A night takes group ids and the history of good nights over from it: those are the same in every schema, also in
+    snapshots from before they named one. What was cleaned or compared is taken over from equal code alone.
+
     Raises:
         ContractError: the snapshot has a schema that this code does not know.
+        IntegrityError: its manifest or what says its schema cannot be read.
     """
-    return Snapshot(folder) if (folder / MANIFEST).is_file() else None
+    if not (folder / MANIFEST).is_file():
+        return None
+    written = read_json_object(folder / MANIFEST, _NEXT_STEP, "the manifest of a snapshot")
+    marked = _FILE in (written.get("files") or ()) or (folder / _FILE).is_file()
+    return Snapshot(folder, unmarked=not marked)
 
 
 def _names(file: pq.ParquetFile, row_group: int, wanted: set[str]) -> bool:

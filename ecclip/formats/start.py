@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ecclip.errors import IntegrityError
 from ecclip.formats.bundle import TOWERS
-from ecclip.formats.documents import read_document, write_document
+from ecclip.formats.documents import read_document, read_field, write_document
 
 SCHEMA = "ecclip.start/1"
 _FILE = "start.json"
@@ -50,13 +50,15 @@ def read_start(folder: Path) -> Start:
         ContractError: the schema is unknown.
         IntegrityError: the record is missing, or the towers that it names are.
     """
-    described = read_document(folder / _FILE, SCHEMA, "run the stage that writes it")
+    path, next_step = folder / _FILE, "run the stage that writes it"
+    described = read_document(path, SCHEMA, next_step)
     if described.get("kind") == _PRETRAINED:
         return Start()
     towers = folder / TOWERS
     if described.get("kind") != _CHAMPION or not towers.is_dir():
         raise IntegrityError("the towers to start from are missing", value=towers, next_step="run its stage again")
-    return Start(version=str(described["version"]), bundle=str(described["bundle"]), towers=towers)
+    version, bundle = (read_field(described, name, str, path, next_step) for name in ("version", "bundle"))
+    return Start(version=version, bundle=bundle, towers=towers)
 
 
 def _link(source: str, target: str) -> None:

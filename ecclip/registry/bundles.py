@@ -73,7 +73,7 @@ def read_facts(bundle: Path, night: str) -> BundleFacts:
     """Return the facts of a bundle; values of missing optional parts stay empty.
 
     Raises:
-        ContractError: the parts of the bundle do not belong together.
+        ContractError: the parts of the bundle do not belong together, or one has a schema that is not known.
         IntegrityError: what the bundle, its report or its heads say of themselves cannot be read.
     """
     manifest = verify_folder(bundle)
@@ -85,7 +85,7 @@ def read_facts(bundle: Path, night: str) -> BundleFacts:
         snapshot_digest=manifest.inputs.get("snapshot") or lineage.get("snapshot", ""),
         git_commit=lineage.get("git_commit", ""),
         metrics=parts.metrics(),
-        rows=parts.report().get("rows") or {},
+        rows=parts.report().rows,
         params=flat_parameters(manifest.stage, manifest.config) | _neighbour_params(bundle, manifest.inputs),
         labels={head["name"]: len(head["labels"]) for head in heads.get("heads", [])},
         embedding_dim=heads.get("dim"),
@@ -102,7 +102,7 @@ def proven_bundle(folder: Path) -> Bundle:
     """
     bundle = Bundle(folder)
     description, report, heads = bundle.description(), bundle.report(), bundle.described_heads()
-    lineage, claimed = bundle.lineage(), report.get("lineage") or {}
+    lineage, claimed = bundle.lineage(), report.lineage
     towers = digest_of(bundle.towers)
     for what, found, expected in (
         ("the bundle names other towers than it holds", lineage.get("towers"), towers),
@@ -113,7 +113,7 @@ def proven_bundle(folder: Path) -> Bundle:
     ):
         if not found or found != expected:
             raise ContractError(what, value=found or "no digest", limit=expected, next_step="run export of this night")
-    if canonical_json(report.get("metrics")) != canonical_json(description.get("metrics")):
+    if canonical_json(report.metrics) != canonical_json(description.get("metrics")):
         raise ContractError("report and bundle have different metrics", value=folder, next_step="run export again")
     return bundle
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ecclip.core import ConfigError, ContractError, Counts, canonical_json, digest_of, get_logger, stage, write_atomic
-from ecclip.formats.bundle import HEADS, REPORT, REPORT_PAGE
+from ecclip.core import ConfigError, ContractError, Counts, digest_of, get_logger, stage
+from ecclip.formats.bundle import HEADS, REPORT_PAGE, Bundle
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.fitting import train_heads
 from ecclip.tasks.heads.matrix import MODALITIES
@@ -44,7 +44,7 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         scored = report_tasks(TASKS, rows, targets, trained, cfg, findings)
         products = _report_products(rows, cfg, findings)
         lineage = asdict(origin) | {"embedded": digest_of(embedded)}
-        write_atomic(output / REPORT, canonical_json(findings.to_json() | {"lineage": lineage}))
+        Bundle(output).write_report(findings.report(lineage))
         write_page(output / REPORT_PAGE, snapshot, rows, scored, products, findings, cfg)
     if findings.missing:
         get_logger().warning("some metrics could not be measured", missing=findings.missing)

@@ -7,6 +7,7 @@ import gzip
 import json
 import random
 import re
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,10 @@ import pytest
 from chain import run_chain
 from dumps import market, write_dump
 
+from ecclip.catalog.gate.stage import CheckConfig, check
 from ecclip.catalog.publish.stage import PublishConfig, publish
-from ecclip.core import ContractError, GateError, digest_of, verify_folder
+from ecclip.core import ContractError, GateError, IntegrityError, digest_of, verify_folder
+from ecclip.formats.documents import write_document
 from ecclip.formats.pair_scores import write_pair_scores
 from ecclip.sample import SampleConfig, generate
 
@@ -134,9 +137,20 @@ def test_honest_nights_pass_and_carry_their_history(shop: Shop, tmp_path: Path) 
         assert (
             history[-1]["shares"].items() >= json.loads((night / "check" / "facts.json").read_text())["shares"].items()
         )
-    one_more = run_chain(tmp_path, shop.dumps[NIGHTS], until="check", previous=shop.last)
+    former = shutil.copytree(shop.last, tmp_path / "former")
+    write_document(former / "snapshot.json", "ecclip.snapshot/1", {})
+    one_more = run_chain(tmp_path, shop.dumps[NIGHTS], until="check", previous=former)
     metrics = json.loads((one_more / "verdict.json").read_text())["metrics"]
     assert {"volume", "category_shift", "currency_shift", "price_shift/KRW", "resent_dump"} <= set(metrics)
+
+
+def test_a_history_that_cannot_be_used_is_an_error_that_says_where(shop: Shop, tmp_path: Path) -> None:
+    damaged = shutil.copytree(shop.last, tmp_path / "damaged")
+    history = json.loads((damaged / "history.json").read_text())
+    history["nights"][-1]["listings"] = "many"
+    (damaged / "history.json").write_text(json.dumps(history))
+    with pytest.raises(IntegrityError, match=r"history\.json cannot be used; value: listings; .*next: run publish"):
+        check(CheckConfig(), shop.work / "0" / "ingest", damaged, tmp_path / "check")
 
 
 @pytest.mark.parametrize("name", POISONS)

@@ -12,7 +12,8 @@ from safetensors.numpy import save
 
 from ecclip.core import Manifest, canonical_json, digest_of, sha256_bytes, write_atomic
 from ecclip.core.manifests import list_files
-from ecclip.formats.bundle import HEADS_FILE, REPORT, REPORT_PAGE, Bundle
+from ecclip.formats.bundle import HEADS_FILE, REPORT_PAGE, Bundle
+from ecclip.formats.report import TaskReport
 
 
 def write_bundle(
@@ -26,7 +27,7 @@ def write_bundle(
     parts = {"snapshot": snapshot, "train": "0" * 64, "towers": towers, "embed": "e" * 64, "evaluate": "1" * 64}
     lineage = parts | {"git_commit": "c" * 40, "night": night}
     told = {"snapshot": snapshot, "trained": "0" * 64, "towers": towers, "embedded": "e" * 64}
-    report = {"schema": "ecclip.report/1", "metrics": metrics, "slices": {}, "rows": {"test": 10}, "lineage": told}
+    report = TaskReport(metrics=metrics, rows={"test": 10}, lineage=told)
     labels = [["home", "mugs"], ["home", "lamps"]]
     heads = {
         "dim": 8,
@@ -39,7 +40,7 @@ def write_bundle(
     }
     bundle = Bundle(folder)
     bundle.write_description({"lineage": lineage, "metrics": metrics})
-    write_atomic(folder / REPORT, canonical_json(report))
+    bundle.write_report(report)
     write_atomic(folder / REPORT_PAGE, "<!doctype html><title>report</title><p>category</p>\n")
     write_atomic(bundle.heads / HEADS_FILE, canonical_json(heads))
     tensors = {"weight": np.zeros((3, 16, 2), np.float32), "bias": np.array([[1, 0]] * 3, np.float32)}

@@ -16,6 +16,8 @@ from snapshots import CATEGORIES, COLOURS, write_snapshot
 
 from ecclip.core import Manifest, canonical_json, digest_of, write_atomic
 from ecclip.core.manifests import list_files
+from ecclip.formats.bundle import Bundle
+from ecclip.formats.report import TaskReport
 from ecclip.serving.export.stage import ExportConfig, export
 
 if TYPE_CHECKING:
@@ -102,14 +104,11 @@ def write_evaluated(snapshot: Path, trained: Path, heads: Heads, folder: Path) -
     replace(heads, towers=origin.towers).save(output / "heads")
     write_evidence(rows, targets, heads, output)
     name = "category/both/top1"
-    report = {
-        "schema": "ecclip.report/1",
-        "metrics": {name: _measure(heads, read_evidence(output)).metrics[name]},
-        "slices": {},
-        "rows": {},
-        "lineage": asdict(origin) | {"embedded": digest_of(folder / "embed")},
-    }
-    write_atomic(output / "report.json", canonical_json(report))
+    report = TaskReport(
+        metrics={name: _measure(heads, read_evidence(output)).metrics[name]},
+        lineage=asdict(origin) | {"embedded": digest_of(folder / "embed")},
+    )
+    Bundle(output).write_report(report)
     write_atomic(output / "report.html", "<html><title>report</title></html>\n")
 
 

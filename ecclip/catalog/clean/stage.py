@@ -25,13 +25,14 @@ from ecclip.catalog.clean.photos import (
     photo_cleaner,
 )
 from ecclip.catalog.clean.placeholders import PlaceholderConfig, placeholders
-from ecclip.catalog.clean.recipe import same_recipe, write_recipes
+from ecclip.catalog.clean.recipe import equal_recipes, recipes
 from ecclip.catalog.clean.texts import TEXT_COLUMNS, clean_texts, known_texts, with_grouping_titles
 from ecclip.catalog.dump.quarantine import refuse_share
 from ecclip.catalog.spark.parts import count_given, count_rows, count_values, write_as_is, write_parts
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import Counts, StageConfig, canonical_json, stage, write_atomic
 from ecclip.formats.columns import IMAGE_ERROR, IMAGE_PHASH, IMAGE_SHA256, TITLE_ORIGINAL
+from ecclip.formats.recipes import write_recipes
 from ecclip.formats.snapshot import BOILERPLATE, LISTINGS, PLACEHOLDERS, QUARANTINE, TEXTS
 from ecclip.product_input import DEFINITION, definition
 
@@ -98,15 +99,14 @@ def clean(cfg: CleanConfig, landed: Path, ingested: Path, verdict: Path, previou
     _write_listings(spark, cfg, rows, photos, output)
     work = {"photos_decoded": count_rows(scratch / "photos"), "texts_cleaned": _new_texts(scratch / "rows")}
     shutil.rmtree(scratch)
-    write_recipes(cfg.photo, output)
+    write_recipes(recipes(cfg.photo), output)
     write_atomic(output / DEFINITION, canonical_json(definition(cfg.photo.canonical())))
     return _counts(cfg, output, work)
 
 
 def _read_before(spark: SparkSession, cfg: CleanConfig, previous: Path) -> _Before:
-    texts = known_texts(spark, previous) if same_recipe("text", cfg.photo, previous) else None
-    photos = known_photos(spark, previous) if same_recipe("photo", cfg.photo, previous) else None
-    return _Before(texts, photos)
+    photos, texts = equal_recipes(cfg.photo, previous)
+    return _Before(known_texts(spark, previous) if texts else None, known_photos(spark, previous) if photos else None)
 
 
 def _write_texts(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ecclip.core import IntegrityError, canonical_json, write_atomic
-from ecclip.formats.documents import read_document, write_document
+from ecclip.formats.documents import read_document, read_field, write_document
 from ecclip.formats.snapshot import HISTORY, previous_snapshot
 
 FACTS = "facts.json"
@@ -65,12 +65,20 @@ def read_history(previous: Path) -> list[NightFacts]:
     """Return the last good nights, oldest first, from the previous snapshot; none for the first night.
 
     Raises:
-        IntegrityError: the previous snapshot carries no history: without it the gate cannot compare.
+        IntegrityError: the previous snapshot carries no history that can be used: without it the gate cannot compare.
     """
     if previous_snapshot(previous) is None:
         return []
-    history = read_document(previous / HISTORY, _HISTORY, "run publish of that night again")
-    return [NightFacts.model_validate(night) for night in history["nights"]]
+    path, next_step = previous / HISTORY, "run publish of that night again"
+    nights = read_field(read_document(path, _HISTORY, next_step), "nights", list, path, next_step)
+    try:
+        return [NightFacts.model_validate(night) for night in nights]
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        place = ".".join(map(str, wrong["loc"]))
+        raise IntegrityError(
+            f"the facts of a night in {path} cannot be used", value=place, limit=wrong["msg"], next_step=next_step
+        ) from error
 
 
 def write_facts(folder: Path, facts: NightFacts) -> None:

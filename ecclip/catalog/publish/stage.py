@@ -23,7 +23,8 @@ from ecclip.catalog.spark.parts import count_rows, count_values, write_parts
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import Counts, canonical_json, stage, write_atomic
 from ecclip.formats.columns import GROUP_ID, MISMATCH, SPLIT
-from ecclip.formats.snapshot import GROUPS, LISTINGS, QUARANTINE, RECIPES, SHARDS, STATISTICS, Listings, mark_snapshot
+from ecclip.formats.recipes import read_recipes, write_recipes
+from ecclip.formats.snapshot import GROUPS, LISTINGS, QUARANTINE, SHARDS, STATISTICS, Listings, mark_snapshot
 from ecclip.product_input import DEFINITION
 
 SNAPSHOT_COLUMNS = (*CLEAN_COLUMNS, GROUP_ID, SPLIT, MISMATCH)
@@ -72,8 +73,8 @@ def publish(
     shutil.copytree(grouped / "edges", output / GROUPS)
     for name in CLEAN_FOLDERS:
         shutil.copytree(cleaned / name, output / name)
-    for name in (RECIPES, DEFINITION):
-        shutil.copyfile(cleaned / name, output / name)
+    write_recipes(read_recipes(cleaned), output)
+    shutil.copyfile(cleaned / DEFINITION, output / DEFINITION)
     rejected = [spark.read.parquet(str(folder / QUARANTINE)) for folder in (ingested, cleaned)]
     write_parts(rejected[0].unionByName(rejected[1]), output / QUARANTINE, 1, sort=list(QUARANTINE_COLUMNS))
     published = spark.read.parquet(str(output / LISTINGS))

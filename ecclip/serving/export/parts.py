@@ -31,7 +31,7 @@ def check_parts(snapshot: Path, trained: Path, evaluated: Path) -> dict[str, str
         if (part / MANIFEST).is_file():
             verify_folder(part)
     heads, report = Bundle(evaluated).described_heads(), Bundle(evaluated).report()
-    claimed = report.get("lineage") or {}
+    claimed = report.lineage
     towers, data = digest_of(trained / TOWERS), digest_of(snapshot)
     _same("the heads were trained on embeddings of other towers", heads.get("towers"), towers)
     _same("the report is about other towers", claimed.get("towers"), towers)

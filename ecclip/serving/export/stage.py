@@ -243,7 +243,7 @@ def _description(
         "top_k": cfg.top_k,
         "labels": {head.name: head.labels for head in twin.heads.parts},
         "lineage": lineage,
-        "metrics": bundle.report()["metrics"],
+        "metrics": bundle.report().metrics,
         "onnx": {"opset": OPSET, "max_difference_to_torch": bounds},
         "tolerance": {"embedding": cfg.tolerances.embedding, "score": cfg.tolerances.score},
     }

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
-SCHEMA = "ecclip.report/1"
+from ecclip.formats.report import TaskReport
 
 
 @dataclass
@@ -32,6 +31,6 @@ class Findings:
         """Record why a metric, or a whole task, could not be measured."""
         self.missing[name] = reason
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the content of report.json."""
-        return {"schema": SCHEMA, **vars(self)}
+    def report(self, lineage: dict[str, str]) -> TaskReport:
+        """Return them as the report of what was made from ``lineage``."""
+        return TaskReport(lineage=lineage, **vars(self))

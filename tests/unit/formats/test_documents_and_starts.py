@@ -12,9 +12,12 @@ import pytest
 from snapshots import write_snapshot
 
 from ecclip.errors import ContractError, IntegrityError
+from ecclip.formats.bundle import Bundle
 from ecclip.formats.documents import read_document, write_document
 from ecclip.formats.embeddings import Origin, read_origin, write_origin
 from ecclip.formats.pair_scores import read_agreements, write_pair_scores
+from ecclip.formats.recipes import Recipes, read_recipes, write_recipes
+from ecclip.formats.report import TaskReport
 from ecclip.formats.shards import COLUMNS, Shards, write_shards
 from ecclip.formats.start import Start, read_start, write_start
 
@@ -49,7 +52,17 @@ def _start(folder: Path) -> Callable[[], Any]:
     return lambda: read_start(folder)
 
 
-@pytest.mark.parametrize("write", [_origin, _shards, _start])
+def _recipes(folder: Path) -> Callable[[], Any]:
+    write_recipes(Recipes("p", "t"), folder)
+    return lambda: read_recipes(folder)
+
+
+def _report(folder: Path) -> Callable[[], Any]:
+    Bundle(folder).write_report(TaskReport(metrics={"a/both/top1": 0.5}, lineage={"towers": "t"}, rows={"test": 2}))
+    return Bundle(folder).report
+
+
+@pytest.mark.parametrize("write", [_origin, _shards, _start, _recipes, _report])
 @pytest.mark.parametrize("schema", ["ecclip.other/1", None])
 def test_every_reader_refuses_a_schema_that_it_does_not_know(
     tmp_path: Path, write: Callable[[Path], Callable[[], Any]], schema: str | None
@@ -60,6 +73,38 @@ def test_every_reader_refuses_a_schema_that_it_does_not_know(
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": schema}))
     with pytest.raises(ContractError, match=rf"{path.name}.*next: run .* or use the version of ecclip"):
         read()
+
+
+@pytest.mark.parametrize(
+    ("write", "field", "value"),
+    [
+        (_origin, "trained", None),
+        (_recipes, "text", 3),
+        (_report, "metrics", []),
+        (_report, "metrics", {"a/both/top1": "0.5"}),
+        (_report, "lineage", None),
+        (_report, "rows", "none"),
+    ],
+)
+def test_a_field_that_cannot_be_used_is_named_with_its_file(
+    tmp_path: Path, write: Callable[[Path], Callable[[], Any]], field: str, value: Any
+) -> None:
+    read = write(tmp_path)
+    (path,) = tmp_path.glob("*.json")
+    found = json.loads(path.read_text())
+    named = next(iter(value)) if isinstance(value, dict) else field
+    for content in ({**found, field: value}, {name: found[name] for name in found if name != field}):
+        path.write_text(json.dumps(content))
+        with pytest.raises(
+            IntegrityError, match=rf"({named}|{field}) of .*{path.name}.*next: run .* again|run the stage"
+        ):
+            read()
+
+
+def test_recipes_and_reports_come_back(tmp_path: Path) -> None:
+    assert _recipes(tmp_path)() == Recipes("p", "t")
+    report = _report(tmp_path)()
+    assert report == TaskReport(metrics={"a/both/top1": 0.5}, lineage={"towers": "t"}, rows={"test": 2})
 
 
 def test_a_start_carries_the_towers_themselves(tmp_path: Path) -> None:

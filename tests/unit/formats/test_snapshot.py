@@ -13,6 +13,7 @@ from snapshots import write_snapshot
 
 from ecclip.errors import ContractError, IntegrityError
 from ecclip.formats.columns import IMAGE_SHA256, SPLIT
+from ecclip.formats.recipes import Recipes, write_recipes
 from ecclip.formats.sampling import smallest_hashes
 from ecclip.formats.snapshot import PHOTO, Listings, Snapshot, mark_snapshot, previous_snapshot
 
@@ -78,6 +79,41 @@ def test_a_snapshot_of_another_schema_is_refused_and_a_missing_night_is_none(tmp
     (tmp_path / "snapshot.json").write_text(json.dumps({"schema": "ecclip.snapshot/99"}))
     with pytest.raises(ContractError, match=r"ecclip\.snapshot/99.*next: run the stages up to publish"):
         previous_snapshot(tmp_path)
+
+
+def test_a_snapshot_of_the_former_schema_is_read_and_its_recipes_are_those_of_no_one(tmp_path: Path) -> None:
+    write_snapshot(tmp_path, 30)
+    assert Snapshot(tmp_path).listings.is_dir()
+    (tmp_path / "snapshot.json").write_text(json.dumps({"schema": "ecclip.snapshot/1"}))
+    (tmp_path / "recipes.json").write_text(json.dumps({"photo": "a", "text": "b"}))
+    before = previous_snapshot(tmp_path)
+    assert before is not None
+    assert before.recipes() is None
+    assert Snapshot(tmp_path).table(["listing_id"]).num_rows == 30
+
+
+def test_a_snapshot_from_before_there_were_schemas_is_the_night_before_and_no_other_input(tmp_path: Path) -> None:
+    write_snapshot(tmp_path, 30)
+    (tmp_path / "snapshot.json").unlink()
+    with pytest.raises(IntegrityError, match=r"snapshot\.json"):
+        previous_snapshot(tmp_path)  # its manifest names the file: it is lost
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    del manifest["files"]["snapshot.json"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    before = previous_snapshot(tmp_path)
+    assert before is not None
+    assert before.recipes() is None
+    assert len(before.parts()) == 1
+    with pytest.raises(IntegrityError, match=r"next: run the stages up to publish"):
+        Snapshot(tmp_path)
+
+
+def test_recipes_of_this_schema_are_asked_of_the_snapshot(tmp_path: Path) -> None:
+    write_snapshot(tmp_path, 30)
+    with pytest.raises(IntegrityError, match=r"recipes\.json"):
+        Snapshot(tmp_path).recipes()
+    write_recipes(Recipes("p", "t"), tmp_path)
+    assert Snapshot(tmp_path).recipes() == Recipes("p", "t")
 
 
 def test_a_sample_is_a_function_of_the_ids_alone() -> None:

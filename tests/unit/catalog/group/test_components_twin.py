@@ -69,6 +69,7 @@ def test_group_ids_stay_when_listings_come_go_merge_and_part(tmp_path: Path) -> 
     assert second["d"] == first["d"]
     assert second["e"] not in set(first.values())
     assert second["f"] == first["f"]
+    (tmp_path / "2" / "snapshot" / "snapshot.json").unlink()  # as snapshots were before they named their schema
     # a comes back alone: the id made of its name is still carried by b, so it gets another
     third = night(
         tmp_path / "3", {**{k: k for k in "ade"}, "b": "x", "c": "x", "f": "z", "g": "z"}, tmp_path / "2" / "snapshot"
