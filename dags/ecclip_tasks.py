@@ -139,7 +139,7 @@ def version_task(dag: str, more: Callable[[], dict[str, Any]] = dict) -> Any:
 
     def version(night: str) -> dict[str, Any]:
         from ecclip.core import digest_of
-        from ecclip.pipeline import work_path
+        from ecclip.nights import work_path
         from ecclip.registry import record_version
 
         stages = stages_of(dag)

@@ -25,6 +25,7 @@ from ecclip.core import (
     settings,
     shown,
 )
+from ecclip.nights import add_night, known_nights
 from ecclip.renames import COMMANDS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -79,13 +80,13 @@ def pipeline_dvc() -> None:
 @nights_app.command("add")
 def nights_add(night: NightArgument) -> None:
     """Enter a night, so that dvc.yaml has its stages; extracting it does it too."""
-    pipeline.add_night(night)
+    add_night(night)
 
 
 @nights_app.command("list")
 def nights_list() -> None:
     """Print the nights, each with the previous night it is compared with."""
-    _show(pipeline.nights())
+    _show(known_nights())
 
 
 @nights_app.command("restore")

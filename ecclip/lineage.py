@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ecclip import pipeline
 from ecclip.catalog.publish.tracing import trace_listing
 from ecclip.core import ContractError, parse_night, settings
+from ecclip.nights import known_nights, previous_of
 from ecclip.registry import trace_back
 
 
@@ -18,10 +18,10 @@ def trace_everywhere(listing_id: str, night: str | None = None) -> dict[str, Any
         ServiceError: the registry does not answer.
     """
     work = settings().work
-    nights = [entry["night"] for entry in pipeline.nights()][::-1] if night is None else [parse_night(night)]
+    nights = [entry["night"] for entry in known_nights()][::-1] if night is None else [parse_night(night)]
     found = {}
     for name in nights:
-        previous = pipeline.previous_of(name)
+        previous = previous_of(name)
         before = None if previous is None else work / "snapshots" / previous
         facts = trace_listing(listing_id, work / "nights" / name, work / "snapshots" / name, before)
         if facts is not None:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import yaml
 
-import ecclip
+import ecclip.nights
 from ecclip.core import (
     ConfigError,
     NotReadyError,
@@ -38,8 +38,6 @@ from ecclip.renames import renamed_parameter
 from ecclip.spool import DELIVERY
 
 DELIVER_METRICS = (sys.executable, "-m", "ecclip", "registry", "follow")
-NO_NIGHT = "none"
-_NIGHT_FOLDER = "-".join("[0-9]" * digits for digits in (4, 2, 2))  # not a copy that was set aside
 
 
 @dataclass(frozen=True)
@@ -237,11 +235,6 @@ def edges_of(dag: str) -> list[tuple[str, str]]:
     ]
 
 
-def work_path(template: str, night: str) -> Path:
-    """Return the absolute path of a template such as ``snapshots/{night}`` for a night of this workspace."""
-    return settings().work / template.format(night=night, previous=previous_of(night) or NO_NIGHT)
-
-
 def run_stage(name: str, night: str) -> Report:
     """Run one stage for one night and return its report.
 
@@ -257,12 +250,12 @@ def run_stage(name: str, night: str) -> Report:
     DELIVERY.set(DELIVER_METRICS)
     step, cfg = STEPS[name], stage_config(name)
     if name in ("extract", "land"):
-        add_night(night)
-    inputs = {key: work_path(template, night) for key, template in step.inputs.items()}
+        ecclip.nights.add_night(night)
+    inputs = {key: ecclip.nights.work_path(template, night) for key, template in step.inputs.items()}
     report = _extracted_before(cfg, night) if step.external else None
     if report is None:
-        report = _function(step)(cfg=cfg, **inputs, output=work_path(step.output, night))
-    write_atomic(work_path(f"reports/{{night}}/{name}.json", night), canonical_json(report.model_dump()))
+        report = _function(step)(cfg=cfg, **inputs, output=ecclip.nights.work_path(step.output, night))
+    write_atomic(ecclip.nights.work_path(f"reports/{{night}}/{name}.json", night), canonical_json(report.model_dump()))
     return typing.cast(Report, report)
 
 
@@ -273,7 +266,7 @@ def why_waiting(night: str) -> str:
         ConfigError: the section ``source`` is wrong.
         OSError: the source does not answer.
     """
-    if read_manifest(work_path(STEPS["extract"].output, night)) is not None:
+    if read_manifest(ecclip.nights.work_path(STEPS["extract"].output, night)) is not None:
         return ""
     from ecclip.catalog.source.location import SourceConfig, locate, why_not_ready
 
@@ -288,9 +281,9 @@ def _extracted_before(cfg: StageConfig, night: str) -> Report | None:
 
     step = STEPS["extract"]
     try:
-        take_inventory(typing.cast(SourceConfig, cfg), night, work_path(step.inputs["inventory"], night))
+        take_inventory(typing.cast(SourceConfig, cfg), night, ecclip.nights.work_path(step.inputs["inventory"], night))
     except NotReadyError as error:
-        report = report_of(work_path(step.output, night))
+        report = report_of(ecclip.nights.work_path(step.output, night))
         if report is None:
             raise
         get_logger().warning("the night keeps what was extracted of it", reason=str(error))
@@ -339,49 +332,6 @@ def _refuse_unknown_names(section: str, model: type[StageConfig], given: dict[st
     if hints:
         what = f"params.yaml, section {section}: no such parameter"
         raise ConfigError(what, value="; ".join(hints), next_step=f"edit {path}; docs/parameters.md has every name")
-
-
-def nights() -> list[dict[str, str]]:
-    """Return the nights of this workspace, oldest first: ``{"night": ..., "previous": ...}``."""
-    path = settings().work / "nights.yaml"
-    known = yaml.safe_load(path.read_text())["nights"] if path.is_file() else {}
-    return [{"night": night, "previous": known[night]["previous"]} for night in sorted(known)]
-
-
-def previous_of(night: str) -> str | None:
-    """Return the night that ``night`` compares itself with and takes group ids from, or None for the first."""
-    for entry in nights():
-        if entry["night"] == night:
-            return None if entry["previous"] == NO_NIGHT else entry["previous"]
-    return None
-
-
-def add_night(night: str) -> None:
-    """Enter a night in nights.yaml with its predecessor; a night that is there keeps what it has."""
-    parse_night(night)
-    known = nights()
-    prepare_workspace()
-    if any(entry["night"] == night for entry in known):
-        return
-    published = [
-        path.parent.name
-        for path in (settings().work / "snapshots").glob(f"{_NIGHT_FOLDER}/manifest.json")  # a refused night has none
-        if path.parent.name < night
-    ]
-    entries = [*known, {"night": night, "previous": max(published, default=NO_NIGHT)}]
-    # keyed by night: dvc.yaml names its stages after the keys (ingest@2026-11-01)
-    table = {entry["night"]: {"previous": entry["previous"]} for entry in entries}
-    write_atomic(settings().work / "nights.yaml", yaml.safe_dump({"nights": table}))
-
-
-def prepare_workspace() -> None:
-    """Create what every night needs: the empty folders that stand for "no previous night", and nights.yaml."""
-    work = settings().work
-    for empty in (work / "snapshots" / NO_NIGHT, work / "nights" / NO_NIGHT / "land"):
-        if not (empty / "EMPTY").is_file():
-            write_atomic(empty / "EMPTY", "stands for the missing previous night\n")
-    if not (settings().work / "nights.yaml").is_file():
-        write_atomic(settings().work / "nights.yaml", yaml.safe_dump({"nights": {}}))
 
 
 def _function(step: Step) -> Any:

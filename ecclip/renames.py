@@ -144,6 +144,11 @@ MODULES = {
     "ecclip.registry.judge": "ecclip.registry.check_gate",
     "ecclip.registry.locked": "ecclip.core.locked",
     "ecclip.release.judge_night": "ecclip.release.gate_night",
+    "ecclip.pipeline.nights": "ecclip.nights.known_nights",
+    "ecclip.pipeline.add_night": "ecclip.nights.add_night",
+    "ecclip.pipeline.previous_of": "ecclip.nights.previous_of",
+    "ecclip.pipeline.prepare_workspace": "ecclip.nights.prepare_workspace",
+    "ecclip.pipeline.work_path": "ecclip.nights.work_path",
     "ecclip.product_input.Preprocessor.text": "ecclip.product_input.Preprocessor.title",
     "ecclip.product_input.Preprocessor.texts": "ecclip.product_input.Preprocessor.tokens",
 }

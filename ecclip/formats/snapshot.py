@@ -137,7 +137,8 @@ class Snapshot(Listings):
 
     def __init__(self, folder: Path, *, unmarked: bool = False) -> None:
         super().__init__(folder)
-        self._schema = "" if unmarked else str(read_document(folder / _FILE, SCHEMA, _NEXT_STEP, _OLDER)["schema"])
+        again = f"{_NEXT_STEP}: ecclip run <stage> --night {folder.name}, or trigger nightly_catalog for it"
+        self._schema = "" if unmarked else str(read_document(folder / _FILE, SCHEMA, again, _OLDER)["schema"])
 
     @property
     def groups(self) -> Path:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 
 from ecclip.core import canonical_json, settings, write_atomic
-from ecclip.pipeline import STEPS, run_stage, stages_of, work_path
+from ecclip.nights import work_path
+from ecclip.pipeline import STEPS, run_stage, stages_of
 
 WARM_UP = (sys.executable, "-m", "ecclip.local.warm_up")
 _NIGHT = "2026-01-01"

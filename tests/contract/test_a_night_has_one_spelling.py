@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ecclip import pipeline, release
+from ecclip import nights, pipeline, release
 from ecclip.cli import app
 from ecclip.core import ConfigError, settings
 from ecclip.sample import SampleConfig
@@ -77,7 +77,7 @@ def test_no_command_takes_another_spelling(call: list[str], night: str, workspac
 def test_no_function_that_takes_a_night_takes_another_spelling(night: str, workspace: Path) -> None:
     calls = [
         lambda: pipeline.run_stage("land", night),
-        lambda: pipeline.add_night(night),
+        lambda: nights.add_night(night),
         lambda: release.register_night(night),
         lambda: release.gate_night(night),
         lambda: release.bless_night(night),
@@ -94,5 +94,5 @@ def test_a_folder_that_is_named_like_a_night_and_more_is_no_previous_night(works
     for name in ("2026-11-01", "2026-11-01-set-aside", "20261101", "2026-11-03"):
         (workspace / "work" / "snapshots" / name).mkdir(parents=True)
         (workspace / "work" / "snapshots" / name / "manifest.json").touch()
-    pipeline.add_night("2026-11-02")
-    assert pipeline.previous_of("2026-11-02") == "2026-11-01"
+    nights.add_night("2026-11-02")
+    assert nights.previous_of("2026-11-02") == "2026-11-01"

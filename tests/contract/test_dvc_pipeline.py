@@ -145,12 +145,12 @@ def test_dvc_looks_at_the_source_each_time_and_goes_on_where_it_has_changed(work
 
 
 def test_another_night_changes_nothing_of_the_one_that_is_recorded(workspace: Path) -> None:
-    from ecclip.pipeline import add_night, nights
+    from ecclip.nights import add_night, known_nights
 
     _catalog_outputs(workspace, NIGHT)
     version = record_version(NIGHT, ["publish"])
     add_night(NEXT)
-    assert nights()[-1] == {"night": NEXT, "previous": NIGHT}
+    assert known_nights()[-1] == {"night": NEXT, "previous": NIGHT}
     _catalog_outputs(workspace, NEXT)
     record_version(NEXT, ["publish"])
     assert dvc_version(NIGHT) == version

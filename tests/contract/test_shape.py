@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = sorted((ROOT / "ecclip").rglob("*.py"))
 SOURCES = PACKAGE + sorted((ROOT / "dags").rglob("*.py"))
 # they run whole nights, one as services and one for figures
-MORE = {"local": {"pipeline", "release", "cli"}, "bench": {"pipeline", "release"}}
+MORE = {"local": {"nights", "pipeline", "release", "cli"}, "bench": {"pipeline", "release"}}
 
 
 def _functions() -> Iterator[tuple[str, int]]:

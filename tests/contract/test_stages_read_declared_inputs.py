@@ -18,7 +18,8 @@ from tiny_training import TOWERS, tiny_towers
 from ecclip.core import settings
 from ecclip.formats.start import Start, write_start
 from ecclip.model import save_towers
-from ecclip.pipeline import NO_NIGHT, STEPS, run_stage
+from ecclip.nights import NO_NIGHT
+from ecclip.pipeline import STEPS, run_stage
 
 NIGHT = "2026-11-02"
 TRAINER = {"epochs": 1, "sampler": {"batch_size": 24}, "optimizer": {"freeze": []}}

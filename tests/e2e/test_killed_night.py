@@ -14,10 +14,11 @@ import pytest
 import yaml
 from waiting import wait_until
 
+from ecclip.pipeline import stages_of
+
 ROOT = Path(__file__).parents[2]
 NIGHT = "2026-11-01"
-CATALOG = ["extract", "land", "ingest", "check", "clean", "group", "reference", "score_pairs", "publish"]
-MODEL = ["start", "train", "embed", "evaluate", "export"]
+STAGES = [*stages_of("nightly_catalog"), *stages_of("train_towers")]
 
 pytestmark = [pytest.mark.slow, pytest.mark.fault(1), pytest.mark.timeout(5400)]
 
@@ -70,9 +71,9 @@ def test_a_night_killed_in_spark_and_in_training_ends_with_the_same_digests(tmp_
     calm, killed = _workspace(tmp_path / "calm"), _workspace(tmp_path / "killed")
     for workspace in (calm, killed):
         _run(workspace, "sample", "--nights", "1", "--listings", "300", "--folder", str(workspace / "work"))
-    for stage in CATALOG + MODEL:
+    for stage in STAGES:
         _run(calm, "run", stage, "--night", NIGHT)
-    for stage in CATALOG + MODEL:
+    for stage in STAGES:
         if stage == "clean":
             _kill_while_writing(killed, stage, f"nights/{NIGHT}/.clean.tmp-*/**/*.parquet*")
         if stage == "train":
@@ -80,6 +81,6 @@ def test_a_night_killed_in_spark_and_in_training_ends_with_the_same_digests(tmp_
         if stage == "export":
             _kill_while_writing(killed, stage, f"nights/{NIGHT}/.bundle.tmp-*/**/*.onnx")
         _run(killed, "run", stage, "--night", NIGHT)
-    assert len(_digests(calm)) == len(CATALOG + MODEL)
+    assert len(_digests(calm)) == len(STAGES)
     assert _digests(killed) == _digests(calm)
     assert not list((killed / "work").glob("**/.*tmp-*"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from chain import run_chain, stage_function
+from chain import chain_inputs, run_chain, stage_function
 from dumps import market, write_dump
 from waiting import wait_ended, wait_until
 
@@ -19,11 +19,13 @@ from ecclip.pipeline import stage_model
 
 pytestmark = [pytest.mark.heavy, pytest.mark.fault(1)]
 RUN = """
-import sys, pathlib
-from ecclip.catalog.{name}.stage import {name}, {name_title}Config
-{name}({name_title}Config(), *map(pathlib.Path, sys.argv[1:]))
+import importlib, pathlib, sys
+from ecclip.pipeline import STEPS, stage_model
+name, *paths = sys.argv[1:]
+module, function = STEPS[name].function.split(":")
+given = {key: pathlib.Path(path) for key, _, path in (text.partition("=") for text in paths)}
+getattr(importlib.import_module(module), function)(cfg=stage_model(name)(), **given)
 """
-INPUTS = {"ingest": ["land"], "clean": ["land", "ingest", "none", "none"]}
 
 
 @pytest.fixture(scope="module")
@@ -38,11 +40,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_killed_driver_leaves_nothing_and_the_rerun_is_byte_identical(
     undisturbed: Path, tmp_path: Path, name: str
 ) -> None:
-    inputs = [undisturbed / folder for folder in INPUTS[name]]
-    output = tmp_path / name
+    given = {**chain_inputs(name, undisturbed), "output": tmp_path / name}
+    output = given["output"]
     environment = {**os.environ, "ECCLIP_WORKSPACE": str(tmp_path)}
-    code = RUN.format(name=name, name_title=name.title())
-    command = [sys.executable, "-c", code, *map(str, inputs), str(output)]
+    command = [sys.executable, "-c", RUN, name, *(f"{key}={path}" for key, path in given.items())]
     with subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL) as driver:
         wait_until(
             lambda: any(tmp_path.glob(f".{name}.tmp-*/**/_temporary")) or driver.poll() is not None, "the first write"
@@ -55,7 +56,7 @@ def test_a_killed_driver_leaves_nothing_and_the_rerun_is_byte_identical(
     assert any(tmp_path.glob(f".{name}.tmp-*"))
     wait_ended(children, "the JVM and its workers after their driver's")
 
-    report = stage_function(name)(stage_model(name)(), *inputs, output)
+    report = stage_function(name)(cfg=stage_model(name)(), **given)
     assert report.outcome == "written"
     assert digest_of(output) == digest_of(undisturbed / name)
     assert (output / "manifest.json").read_bytes() == (undisturbed / name / "manifest.json").read_bytes()

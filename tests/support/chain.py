@@ -27,6 +27,12 @@ def stage_function(name: str) -> Callable[..., Report]:
     return getattr(importlib.import_module(module), function)
 
 
+def chain_inputs(name: str, work: Path) -> dict[str, Path]:
+    """Return the inputs of a stage below a folder where :func:`run_chain` has run; what it left out is empty."""
+    places = {parameter: work / PLACES[template] for parameter, template in STEPS[name].inputs.items()}
+    return {parameter: place if place.is_dir() else work / "none" for parameter, place in places.items()}
+
+
 def run_chain(
     work: Path,
     dump: Path,

@@ -30,11 +30,11 @@ def make_dvc_workspace(folder: Path, monkeypatch: pytest.MonkeyPatch, nights: li
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     monkeypatch.setenv("ECCLIP_WORKSPACE", str(folder))
     settings.cache_clear()
-    from ecclip import pipeline
+    from ecclip.nights import add_night, prepare_workspace
 
-    pipeline.prepare_workspace()
+    prepare_workspace()
     for night in nights:
-        pipeline.add_night(night)
+        add_night(night)
     return folder
 
 

@@ -148,7 +148,8 @@ print(json.dumps({way: [str(path) for path in source_files(f"ecclip.{way}.asks")
 RUN = """
 import json, sys
 from pathlib import Path
-from ecclip.pipeline import STEPS, run_stage, work_path
+from ecclip.nights import work_path
+from ecclip.pipeline import STEPS, run_stage
 def run(name):
     if name in STEPS:
         return run_stage(name, sys.argv[1])

@@ -1,0 +1,60 @@
+"""The nights of a workspace: which there are, which one each is compared with, and where their folders lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from ecclip.core import parse_night, settings, write_atomic
+
+NO_NIGHT = "none"  # stands for the previous night of the first
+_NIGHT_FOLDER = "-".join("[0-9]" * digits for digits in (4, 2, 2))  # not a copy that was set aside
+
+
+def known_nights() -> list[dict[str, str]]:
+    """Return the nights of this workspace, oldest first: ``{"night": ..., "previous": ...}``."""
+    path = settings().work / "nights.yaml"
+    known = yaml.safe_load(path.read_text())["nights"] if path.is_file() else {}
+    return [{"night": night, "previous": known[night]["previous"]} for night in sorted(known)]
+
+
+def previous_of(night: str) -> str | None:
+    """Return the night that ``night`` compares itself with and takes group ids from, or None for the first."""
+    for entry in known_nights():
+        if entry["night"] == night:
+            return None if entry["previous"] == NO_NIGHT else entry["previous"]
+    return None
+
+
+def add_night(night: str) -> None:
+    """Enter a night in nights.yaml with its predecessor; a night that is there keeps what it has."""
+    parse_night(night)
+    known = known_nights()
+    prepare_workspace()
+    if any(entry["night"] == night for entry in known):
+        return
+    published = [
+        path.parent.name
+        for path in (settings().work / "snapshots").glob(f"{_NIGHT_FOLDER}/manifest.json")  # a refused night has none
+        if path.parent.name < night
+    ]
+    entries = [*known, {"night": night, "previous": max(published, default=NO_NIGHT)}]
+    # keyed by night: dvc.yaml names its stages after the keys (ingest@2026-11-01)
+    table = {entry["night"]: {"previous": entry["previous"]} for entry in entries}
+    write_atomic(settings().work / "nights.yaml", yaml.safe_dump({"nights": table}))
+
+
+def prepare_workspace() -> None:
+    """Create what every night needs: the empty folders that stand for "no previous night", and nights.yaml."""
+    work = settings().work
+    for empty in (work / "snapshots" / NO_NIGHT, work / "nights" / NO_NIGHT / "land"):
+        if not (empty / "EMPTY").is_file():
+            write_atomic(empty / "EMPTY", "stands for the missing previous night\n")
+    if not (settings().work / "nights.yaml").is_file():
+        write_atomic(settings().work / "nights.yaml", yaml.safe_dump({"nights": {}}))
+
+
+def work_path(template: str, night: str) -> Path:
+    """Return the absolute path of a template such as ``snapshots/{night}`` for a night of this workspace."""
+    return settings().work / template.format(night=night, previous=previous_of(night) or NO_NIGHT)
