@@ -6,18 +6,16 @@ import importlib
 import importlib.metadata
 import shutil
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ecclip import product_input
-from ecclip.core import ConfigError
+import ecclip
+from ecclip.core import ConfigError, source_files
 
 LIBRARIES = "libraries.zip"
-_MODULES = (  # these import at most numpy, Pillow, tokenizers, the standard library and each other
-    "ecclip.formats.service",
-    "ecclip.tasks.scores",
-    "ecclip.tasks.kinds.task",
-    "ecclip.tasks.decision",
-)
+# what the entry model imports from a bundle; what these and the tasks need follows from their imports
+ENTRIES = ("ecclip.product_input", "ecclip.formats.service", "ecclip.tasks.decision", "ecclip.tasks.kinds.task")
+_WHOLE = "product_input"  # a package that is copied as it is, its door too
 _PACKAGE = '"""Part of ecclip, as the bundle was evaluated with it."""\n'
 # pure Python libraries that clean titles; the compiled ones (numpy, Pillow, tokenizers) are installed on the server
 _PURE = ("ftfy", "wcwidth")
@@ -25,27 +23,42 @@ _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold: equal li
 
 
 def ship_code(folder: Path) -> None:
-    """Write ``ecclip/`` with the modules that the server imports, ``tasks/`` with one file per task, ``libraries.zip``.
+    """Write ``ecclip/`` with the modules that the server reaches, ``tasks/`` with one file per task, ``libraries.zip``.
 
     The packages' ``__init__`` are empty, except that of ``product_input``, so that an installed ecclip is never mixed
     in. The libraries are part of the bundle, so that each version on a server reads titles as in its training.
     """
+    package = Path(ecclip.__file__).parent
+    shutil.copytree(package / _WHOLE, folder / "ecclip" / _WHOLE, ignore=shutil.ignore_patterns("__pycache__"))
+    tasks = _task_files()
+    for module in sorted({*_modules_of(tasks.values())}):
+        path = folder / "ecclip" / module.relative_to(package)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(module, path)
+        for above in path.relative_to(folder).parents[:-1]:
+            (folder / above / "__init__.py").write_text(_PACKAGE)
+    (folder / "tasks").mkdir()
+    for number, (name, path) in enumerate(tasks.items()):
+        shutil.copyfile(path, folder / "tasks" / f"{number:02d}_{name}.py")
+    _write_libraries(folder / LIBRARIES)
+
+
+def _task_files() -> dict[str, Path]:
     from ecclip.tasks.kinds import TASKS
 
-    own = Path(str(product_input.__file__)).parent
-    shutil.copytree(own, folder / "ecclip" / own.name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in _MODULES:
-        module = importlib.import_module(name)
-        path = folder.joinpath(*name.split(".")).with_suffix(".py")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(str(module.__file__), path)
-        for package in path.relative_to(folder).parents[:-1]:
-            (folder / package / "__init__.py").write_text(_PACKAGE)
-    (folder / "tasks").mkdir()
-    for number, task in enumerate(TASKS):
-        source = importlib.import_module(type(task).__module__).__file__
-        shutil.copyfile(str(source), folder / "tasks" / f"{number:02d}_{task.name}.py")
-    _write_libraries(folder / LIBRARIES)
+    return {task.name: Path(str(importlib.import_module(type(task).__module__).__file__)) for task in TASKS}
+
+
+def _modules_of(tasks: Iterable[Path]) -> Iterator[Path]:
+    """Yield the modules that the entry model and the tasks reach, those that are copied otherwise left out."""
+    package = Path(ecclip.__file__).parent
+    reached = {path for entry in ENTRIES for path in source_files(entry)}
+    for task in tasks:
+        reached |= {*source_files(task)} - {task}
+    for path in reached:
+        whole = path.is_relative_to(package / _WHOLE) or not path.is_relative_to(package)
+        if path.suffix == ".py" and path.name != "__init__.py" and not whole:
+            yield path
 
 
 def _write_libraries(path: Path) -> None:
