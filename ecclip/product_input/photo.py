@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 import json
+import unicodedata
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -59,8 +60,8 @@ def codec_versions() -> dict[str, str]:
 
 
 def definition(canonical: CanonicalPhoto) -> dict[str, Any]:
-    """Return what snapshots and bundles record about their photos: the canonical form and the codecs that made it."""
-    return {"photo": asdict(canonical), "codecs": codec_versions()}
+    """Return what snapshots and bundles record of what models see: canonical photo, codecs, and Unicode's version."""
+    return {"photo": asdict(canonical), "codecs": codec_versions(), "unicode": unicodedata.unidata_version}
 
 
 def read_canonical(folder: Path) -> CanonicalPhoto:

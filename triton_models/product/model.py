@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 import json
 import sys
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -69,6 +70,7 @@ class TritonPythonModel:
         decision = importlib.import_module("ecclip.tasks.decision")
         tasks = [_load(path).TASK for path in sorted((folder / "code" / "tasks").glob("*.py"))]
         self._check_codecs(entry["product_input"]["codecs"])
+        self._compare_unicode(entry["product_input"].get("unicode"))
         canonical = self._inputs.canonical_of(entry["product_input"])
         self._preprocessor = self._inputs.Preprocessor(
             entry["image_size"], entry["max_tokens"], folder / "tokenizer.json", canonical
@@ -199,6 +201,16 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(
                 f"the photos of this bundle were made with {made_with}, this server has {found}; "
                 "give it the Pillow of requirements/serving.txt, or train with this one"
+            )
+
+    def _compare_unicode(self, made_with: str | None) -> None:
+        """Say where the tables differ, which each Python brings: characters that are new in one of them are concerned."""
+        found = unicodedata.unidata_version
+        if made_with is not None and found != made_with:
+            pb_utils.Logger.log_warn(
+                f"the titles of this bundle were cleaned by Unicode {made_with}, this server has Unicode {found}: "
+                "characters that only the newer one knows may be read otherwise; for equal tables run both "
+                "environments on one version of Python"
             )
 
     def _check(self, known: dict[str, Any]) -> None:

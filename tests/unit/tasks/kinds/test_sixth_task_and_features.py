@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from serving_server import live_server
 from snapshots import write_snapshot
 
 from ecclip.client import Product, ProductClient
-from ecclip.core import ConfigError, ContractError
+from ecclip.core import ConfigError, ContractError, write_atomic
 from ecclip.embed.stage import EmbedConfig, embed
 from ecclip.formats.embeddings import load_embeddings
 from ecclip.model import encode_images, load_preprocessor, load_towers
+from ecclip.product_input import DEFINITION
 from ecclip.serving.export.stage import ExportConfig, export
 from ecclip.tasks import EvaluateConfig, check_claims, evaluate, load_heads
 from ecclip.tasks.kinds import TASKS, Task, gate_defaults
@@ -52,7 +54,11 @@ def brand() -> Iterator[Task]:
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("night")
-    return write_snapshot(folder / "2026-01-01", listings=200, landed=folder / "land")
+    snapshot = write_snapshot(folder / "2026-01-01", listings=200, landed=folder / "land")
+    described = json.loads((snapshot / DEFINITION).read_text())
+    assert described["unicode"] == unicodedata.unidata_version
+    write_atomic(snapshot / DEFINITION, json.dumps(described | {"unicode": "3.2.0"}))  # cleaned by an old Python
+    return snapshot
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +101,8 @@ def test_a_real_server_answers_it_as_often_rightly_as_the_report_says(
 ) -> None:
     rows = pq.read_table(snapshot / "listings", columns=["title", "brand", "split"]).to_pylist()
     asked = [row for row in rows if row["split"] == "test" and row["brand"]]
-    with live_server(tmp_path, bundle=bundle) as (_, deployment), ProductClient(deployment.address) as client:
+    with live_server(tmp_path, bundle=bundle) as (server, deployment), ProductClient(deployment.address) as client:
+        assert "cleaned by Unicode 3.2.0, this server has Unicode" in server.log.read_text(errors="replace")
         answers = client.ask([Product(title=row["title"], description="tasks may read it") for row in asked])
     assert {answer.error for answer in answers} == {""}
     said = [answer.other_tasks["brand"] for answer in answers]
