@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ecclip.catalog.land.originals import OriginalPhotos
-from ecclip.client import Answer, Product
+from ecclip.catalog.land.originals import OriginalPhotos, original_descriptions
+from ecclip.client import TEXT_BYTES, Answer, Product
 from ecclip.core import ContractError
 from ecclip.formats.columns import IMAGE_ERROR, IMAGE_SHA256, SPLIT, TITLE_ORIGINAL
 from ecclip.formats.sampling import smallest_hashes
@@ -50,8 +50,8 @@ class Golden:
 def choose(snapshot: Path, landed: Path, ingested: Path, twin: InProcess, count: int) -> list[Golden]:
     """Return at most ``count`` golden listings of the test split (of validation or train where it is empty).
 
-    They are rows of the dump: the title as its seller wrote it, the photo's file as the shop sent it. The choice is a
-    pure function of the listing ids. Listings whose answer rounding could change are skipped.
+    They are rows of the dump: title and description as their seller wrote them, the photo's file as the shop sent it.
+    The choice is a pure function of the listing ids. Listings whose answer rounding could change are skipped.
 
     Raises:
         ContractError: no listing can be one.
@@ -62,9 +62,8 @@ def choose(snapshot: Path, landed: Path, ingested: Path, twin: InProcess, count:
         if len(chosen) == count - 1:
             break
         kind = ("both", "image", "title")[len(chosen) % 3] if row["image"] else "title"
-        product = Product(
-            image=row["image"] if kind != "title" else None, title=row[TITLE_ORIGINAL] if kind != "image" else None
-        )
+        texts = (None, None) if kind == "image" else (row[TITLE_ORIGINAL], row["description"])
+        product = Product(row["image"] if kind != "title" else None, *texts)
         if _is_clear(twin, product):
             chosen.append(Golden(row["listing_id"], kind, product, twin.ask(product)))
     if not chosen:
@@ -145,10 +144,11 @@ def _flat(name: str, value: Any) -> dict[str, Any]:
 
 def _is_clear(twin: InProcess, product: Product) -> bool:
     logits, modality = twin.logits(*twin.inputs(product))
+    query = twin.query(product)
     signs = np.where(np.arange(len(logits)) % 2, 1.0, -1.0)
 
     def labels(noise: np.ndarray | float) -> dict[str, object]:
-        leaves = _leaves(twin.decider.answer(logits + noise, modality))
+        leaves = _leaves(twin.decider.answer(logits + noise, modality, query))
         return {name: leaf for name, leaf in leaves.items() if not isinstance(leaf, float)}
 
     plain = labels(0.0)
@@ -164,5 +164,10 @@ def _candidates(snapshot: Path, landed: Path, ingested: Path, count: int) -> lis
             rows = known.take(np.array(chosen, dtype=np.int64)).to_pylist()
             with_photo = {row[IMAGE_SHA256] for row in rows if row[IMAGE_SHA256] and not row[IMAGE_ERROR]}
             photos = OriginalPhotos(landed, ingested).read(with_photo)
-            return [{**row, "image": photos.get(row[IMAGE_SHA256])} for row in rows]
+            written = original_descriptions(ingested, [row["listing_id"] for row in rows])
+            for row in rows:
+                text = written.get(row["listing_id"])
+                fits = text is not None and len(text.encode()) <= TEXT_BYTES
+                row |= {"image": photos.get(row[IMAGE_SHA256]), "description": text if fits else None}
+            return rows
     return []

@@ -72,7 +72,7 @@ def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(C
     bias = chance.normal(size=(3, start)).astype(np.float32)
     thresholds = {task.name: dict.fromkeys(("image", "text", "both"), 0.6) for task in tasks}
     heads = Heads(DIM, weight, bias, tuple(tasks), thresholds, UNTAUGHT)
-    landed = folder / "land"  # all photos come by address: nothing is looked for in rows
+    landed = folder / "land"  # holds what ingest leaves as well
     snapshot = write_snapshot(folder / "2026-01-01", listings=120, landed=landed)
     write_evaluated(snapshot, folder / "train", heads, folder)
     parts = {"snapshot": snapshot, "trained": folder / "train", "evaluated": folder / "evaluate"}

@@ -80,7 +80,7 @@ EDGES_SCHEMA = pa.schema(
 def write_snapshot(folder: Path, listings: int = 120, seed: int = 0, landed: Path | None = None) -> Path:
     """Write a published snapshot below ``folder`` (its bytes follow from the arguments) and return ``folder``.
 
-    ``landed`` gets the photos as the shop sent them, as the stage land leaves them.
+    ``landed`` gets the photos as the shop sent them, as the stage land leaves them, and the rows as ingest does.
 
     Every category has groups in train, validation and test from about 90 listings on; one listing in 20 has no
     image, another one in 20 has an image_error.
@@ -89,6 +89,7 @@ def write_snapshot(folder: Path, listings: int = 120, seed: int = 0, landed: Pat
     rows, edges = _rows(listings, random.Random(seed), seed, originals)
     if landed is not None:
         _write_landed(landed, originals)
+        _write(landed / LISTINGS / "part-00000.parquet", [_as_written(row) for row in rows], LISTINGS_SCHEMA)
     write_atomic(folder / DEFINITION, canonical_json(definition(CanonicalPhoto())))
     _write(folder / LISTINGS / "part-00000.parquet", rows, LISTINGS_SCHEMA)
     _write(folder / GROUPS / "edges-00000.parquet", edges, EDGES_SCHEMA)
@@ -134,6 +135,11 @@ def _write_landed(folder: Path, originals: dict[str, bytes]) -> None:
     (folder / "images").mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(photos), folder / "images" / "part-00000.parquet")
     pq.write_table(pa.Table.from_pylist(places).drop_columns("image"), folder / "photos.parquet")
+
+
+def _as_written(row: dict[str, Any]) -> dict[str, Any]:
+    written = row["description"] and f"<p>{row['description']}</p>"
+    return {**row, "title": row["title_original"], "description": written, "image": None}
 
 
 def _rows(

@@ -204,7 +204,7 @@ class TritonPythonModel:
             )
 
     def _compare_unicode(self, made_with: str | None) -> None:
-        """Say where the tables differ, which each Python brings: characters that are new in one of them are concerned."""
+        """Say where the tables of both Pythons differ: characters that are new in one of them may be read otherwise."""
         found = unicodedata.unidata_version
         if made_with is not None and found != made_with:
             pb_utils.Logger.log_warn(

@@ -1,4 +1,4 @@
-"""Photos as the shop sent them, by the digest of their bytes; read without Spark."""
+"""Listings as the shop sent them: photos by the digest of their bytes, descriptions by listing; read without Spark."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from ecclip.catalog.land.photos import IMAGES
@@ -57,6 +58,14 @@ class OriginalPhotos:
     @cached_property
     def _inside_rows(self) -> _Places:
         return _Places(self._ingested / LISTINGS, _IMAGE, _digests)
+
+
+def original_descriptions(ingested: Path, listing_ids: Collection[str]) -> dict[str, str]:
+    """Return the descriptions of listings as they were written; those without one are left out."""
+    rows = ds.dataset([str(path) for path in sorted((ingested / LISTINGS).glob("*.parquet"))], format="parquet")
+    wanted = ds.field("listing_id").isin(pa.array(sorted(listing_ids), pa.string()))
+    found = rows.to_table(columns=["listing_id", "description"], filter=wanted & ds.field("description").is_valid())
+    return dict(zip(*(column.to_pylist() for column in found.columns), strict=True))
 
 
 class _Places:

@@ -13,6 +13,8 @@ from ecclip.product_input import CanonicalPhoto
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ecclip.tasks.kinds import Query
+
 MODALITY_ORDER = ("image", "text", "both")
 
 
@@ -62,19 +64,26 @@ class InProcess:
         modality = "both" if image is not None and text is not None else "text" if image is None else "image"
         return self.heads.logits(image, text, modality)[0], modality
 
+    def query(self, product: Product) -> Query:
+        """Return the texts of one listing as tasks read them."""
+        from ecclip.product_input import description_text, title_text
+        from ecclip.tasks.kinds import Query
+
+        return Query(
+            None if product.title is None else title_text(product.title),
+            None if product.description is None else description_text(product.description),
+        )
+
     def ask(self, product: Product) -> Answer:
         """Return the answer of one listing; ``lineage`` stays empty."""
-        from ecclip.product_input import PreprocessingError, description_text, title_text
-        from ecclip.tasks.kinds import Query
+        from ecclip.product_input import PreprocessingError
 
         try:
             image, text = self.inputs(product)
         except PreprocessingError as error:
             return Answer(error=str(error))
         logits, modality = self.logits(image, text)
-        title = None if product.title is None else title_text(product.title)
-        description = None if product.description is None else description_text(product.description)
-        outputs = self.decider.answer(logits, modality, Query(title, description))
+        outputs = self.decider.answer(logits, modality, self.query(product))
         given = [one[0, : self.heads.dim] for one in (image, text) if one is not None]
         total: np.ndarray = given[0] if len(given) == 1 else given[0] + given[1]
         total = total / max(float(np.linalg.norm(total)), 1e-12)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ecclip.catalog.land.originals import OriginalPhotos
+from ecclip.catalog.land.originals import OriginalPhotos, original_descriptions
 from ecclip.core import IntegrityError
 from ecclip.formats.columns import IMAGE_SHA256
 
@@ -57,3 +57,11 @@ def test_a_photo_that_did_not_land_is_an_error_that_names_it(folders: tuple[Path
         OriginalPhotos(*folders).read(["abcdef", *LANDED[1]])
     with pytest.raises(IntegrityError, match=r"one of 2"):
         OriginalPhotos(tmp_path / "none", folders[1]).read(list(LANDED[0])[:2])
+
+
+def test_descriptions_are_those_of_the_rows_that_are_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "listings").mkdir()
+    for number, rows in enumerate([{"a": "<b>A</b>", "b": None}, {"c": "C"}]):
+        table = pa.table({"listing_id": list(rows), "description": pa.array(list(rows.values()), pa.string())})
+        pq.write_table(table, tmp_path / "listings" / f"part-{number:05d}.parquet")
+    assert original_descriptions(tmp_path, ["a", "b", "nobody"]) == {"a": "<b>A</b>"}

@@ -74,7 +74,7 @@ def folder(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(brand: Task, snapshot: Path, folder: Path) -> Path:
     """Return what evaluate and export make of six tasks."""
     evaluate(CFG, snapshot, folder / "embed", folder / "evaluate")
-    landed = snapshot.parent / "land"  # all photos come by address: nothing is looked for in rows
+    landed = snapshot.parent / "land"  # holds what ingest leaves as well
     parts = {"snapshot": snapshot, "trained": folder / "train", "evaluated": folder / "evaluate"}
     export(ExportConfig(golden=4), **parts, landed=landed, ingested=landed, output=folder / "bundle")
     return folder / "bundle"
