@@ -1,7 +1,8 @@
 """A stage reads the inputs that the pipeline declares, and nothing else of a workspace.
 
 Each stage runs in a workspace of its own that holds copies of its declared inputs alone: what else it looked for would
-not be there. The night starts from a champion, whose bundle is in no workspace at all.
+not be there. The night starts from a champion, whose bundle is in no workspace at all. The stages that Spark runs are
+alone in the same way in tests/unit/catalog/publish/test_publish_chain.py, which runs them anyway.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from chain import CHAIN
 from snapshots import write_snapshot
 from tiny_training import TOWERS, tiny_towers
 
@@ -23,7 +25,10 @@ from ecclip.pipeline import STEPS, run_stage
 
 NIGHT = "2026-11-02"
 TRAINER = {"epochs": 1, "sampler": {"batch_size": 24}, "optimizer": {"freeze": []}}
-PARAMS = {"train": {"towers": TOWERS, "trainer": TRAINER, "validation_listings": 20}}
+PARAMS = {"export": {"golden": 2}, "train": {"towers": TOWERS, "trainer": TRAINER, "validation_listings": 20}}
+
+
+AFTER_SPARK = ("score_pairs", "train", "embed", "evaluate", "export", "group_products")
 
 
 def _declared(name: str) -> list[str]:
@@ -43,20 +48,26 @@ def _run_alone(name: str, store: Path, workspace: Path, patch: pytest.MonkeyPatc
     shutil.rmtree(workspace)
 
 
+def test_every_stage_is_run_alone_somewhere() -> None:
+    outside = {"extract", "start", "reference"}  # they look where the export lies, and into the registry
+    assert {*CHAIN, *AFTER_SPARK, *outside} == {*STEPS}
+
+
 def test_stages_after_the_catalog_need_their_declared_inputs_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ECCLIP_TORCH_THREADS", "1")
     monkeypatch.setenv("ECCLIP_TRACKING", "false")
     store = tmp_path / "store"
-    write_snapshot(store / "snapshots" / NIGHT, 120)
+    write_snapshot(store / "snapshots" / NIGHT, 120, landed=store / "nights" / NIGHT / "land")
+    shutil.copytree(store / "nights" / NIGHT / "land", store / "nights" / NIGHT / "ingest")
     shutil.copytree(store / "snapshots" / NIGHT, store / "nights" / NIGHT / "clean")
     save_towers(tiny_towers(), tmp_path / "bundle" / "towers")
     champion = Start(version="1", bundle="b" * 64, towers=tmp_path / "bundle" / "towers")
     for name in ("start", "reference"):
         write_start(champion, store / "nights" / NIGHT / name)
     shutil.rmtree(tmp_path / "bundle")
-    for name in ("score_pairs", "train", "embed", "evaluate", "group_products"):
+    for name in AFTER_SPARK:
         _run_alone(name, store, tmp_path / name, monkeypatch)
     night = store / "nights" / NIGHT
     assert json.loads((night / "pairs" / "manifest.json").read_text())["detail"]["champion"] == "1"

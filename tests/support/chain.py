@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,15 @@ PLACES = {
     "snapshots/{previous}": "previous",
     **{STEPS[name].output: name for name in CHAIN},
 }
+
+
+@contextmanager
+def _moved(inputs: dict[str, Path], folder: Path) -> Iterator[dict[str, Path]]:
+    """Yield the inputs of a stage as they lie in a folder of their own, by hard links."""
+    for parameter, path in inputs.items():
+        shutil.copytree(path, folder / parameter, copy_function=os.link)
+    yield {parameter: folder / parameter for parameter in inputs}
+    shutil.rmtree(folder)
 
 
 def stage_function(name: str) -> Callable[..., Report]:
@@ -42,11 +54,13 @@ def run_chain(
     pairs: Path | None = None,
     previous_land: Path | None = None,
     gate: bool = True,
+    alone: bool = False,
     **configs: dict[str, Any],
 ) -> Path:
     """Run land ... ``until`` into folders of ``work`` named after the stages and return the last one's output.
 
     Without ``gate`` the check is left out, which saves the seconds of Great Expectations. ``pairs`` goes to publish.
+    With ``alone`` a stage gets its inputs in a folder with nothing else: whatever else it looked for is not there.
     """
     work.mkdir(parents=True, exist_ok=True)
     empty = work / "none"
@@ -66,7 +80,8 @@ def run_chain(
             continue
         inputs = {parameter: places[PLACES[template]] for parameter, template in STEPS[name].inputs.items()}
         config = stage_model(name).model_validate(configs.get(name, {}))
-        stage_function(name)(cfg=config, **inputs, output=places[name])
+        with _moved(inputs, work / f"alone-{name}") if alone else nullcontext(inputs) as given:
+            stage_function(name)(cfg=config, **given, output=places[name])
         if name == until:
             break
     return places[until]

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.heavy
 
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two nights: the second one lacks a listing and has a new one."""
+    """Two nights whose stages see their declared inputs alone: the second one lacks a listing."""
     work = tmp_path_factory.mktemp("nights")
     rows, photos = market(40)
     for number in range(8):
@@ -31,10 +31,10 @@ def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         other = {"title": f"Thing {chr(97 + number) * 4}", "brand": None, "category": ["x", f"c{number}"]}
         rows.append({**rows[0], **hidden, **other})
     photos["images/none.jpg"] = picture(77)
-    run_chain(work / "1", write_dump(work / "dump1", rows, photos))
+    run_chain(work / "1", write_dump(work / "dump1", rows, photos), alone=True)
     later = [row for row in rows if row["listing_id"] != rows[2]["listing_id"]]
     dump = write_dump(work / "dump2", later, photos)
-    run_chain(work / "2", dump, until="group", gate=False, previous=work / "1" / "publish")
+    run_chain(work / "2", dump, until="group", gate=False, alone=True, previous=work / "1" / "publish")
     return work
 
 
