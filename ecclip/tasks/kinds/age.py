@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecclip.tasks.kinds.task import NO_LABEL, HeadScores, Query, Target, Task
+from ecclip.tasks.kinds.task import NO_LABEL, HeadScores, Query, Target, Task, in_words
 from ecclip.tasks.scores import plain
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class AgeRestricted(Task):
             "AGE_CLASS": list(found),
             "AGE_CLASS_SCORE": list(found.values()),
         }
+
+    def in_words(self, outputs: Mapping[str, Any]) -> str:
+        """Return the probability of any class of the policy."""
+        return in_words(None, outputs["AGE_RESTRICTED_SCORE"], outputs["DECISION"].get(self.name))
 
     def report(
         self, scored: ScoredHead, rows: Rows, resample: Bootstrap, cfg: EvaluateConfig, findings: Findings

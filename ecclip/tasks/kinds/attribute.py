@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ecclip.tasks.kinds.task import NO_LABEL, OUTSIDE, HeadScores, Query, Target, Task
+from ecclip.tasks.kinds.task import NO_LABEL, OUTSIDE, HeadScores, Query, Target, Task, in_words
 from ecclip.tasks.scores import plain
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ class Attributes(Task):
             if head.labels[top] is not None:
                 found[name] = {"value": head.labels[top], "score": plain(head.scores[top])}
         return {"ATTRIBUTES": found}
+
+    def in_words(self, outputs: Mapping[str, Any]) -> str:
+        """Return each attribute that is present or unknown."""
+        found = outputs["ATTRIBUTES"].items()
+        return ", ".join(f"{name} {in_words(one['value'], one['score'])}" for name, one in found) or "-"
 
     def report_together(
         self, scored: list[ScoredHead], rows: Rows, modality: str, cfg: EvaluateConfig, findings: Findings

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ecclip.tasks.kinds.task import NO_LABEL, OUTSIDE, HeadScores, Limit, Query, Target, Task
+from ecclip.tasks.kinds.task import NO_LABEL, OUTSIDE, HeadScores, Limit, Query, Target, Task, in_words
 from ecclip.tasks.scores import best, plain
 
 if TYPE_CHECKING:
@@ -66,6 +66,12 @@ class Category(Task):
         top = best(scores, top_k)
         paths = [list(heads[0].labels[index]) for index in top]
         return {"CATEGORY": paths, "CATEGORY_SCORE": [plain(scores[index]) for index in top]}
+
+    def in_words(self, outputs: Mapping[str, Any]) -> str:
+        """Return the first path with its probability."""
+        first = zip(outputs["CATEGORY"], outputs["CATEGORY_SCORE"], strict=True)
+        path, score = next(first, (None, None))
+        return in_words(path, score, outputs["DECISION"].get(self.name))
 
     def report(
         self, scored: ScoredHead, rows: Rows, resample: Bootstrap, cfg: EvaluateConfig, findings: Findings

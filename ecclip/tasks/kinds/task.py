@@ -109,6 +109,11 @@ class Task:
         top = int(np.argmax(scores))
         return {"OTHER_TASKS": {self.name: {"value": heads[0].labels[top], "score": plain(scores[top])}}}
 
+    def in_words(self, outputs: Mapping[str, Any]) -> str:
+        """Return this task's part of an answer for people; ``outputs`` are all outputs of the service by name."""
+        found = outputs["OTHER_TASKS"].get(self.name, {})
+        return in_words(found.get("value"), found.get("score"), outputs["DECISION"].get(self.name))
+
     def report(
         self, scored: ScoredHead, rows: Rows, resample: Bootstrap, cfg: EvaluateConfig, findings: Findings
     ) -> None:
@@ -129,6 +134,14 @@ class Task:
         """Return the true label of test listing ``place`` for people, level by level."""
         number = int(scored.truth[place])
         return as_levels(scored.target.labels[number]) if number >= 0 else ["(a label that no head has)"]
+
+
+def in_words(value: Any, score: float | None, decision: str | None = None) -> str:
+    """Return a value with its score 0..1 and decision for people; without a score it is unknown."""
+    if score is None:
+        return "unknown"
+    said = " ".join([*([] if value is None else [" > ".join(as_levels(value))]), f"{score:.2f}"])
+    return f"{said} ({decision})" if decision else said
 
 
 def as_levels(label: Any) -> list[str]:
