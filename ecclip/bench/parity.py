@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ecclip.bench.graph_outputs import ALONE, WITH, time_outputs
 from ecclip.bench.machine import new_result
 from ecclip.bench.result import Result, write_result
 from ecclip.catalog.land.originals import OriginalPhotos
@@ -82,6 +83,7 @@ class Parity:
         errors: raw rows that were answered with an error.
         counts: differences by the names of ``COUNTS``.
         cosines: of the server's embedding of the shop's file and the stage's embedding of the snapshot's photo.
+        seconds: of the bundle's towers, see :func:`ecclip.bench.graph_outputs.time_outputs`.
     """
 
     listings: int = 0
@@ -91,6 +93,7 @@ class Parity:
     errors: int = 0
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTS, 0))
     cosines: list[float] = field(default_factory=list)
+    seconds: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
     @property
     def photo_cosine_p01(self) -> float:
@@ -115,7 +118,7 @@ def measure(night: NightFolders, server: EmbeddedServer) -> Parity:
             next_step="mend what the reasons name, then run the night again",
         )
     deployment.go_live(1)
-    found = Parity()
+    found = Parity(seconds=time_outputs(night.bundle))
     embedded = load_embeddings(night.embedded)
     known = dict(zip(embedded.listing_ids, embedded.image, strict=True))
     with ProductClient(server.address) as client, _serving_interpreter(server.python, night.bundle) as seen_by_server:
@@ -221,9 +224,18 @@ def result_of(nights: Sequence[Parity], command: str) -> Result:
         result.add(name.replace("_", " "), "raw row / snapshot's row", "listings", [one.counts[name] for one in nights])
     cosine = [one.photo_cosine_p01 for one in nights]
     result.add("cosine of photo embeddings, 1st percentile", "server, shop's file / embed", "", cosine)
+    _add_costs(result, nights)
     sums = {name: sum(one.counts[name] for one in nights) for name in COUNTS}
     result.head(**sums, photo_cosine_p01=min(cosine))
     return result
+
+
+def _add_costs(result: Result, nights: Sequence[Parity]) -> None:
+    """Enter what the towers' features cost where the embedding is given out anyway, over all calls of all nights."""
+    for tower in nights[0].seconds:
+        both, alone = ([one for night in nights for one in night.seconds[tower][what]] for what in (WITH, ALONE))
+        ratios = [one / other for one, other in zip(both, alone, strict=True)]
+        result.add(f"time of the graph {tower}", f"{WITH} / {ALONE}", "×", ratios)
 
 
 def main() -> None:

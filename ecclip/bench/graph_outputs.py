@@ -1,0 +1,57 @@
+"""What the towers' second output costs: each graph of a bundle, and the same graph with the embedding alone."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ecclip.bench.measure import taking_turns
+from ecclip.formats.bundle import Bundle
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+TOWERS = ("image_tower", "text_tower")
+WITH, ALONE = "embedding and features", "embedding alone"
+_REPETITIONS = 15  # by judgment: a call takes milliseconds
+
+
+def time_outputs(bundle: Path) -> dict[str, dict[str, list[float]]]:
+    """Return seconds by tower and by what its graph gives out, called in turns with the known inputs of the bundle."""
+    return {name: _time(Bundle(bundle), name) for name in TOWERS}
+
+
+def _time(bundle: Bundle, name: str) -> dict[str, list[float]]:
+    graph = bundle.graph(name).read_bytes()
+    known = np.load(bundle.known_answer(name))
+    return taking_turns({WITH: _call(graph, known), ALONE: _call(first_output_alone(graph), known)}, _REPETITIONS)
+
+
+def first_output_alone(graph: bytes) -> bytes:
+    """Return an ONNX graph without its outputs after the first and without what only they need."""
+    import onnx
+    from onnx.utils import Extractor
+
+    model = onnx.load_from_string(graph)
+    inputs = [one.name for one in model.graph.input]
+    kept: bytes = Extractor(model).extract_model(inputs, [model.graph.output[0].name]).SerializeToString()
+    return kept
+
+
+def _call(graph: bytes, known: np.lib.npyio.NpzFile) -> Callable[[], object]:
+    session = _session(graph)
+    feed = {one.name: known[one.name] for one in session.get_inputs()}
+    return functools.partial(session.run, None, feed)
+
+
+def _session(graph: bytes) -> onnxruntime.InferenceSession:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()  # as the server has it, on one thread
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
