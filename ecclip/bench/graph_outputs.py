@@ -10,29 +10,42 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ecclip.bench.measure import taking_turns
+from ecclip.errors import ResultError
 from ecclip.formats.bundle import Bundle
 
 if TYPE_CHECKING:
     import onnxruntime
 
-TOWERS = ("image_tower", "text_tower")
+_TOWERS = ("image_tower", "text_tower")
 WITH, ALONE = "embedding and features", "embedding alone"
 _REPETITIONS = 15  # by judgment: a call takes milliseconds
 
 
 def time_outputs(bundle: Path) -> dict[str, dict[str, list[float]]]:
-    """Return seconds by tower and by what its graph gives out, called in turns with the known inputs of the bundle."""
-    return {name: _time(Bundle(bundle), name) for name in TOWERS}
+    """Return seconds by tower and by what its graph gives out, called in turns with the known inputs of the bundle.
+
+    Raises:
+        ResultError: the graph with the embedding alone gives another embedding, so that the times compare nothing.
+    """
+    return {name: _time(Bundle(bundle), name) for name in _TOWERS}
 
 
 def _time(bundle: Bundle, name: str) -> dict[str, list[float]]:
     graph = bundle.graph(name).read_bytes()
     known = np.load(bundle.known_answer(name))
-    return taking_turns({WITH: _call(graph, known), ALONE: _call(first_output_alone(graph), known)}, _REPETITIONS)
+    calls = {WITH: _call(graph, known), ALONE: _call(_first_output_alone(graph), known)}
+    both, alone = (call() for call in calls.values())
+    if len(both) < 2 or len(alone) != 1 or not np.array_equal(both[0], alone[0]):
+        raise ResultError(
+            "the graph with the embedding alone is not the bundle's graph without its features",
+            value=bundle.graph(name),
+            next_step="export the bundle again with this version of torch and onnx",
+        )
+    return taking_turns(calls, _REPETITIONS)
 
 
-def first_output_alone(graph: bytes) -> bytes:
-    """Return an ONNX graph without its outputs after the first and without what only they need."""
+def _first_output_alone(graph: bytes) -> bytes:
+    """Return an ONNX graph without its outputs after the first, and without what only they need."""
     import onnx
     from onnx.utils import Extractor
 
@@ -42,7 +55,7 @@ def first_output_alone(graph: bytes) -> bytes:
     return kept
 
 
-def _call(graph: bytes, known: np.lib.npyio.NpzFile) -> Callable[[], object]:
+def _call(graph: bytes, known: np.lib.npyio.NpzFile) -> Callable[[], list[np.ndarray]]:
     session = _session(graph)
     feed = {one.name: known[one.name] for one in session.get_inputs()}
     return functools.partial(session.run, None, feed)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from chain import run_chain
 from serving_bundles import save_tiny_towers
 from serving_server import embedded_server
 
-from ecclip.bench.graph_outputs import TOWERS, first_output_alone
 from ecclip.bench.parity import COUNTS, NightFolders, Parity, measure, result_of
 from ecclip.embed.stage import EmbedConfig, embed
-from ecclip.formats.bundle import Bundle
 from ecclip.sample import SampleConfig, generate
-from ecclip.serving.export.onnx_graphs import run_graph
 from ecclip.serving.export.stage import ExportConfig, export
 from ecclip.tasks import EvaluateConfig, evaluate
 
@@ -59,20 +53,6 @@ def test_the_comparison_has_something_to_find(night: NightFolders, parity: Parit
     assert parity.rewritten_titles > 5
     assert parity.rewritten_photos == len(rows) - rows["image"].null_count
     assert rows["title"].to_pylist() != rows["grouping_title"].to_pylist()
-
-
-def test_the_graph_that_features_are_compared_with_gives_the_embedding_and_nothing_else(
-    night: NightFolders, tmp_path: Path
-) -> None:
-    bundle = Bundle(night.bundle)
-    for tower in TOWERS:
-        whole = bundle.graph(tower)
-        (tmp_path / tower).write_bytes(first_output_alone(whole.read_bytes()))
-        known = np.load(bundle.known_answer(tower))
-        feed = {name: known[name] for name in known.files if name not in ("embedding", "features")}
-        found = run_graph(tmp_path / tower, feed)
-        assert list(found) == ["embedding"]
-        np.testing.assert_array_equal(found["embedding"], run_graph(whole, feed)["embedding"])
 
 
 def test_the_result_has_the_names_that_are_followed(parity: Parity) -> None:
