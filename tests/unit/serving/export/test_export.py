@@ -81,7 +81,7 @@ def test_golden_listings_cover_every_kind_and_hold_in_process() -> None:
     assert {one.kind for one in golden} == {"both", "image", "title", "broken"}
     described = [one.product.description for one in golden if one.product.description]
     assert len(described) >= 3
-    assert all(re.fullmatch(r"<p>A \w+ \w+\.</p>", text) for text in described)  # as it was written
+    assert all(re.fullmatch(r"<p>A .+\.</p>", text) for text in described)  # as it was written
     assert {one.product.description for one in golden if one.kind == "image"} == {None}
     twin = InProcess(bundle / "towers", bundle / "heads", 5)
     for one in golden:
