@@ -30,7 +30,7 @@ from ecclip.renames import COMMANDS
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 release_app = typer.Typer(no_args_is_help=True, help="Register, gate, bless and promote the bundle of a night.")
-pipeline_app = typer.Typer(no_args_is_help=True, help="What follows from the stages and their order.")
+pipeline_app = typer.Typer(no_args_is_help=True, help="Files that follow from the stages and their order.")
 nights_app = typer.Typer(no_args_is_help=True, help="The nights of this workspace.")
 registry_app = typer.Typer(no_args_is_help=True, help="Versions, aliases and lineage.")
 output = Terminal(soft_wrap=True)
@@ -79,7 +79,7 @@ def pipeline_dvc() -> None:
 
 @nights_app.command("add")
 def nights_add(night: NightArgument) -> None:
-    """Enter a night, so that dvc.yaml has its stages; extracting it does it too."""
+    """Enter a night, so that dvc.yaml has its stages; extracting it does so, too."""
     add_night(night)
 
 
@@ -224,7 +224,7 @@ def demo(
     ] = None,
     mapping: Annotated[str | None, typer.Option(help="mapping.yaml, or the name of a shipped one")] = None,
 ) -> None:
-    """Run the main job: three nights from dump to answers, through Airflow and Triton."""
+    """Run the demo: three nights from dump to answers, through Airflow and Triton."""
     from ecclip.local import demo as run_demo
 
     run_demo(dump=dump, mapping=mapping)
@@ -280,7 +280,7 @@ def parameters() -> None:
 
 @app.command()
 def renames() -> None:
-    """Print what has another name than it had (docs/renames.md)."""
+    """Print what was renamed (docs/renames.md)."""
     from ecclip.renames import renames_page
 
     typer.echo(renames_page(), nl=False)

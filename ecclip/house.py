@@ -44,7 +44,7 @@ def picture() -> str:
     """Return the picture of docs/architecture.md in Mermaid's language."""
     found = arrows()
     inside = set().union(*(reached for room, reached in found.items() if room != _ABOVE))
-    found[_ABOVE] -= inside  # it reaches the others too, as whoever starts a stage must
+    found[_ABOVE] -= inside  # it reaches the others, too, as it starts their stages
     lines = ["```mermaid", "flowchart RL", f'  {_ABOVE}["pipeline · release · orchestration · cli"]']
     for room in (_ABOVE, *reversed(ROOMS)):
         lines += [f"  {room} --> {other}" for other in ROOMS if other in found.get(room, ())]

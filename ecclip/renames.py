@@ -1,4 +1,4 @@
-"""What has another name than it had: parameters, commands, metrics and Python modules. One table, and its page.
+"""What was renamed: parameters and their values, commands, metrics, and Python modules. One table, and its page.
 
 ``ecclip renames`` prints it as docs/renames.md. An old parameter is an error that says the new one.
 """
@@ -168,7 +168,7 @@ _KINDS = {
 
 
 def renamed_parameter(old: str) -> str | None:
-    """Return the name that a parameter has now, or None if it never had another; a section's rename is its parts'."""
+    """Return the new name of a parameter, or None if it was not renamed; parts follow their section."""
     parts = old.split(".")
     for count in range(len(parts), 0, -1):
         if new := PARAMETERS.get(".".join(parts[:count])):

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
         default_factory=Path.cwd,
         description="folder that holds dvc.yaml, params.yaml and work/; default: the current folder",
     )
-    run_id: str = Field("manual", description="who called: the Airflow run id, or manual")
+    run_id: str = Field("manual", description="caller: the Airflow run id, or manual")
     mlflow_tracking_uri: str | None = Field(None, description="MLflow server; default: the workspace's SQLite store")
     patience: float = Field(
         1.0,
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     serving_python: Path | None = Field(None, description="interpreter of the python backend (numpy<2)")
     alert_url: SecretStr | None = Field(
         None,
-        description="webhook that is told of a task that failed permanently (JSON, `text`); default: the log",
+        description="webhook for tasks that failed permanently (JSON, `text`); default: the log",
     )
     gpu_queue: str = Field("default", description="Airflow queue of training and embedding")
     gpu_pool: str = Field("default_pool", description="Airflow pool of training and embedding; of `make up`: gpu")
@@ -102,7 +102,7 @@ class Settings(BaseSettings):
 
 
 def patient(seconds: float) -> float:
-    """Return a limit of waiting as this machine wants it (``ECCLIP_PATIENCE``)."""
+    """Return a timeout multiplied by this machine's ``ECCLIP_PATIENCE``."""
     return seconds * settings().patience
 
 

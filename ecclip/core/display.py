@@ -24,9 +24,9 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"
 
 
 def shown(text: object, *, lines: bool = False) -> str:
-    r"""Return text with invisible characters escaped as Python writes them: ``\x1b``, ``\u202e``.
+    r"""Return text with invisible characters escaped as in Python: ``\x1b``, ``\u202e``.
 
-    ``lines`` leaves line feeds and tabs as they are: for a text of ours that has several lines.
+    ``lines`` keeps line feeds and tabs, for trusted text of several lines.
     """
     unsafe = _UNSAFE_IN_LINES if lines else _UNSAFE
     return unsafe.sub(lambda match: match[0].encode("unicode_escape").decode(), str(text))
@@ -59,7 +59,7 @@ class Terminal(Console):
         super().__init__(stderr=stderr, soft_wrap=soft_wrap, width=width, markup=False, emoji=False, highlight=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Every plain text that is printed, alone or in a table, comes through here."""
+        """Every plain text that is printed, alone or in a table, passes through here."""
         return super().render_str(shown(text, lines=True), **options)
 
     def print_value(self, value: Any) -> None:

@@ -2,11 +2,11 @@
 
 Followed are imports at the top of a module and inside functions; modules that are named in a string, whole or with
 computed parts (they are spawned by ``python -m`` or imported by name); and data. A module that asks where a module
-lies (``__file__``, ``importlib.resources``) may read any file beside it by a computed name: all that is no code there
-counts, and what it names in the folders above. A name that comes through a package's ``__init__`` is followed to the
-module that defines it, not to everything that the package offers.
+lies (``__file__``, ``importlib.resources``) may read any file next to it by a computed name: everything there that is
+not code counts, and what it names in the folders above. A name imported through a package's ``__init__`` is followed
+to the module that defines it, not to everything that the package offers.
 
-What decides a result and is no file of this package (libraries, settings, the machine) is not known here: a stage puts
+What decides a result and is not a file of this package (libraries, settings, the machine) is not covered: a stage puts
 what matters of it into its configuration or its inputs.
 """
 
@@ -117,7 +117,7 @@ class _Walk:
 
 
 def _modules_named(path: Path, source: SourceCode) -> Iterator[Path]:
-    """Yield the modules that a file names in strings: by dotted names, by patterns of them, or as files beside it."""
+    """Yield the modules that a file names in strings: by dotted names, by patterns of them, or as files next to it."""
     for text in source.strings:
         named = _MODULE_NAME.match(text)
         if named and (file := _file_of(named.group())):

@@ -1,4 +1,4 @@
-"""Which process it is: a pid alone is given again, pid and start time together name one process beyond doubt."""
+"""The identity of a process: pids are reused, but pid and start time together are unique."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 import psutil
 
-_SAME_S = 1.0  # the system tells start times in ticks after a boot time that is rounded to the second
+_SAME_S = 1.0  # start times are in ticks after a boot time that is rounded to the second
 
 
 def started_at(pid: int | None = None) -> float:

@@ -1,4 +1,4 @@
-"""Structured logs that name night, stage and run; progress that a person or a log can read."""
+"""Structured logs that name night, stage and run; progress for people and for logs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.progress import track as rich_track
 from ecclip.core.display import Terminal, shown_in_log
 
 T = TypeVar("T")
-_PROGRESS_EVERY_S = 5.0  # between two lines of progress
+_PROGRESS_EVERY_S = 5.0  # between two lines of progress; by judgment
 
 
 def configure_logging(**context: str) -> None:

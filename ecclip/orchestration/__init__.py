@@ -1,4 +1,4 @@
-"""What the DAGs add to Airflow: a sensor that waits for the night's export, and a notifier that says what failed.
+"""What the DAGs add to Airflow: a sensor that waits for the night's export, and a notifier of failures.
 
 Importable by the triggerer, which has no DAGs folder on its path.
 """

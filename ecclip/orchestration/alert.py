@@ -13,9 +13,9 @@ from tenacity import retry, stop_after_attempt, wait_exponential
 
 from ecclip.core import ConfigError, EcclipError, get_logger, settings, shown
 
-_CHARACTERS = 1500  # of an alert; chat services cut longer ones
-_ATTEMPTS = 3  # an alert must not hold up the task that failed
-_TIMEOUT_S = 10.0  # of one attempt
+_CHARACTERS = 1500  # of an alert; chat services cut longer ones; by judgment
+_ATTEMPTS = 3  # few, as an alert must not hold up the failed task; by judgment
+_TIMEOUT_S = 10.0  # of one attempt; by judgment
 _FIX = "read the log, fix the cause, then clear the task: what is finished stays"
 
 

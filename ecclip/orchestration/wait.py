@@ -73,7 +73,7 @@ class DumpSensor(BaseSensorOperator):
         self._night = night
 
     def execute(self, context: Any) -> dict[str, Any]:
-        """Return at once where the export is there, else hand over to the triggerer."""
+        """Return at once if the export is there, else defer to the triggerer."""
         from ecclip.pipeline import stage_config
 
         settings.cache_clear()
@@ -100,7 +100,7 @@ class DumpSensor(BaseSensorOperator):
         return {"night": night, "waited": True}
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
-        """Poll once more where the triggerer let the deadline go by: it may be down while the export is there."""
+        """Poll once more if the triggerer missed the deadline: it may be down while the export is there."""
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except AirflowSensorTimeout:

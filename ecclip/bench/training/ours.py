@@ -11,17 +11,17 @@ from ecclip.model import Towers
 from ecclip.train import Batch, Optimizer, OptimizerConfig, accumulate_gradients, deterministic, tower_executor
 
 Precision = Literal["float32", "bfloat16"]
-MANY_STEPS = 1000  # of the learning-rate schedule, which no timing depends on
+MANY_STEPS = 1000  # of the learning-rate schedule, on which no timing depends
 
 
 class System(Protocol):
-    """Something that trains two towers on one batch, in any number of micro_batches."""
+    """Something that trains two towers on one batch, in any number of micro-batches."""
 
     name: str
     towers: Towers
 
     def use(self, batch: Batch) -> None:
-        """Take a batch on the towers' device in hand, as a loader would give it."""
+        """Set the batch, on the towers' device, as a loader would give it."""
 
     def step(self, micro_batches: int) -> None:
         """Take one step of the optimizer on it."""
@@ -59,11 +59,11 @@ class Ours:
         self.reproducible = reproducible
 
     def use(self, batch: Batch) -> None:
-        """Take a batch in hand."""
+        """Set the batch."""
         self.batch = batch
 
     def step(self, micro_batches: int) -> None:
-        """Take one step, exact for every number of micro_batches."""
+        """Take one step, exact for every number of micro-batches."""
         device = self.towers.logit_scale.device
         reproducible = deterministic(self.threads, device) if self.reproducible else nullcontext()
         with reproducible, tower_executor(self.towers, self.threads) as executor:

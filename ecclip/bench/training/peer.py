@@ -35,7 +35,7 @@ class OpenClip:
     Args:
         towers: its architecture, weights and frozen parameters are copied; it is not changed.
         optimizer: rates, decay and clipping.
-        folder: gets the text encoder's configuration, which open_clip wants as a file.
+        folder: gets the text encoder's configuration, which open_clip reads from a file.
         precision: of the encoders.
     """
 
@@ -53,11 +53,11 @@ class OpenClip:
         self.optimizer = _adam(self.model, optimizer)
 
     def use(self, batch: Batch) -> None:
-        """Take a batch in hand, its photos normalised: its loader's processes do that, so it is not timed."""
+        """Set the batch, its photos normalised: its loader's processes do that, so it is not timed."""
         self.images, self.ids = normalised(self.towers, batch), batch.ids
 
     def step(self, micro_batches: int) -> None:
-        """Take one step with ``--accum-freq`` micro_batches."""
+        """Take one step with ``--accum-freq`` micro-batches."""
         from open_clip_train.train import train_one_epoch
 
         loader = _Loader(list(zip(self.images.chunk(micro_batches), self.ids.chunk(micro_batches), strict=True)))

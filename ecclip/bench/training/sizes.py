@@ -15,9 +15,9 @@ class Sizes:
     Attributes:
         towers: both systems have them.
         optimizer: rates, clipping, and what is frozen in both systems.
-        batch: pairs of a step, equal for all numbers of micro_batches.
-        micro_batches: numbers of micro_batches that are timed; 1 is the plain step.
-        repetitions: timed steps of every system and number of micro_batches.
+        batch: pairs of a step, equal for all numbers of micro-batches.
+        micro_batches: numbers of micro-batches that are timed; 1 is the plain step.
+        repetitions: timed steps of every system and number of micro-batches.
         memory_towers: towers of the memory curve, small enough that its largest batch takes seconds.
         memory_batches: effective batches of the memory curve.
         memory_micro_batch: micro-batch size of the memory curve.

@@ -41,7 +41,7 @@ class Twin:
         )
 
     def use(self, batch: Batch) -> None:
-        """Take a batch in hand."""
+        """Set the batch."""
         self.batch = batch
 
     def step(self, micro_batches: int) -> None:
