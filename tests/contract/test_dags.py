@@ -109,7 +109,7 @@ def test_all_dags_import_and_load_nothing_heavy(described: dict[str, Any]) -> No
     loaded = {name.split(".")[0] for name in described["loaded"]}
     assert loaded & set(HEAVY) == set()
     ours = {name.split(".")[1] for name in described["loaded"] if name.startswith("ecclip.")}
-    assert ours == {"atomic", "core", "errors", "fields", "orchestration", "pipeline", "renames", "spool"}
+    assert ours == {"atomic", "core", "errors", "fields", "nights", "orchestration", "pipeline", "renames", "spool"}
 
 
 def test_every_task_has_owner_retries_delay_and_timeout(described: dict[str, Any]) -> None:
