@@ -1,15 +1,21 @@
 """The processes of one machine: Airflow, MLflow and Triton as supervised services, and the demo that uses them."""
 
+from ecclip.local.airflow_rest import AirflowApi
 from ecclip.local.demonstration import demo
+from ecclip.local.following import NightView, TaskView, follow_night, trigger_night
 from ecclip.local.nights import sample_config, sample_nights
 from ecclip.local.own import own_nights
 from ecclip.local.services import airflow_api, down, start_services, status, stop_services, up
 from ecclip.local.triton import serve
 
 __all__ = [
+    "AirflowApi",
+    "NightView",
+    "TaskView",
     "airflow_api",
     "demo",
     "down",
+    "follow_night",
     "own_nights",
     "sample_config",
     "sample_nights",
@@ -17,5 +23,6 @@ __all__ = [
     "start_services",
     "status",
     "stop_services",
+    "trigger_night",
     "up",
 ]

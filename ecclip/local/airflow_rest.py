@@ -21,12 +21,13 @@ _TOKEN_AGE_S = 1800.0  # after which a new token is fetched; by judgment
 
 
 class AirflowApi:
-    """Airflow's REST API at ``http://127.0.0.1:<port>``, logged in as one user."""
+    """Airflow's REST API at ``http://127.0.0.1:<port>``, logged in as one user; ``timeout_s`` bounds one call."""
 
-    def __init__(self, port: int, user: str, password: str) -> None:
+    def __init__(self, port: int, user: str, password: str, timeout_s: float = _TIMEOUT_S) -> None:
         self.base = f"http://127.0.0.1:{port}"
         self._login = {"username": user, "password": password}
         self._token, self._token_since = "", 0.0
+        self._timeout_s = timeout_s
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the JSON of ``/api/v2/<path>``; retried for a while if a busy server does not answer."""
@@ -57,7 +58,7 @@ class AirflowApi:
     def health(self) -> dict[str, str]:
         """Return the state of each component, or an empty dict if the server does not answer."""
         try:
-            with _OPENER.open(f"{self.base}/api/v2/monitor/health", timeout=patient(_TIMEOUT_S)) as reply:
+            with _OPENER.open(f"{self.base}/api/v2/monitor/health", timeout=patient(self._timeout_s)) as reply:
                 return {name: str(state.get("status")) for name, state in json.load(reply).items()}
         except (OSError, ValueError):
             return {}
@@ -101,7 +102,7 @@ class AirflowApi:
         headers = {"Content-Type": "application/json", **headers}
         request = urllib.request.Request(self.base + url, data, headers, method=method)
         try:
-            with _OPENER.open(request, timeout=patient(_TIMEOUT_S)) as reply:
+            with _OPENER.open(request, timeout=patient(self._timeout_s)) as reply:
                 text = reply.read()
         except urllib.error.HTTPError as error:
             detail = error.read().decode(errors="replace")[:500]

@@ -16,9 +16,8 @@ from waiting import lives, wait_until
 
 from ecclip.core import ServiceError, settings
 from ecclip.core.services import Services
-from ecclip.local import airflow_api, services
+from ecclip.local import NightView, TaskView, airflow_api, follow_night, services, trigger_night
 from ecclip.local.airflow import COMPONENTS, POOLS
-from ecclip.local.following import NightView, TaskView, follow_night, trigger_night
 
 pytestmark = pytest.mark.heavy
 

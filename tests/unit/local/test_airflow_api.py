@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from ecclip.core import ServiceError, settings
-from ecclip.local import airflow_rest
-from ecclip.local.airflow_rest import AirflowApi
+from ecclip.local import AirflowApi
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -49,13 +48,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[AirflowApi]:
-    monkeypatch.setattr(airflow_rest, "_TIMEOUT_S", 0.3 / settings().patience)
+def api() -> Iterator[AirflowApi]:
     _Handler.mended.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield AirflowApi(server.server_address[1], "admin", "secret")
+    yield AirflowApi(server.server_address[1], "admin", "secret", timeout_s=0.3 / settings().patience)
     _Handler.mended.set()
     server.shutdown()
     thread.join()

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from ecclip.core import ConfigError, settings
-from ecclip.local import airflow, demo, following, nights
+from ecclip.local import airflow, demo, following, nights, sample_config
 from ecclip.local.show import NightDisplay, print_summary
 
 ROOT = Path(__file__).parents[3]
@@ -108,7 +108,7 @@ def test_a_task_log_is_readable_with_the_text_of_its_error(tmp_path: Path) -> No
 
 def test_the_sample_takes_params_yaml_and_what_is_given_instead(workspace: Path) -> None:
     (workspace / "params.yaml").write_text("sample: {listings: 50, seed: 3}\n")
-    cfg = nights.sample_config(nights=2, seed=9)
+    cfg = sample_config(nights=2, seed=9)
     assert (cfg.listings, cfg.nights, cfg.seed) == (50, 2, 9)
 
 

@@ -16,7 +16,6 @@ from rich.console import Console
 
 from ecclip.core import ConfigError, settings
 from ecclip.local import own_nights, sample_nights
-from ecclip.local.own import declare_source
 from ecclip.pipeline import run_stage
 
 NIGHTS = ["2026-11-01", "2026-11-02", "2026-11-04"]
@@ -126,21 +125,21 @@ def test_what_is_not_there_is_said_before_a_workspace_is_made(home: Path, tmp_pa
     assert not (home / "work").exists()
 
 
-def test_only_the_section_is_written_and_only_what_is_given(home: Path) -> None:
-    (home / "params.yaml").write_text(
-        "a: 1\nsource: # where\n  wait_s: 60\n  where: old/{night}\n\n# then\nb: {c: 2}\n"
-    )
-    declare_source({"where": "new/{night}", "markers": []})
-    text = (home / "params.yaml").read_text()
-    assert yaml.safe_load(text) == {
-        "a": 1,
-        "source": {"wait_s": 60, "where": "new/{night}", "markers": []},
-        "b": {"c": 2},
-    }
-    assert "# then" in text
-    (home / "params.yaml").write_text("a: 1\n")
-    declare_source({"where": "new/{night}"})
-    assert yaml.safe_load((home / "params.yaml").read_text()) == {"a": 1, "source": {"where": "new/{night}"}}
+def test_only_the_section_is_written_and_only_what_is_given(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = "a: 1\nsource: # where\n  wait_s: 60\n  where: old/{night}\n\n# then\nb: {c: 2}\n"
+    for number, (before, kept) in enumerate({params: {"wait_s": 60}, "a: 1\n": {}}.items()):
+        (home / "params.yaml").write_text(before)
+        own(export(tmp_path / f"shop {number}"))
+        said = {"where": f"{tmp_path}/shop {number}/{{night}}", "mapping": None}
+        assert source() == kept | said | {"markers": ["_SUCCESS", "manifest.json"]}
+        text = (settings().workspace / "params.yaml").read_text()
+        rest = {key: value for key, value in yaml.safe_load(text).items() if key != "source"}
+        assert rest == {key: value for key, value in yaml.safe_load(before).items() if key != "source"}
+        assert ("# then" in text) == ("# then" in before)
+        monkeypatch.setenv("ECCLIP_WORKSPACE", str(home))
+        settings.cache_clear()
 
 
 def test_the_sample_is_not_mixed_with_a_shops_nights(home: Path, tmp_path: Path) -> None:
