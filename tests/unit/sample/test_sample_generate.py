@@ -5,13 +5,19 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageOps
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
 
 from ecclip.core import ConfigError
 from ecclip.sample import FaultShares, SampleConfig, generate
@@ -189,3 +195,59 @@ def test_a_share_above_one_is_refused_with_its_name() -> None:
         SampleConfig.model_validate({"faults": {"typo": 1.5}})
     with pytest.raises(ConfigError, match="sum to more"):
         SampleConfig.model_validate({"faults": {"typo": 0.9, "no_photo": 0.9}})
+
+
+def said_and_true(sample: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return the whole rows of the first night with a title, each with its truth."""
+    told, rows = lines(sample, "2026-11-01"), truth(sample, "2026-11-01")
+    whole = [(json.loads(told[row["line"]]), row) for row in rows if "malformed_line" not in row["faults"]]
+    return [(said, row) for said, row in whole if (said.get("title") or "").strip()]
+
+
+def test_sellers_of_one_product_word_it_differently(sample: Path) -> None:
+    titles: dict[str, list[str]] = {}
+    for said, row in said_and_true(sample):
+        if "duplicate_id" not in row["faults"]:
+            titles.setdefault(row["product_id"], []).append(said["title"])
+    several = [named for named in titles.values() if len(named) > 1]
+    assert sum(len(set(named)) == len(named) for named in several) > 0.9 * len(several)
+
+
+@pytest.mark.parametrize(("what", "share"), [("category", 0.9), ("color", 0.8)])
+def test_titles_mostly_tell_category_and_colour(sample: Path, what: str, share: float) -> None:
+    """Of products whose titles a plain model of word counts has never seen."""
+    rows = [(said["title"], row) for said, row in said_and_true(sample)]
+    if what == "color":
+        rows = [(title, row) for title, row in rows if "color" in row["attributes"]]
+    answers = ["/".join(row["category"]) if what == "category" else row["attributes"]["color"] for _, row in rows]
+    model = make_pipeline(CountVectorizer(token_pattern=r"[\w-]+"), LogisticRegression(C=30, max_iter=300))
+    products = [row["product_id"] for _, row in rows]
+    found = cross_val_predict(model, [title for title, _ in rows], answers, groups=products, cv=GroupKFold(5))
+    assert np.mean(found == np.array(answers)) > share
+    assert len(set(answers)) > 8
+
+
+def test_some_titles_are_korean(sample: Path) -> None:
+    titles = [said["title"] for said, _ in said_and_true(sample)]
+    assert 0.05 < sum(re.search("[가-힣]", title) is not None for title in titles) / len(titles) < 0.6
+
+
+def test_a_typo_makes_a_word_that_no_other_title_has(sample: Path) -> None:
+    rows = [(set(said["title"].lower().split()), "typo" in row["faults"]) for said, row in said_and_true(sample)]
+    clean = set().union(*(words for words, is_typo in rows if not is_typo))
+    misspelt = [words for words, is_typo in rows if is_typo]
+    assert len(misspelt) > 10
+    assert all(words - clean for words in misspelt)
+
+
+def test_some_descriptions_are_html_and_some_are_missing(sample: Path) -> None:
+    told = [said.get("description") for said, _ in said_and_true(sample)]
+    assert 0.15 < told.count(None) / len(told) < 0.35
+    assert 0.1 < sum("<p>" in text for text in told if text) / len(told) < 0.6
+
+
+def test_sellers_take_other_photos_of_the_same_product(sample: Path) -> None:
+    shown = [row for row in truth(sample, "2026-11-01") if row["photo_key"]]
+    keys, files = ({row[name] for row in shown} for name in ("photo_key", "image_uri"))
+    assert len(files) > 0.9 * len(keys)
+    assert len({row["product_id"] for row in shown}) < 0.7 * len(keys)

@@ -6,12 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ecclip.sample import SampleConfig
 from ecclip.sample.appearance import Appearance
-from ecclip.sample.photo import encoded, photo_of
 from ecclip.sample.shape import drawn
 from ecclip.sample.words import COLORS, LEAVES
-from ecclip.sample.world import World
 
 
 def appearance(leaf: str, number: int, color: str = "red") -> Appearance:
@@ -50,11 +47,3 @@ def test_the_colour_of_a_plain_shirt_is_the_named_one(color: str) -> None:
     seen = np.median(pixels[pixels[..., 3] == 255][:, :3], axis=0)
     distances = {name: float(np.abs(seen - np.array(value)).sum()) for name, value in COLORS.items()}
     assert min(distances, key=lambda name: distances[name]) == color
-
-
-def test_sellers_take_other_photos_of_the_same_product() -> None:
-    world = World(SampleConfig())
-    listings = world.listings(0, 60, 0, "2026-11-01")
-    photos = [photo for photo in (photo_of(world, one) for one in listings) if photo is not None]
-    assert len({encoded(photo)[0] for photo in photos}) > 0.9 * len({photo.key for photo in photos})
-    assert len({photo.appearance.key for photo in photos}) < 0.7 * len(photos)
