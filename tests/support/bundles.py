@@ -8,10 +8,10 @@ import math
 from pathlib import Path
 
 import numpy as np
+from manifests import seal
 from safetensors.numpy import save
 
-from ecclip.core import Manifest, canonical_json, digest_of, sha256_bytes, write_atomic
-from ecclip.core.manifests import list_files
+from ecclip.core import canonical_json, digest_of, sha256_bytes, write_atomic
 from ecclip.formats.bundle import HEADS_FILE, REPORT_PAGE, Bundle
 from ecclip.formats.report import TaskReport
 
@@ -46,20 +46,14 @@ def write_bundle(
     tensors = {"weight": np.zeros((3, 16, 2), np.float32), "bias": np.array([[1, 0]] * 3, np.float32)}
     write_atomic(folder / "heads" / "heads.safetensors", save(tensors))
     write_atomic(bundle.evidence, _evidence(metrics.get("category/both/top1", 0.8), labels))
-    manifest = Manifest(
-        stage="export",
-        key=f"{night}-{seed}",
+    return seal(
+        folder,
+        "export",
+        f"{night}-{seed}",
         config={"opset": 18, "batch": {"largest": 32}},
         inputs={"snapshot": snapshot, "trained": "0" * 64, "evaluated": "1" * 64},
-        read={},
         written={"files": 5},
-        dropped={},
-        detail={},
-        files=list_files(folder),
     )
-    write_atomic(folder / "manifest.json", canonical_json(manifest.model_dump()))
-    assert len(digest_of(folder)) == 64
-    return folder
 
 
 def _evidence(top1: float, labels: list[list[str]], rows: int = 500) -> bytes:

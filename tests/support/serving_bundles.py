@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
+import tempfile
 from dataclasses import asdict, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
 import numpy as np
-from shared import made_once
+from manifests import seal
 from snapshots import CATEGORIES, COLOURS, write_snapshot
 
-from ecclip.core import Manifest, canonical_json, digest_of, write_atomic
-from ecclip.core.manifests import list_files
+from ecclip.core import digest_of, write_atomic
 from ecclip.formats.bundle import Bundle
 from ecclip.formats.report import TaskReport
 from ecclip.serving.export.stage import ExportConfig, export
@@ -57,12 +59,8 @@ def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(C
     landed = folder / "land"  # holds what ingest leaves as well
     snapshot = write_snapshot(folder / "2026-01-01", listings=120, landed=landed)
     write_evaluated(snapshot, folder / "train", heads, folder)
-    return _inputs_of_export(folder)
-
-
-def _inputs_of_export(folder: Path) -> dict[str, Path]:
-    names = {"snapshot": "2026-01-01", "trained": "train", "evaluated": "evaluate", "landed": "land"}
-    return {name: folder / place for name, place in {**names, "ingested": "land"}.items()}
+    parts = {"snapshot": snapshot, "trained": folder / "train", "evaluated": folder / "evaluate"}
+    return {**parts, "landed": landed, "ingested": landed}
 
 
 def write_evaluated(snapshot: Path, trained: Path, heads: Heads, folder: Path) -> None:
@@ -98,15 +96,12 @@ def write_evaluated(snapshot: Path, trained: Path, heads: Heads, folder: Path) -
     write_atomic(output / "report.html", "<html><title>report</title></html>\n")
 
 
-@lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=4)
 def tiny_bundle(seed: int = 0) -> Path:
     """Return the bundle of a seed, made once a test run."""
-    return made_once(f"bundle-{seed}", lambda folder: export_tiny(folder, seed)) / "bundle"
-
-
-def shared_sources(seed: int = 0) -> dict[str, Path]:
-    """Return the inputs of ``export`` that :func:`tiny_bundle` was made of."""
-    return _inputs_of_export(tiny_bundle(seed).parent / "sources")
+    folder = Path(tempfile.mkdtemp(prefix=f"ecclip-bundle-{seed}-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return export_tiny(folder, seed)
 
 
 def export_tiny(folder: Path, seed: int = 0) -> Path:
@@ -118,9 +113,4 @@ def export_tiny(folder: Path, seed: int = 0) -> Path:
 
 def sealed(folder: Path) -> Path:
     """Give a changed bundle a manifest that fits it: what a faulty but consistent producer would write."""
-    manifest = Manifest(
-        stage="export", key="test", config={}, inputs={}, read={}, written={}, dropped={}, detail={},
-        files=list_files(folder),
-    )  # fmt: skip
-    write_atomic(folder / "manifest.json", canonical_json(manifest.model_dump()))
-    return folder
+    return seal(folder, "export", "test")

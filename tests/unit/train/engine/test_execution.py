@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -9,9 +10,8 @@ import torch
 from tiny_training import TRAINER, random_batch, tiny_towers
 
 from ecclip.model import Towers
-from ecclip.train import accumulate_gradients, deterministic
+from ecclip.train import accumulate_gradients, deterministic, tower_executor
 from ecclip.train.engine.execution import prepare_execution
-from ecclip.train.engine.tower_executor import run_sequentially, tower_executor
 
 SWITCHES = {"channels_last": False, "fused_attention": True, "gradient_checkpointing": True}
 
@@ -62,7 +62,8 @@ def test_compiled_towers_give_the_gradients_of_plain_ones_with_dropout() -> None
 def test_two_lanes_give_the_bits_of_one_with_dropout_in_one_tower() -> None:
     cpu = torch.device("cpu")
     with deterministic(2, cpu), tower_executor(_one_draws(), 2) as executor:
-        assert executor is not run_sequentially
+        meeting = threading.Barrier(2)
+        executor(meeting.wait, meeting.wait)  # each waits for the other: they run at the same time
         first, second = (
             _gradients(tiny_towers(vision_dropout=0.0, drop_path=0.0), random=True, executor=executor) for _ in "ab"
         )
@@ -75,7 +76,7 @@ def test_two_lanes_give_the_bits_of_one_with_dropout_in_one_tower() -> None:
 
 def test_towers_that_both_draw_take_turns() -> None:
     with tower_executor(tiny_towers(drop_path=0.1, vision_dropout=0.0), 2) as executor:
-        assert executor is run_sequentially
+        assert executor(threading.get_ident, threading.get_ident) == (threading.get_ident(),) * 2
 
 
 def test_an_error_of_one_tower_waits_for_the_other_and_is_raised() -> None:
