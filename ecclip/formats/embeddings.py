@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ecclip.errors import IntegrityError
-from ecclip.formats.documents import read_document, read_field, write_document
+from ecclip.formats.documents import read_record, write_document
 
 __all__ = ["SCHEMA", "Embeddings", "Origin", "load_embeddings", "read_origin", "write_embeddings", "write_origin"]
 
@@ -59,9 +59,7 @@ def read_origin(folder: Path) -> Origin:
         ContractError: the embeddings have a schema that this code does not know.
         IntegrityError: the record is missing or incomplete; names file and field.
     """
-    path = folder / _ORIGIN
-    described = read_document(path, SCHEMA, _NEXT_STEP)
-    return Origin(*(read_field(described, field.name, str, path, _NEXT_STEP) for field in fields(Origin)))
+    return read_record(Origin, folder / _ORIGIN, SCHEMA, _NEXT_STEP)
 
 
 def write_embeddings(embeddings: Embeddings, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ecclip.formats.documents import read_document, read_field, write_document
+from ecclip.formats.documents import read_record, write_document
 
 SCHEMA = "ecclip.recipes/1"
 FILE = "recipes.json"
@@ -32,6 +32,4 @@ def read_recipes(folder: Path) -> Recipes:
         ContractError: it has a schema that this code does not know.
         IntegrityError: it cannot be read; names the file and, where it is one, the field.
     """
-    path = folder / FILE
-    content = read_document(path, SCHEMA, _NEXT_STEP)
-    return Recipes(*(read_field(content, name, str, path, _NEXT_STEP) for name in ("photo", "text")))
+    return read_record(Recipes, folder / FILE, SCHEMA, _NEXT_STEP)
