@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pkgutil
@@ -33,3 +34,4 @@ def pytest_collection_finish() -> None:
             if ":" in name:
                 found()
     state()._stats.clear()  # no test has called these functions
+    gc.freeze()  # pytest collects garbage several times at its end: in a forked process that would copy all of this
