@@ -96,9 +96,13 @@ def write_evaluated(snapshot: Path, trained: Path, heads: Heads, folder: Path) -
     write_atomic(output / "report.html", "<html><title>report</title></html>\n")
 
 
-@functools.lru_cache(maxsize=4)
 def tiny_bundle(seed: int = 0) -> Path:
     """Return the bundle of a seed, made once a test run."""
+    return _made_once(seed)
+
+
+@functools.lru_cache(maxsize=4)  # not of a function with a default: it would take () and (0) for two
+def _made_once(seed: int) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=f"ecclip-bundle-{seed}-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return export_tiny(folder, seed)
