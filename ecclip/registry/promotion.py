@@ -18,7 +18,8 @@ def set_champion(version: str, reason: str, against: str | None = _ANY, wait_s: 
     """Move @champion to a version and return it; a version that already is champion stays and nothing is written.
 
     ``against`` is the champion that the verdict was made against (None: there was none): if another promoter was
-    faster, the verdict does not apply to the current champion. Without it (a rollback) any champion is replaced.
+    faster, the verdict does not apply to the current champion. Without it (a rollback) any champion is replaced. A
+    promotion takes seconds: a minute of waiting is by judgment.
 
     Raises:
         GateError: another version became champion since the verdict.

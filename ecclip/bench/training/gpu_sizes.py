@@ -12,7 +12,9 @@ from ecclip.model import TowersConfig
 
 @dataclass(frozen=True, kw_only=True)
 class GpuSizes:
-    """Towers, batches and repetitions.
+    """Towers, batches and repetitions; by default CLIP's ViT-B/32 and its batch (Radford et al. 2021, section 2.5).
+
+    The other sizes are by judgment: what keeps a large card busy for a second.
 
     Attributes:
         vision: name of a timm model.
