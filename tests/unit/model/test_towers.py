@@ -66,22 +66,6 @@ def test_saved_towers_name_no_folder_of_this_machine(tmp_path: Path) -> None:
     assert load_preprocessor(tmp_path).max_tokens == TINY.max_tokens
 
 
-def test_towers_load_where_no_package_folder_and_no_hub_is_found(tmp_path: Path) -> None:
-    save_towers(tiny_towers(), tmp_path)
-    code = (
-        "import importlib.metadata, socket, sys\n"
-        "from pathlib import Path\n"
-        "import ecclip.train\n"
-        "from ecclip.model import load_towers, load_preprocessor\n"
-        "def refuse(*a, **k): raise AssertionError('looked elsewhere')\n"
-        "socket.socket.connect = refuse\n"
-        "importlib.metadata.files = refuse\n"
-        "load_towers(Path(sys.argv[1])); load_preprocessor(Path(sys.argv[1]))\n"
-        "assert not {'pydantic', 'structlog', 'airflow', 'pyspark', 'mlflow'} & set(sys.modules)\n"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
-
-
 @pytest.mark.parametrize("module", ["ecclip.model", "ecclip.train", "ecclip.train.run.stage"])
 def test_waiting_threads_sleep_because_the_policy_is_set_before_torch_is_imported(module: str) -> None:
     code = (
@@ -223,19 +207,28 @@ def test_every_preset_names_networks_that_exist(name: str) -> None:
         assert timm.create_model(cfg.vision).num_features > 0
 
 
-_OFFLINE = """
-import sys
+_ALONE = """
+import importlib.metadata, sys
+from pathlib import Path
 sys.addaudithook(lambda event, arguments: sys.exit(f"the network is used: {event} {arguments}")
                  if event in ("socket.connect", "socket.getaddrinfo") else None)
-from ecclip.model import TowersConfig, build_towers
+import ecclip.train
+from ecclip.model import TowersConfig, build_towers, load_preprocessor, load_towers
 build_towers(TowersConfig())
 print("BUILT")
+def refuse(*a, **k): raise AssertionError('looked elsewhere')
+importlib.metadata.files = refuse
+load_towers(Path(sys.argv[1])); load_preprocessor(Path(sys.argv[1]))
+assert not {'pydantic', 'structlog', 'airflow', 'pyspark', 'mlflow'} & set(sys.modules)
+print("LOADED")
 """
 
 
-def test_the_default_towers_use_no_network_where_nothing_forbids_it() -> None:
+def test_default_towers_use_no_network_where_nothing_forbids_it_and_saved_ones_load_without_their_packages(
+    tmp_path: Path,
+) -> None:
+    save_towers(tiny_towers(), tmp_path)
     environment = {key: value for key, value in os.environ.items() if "OFFLINE" not in key}
-    done = subprocess.run(
-        [sys.executable, "-c", _OFFLINE], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.stdout == "BUILT\n", done.stderr
+    command = [sys.executable, "-c", _ALONE, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "BUILT\nLOADED\n", done.stderr
