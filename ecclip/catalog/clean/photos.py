@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +23,8 @@ from ecclip.product_input import MAX_PIXELS, CanonicalPhoto
 
 # a listing names a photo where it has a digest of it, or a reason why it has none
 PHOTO_SAYS = [IMAGE_SHA256, IMAGE_ERROR]
+_SAID = (IMAGE_SHA256, IMAGE_PHASH, IMAGE_ERROR)
+_HELD = (IMAGE_SHA256, PHOTO)
 CLEANED_PHOTO = f"{IMAGE_SHA256} string, {PHOTO} binary, {IMAGE_PHASH} string, {IMAGE_ERROR} string"
 _SCHEMA = pa.schema(
     [
@@ -96,21 +99,40 @@ def _address() -> Callable[..., Column]:
     return F.arrow_udf(addresses, "string")  # type: ignore[call-overload]
 
 
-def known_photos(spark: SparkSession, snapshot: Path) -> DataFrame:
-    """Return the photos that a snapshot has, placeholders among them, or why they are none, each digest once."""
+class Photos(NamedTuple):
+    """Cleaned photos apart: ``said`` is image_sha256, image_phash and image_error, ``held`` image_sha256 and image.
+
+    A digest may stand in several rows, which are equal. Apart, because what is said is small and often looked at.
+    """
+
+    said: DataFrame
+    held: DataFrame
+
+    @classmethod
+    def of(cls, photos: DataFrame) -> Photos:
+        """Return the parts of photos that have all columns."""
+        return cls(photos.select(*_SAID), photos.select(*_HELD))
+
+    def and_also(self, other: Photos) -> Photos:
+        """Return these photos and others."""
+        return Photos(self.said.unionByName(other.said), self.held.unionByName(other.held))
+
+    def by_digest(self) -> DataFrame:
+        """Return every photo once with all columns; ``image`` is null where there is a reason why."""
+        held = self.held.where(F.col(PHOTO).isNotNull())
+        # to their partition first: Spark would sort the bytes once more before that, and the join finds them there
+        one = held.repartition(IMAGE_SHA256).dropDuplicates([IMAGE_SHA256])
+        return self.said.dropDuplicates([IMAGE_SHA256]).join(one, IMAGE_SHA256, "left")
+
+
+def known_photos(spark: SparkSession, snapshot: Path) -> Photos:
+    """Return the photos that a snapshot has, placeholders among them, or why they are none."""
     before = Snapshot(snapshot)
     lasting = F.col(IMAGE_ERROR).isNull() | F.col(IMAGE_ERROR).isin(*_LASTING)
     listings = spark.read.parquet(str(before.listings)).where(F.col(IMAGE_SHA256).isNotNull() & lasting)
-    found = listings.select(IMAGE_SHA256, IMAGE_PHASH, IMAGE_ERROR).dropDuplicates([IMAGE_SHA256])
-    held = spark.read.parquet(*map(str, before.photo_files())).where(F.col(PHOTO).isNotNull())
-    photos = found.join(one_by_digest(held.select(IMAGE_SHA256, PHOTO)), IMAGE_SHA256, "left")
-    return photos.unionByName(spark.read.schema(CLEANED_PHOTO).parquet(str(before.placeholders)))
-
-
-def one_by_digest(photos: DataFrame) -> DataFrame:
-    """Return one row per ``image_sha256``; the rows of a digest are equal."""
-    # rows go to their partition first: otherwise Spark sorts the bytes once more before that
-    return photos.repartition(IMAGE_SHA256).dropDuplicates([IMAGE_SHA256])
+    held = spark.read.parquet(*map(str, before.photo_files()))
+    placeholders = spark.read.schema(CLEANED_PHOTO).parquet(str(before.placeholders))
+    return Photos(listings.select(*_SAID), held.select(*_HELD)).and_also(Photos.of(placeholders))
 
 
 def photo_bytes(spark: SparkSession, landed: Path, ingested: Path, wanted: DataFrame | None) -> DataFrame:

@@ -17,10 +17,10 @@ from ecclip.catalog.clean.photos import (
     CLEANED_PHOTO,
     PHOTO_SAYS,
     PhotoConfig,
+    Photos,
     holds_nothing_else,
     known_photos,
     name_photos,
-    one_by_digest,
     photo_bytes,
     photo_cleaner,
 )
@@ -75,7 +75,7 @@ class _Before(NamedTuple):
     """What the previous snapshot has that was cleaned by the same recipe."""
 
     texts: DataFrame | None
-    photos: DataFrame | None
+    photos: Photos | None
 
 
 @stage
@@ -137,12 +137,12 @@ def _decode(
     if before.photos is not None or not holds_nothing_else(landed):
         wanted = rows.select(IMAGE_SHA256).where(F.col(IMAGE_SHA256).isNotNull()).distinct()
         if before.photos is not None:
-            wanted = wanted.join(before.photos.select(IMAGE_SHA256), IMAGE_SHA256, "left_anti")
+            wanted = wanted.join(before.photos.said, IMAGE_SHA256, "left_anti")
         wanted = wanted.localCheckpoint()
     photos = photo_bytes(spark, landed, ingested, wanted)
     write_as_is(photos.mapInArrow(photo_cleaner(cfg.photo), CLEANED_PHOTO), scratch)
-    fresh = spark.read.parquet(str(scratch))
-    return one_by_digest(fresh if before.photos is None else fresh.unionByName(before.photos))
+    fresh = Photos.of(spark.read.parquet(str(scratch)))
+    return (fresh if before.photos is None else fresh.and_also(before.photos)).by_digest()
 
 
 def _write_listings(spark: SparkSession, cfg: CleanConfig, rows: DataFrame, photos: DataFrame, output: Path) -> None:
