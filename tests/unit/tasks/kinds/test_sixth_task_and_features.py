@@ -143,7 +143,7 @@ def test_a_head_reads_what_its_task_chose_and_nothing_else(bundle: Path) -> None
     for head in heads.parts:
         for index, modality in enumerate(("image", "text", "both")):
             used = np.abs(heads.weight[index, :, head.start : head.stop]).sum(axis=1) > 0
-            read = is_embedding if head.task not in CFG.features else ~is_embedding
+            read = is_embedding if head.task not in CFG.heads.features else ~is_embedding
             wanted = np.isin(np.arange(image + text), part[modality]) & (read | (head.task == "brand"))
             assert (used == wanted).mean() > 0.9, (head.name, modality)  # a feature of random towers may be constant
             assert not (used & ~wanted).any(), (head.name, modality)
