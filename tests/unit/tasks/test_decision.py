@@ -105,9 +105,11 @@ def test_equal_scores_keep_the_order_of_the_labels() -> None:
 
 
 def test_a_score_at_the_threshold_is_auto_and_a_missing_threshold_is_review() -> None:
-    row = np.array([math.log(3), 0, 0, 0, 0, 0, 0, 30], np.float64)  # the category's score is one half exactly
-    assert answered(HEADS, row, "image").decisions["category"] == "auto"
-    assert answered(HEADS, row, "both").decisions["age_restricted"] == "review"
+    two = one_head(2)  # whose scores are one half exactly
+    assert answered(two, np.zeros(2), "image").decisions["category"] == "auto"
+    two["thresholds"] = {"category": {"image": np.nextafter(0.5, 1.0)}}
+    assert answered(two, np.zeros(2), "image").decisions["category"] == "review"
+    assert answered(HEADS, np.full(8, 30.0), "both").decisions["age_restricted"] == "review"
 
 
 def test_a_head_without_any_threshold_is_never_sure_enough() -> None:
@@ -125,9 +127,10 @@ def test_an_answer_has_five_categories_or_as_many_as_wanted_equal_ones_by_number
     heads, row = one_head(40), np.zeros(40)
     assert Decider(heads, TASKS).answer(row, "text")["CATEGORY"] == [[str(number)] for number in range(5)]
     assert Decider(heads, TASKS, 1).answer(row, "text")["CATEGORY"] == [["0"]]
-    everything = Decider(heads, TASKS, 99).answer(row, "text")
-    assert everything["CATEGORY"] == [[str(number)] for number in range(40)]
-    assert everything["CATEGORY_SCORE"] == [0.025] * 40
+    everything = Decider(heads, TASKS, 99).answer(np.array([number % 3 for number in range(40)]), "text")
+    ranked = sorted(range(40), key=lambda number: (-(number % 3), number))
+    assert everything["CATEGORY"] == [[str(number)] for number in ranked]
+    assert len(everything["CATEGORY_SCORE"]) == 40
 
 
 def test_scores_are_written_with_six_digits() -> None:
@@ -145,6 +148,7 @@ def test_huge_logits_stay_finite_beside_small_ones() -> None:
     assert np.isfinite(probabilities(np.array([1e5, -1e5, 0.0]), "softmax")).all()
     assert probabilities(np.array([[0.0, 0.0], [3e3, 0.0]]), "softmax").tolist() == [[0.5, 0.5], [1.0, 0.0]]
     assert probabilities(np.array([[-1e5], [1e5]]), "sigmoid").ravel().tolist() == [0.0, 1.0]
+    assert probabilities(np.zeros(3, np.float32), "softmax").tolist() == [1 / 3] * 3, "in double precision"
 
 
 def test_confidence_is_that_of_the_answer_of_each_row() -> None:
@@ -182,18 +186,18 @@ class Echo(Task):
         self.name = name  # type: ignore[misc]
 
     def answer(self, heads: Sequence[HeadScores], query: Query, top_k: int) -> dict[str, Any]:
-        return {"OTHER_TASKS": {self.name: {"value": [query.title, len(heads), top_k], "score": None}}}
+        told = [(head.loss, head.labels) for head in heads]
+        return {"OTHER_TASKS": {self.name: {"value": [query.title, told, top_k], "score": None}}}
 
 
 def test_a_task_gets_its_heads_and_the_texts_of_the_question_and_tasks_share_an_output() -> None:
-    decider = Decider({**HEADS, "heads": [{**HEADS["heads"][0], "task": "b"}]}, [Echo("a"), Echo("b")], 3)
-    answer = decider.answer(np.zeros(4), "both", Query(title="Mug"))
-    assert {name: one["value"] for name, one in answer["OTHER_TASKS"].items()} == {
-        "a": ["Mug", 0, 3],
-        "b": ["Mug", 1, 3],
-    }
+    head = {**HEADS["heads"][0], "task": "b"}
+    decider = Decider({**HEADS, "heads": [head], "unlabelled": {"category": ["text"]}}, [Echo("a"), Echo("b")], 3)
+    answer, told = decider.answer(np.zeros(4), "both", Query(title="Mug")), [("softmax", head["labels"])]
+    values = {name: one["value"] for name, one in answer["OTHER_TASKS"].items()}
+    assert values == {"a": ["Mug", [], 3], "b": ["Mug", told, 3]}
     assert answer["DECISION"] == {"a": "unknown", "category": "review"}
-    assert decider.answer(np.zeros(4), "both")["OTHER_TASKS"]["b"]["value"] == [None, 1, 3]
+    assert decider.answer(np.zeros(4), "text")["OTHER_TASKS"]["b"]["value"] == [None, told, 3]
 
 
 def test_heads_without_a_category_answer_with_no_category() -> None:
