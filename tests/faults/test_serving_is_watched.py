@@ -19,12 +19,12 @@ from serving_server import ENVIRONMENTS, SERVING_PYTHON, live_server
 from ecclip.client import Product, ProductClient
 from ecclip.core import IntegrityError, settings
 from ecclip.core.services import Service, Services
-from ecclip.local import services
-from ecclip.local.triton import SUPERVISOR, start_triton
+from ecclip.local import start_services, stop_services
 from ecclip.serving import Deployment, EmbeddedServer
 from ecclip.serving.server import embedded as module
 
 Server = tuple[EmbeddedServer, Deployment]
+TRITON = ("triton",)
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +154,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.setenv("ECCLIP_SERVING_PYTHON", str(SERVING_PYTHON))
     settings.cache_clear()
     yield tmp_path
-    services.stop_services((services.TRITON,))
+    stop_services(TRITON)
     monkeypatch.undo()
     settings.cache_clear()
 
@@ -162,21 +162,22 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 @pytest.mark.fault(20)
 @pytest.mark.fault(35)
 def test_up_watches_the_server_and_down_ends_both(workspace: Path) -> None:
-    started = services.start_services((services.TRITON,))
-    assert started.started == (services.TRITON,)
-    assert services.start_services((services.TRITON,)).started == ()
+    started = start_services(TRITON)
+    assert started.started == TRITON
+    assert start_services(TRITON).started == ()
     server = EmbeddedServer()
-    process, supervisor = server.attach(), Services().find(SUPERVISOR)
+    process, supervisor = server.attach(), Services().find("triton-supervisor")
     assert process is not None
     assert supervisor is not None
     os.kill(process.pid, signal.SIGKILL)
     _until(lambda: (server.attach() or process).pid != process.pid)
-    assert server.start().address == started.addresses[services.TRITON]
+    assert server.start().address == started.addresses["triton"]
     os.kill(supervisor.pid, signal.SIGKILL)
-    _until(lambda: Services().find(SUPERVISOR) is None)
-    assert services.start_services((services.TRITON,)).started == (services.TRITON,), "a server without a watch"
-    assert start_triton() == started.addresses[services.TRITON]
-    assert services.stop_services((services.TRITON,)) == [services.TRITON]
+    _until(lambda: Services().find("triton-supervisor") is None)
+    again = start_services(TRITON)
+    assert again.started == TRITON, "a server without a watch"
+    assert again.addresses == started.addresses
+    assert stop_services(TRITON) == ["triton"]
     assert process.remains() == []
-    assert Services().find(SUPERVISOR) is None
-    assert services.stop_services((services.TRITON,)) == []
+    assert Services().find("triton-supervisor") is None
+    assert stop_services(TRITON) == []
