@@ -12,9 +12,10 @@ import pytest
 from chain import run_chain
 from dumps import market, picture, write_dump
 
+from ecclip.catalog.gate.before_publishing import ReleaseConfig
 from ecclip.catalog.gate.facts import measured, night_facts
 from ecclip.catalog.gate.history import NightFacts
-from ecclip.catalog.gate.shift import ShiftConfig, shifts
+from ecclip.catalog.gate.shift import shifts
 from ecclip.catalog.land.photos import photo_entries
 from ecclip.catalog.land.stage import LandConfig, land
 from ecclip.catalog.spark.session import spark_session
@@ -72,7 +73,7 @@ def facts_of(work: Path, rows: list[Any], photos: dict[str, bytes], previous_lan
 
 
 def resent(tonight: NightFacts, *history: NightFacts) -> float:
-    return next(shift.value for shift in shifts(ShiftConfig(), tonight, history) if shift.name == "resent_dump")
+    return next(shift.value for shift in shifts(ReleaseConfig().shift, tonight, history) if shift.name == "resent_dump")
 
 
 def test_a_night_is_named_by_its_rows_and_the_bytes_of_its_photos(tmp_path: Path) -> None:

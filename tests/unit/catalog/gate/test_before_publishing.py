@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hostile_texts import HOSTILE_TEXTS
 
 from ecclip.catalog.gate.before_publishing import ReleaseConfig, release
-from ecclip.catalog.gate.expectations import Rule, Table, validate, validate_row
+from ecclip.catalog.gate.expectations import Rule, Table, plain, validate, validate_row
 from ecclip.catalog.gate.history import NightFacts, write_facts
 from ecclip.core import ContractError, GateError
 from ecclip.formats.pair_scores import below, read_agreements, write_pair_scores
@@ -22,10 +24,13 @@ CFG = ReleaseConfig.model_validate({})
 LISTINGS = 400
 
 
-def folders(work: Path, *, broken: int = 4, group: int = 2, agreement: np.ndarray | None = None) -> dict[str, Any]:
-    """Return what a night left before publishing: ``broken`` photos truncated, groups of ``group`` listings."""
+def folders(
+    work: Path, *, broken: int | list[str] = 4, group: int = 2, agreement: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Return what a night left before publishing: ``broken`` photos (how many, or why), groups of ``group``."""
     ids = [f"l{number:04d}" for number in range(LISTINGS)]
-    errors = ["truncated" if number < broken else None for number in range(LISTINGS)]
+    reasons = ["truncated"] * broken if isinstance(broken, int) else broken
+    errors = [*reasons, *[None] * (LISTINGS - len(reasons))]
     for name, table in {
         "clean/listings": {"listing_id": ids, "image_sha256": ["s"] * LISTINGS, "image_error": errors},
         "group/groups": {"listing_id": ids, "group_id": [f"g{number // group}" for number in range(LISTINGS)]},
@@ -86,11 +91,15 @@ def test_a_poison_is_refused_by_its_metric(tmp_path: Path, name: str) -> None:
     refused = json.loads((tmp_path / "out.refused" / "verdict.json").read_text())
     assert name in refused["failed_expectations"]
     assert (tmp_path / "out.refused" / "data_docs" / "index.html").is_file()
-    accepted = ReleaseConfig.model_validate(
-        {"shift": {"accepted": {"f": ["grouped/*", "mismatch", name]}}, "mismatch": {"max_share": 1}}
+    meant = ["grouped/*", "mismatch", name]
+    accepted, other = (
+        ReleaseConfig.model_validate({"shift": {"accepted": {of: meant}}, "mismatch": {"max_share": 1}}) for of in "fg"
     )
+    with pytest.raises(GateError):
+        release(other, **given, history=HISTORY, output=tmp_path / "out")
     facts, _ = release(accepted, **given, history=HISTORY, output=tmp_path / "out")
-    assert name in facts.accepted
+    judged = {"grouped/duplicates", "grouped/largest", name} | ({"mismatch"} if "agreement" in POISONS[name] else set())
+    assert set(facts.accepted) == judged
     assert not (tmp_path / "out.refused").exists()
 
 
@@ -178,3 +187,61 @@ def test_scores_that_are_no_numbers_are_no_scores_and_other_columns_an_error(tmp
     pq.write_table(pa.table({"id": ["a"]}), tmp_path / "pairs.parquet")
     with pytest.raises(ContractError, match=r"pairs\.parquet.*listing_id, agreement"):
         read_agreements(tmp_path)
+
+
+class Structure(HTMLParser):
+    """The elements of a page with the names of their attributes, and the code and addresses in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, tuple[str, ...]]] = []
+        self.addresses: list[str] = []
+        self.code: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, tuple(sorted(name for name, _ in attrs))))
+        self.addresses += [value or "" for name, value in attrs if name in ("href", "src", "action")]
+        self.code += [value or "" for name, value in attrs if name.startswith("on")]
+
+    def handle_data(self, data: str) -> None:
+        if self.elements and self.elements[-1][0] == "script":
+            self.code.append(data)
+        else:
+            self.text += data
+
+
+def _structure(docs: Path) -> Structure:
+    found = Structure()
+    for path in sorted(docs.rglob("*.html")):
+        found.feed(path.read_text())
+    return found
+
+
+def _refused(names: list[str], work: Path) -> Structure:
+    """Return the page of a night of which every other name, as the reason of broken photos, is one too many."""
+    broken = [f"{name}" for place, name in enumerate(names) for _ in range(30 if place % 2 else 1)]
+    with pytest.raises(GateError):
+        release(CFG, **folders(work, broken=broken), history=HISTORY, output=work / "out")
+    refused = json.loads((work / "out.refused" / "verdict.json").read_text())
+    assert set(refused["failed_expectations"]) == {f"bad_photo/{name}" for name in names[1::2]}
+    assert refused["metrics"].keys() >= {f"bad_photo/{name}" for name in names}
+    return _structure(work / "out.refused" / "data_docs")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_names_of_a_dump_add_no_element_no_handler_and_no_address(tmp_path: Path) -> None:
+    names = HOSTILE_TEXTS[:-1]  # Parquet holds no half pair
+    hostile = _refused(names, tmp_path / "hostile")
+    harmless = _refused([f"colour {number:02d}" for number in range(len(names))], tmp_path / "harmless")
+    assert sorted(hostile.elements) == sorted(harmless.elements)
+    assert not any("evil.example" in value or "javascript:alert" in value for value in hostile.addresses)
+    assert not any("alert(" in code for code in hostile.code)
+    for name in names:
+        assert plain(f"bad_photo/{name}") in hostile.text.replace("\n", "")
+
+
+def test_different_names_stay_different_and_plain_ones_as_they_are() -> None:
+    names = [*HOSTILE_TEXTS, "%3Cscript", "<script", "색상", "price_shift/KRW", "label/category/home/mugs"]
+    assert len({plain(name) for name in names}) == len(names)
+    assert [plain(name) for name in names[-3:]] == names[-3:]
