@@ -9,13 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-import yaml
 from inference_server import Columns, inference_server
 
 from ecclip.client import Answer, ClientOptions, Product, ProductClient, Rejected
 from ecclip.formats.service import INPUTS, OUTPUTS, encode, markdown
-from ecclip.registry.bundles import BundleFacts
-from ecclip.registry.card import write_card
 from ecclip.tasks.kinds import TASKS
 
 PAGE = Path(__file__).parents[2] / "docs" / "service.md"
@@ -93,22 +90,6 @@ def test_the_client_sends_the_declared_inputs_and_an_optional_one_where_a_listin
 def test_a_task_says_what_it_declares(task: Any) -> None:
     assert set(task.outputs) <= {one.name for one in OUTPUTS}
     assert set(task.answer([], None, 5)) == set(task.outputs)
-
-
-def test_the_signature_in_mlflow_is_the_contract(tmp_path: Path) -> None:
-    facts = BundleFacts(
-        digest="d" * 64, night="2026-01-01", snapshot_digest="", git_commit="", metrics={}, rows={}, params={},
-        labels={}, embedding_dim=2, files={},
-    )  # fmt: skip
-    write_card(facts, tmp_path, tmp_path, "run")
-    signature = yaml.safe_load((tmp_path / "MLmodel").read_text())["signature"]
-    for side, declared in (("inputs", INPUTS), ("outputs", OUTPUTS)):
-        columns = yaml.safe_load(signature[side])
-        assert [column["name"] for column in columns] == [one.name for one in declared]
-    types = {column["name"]: column["type"] for column in yaml.safe_load(signature["outputs"])}
-    assert {name for name, kind in types.items() if kind == "float"} == {
-        one.name for one in OUTPUTS if one.datatype == "FP32"
-    }
 
 
 @pytest.mark.parametrize("tensors", [INPUTS, OUTPUTS], ids=["inputs", "outputs"])

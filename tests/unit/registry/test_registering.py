@@ -16,6 +16,7 @@ from registries import MLFLOW_WARNINGS, mlflow_client
 from ecclip import registry
 from ecclip.core import ContractError, IntegrityError, digest_of, settings, verify_folder
 from ecclip.formats.bundle import lineage_of
+from ecclip.formats.service import INPUTS, OUTPUTS
 
 pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("workspace")]
 
@@ -95,8 +96,11 @@ def test_the_version_page_lists_inputs_and_outputs_of_the_service(tmp_path: Path
     model = mlflow_client().get_logged_model(version.source.removeprefix("models:/"))
     folder = Path(model.artifact_location.removeprefix("file://"))
     signature = yaml.safe_load((folder / "MLmodel").read_text())["signature"]
-    assert [entry["name"] for entry in json.loads(signature["inputs"])] == ["IMAGE", "TITLE", "DESCRIPTION"]
-    assert "LINEAGE" in [entry["name"] for entry in json.loads(signature["outputs"])]
+    for side, declared in (("inputs", INPUTS), ("outputs", OUTPUTS)):
+        columns = {column["name"]: column["type"] for column in json.loads(signature[side])}
+        assert list(columns) == [one.name for one in declared]
+        numbers = [one.name for one in declared if one.datatype == "FP32"]
+        assert [name for name, kind in columns.items() if kind == "float"] == numbers
     assert json.loads((folder / "pointer.json").read_text())["digest"] == registered.digest
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from hostile_texts import STEERING
+from scipy.special import softmax
 from snapshots import CATEGORIES
 
 from ecclip.client import Answer
@@ -25,7 +26,6 @@ from ecclip.formats.embeddings import load_embeddings, read_origin, write_origin
 from ecclip.tasks import EvaluateConfig, Heads, evaluate, load_heads
 from ecclip.tasks.decision import Decider
 from ecclip.tasks.kinds import TASKS
-from ecclip.tasks.scores import probabilities
 
 FEW_ROUNDS = EvaluateConfig(bootstrap_rounds=40)
 MakeSnapshot = Callable[..., Path]
@@ -106,7 +106,7 @@ def test_scores_and_thresholds_come_from_validation(
     for heads in (load_heads(evaluated / "heads"), load_heads(tmp_path / "evaluate" / "heads")):
         part = next(head for head in heads.parts if head.name == "category")
         logits = heads.logits(None, load_embeddings(embedded).text, "text")[:, part.start : part.stop]
-        sure.append(float(probabilities(logits, "softmax").max(axis=1).mean()))
+        sure.append(float(softmax(logits, axis=1).max(axis=1).mean()))
         thresholds.append(heads.thresholds["category"]["text"])
     assert sure[0] > 0.8
     assert sure[1] < 0.5
