@@ -5,15 +5,14 @@ from __future__ import annotations
 import configparser
 import io
 import json
-import os
 import stat
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from ecclip.core import ConfigError, settings
-from ecclip.local import airflow, demo, following, nights, sample_config
+from ecclip.core import ConfigError
+from ecclip.local import airflow, demo, following, sample_config
 from ecclip.local.show import NightDisplay, print_summary
 
 ROOT = Path(__file__).parents[3]
@@ -110,20 +109,6 @@ def test_the_sample_takes_params_yaml_and_what_is_given_instead(workspace: Path)
     (workspace / "params.yaml").write_text("sample: {listings: 50, seed: 3}\n")
     cfg = sample_config(nights=2, seed=9)
     assert (cfg.listings, cfg.nights, cfg.seed) == (50, 2, 9)
-
-
-@pytest.mark.parametrize("config", ["[core]\n    analytics = false\n", "[core]\n    no_scm = true\n"])
-def test_a_shop_gets_a_workspace_of_its_own(workspace: Path, monkeypatch: pytest.MonkeyPatch, config: str) -> None:
-    (workspace / "params.yaml").write_text("sample: {}\n")
-    (workspace / "dags").mkdir()
-    (workspace / ".dvc").mkdir()
-    (workspace / ".dvc" / "config").write_text(config)
-    monkeypatch.setenv("ECCLIP_WORKSPACE", os.environ["ECCLIP_WORKSPACE"])
-    nights.enter_workspace("my_shop")
-    shop = workspace / "work" / "shops" / "my_shop"
-    assert settings().workspace == shop
-    assert (shop / "params.yaml").read_text() == "sample: {}\n"
-    assert (shop / ".dvc" / "config").read_text().count("no_scm = true") == 1
 
 
 def test_a_mapping_without_its_dump_is_refused_before_anything_starts(workspace: Path) -> None:

@@ -142,6 +142,19 @@ def test_only_the_section_is_written_and_only_what_is_given(
         settings.cache_clear()
 
 
+@pytest.mark.parametrize("config", ["[core]\n    analytics = false\n", "[core]\n    no_scm = true\n"])
+def test_a_shop_has_a_dvc_of_its_own_that_needs_no_git(home: Path, tmp_path: Path, config: str) -> None:
+    (home / "dags").mkdir()
+    (home / ".dvc").mkdir()
+    (home / ".dvc" / "config").write_text(config)
+    own(export(tmp_path / "my_shop"))
+    shop = home / "work" / "shops" / "my_shop"
+    assert settings().workspace == shop
+    assert (shop / "dags").samefile(home / "dags")
+    assert yaml.safe_load((shop / "params.yaml").read_text())["sample"] == {"listings": 9}
+    assert (shop / ".dvc" / "config").read_text().count("no_scm = true") == 1
+
+
 def test_the_sample_is_not_mixed_with_a_shops_nights(home: Path, tmp_path: Path) -> None:
     own(export(tmp_path / "shop"))
     with pytest.raises(ConfigError, match="sample"):
