@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 from airflow.sdk import Asset, CronDataIntervalTimetable, Param, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from ecclip.core import (
     ConfigError,
@@ -166,6 +166,30 @@ def night_task(name: str, call: Callable[[str], Any], *, outlet: Asset | None = 
     yet too.
     """
 
+    def work(context: Mapping[str, Any]) -> dict[str, Any]:
+        night = night_of_run(context)
+        return {"night": night, **_facts(call(night))}
+
+    return _task(name, work, outlet, operator)
+
+
+def release_task(
+    name: str, call: Callable[[Mapping[str, Any]], Any], *, outlet: Asset | None = None, **operator: Any
+) -> Any:
+    """Return a task of no night: it calls ``call(params)``, and is skipped, without an event, if nothing changed."""
+
+    def work(context: Mapping[str, Any]) -> dict[str, Any]:
+        facts = _facts(call(context["params"]))
+        if not facts["changed"]:
+            raise AirflowSkipException(facts["done"] or "alias and answers agree")
+        return facts
+
+    return _task(name, work, outlet, operator)
+
+
+def _task(
+    name: str, work: Callable[[Mapping[str, Any]], dict[str, Any]], outlet: Asset | None, operator: dict[str, Any]
+) -> Any:
     @task(task_id=name, outlets=[outlet] if outlet else [], multiple_outputs=False, **operator)
     def run() -> dict[str, Any]:
         context = get_current_context()
@@ -174,8 +198,7 @@ def night_task(name: str, call: Callable[[str], Any], *, outlet: Asset | None = 
         settings.cache_clear()
         keep_private()
         try:
-            night = night_of_run(context)
-            facts = {"night": night, **_facts(call(night))}
+            facts = work(context)
         except _NO_RETRY as error:
             raise AirflowFailException(f"{type(error).__name__}: {error}") from error
         if outlet:

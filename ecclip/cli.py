@@ -190,6 +190,25 @@ def release_promote(night: Night) -> None:
     _show(promote_night(night))
 
 
+@release_app.command("reconcile")
+def release_reconcile() -> None:
+    """Grant or refuse what @champion asks for, and make alias, live.json and server agree."""
+    from ecclip.release import reconcile
+
+    _show(reconcile())
+
+
+@release_app.command("rollback")
+def release_rollback(
+    to: Annotated[str | None, typer.Option(help="Version of the registry; default: the champion before")] = None,
+    reason: Annotated[str, typer.Option(help="Why; it is kept on the versions and in the audit file")] = "",
+) -> None:
+    """Let an earlier champion answer again, as moving @champion to it in the MLflow UI does."""
+    from ecclip.release import roll_back
+
+    _show(roll_back(to, reason))
+
+
 @registry_app.command("trace")
 def registry_trace(lineage: Annotated[str, typer.Argument(help="Lineage id, snapshot digest or night")]) -> None:
     """Print what an answer, a snapshot or a night is linked to."""
@@ -256,10 +275,11 @@ def serve() -> None:
 
 @app.command()
 def status() -> None:
-    """Show which services are running, and where."""
+    """Show which services run and where, and whether @champion, live.json and what every server says agree."""
     from ecclip.local import status as show
+    from ecclip.release import state
 
-    _show(show())
+    _show({**show(), "release": state()})
 
 
 @app.command()

@@ -37,7 +37,7 @@ class ClientOptions:
     """Timeouts and retries of a client.
 
     ``timeout_s`` bounds one message on the server, ``retries`` the further attempts when it is unavailable; the
-    pause between them doubles from ``backoff_s`` up to one second. Defaults by judgment.
+    pause between them doubles from ``backoff_s`` up to one second.
     """
 
     model: str = "product"
@@ -114,7 +114,7 @@ class ProductClient:
 
 
 class AsyncProductClient:
-    """The same client for asyncio; at most ``in_flight`` messages of a call are in flight (4: by judgment)."""
+    """The same client for asyncio; the messages of one call are in flight together, ``in_flight`` at most."""
 
     def __init__(self, address: str, options: ClientOptions | None = None, in_flight: int = 4) -> None:
         self.address = address

@@ -60,7 +60,7 @@ def locked(path: Path, what: str, wait_s: float = 60.0) -> Iterator[None]:
     Args:
         path: of the lock file; its folder is created.
         what: name of what is locked, for errors and logs of those who wait.
-        wait_s: longest wait in seconds, times ``ECCLIP_PATIENCE``; the default by judgment.
+        wait_s: longest wait in seconds, times ``ECCLIP_PATIENCE``.
 
     Raises:
         ServiceError: another process or thread held the lock for the whole time; names it.

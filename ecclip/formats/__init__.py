@@ -5,6 +5,7 @@ __all__ = [
     "columns",
     "documents",
     "embeddings",
+    "live",
     "pair_scores",
     "recipes",
     "report",

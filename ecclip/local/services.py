@@ -21,7 +21,7 @@ from ecclip.local.triton import start_triton, stop_triton, triton_address, trito
 
 AIRFLOW, MLFLOW, TRITON = "airflow", "mlflow", "triton"
 SERVICES = (AIRFLOW, MLFLOW, TRITON)
-_DAGS = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups")
+_DAGS = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups", "reconcile_champion", "roll_back")
 _START_LIMIT_S = 240.0  # several times an idle machine; by judgment
 _LOCK_WAIT_S = 900.0  # an `up`: services and DAGs, four minutes each at most
 _AIRFLOW_PORT, _MLFLOW_PORT = 2, 3  # the embedded Triton has the slots before them

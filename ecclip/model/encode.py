@@ -37,10 +37,10 @@ def encode_images(
     *,
     what: Literal["embedding", "features", "outputs"] = "embedding",
 ) -> np.ndarray:
-    """Return embeddings float32 [N, d] of canonical JPEGs; a listing without a decodable one gets a row of NaN.
+    """Return embeddings float32 [N, d] of canonical JPEGs; a listing without one that can be decoded gets a row of NaN.
 
-    ``features`` are the tower's outputs before the projection, [N, width]; ``outputs`` the embedding followed by the
-    features of length 1, [N, d + width], in one pass. ``batch_size`` changes speed and memory alone; by judgment.
+    ``features`` are what the tower gives before the projection, [N, width]; ``outputs`` the embedding and beside it
+    the features of length 1, [N, d + width], of one pass.
     """
     present = [row for row, data in enumerate(images) if data is not None]
     fused = fuse_image_encoder(towers.image_encoder)
@@ -79,10 +79,9 @@ def encode_texts(
     *,
     what: Literal["embedding", "outputs"] = "embedding",
 ) -> np.ndarray:
-    """Return embeddings float32 [N, d]; texts of similar length share a batch, which saves padding.
+    """Return embeddings float32 [N, d]; texts of like length share a batch, so that little padding is computed.
 
-    ``outputs`` are the embedding followed by the tower's features of length 1, [N, d + width], in one pass.
-    ``batch_size`` changes speed and memory alone; by judgment.
+    ``outputs`` are the embedding and beside it the tower's features of length 1, [N, d + width], of one pass.
     """
     text = towers.text_encoder
     encoder = _side_by_side(text) if what == "outputs" else text

@@ -38,8 +38,6 @@ _HALVED_CHROMA = 2  # 4:2:0 in Pillow's numbers, its default
 class CanonicalPhoto:
     """How a photo is kept.
 
-    The defaults are those of the section ``clean.photo``.
-
     Attributes:
         side: the shorter side in pixels; smaller photos keep their size.
         quality: of the JPEG.

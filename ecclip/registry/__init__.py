@@ -6,10 +6,18 @@ Built on MLflow (runs, model versions, aliases) and DVC (data versions). MLflow 
 from ecclip.registry.data_versions import dvc_version, record_version
 from ecclip.registry.gate import GateConfig, MetricGate, Verdict, check_gate
 from ecclip.registry.lineage import trace, trace_back
-from ecclip.registry.promotion import set_champion
+from ecclip.registry.promotion import (
+    ask_for,
+    complete_champion,
+    last_champion,
+    refuse_champion,
+    set_champion,
+)
 from ecclip.registry.registration import Registered, register
+from ecclip.registry.reigning import deployed, reigning
 from ecclip.registry.restoring import restore_snapshot
 from ecclip.registry.starts import ReferenceConfig, StartConfig, reference, start
+from ecclip.registry.store import has_store
 from ecclip.registry.tracking.follower import follow
 from ecclip.registry.tracking.tracked import deliver_all
 from ecclip.registry.versions import (
@@ -29,15 +37,22 @@ __all__ = [
     "Registered",
     "StartConfig",
     "Verdict",
+    "ask_for",
     "champion",
     "check_gate",
+    "complete_champion",
     "deliver_all",
+    "deployed",
     "dvc_version",
     "follow",
+    "has_store",
+    "last_champion",
     "model_version",
     "record_version",
     "reference",
+    "refuse_champion",
     "register",
+    "reigning",
     "restore_snapshot",
     "set_champion",
     "start",

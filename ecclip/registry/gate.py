@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 
 from ecclip.core import ContractError, EcclipError, StageConfig, canonical_json, settings, write_atomic
 from ecclip.registry.bundles import kept_metrics
-from ecclip.registry.versions import ModelRef, champion, model_version, tag_version
+from ecclip.registry.reigning import reigning
+from ecclip.registry.versions import ModelRef, model_version, tag_version
 
 
 class MetricGate(StageConfig):
@@ -49,7 +50,7 @@ class GateConfig(StageConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Passed or not, every reason against it, and the champion it was compared with (None: there was none)."""
+    """Passed or not, every reason against it, and the champion that it was compared with (None: nothing answered)."""
 
     version: str
     passed: bool
@@ -59,7 +60,7 @@ class Verdict:
 
 
 def check_gate(cfg: GateConfig, version: str, prove: Callable[[Path], object] | None = None) -> Verdict:
-    """Compare a version with @champion; keep the verdict as tags and in ``work/nights/<night>/verdict.json``.
+    """Compare a version with what answers; keep the verdict as tags and in ``work/nights/<night>/verdict.json``.
 
     The metrics are those inside the bundles of the store, proven by digest, never those of the registry or of a report
     outside the bundle. ``prove`` receives the challenger's bundle and raises if the bundle claims what its parts do not
@@ -72,7 +73,10 @@ def check_gate(cfg: GateConfig, version: str, prove: Callable[[Path], object] | 
         challenger = model_version(version)
         verdict = _earlier_verdict(challenger)
         if verdict is None:
-            verdict = _verdict(cfg, challenger, champion(), prove)
+            answers = reigning()
+            # one that a person made the first champion by hand is not compared with itself
+            against = None if answers is not None and answers.version == challenger.version else answers
+            verdict = _verdict(cfg, challenger, against, prove)
             _keep(verdict, challenger)
     except EcclipError as error:
         return Verdict(version=str(version), passed=False, reasons=(str(error),), champion=None)
@@ -91,7 +95,7 @@ def _earlier_verdict(challenger: ModelRef) -> Verdict | None:
 
 
 def _verdict(
-    cfg: GateConfig, challenger: ModelRef, reigning: ModelRef | None, prove: Callable[[Path], object] | None
+    cfg: GateConfig, challenger: ModelRef, answers: ModelRef | None, prove: Callable[[Path], object] | None
 ) -> Verdict:
     """Return the verdict; a bundle whose claims cannot be verified is refused for that reason, and the refusal is
     recorded."""
@@ -100,13 +104,13 @@ def _verdict(
         if prove is not None:
             prove(settings().work / "bundles" / challenger.digest)
     except ContractError as error:
-        against = None if reigning is None else reigning.version
+        against = None if answers is None else answers.version
         return Verdict(version=challenger.version, passed=False, reasons=(str(error),), champion=against)
-    return _compare(cfg, challenger, new, reigning)
+    return _compare(cfg, challenger, new, answers)
 
 
-def _compare(cfg: GateConfig, challenger: ModelRef, new: dict[str, float], reigning: ModelRef | None) -> Verdict:
-    old = None if reigning is None else kept_metrics(reigning.digest, reigning.night, proven=False)
+def _compare(cfg: GateConfig, challenger: ModelRef, new: dict[str, float], answers: ModelRef | None) -> Verdict:
+    old = None if answers is None else kept_metrics(answers.digest, answers.night, proven=False)
     compared = tuple(_row(name, gate, new, old) for name, gate in sorted(cfg.metrics.items()))
     reasons = [f"{row['metric']}: {row['reason']}" for row in compared if row["reason"]]
     if not compared:
@@ -115,7 +119,7 @@ def _compare(cfg: GateConfig, challenger: ModelRef, new: dict[str, float], reign
         version=challenger.version,
         passed=not reasons,
         reasons=tuple(reasons),
-        champion=None if reigning is None else reigning.version,
+        champion=None if answers is None else answers.version,
         compared=compared,
     )
 

@@ -20,7 +20,8 @@ from ecclip.core import (
 )
 from ecclip.formats.bundle import TOWERS
 from ecclip.formats.start import Start, write_start
-from ecclip.registry.versions import ModelRef, all_versions, champion
+from ecclip.registry.reigning import reigning
+from ecclip.registry.versions import ModelRef, all_versions
 
 
 class StartConfig(StageConfig):
@@ -60,9 +61,12 @@ def start(cfg: StartConfig, snapshot: Path, output: Path) -> Counts:
     A champion of the same or a later night is skipped in favour of the one it replaced, so that a night that is run
     again, or filled in late, starts where it would have started then.
 
+    The champion is what answers, whatever the alias says meanwhile.
+
     Raises:
         ServiceError: the registry does not answer; training never silently starts from scratch.
-        IntegrityError: the champion's bundle is not in the bundle store, or its towers are damaged.
+        IntegrityError: the registry does not know what answers, its bundle is not in the bundle store, or its towers
+            are damaged.
     """
     return _write(_champion_before(snapshot.name) if cfg.mode == "champion" else None, output)
 
@@ -79,7 +83,7 @@ def _write(chosen: ModelRef | None, output: Path) -> Counts:
 
 
 def _champion_before(name: str) -> ModelRef | None:
-    reference = champion()
+    reference = reigning()
     night = _night(name)
     if reference is None or night is None or reference.night < night:
         return reference

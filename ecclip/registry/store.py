@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecclip.core import ServiceError, locked, settings
@@ -43,6 +44,12 @@ def client() -> MlflowClient:
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
     return store
+
+
+def has_store() -> bool:
+    """Say whether there is a registry to ask: the workspace's own is made by whoever writes first."""
+    uri = settings().tracking_uri
+    return not uri.startswith("sqlite:") or Path(uri.removeprefix("sqlite:///")).is_file()
 
 
 @contextmanager

@@ -80,8 +80,17 @@ def tag_version(version: str, tags: Mapping[str, str]) -> None:
 
 def version_of(digest: str) -> ModelRef | None:
     """Return the version made from a bundle digest, or None; the oldest where a crash of the store left two."""
+    return _oldest_with("bundle_digest", digest)
+
+
+def version_of_lineage(lineage_id: str) -> ModelRef | None:
+    """Return the version whose answers carry a lineage id, or None; the oldest where there are two."""
+    return _oldest_with("lineage_id", lineage_id)
+
+
+def _oldest_with(tag: str, value: str) -> ModelRef | None:
     with answering():
-        found = client().search_model_versions(f"name='{MODEL}' and tag.bundle_digest='{digest}'")
+        found = client().search_model_versions(f"name='{MODEL}' and tag.{tag}='{value}'")
         return min(map(_reference, found), key=lambda reference: int(reference.version), default=None)
 
 

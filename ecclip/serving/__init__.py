@@ -6,10 +6,13 @@ from ecclip.serving.deploy.steps import (
     DeployConfig,
     Deployment,
     bless,
+    blessed_version,
     go_live,
     live_version,
+    reconcile_server,
     roll_back,
-    stage_version,
+    served,
+    stage_bundle,
 )
 from ecclip.serving.server.embedded import EmbeddedServer, embedded_address
 
@@ -22,9 +25,12 @@ __all__ = [
     "Repository",
     "Staged",
     "bless",
+    "blessed_version",
     "embedded_address",
     "go_live",
     "live_version",
+    "reconcile_server",
     "roll_back",
-    "stage_version",
+    "served",
+    "stage_bundle",
 ]

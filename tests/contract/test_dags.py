@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "dags"
-NAMES = ["deploy_bundle", "nightly_catalog", "product_groups", "train_towers"]
+NAMES = ["deploy_bundle", "nightly_catalog", "product_groups", "reconcile_champion", "roll_back", "train_towers"]
 HEAVY = ["torch", "pyspark", "pandas", "transformers", "timm", "mlflow", "dvc", "sklearn", "faiss", "onnxruntime"]
 
 POD = """
@@ -167,6 +167,15 @@ def test_assets_chain_the_dags_and_leave_with_their_last_task(described: dict[st
         ["bundle"],
         ["champion"],
     ]
+
+
+def test_a_moved_alias_and_a_rollback_raise_the_champion_event_as_a_night_does(described: dict[str, Any]) -> None:
+    dags = described["dags"]
+    assert (dags["reconcile_champion"]["assets"], dags["roll_back"]["assets"]) == (["champion_request"], [None])
+    for name, task in (("reconcile_champion", "reconcile"), ("roll_back", "roll_back")):
+        assert list(dags[name]["tasks"]) == [task]
+        assert dags[name]["tasks"][task]["outlets"] == ["champion"]
+        assert dags[name]["tasks"][task]["pool"] == "serving"
 
 
 def test_the_schedule_is_nightly_and_a_machine_can_do_without(

@@ -87,8 +87,9 @@ class Children:
     def run(self, jobs: list[dict[str, Any]], *, at_once: bool) -> list[dict[str, Any]]:
         """Return what each job answered, or ``{"signal": n}`` where its process was killed.
 
-        A job is ``{"workspace", "call": "register"|"deliver"|"set_champion", "args"}``, with ``kill_after`` (a name of
-        _register, or of Delivery) and ``kill_call`` (which call of it) where its process is to die.
+        A job is ``{"workspace", "call": "register"|"deliver"|"set_champion"|"release", "args"}``, with ``kill_after``
+        (a name of _register, or of Delivery) and ``kill_call`` (which call of it) or ``kill_write`` (which write of
+        an alias, a champion, ``live.json`` or the audit file) where its process is to die.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None

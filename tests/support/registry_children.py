@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -20,6 +21,9 @@ def main() -> None:
 
     for line in sys.stdin:
         order = json.loads(line)
+        if any(job["call"] == "release" for job in order["jobs"]):
+            for name in ("ecclip.release", "ecclip.serving", "ecclip.tasks"):
+                importlib.import_module(name)  # slow too
         sys.stdout.write(json.dumps(_run(order["jobs"], order["at_once"])) + "\n")
         sys.stdout.flush()
 
@@ -56,6 +60,8 @@ def _child(job: dict[str, Any], answer: Path) -> None:
 
     os.environ["ECCLIP_WORKSPACE"] = job["workspace"]
     settings.cache_clear()
+    if "kill_write" in job:
+        _die_before_write(job["kill_write"])
     if "kill_after" in job:
         from ecclip.registry import registration
         from ecclip.registry.tracking import delivery
@@ -68,6 +74,8 @@ def _child(job: dict[str, Any], answer: Path) -> None:
             result = asdict(registry.register(Path(job["args"][0]), job["args"][1], Path(job["args"][2])))
         elif job["call"] == "deliver":
             result = {"runs": registry.deliver_all(Path(job["args"][0]))}
+        elif job["call"] == "release":
+            result = _release(job["args"])
         else:
             result = asdict(registry.set_champion(job["args"][0], "test", against=job["args"][1]))
     except EcclipError as error:
@@ -76,6 +84,44 @@ def _child(job: dict[str, Any], answer: Path) -> None:
         result = {"error": type(error).__name__, "message": repr(error)}
     answer.write_text(json.dumps(result))
     os._exit(0)
+
+
+def _release(calls: list[list[str]]) -> dict[str, Any]:
+    """Call functions of ``ecclip.release`` by name, with a table in place of the inference server; return the last."""
+    import pytest
+    from server_tables import ServerTable
+
+    from ecclip import release
+
+    ServerTable().install(pytest.MonkeyPatch())
+    return [dict(getattr(release, name)(*args)) for name, *args in calls][-1]
+
+
+def _die_before_write(count: int) -> None:
+    """Kill this process before its ``count``-th write of an alias, a champion, ``live.json`` or the audit file."""
+    from mlflow import MlflowClient
+
+    from ecclip.formats import live
+
+    promotion = importlib.import_module("ecclip.registry.promotion")
+    writes = []
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            writes.append(0)
+            if len(writes) == count:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(*args, **kwargs)
+
+        return run
+
+    for place, names in (
+        (MlflowClient, ("set_registered_model_alias", "delete_registered_model_alias")),
+        (live, ("write_live",)),
+        (promotion, ("_tag", "_audit")),
+    ):
+        for name in names:
+            setattr(place, name, counted(getattr(place, name)))
 
 
 def _deadly(function: Callable[..., Any], call: int) -> Callable[..., Any]:

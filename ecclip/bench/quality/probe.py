@@ -41,10 +41,7 @@ def probe_hits(features: dict[str, np.ndarray], labels: dict[str, Sequence[str |
 
 
 def interval(hits: np.ndarray, seed: int = 0, resamples: int = 1000) -> tuple[float, float, float]:
-    """Return the mean of ``hits`` [N] with its 95 % interval.
-
-    The percentile bootstrap over the rows (Efron and Tibshirani 1993, chapter 13, which asks for 1000 resamples).
-    """
+    """Return the mean with its 95 % interval (percentile bootstrap over the rows)."""
     chance = np.random.default_rng(seed)
     means = hits[chance.integers(0, len(hits), (resamples, len(hits)))].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])

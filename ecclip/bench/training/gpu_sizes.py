@@ -12,9 +12,7 @@ from ecclip.model import TowersConfig
 
 @dataclass(frozen=True, kw_only=True)
 class GpuSizes:
-    """Towers, batches and repetitions; by default CLIP's ViT-B/32 and its batch (Radford et al. 2021, section 2.5).
-
-    The other sizes are by judgment: what keeps a large card busy for a second.
+    """Towers, batches and repetitions.
 
     Attributes:
         vision: name of a timm model.

@@ -30,7 +30,7 @@ class Field(NamedTuple):
     required: bool
     description: str
     unique: bool = False
-    longest: int = 1000  # characters of a text, of a category's name, of an attribute's value; by judgment
+    longest: int = 1000  # characters of a text, of a category's name, of an attribute's value
 
 
 KINDS: dict[Kind, KindTypes] = {

@@ -33,6 +33,7 @@ from ecclip.core import (
     write_atomic,
 )
 from ecclip.formats.bundle import Bundle, lineage_of
+from ecclip.formats.live import STATE, Live, read_live, write_live
 from ecclip.formats.service import INPUTS, OUTPUTS, triton_config
 from ecclip.product_input import DEFINITION
 from ecclip.serving.export.shipped_code import LIBRARIES
@@ -40,18 +41,7 @@ from ecclip.serving.export.shipped_code import LIBRARIES
 GRAPH_MODELS = ("image_tower", "text_tower", "heads")
 ENTRY, CANDIDATE = "product", "candidate"
 MODELS = (*GRAPH_MODELS, ENTRY, CANDIDATE)
-STATE = ".state"
 _LOCK_WAIT_S = 600.0  # a deployment loads up to two versions, two minutes each at most
-
-
-class Live(BaseModel):
-    """The live version, its predecessor, and the number of changes so far."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    version: int
-    previous: int | None = None
-    lineage: str
-    sequence: int = 1
 
 
 class Staged(BaseModel):
@@ -147,6 +137,20 @@ class Repository:
         path = self._record_path(version)
         return Staged.model_validate_json(path.read_bytes()) if path.is_file() else None
 
+    def number_of(self, digest: str, wanted: int | None = None) -> int | None:
+        """Return the version that a bundle is here, or else a free one to stage it as: ``wanted`` unless that is taken.
+
+        Numbers are this folder's own. A registry that was restored counts anew, and may give a number twice.
+        """
+        known = {staged.bundle: staged.version for staged in self._all_staged()}
+        if digest in known or wanted is None:
+            return known.get(digest)
+        return max(known.values()) + 1 if wanted in known.values() else wanted
+
+    def _all_staged(self) -> list[Staged]:
+        records = (self.folder / STATE).glob("version-*.json")
+        return [Staged.model_validate_json(path.read_bytes()) for path in records]
+
     def verify(self, version: int) -> Staged:
         """Return the record of a version after comparing every file on disk with it.
 
@@ -184,12 +188,7 @@ class Repository:
 
     def live(self) -> Live | None:
         """Return what is live by the last commit, or None."""
-        path = self.folder / "live.json"
-        try:
-            return Live.model_validate_json(path.read_bytes()) if path.is_file() else None
-        except ValueError as error:
-            kept = self.folder / STATE / path.name
-            raise IntegrityError("live.json cannot be read", value=path, next_step=f"cp {kept} {path}") from error
+        return read_live(self.folder)
 
     def commit(self, version: int) -> Live:
         """Make ``version`` the live one; this rename is the commit point."""
@@ -204,9 +203,13 @@ class Repository:
             lineage=staged.lineage,
             sequence=before.sequence + 1 if before else 1,
         )
-        write_atomic(self.folder / "live.json", canonical_json(live.model_dump()))
-        write_atomic(self.folder / STATE / "live.json", canonical_json(live.model_dump()))  # to repair a damaged one
+        write_live(self.folder, live)
         return live
+
+    def is_blessed(self, staged: Staged) -> bool:
+        """Say whether a version was examined as it lies there, and passed."""
+        record = self.blessing(staged.version)
+        return record is not None and record["passed"] and record["staged"] == staged.digest
 
     def blessing(self, version: int) -> dict[str, Any] | None:
         """Return the record of the last examination of a version, or None."""

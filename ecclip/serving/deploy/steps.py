@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import Field
 
 from ecclip.client import ClientOptions, ProductClient
-from ecclip.core import GateError, ServiceError, StageConfig, get_logger, settings
+from ecclip.core import GateError, ServiceError, StageConfig, digest_of, get_logger, settings
 from ecclip.errors import ClientError
 from ecclip.serving.deploy.activation import beside_live, load_entry, load_graphs, reconcile
 from ecclip.serving.deploy.repository import CANDIDATE, ENTRY, Repository, Staged
@@ -62,7 +62,7 @@ class Deployment:
         Raises:
             IntegrityError: the version is not staged or not what was staged; nothing is loaded then.
         """
-        with self.repository.lock(), self._control() as control:
+        with self.repository.lock(), self.control() as control:
             staged = self.repository.verify(version)
             reconcile(control, self.repository)
             try:
@@ -86,7 +86,7 @@ class Deployment:
             GateError: not blessed with these files, or its answers differ; its predecessor keeps serving.
             IntegrityError: the version is not what was staged; nothing has changed.
         """
-        with self.repository.lock(), self._control() as control:
+        with self.repository.lock(), self.control() as control:
             staged = self.repository.verify(version)
             self._require_blessing(staged)
             try:
@@ -111,7 +111,7 @@ class Deployment:
             GateError: the version was never blessed with these files.
             ServiceError: it does not answer; the version before keeps serving.
         """
-        with self.repository.lock(), self._control() as control:
+        with self.repository.lock(), self.control() as control:
             staged = self.repository.verify(version)
             self._require_blessing(staged)
             try:
@@ -122,7 +122,8 @@ class Deployment:
             live = self.repository.commit(version)
             get_logger().warning("rolled back", **live.model_dump())
 
-    def _control(self) -> Control:
+    def control(self) -> Control:
+        """Return the model control of the server."""
         return Control(self.address, self._key or self.repository.control_key())
 
     def _switch(self, control: Control, version: int) -> None:
@@ -132,8 +133,8 @@ class Deployment:
         load_entry(control, self.repository, ENTRY, version)
 
     def _require_blessing(self, staged: Staged) -> None:
-        record = self.repository.blessing(staged.version)
-        if record is None or not record["passed"] or record["staged"] != staged.digest:
+        if not self.repository.is_blessed(staged):
+            record = self.repository.blessing(staged.version)
             reasons = record["reasons"][:3] if record else "never examined"
             raise GateError(
                 "the version is not blessed", value=f"{staged.version}: {reasons}", next_step="bless it first"
@@ -161,9 +162,25 @@ class Deployment:
         return Blessing(staged.version, not reasons, reasons, largest, latency_ms)
 
 
-def stage_version(bundle: Path, version: int) -> Staged:
-    """Place a bundle in the model repository as ``version``; nothing is loaded. See :meth:`Repository.stage`."""
-    return _repository().stage(bundle, version)
+def stage_bundle(bundle: Path, wanted: int) -> Staged:
+    """Place a bundle in the model repository; nothing is loaded. See :meth:`Repository.stage`.
+
+    One that lies there keeps its version; another becomes ``wanted``, or the next that is free.
+    """
+    repository = _repository()
+    with repository.lock():
+        return repository.stage(bundle, repository.number_of(digest_of(bundle), wanted) or wanted)
+
+
+def blessed_version(digest: str) -> int | None:
+    """Return the version of a bundle that lies in the model repository whole and blessed, or None.
+
+    Raises:
+        IntegrityError: it lies there, but not as it was staged.
+    """
+    repository = _repository()
+    number = repository.number_of(digest)
+    return number if number is not None and repository.is_blessed(repository.verify(number)) else None
 
 
 def bless(version: int, cfg: DeployConfig | None = None) -> Blessing:
@@ -185,6 +202,42 @@ def live_version() -> int | None:
     """Return the version that answers by the last commit, or None."""
     live = _repository().live()
     return live.version if live else None
+
+
+def served() -> dict[str, list[int]]:
+    """Return which versions answer at the address of each server that runs: one, where all is well.
+
+    Raises:
+        ServiceError: a server does not say.
+    """
+    deployment = _running()
+    if deployment is None:
+        return {}
+    with deployment.control() as control:
+        return {deployment.address: control.loaded(ENTRY)}
+
+
+def reconcile_server() -> list[str]:
+    """Bring each server that runs to what ``live.json`` names, and return what was wrong, in words.
+
+    Raises:
+        ServiceError: a server does not say, or does not load it.
+    """
+    deployment, live = _running(), live_version()
+    if deployment is None or live is None:
+        return []
+    with deployment.repository.lock(), deployment.control() as control:
+        found = control.loaded(ENTRY)
+        if found == [live]:
+            return []
+        reconcile(control, deployment.repository)
+    return [f"{deployment.address} served {found or 'nothing'} and serves {live} again"]
+
+
+def _running() -> Deployment | None:
+    """Return the deployment of a server that runs; the embedded one is not started for it."""
+    here = settings().triton_address is None
+    return None if here and EmbeddedServer().attach() is None else _deployment()
 
 
 def _repository() -> Repository:

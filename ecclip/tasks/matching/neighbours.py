@@ -22,7 +22,7 @@ def neighbour_blocks(
 
     ``queries`` are the rows looked up, all if None. Scores are inner products, best first, equal scores in index
     order; a row is not its own neighbour. Where there are fewer than k others the index is -1 and the score -inf.
-    The search is exact up to ``exact_rows`` rows. Defaults as in `group_products.search`.
+    The search is exact up to ``exact_rows`` rows.
     """
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     wanted = np.arange(len(vectors)) if queries is None else queries

@@ -37,7 +37,7 @@ class Progress:
 
     @property
     def budget(self) -> Budget:
-        """The budget of a micro-batch that fits into memory."""
+        """The streams that fit into the memory."""
         return Budget(self.micro_batch_size, self.micro_batch_tokens)
 
     @budget.setter

@@ -1,24 +1,18 @@
-"""The steps of a night with side effects outside its folders: register, gate, bless, promote.
-
-Keyed by the night, called by the command line and by the Airflow tasks. Each can be run again at any time: what is
-done stays done, and what was interrupted is completed.
-"""
+"""The steps of a night: register, gate, bless, promote; keyed by the night."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ecclip import registry
-from ecclip.core import ContractError, GateError, bind, digest_of, get_logger, locked, parse_night, settings
+from ecclip.core import ContractError, GateError, bind, digest_of, get_logger, parse_night, settings
 from ecclip.formats.bundle import lineage_of
-from ecclip.pipeline import stage_config
-from ecclip.registry import GateConfig, ModelRef, trace
+from ecclip.registry import ModelRef
+from ecclip.release.requests import reconcile
+from ecclip.release.steps import answer_again, deployment_lock, examine, judge
 
-__all__ = ["await_decision", "bless_night", "gate_night", "promote_night", "register_night", "trace"]
-
-_DEPLOY_WAIT_S = 300.0  # for another deployment, which loads a bundle and asks its golden listings
 _DECISION_WAIT_S = 900.0  # for an earlier night's verdict; training then starts from the champion that there is
 _DECISION_POLL_S = 1.0  # between two checks of the registry
 
@@ -65,15 +59,13 @@ def register_night(night: str) -> dict[str, Any]:
 
 
 def gate_night(night: str) -> dict[str, Any]:
-    """Compare the night's version with the champion by the section ``gate`` of params.yaml.
+    """Compare the night's version with what answers by the section ``gate`` of params.yaml.
 
     Raises:
         GateError: the gate refuses; the error carries every reason.
     """
     reference = _registered(night)
-    from ecclip.tasks import check_claims
-
-    verdict = registry.check_gate(cast(GateConfig, stage_config("gate")), reference.version, prove=check_claims)
+    verdict = judge(reference.version)
     if not verdict.passed:
         raise GateError(
             f"version {reference.version} of night {night} may not become champion",
@@ -90,21 +82,11 @@ def bless_night(night: str) -> dict[str, Any]:
         GateError: an answer differs from the in-process one by more than the tolerance.
         ServiceError: the inference server does not answer.
     """
-    from ecclip.serving import DeployConfig, bless, stage_version
-
     reference = _registered(night)
     if reason := _superseded(reference):
         return _skipped(night, reference, "blessed", reason)
-    with locked(settings().work / "run" / "deploy.lock", "the deployment", _DEPLOY_WAIT_S):
-        stage_version(settings().work / "bundles" / reference.digest, int(reference.version))
-        blessing = bless(int(reference.version), cast(DeployConfig, stage_config("deploy")))
-    registry.tag_version(reference.version, {"blessing": "passed" if blessing.passed else "refused"})
-    if not blessing.passed:
-        raise GateError(
-            f"version {reference.version} of night {night} does not give the golden answers on the server",
-            value="; ".join(blessing.reasons[:5]),
-            next_step="the champion keeps answering; compare the ONNX graphs with the towers",
-        )
+    with deployment_lock():
+        _, blessing = examine(reference)
     return {
         "night": night,
         "version": reference.version,
@@ -118,27 +100,39 @@ def bless_night(night: str) -> dict[str, Any]:
 def promote_night(night: str) -> dict[str, Any]:
     """Make the night's version live and champion; if either fails, the previous version is live again.
 
-    A night older than the champion's is skipped: rerunning an old night never restores its model.
+    What a person asked for by moving the alias comes first. A night older than the champion's is skipped:
+    rerunning an old night never restores its model.
 
     Raises:
-        GateError: the version was not passed by the gate, or another one became champion since.
+        GateError: the version was not passed by the gate or not blessed, or another one became champion since.
         ServiceError: the server or the registry failed; the old version is live again.
     """
-    from ecclip.serving import go_live, live_version
+    from ecclip.serving import blessed_version, go_live, live_version
 
-    with locked(settings().work / "run" / "deploy.lock", "the deployment", _DEPLOY_WAIT_S):
-        reference = _registered(night)
+    promoted: dict[str, Any] = {"night": night, "promoted": True}
+    with deployment_lock():
+        reconcile()
+        reference, answers = _registered(night), registry.reigning()
+        promoted |= {"version": reference.version, "digest": reference.digest}
+        if answers is not None and answers.digest == reference.digest:
+            return promoted
         if reason := _superseded(reference):
             return _skipped(night, reference, "promoted", reason)
-        against = _verdict_against(reference)
-        before = int(against) if against is not None else live_version()
-        go_live(int(reference.version))
+        _require_verdict(reference, answers)
+        number = blessed_version(reference.digest)
+        if number is None:
+            raise GateError(
+                f"version {reference.version} is not blessed", next_step=f"ecclip release bless --night {night}"
+            )
+        before = live_version()
+        go_live(number)
         try:
+            against = None if answers is None else answers.version
             registry.set_champion(reference.version, f"gate and blessing of night {night}", against=against)
         except BaseException:  # however the promotion ended, alias and live version must agree
-            _restore_live(before, int(reference.version))
+            answer_again(before, reference.version)
             raise
-    return {"night": night, "version": reference.version, "digest": reference.digest, "promoted": True}
+    return promoted
 
 
 def _bundle(night: str) -> Path:
@@ -161,10 +155,10 @@ def _registered(night: str) -> ModelRef:
 
 def _superseded(reference: ModelRef) -> str:
     """Return why an old night is skipped, or an empty string."""
-    reigning = registry.champion()
-    if reigning is None or reigning.night <= reference.night:
+    answers = registry.reigning()
+    if answers is None or answers.night <= reference.night:
         return ""
-    return f"champion version {reigning.version} was made from a later night, {reigning.night}"
+    return f"champion version {answers.version} was made from a later night, {answers.night}"
 
 
 def _skipped(night: str, reference: ModelRef, what: str, reason: str) -> dict[str, Any]:
@@ -172,8 +166,8 @@ def _skipped(night: str, reference: ModelRef, what: str, reason: str) -> dict[st
     return {"night": night, "version": reference.version, "digest": reference.digest, what: False, "reason": reason}
 
 
-def _verdict_against(reference: ModelRef) -> str | None:
-    """Return the champion that the version was compared with, if that is still the champion."""
+def _require_verdict(reference: ModelRef, answers: ModelRef | None) -> None:
+    """Refuse a version that the gate did not pass, or compared with another one than what answers now."""
     if reference.tags.get("gate") != "passed" or "rolled_back" in reference.tags:
         raise GateError(
             f"version {reference.version} was not passed by the gate",
@@ -181,21 +175,11 @@ def _verdict_against(reference: ModelRef) -> str | None:
             next_step=f"ecclip release gate --night {reference.night}",
         )
     against = reference.tags.get("gate_champion", "none")
-    reigning = registry.champion()
-    current = "none" if reigning is None else reigning.version
-    if current not in (against, reference.version):
+    current = "none" if answers is None else answers.version
+    if current != against:
         raise GateError(
             f"version {current} became champion after the verdict on version {reference.version}",
             value=f"champion: {current}",
             limit=f"champion at the verdict: {against}",
             next_step=f"ecclip release gate --night {reference.night}",
         )
-    return None if against == "none" else against
-
-
-def _restore_live(before: int | None, version: int) -> None:
-    from ecclip.serving import roll_back
-
-    get_logger().error("promotion failed, the old version answers again", version=version, back_to=before)
-    if before is not None and before != version:
-        roll_back(before)

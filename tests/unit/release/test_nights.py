@@ -1,21 +1,20 @@
 """The steps of a night's release agree with each other, can be run again, and leave the old version when they fail.
 
-The inference server is stood in for by a table of calls: its own behaviour is shown by the tests of serving.
+A table stands in for the inference server, whose own behaviour is shown by the tests of serving.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
 from bundles import write_bundle
 from registries import MLFLOW_WARNINGS
+from server_tables import ServerTable
 from structlog.testing import capture_logs
 from waiting import HANG_S
 
-import ecclip.serving
 from ecclip import registry, release
 from ecclip.core import ContractError, GateError, ServiceError
 from ecclip.registry import ModelRef
@@ -26,43 +25,12 @@ GATE = {"gate": {"metrics": {"category/both/top1": {"floor": 0.5, "allowed_drop"
 pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("server")]
 
 
-class Server:
-    """What a server would remember: which version answers, and what was asked of it."""
-
-    def __init__(self) -> None:
-        self.live: int | None = None
-        self.calls: list[tuple[str, int]] = []
-        self.wrong: set[int] = set()
-
-    def stage_version(self, bundle: Path, version: int) -> None:
-        assert (bundle / "manifest.json").is_file()
-        self.calls.append(("stage", version))
-
-    def bless(self, version: int, _cfg: object) -> SimpleNamespace:
-        self.calls.append(("bless", version))
-        return SimpleNamespace(
-            passed=version not in self.wrong, reasons=["swapped labels"], max_difference=0.0, latency_ms=1.0
-        )
-
-    def go_live(self, version: int) -> None:
-        self.live = version
-        self.calls.append(("go_live", version))
-
-    def roll_back(self, version: int) -> None:
-        self.live = version
-        self.calls.append(("roll_back", version))
-
-    def live_version(self) -> int | None:
-        return self.live
-
-
 @pytest.fixture
-def server(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+def server(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> ServerTable:
     (workspace / "params.yaml").write_text(yaml.safe_dump(GATE))
-    stand_in = Server()
-    for name in ("stage_version", "bless", "go_live", "roll_back", "live_version"):
-        monkeypatch.setattr(ecclip.serving, name, getattr(stand_in, name))
-    return stand_in
+    table = ServerTable()
+    table.install(monkeypatch)
+    return table
 
 
 def _bundle(workspace: Path, night: str, top1: float = 0.8) -> None:
@@ -77,7 +45,9 @@ def _release(night: str) -> None:
     assert release.promote_night(night)["promoted"]
 
 
-def test_a_night_goes_from_bundle_to_champion_and_again_without_a_new_version(workspace: Path, server: Server) -> None:
+def test_a_night_goes_from_bundle_to_champion_and_again_without_a_new_version(
+    workspace: Path, server: ServerTable
+) -> None:
     _bundle(workspace, FIRST)
     for _ in range(2):
         _release(FIRST)
@@ -88,7 +58,9 @@ def test_a_night_goes_from_bundle_to_champion_and_again_without_a_new_version(wo
     assert len((workspace / "work/mlflow/audit.jsonl").read_text().splitlines()) == 1
 
 
-def test_a_refused_gate_names_its_reasons_and_nothing_is_asked_of_the_server(workspace: Path, server: Server) -> None:
+def test_a_refused_gate_names_its_reasons_and_nothing_is_asked_of_the_server(
+    workspace: Path, server: ServerTable
+) -> None:
     _bundle(workspace, FIRST, top1=0.4)
     release.register_night(FIRST)
     with pytest.raises(GateError, match=r"category/both/top1: 0\.4000"):
@@ -98,7 +70,7 @@ def test_a_refused_gate_names_its_reasons_and_nothing_is_asked_of_the_server(wor
     assert server.calls == []
 
 
-def test_a_version_that_nobody_judged_is_not_promoted(workspace: Path, server: Server) -> None:
+def test_a_version_that_nobody_judged_is_not_promoted(workspace: Path, server: ServerTable) -> None:
     _bundle(workspace, FIRST)
     release.register_night(FIRST)
     with pytest.raises(GateError, match="gate has not run"):
@@ -106,7 +78,7 @@ def test_a_version_that_nobody_judged_is_not_promoted(workspace: Path, server: S
     assert server.calls == []
 
 
-def test_a_refused_blessing_is_an_error_and_a_tag(workspace: Path, server: Server) -> None:
+def test_a_refused_blessing_is_an_error_and_a_tag(workspace: Path, server: ServerTable) -> None:
     _bundle(workspace, FIRST)
     server.wrong = {1}
     release.register_night(FIRST)
@@ -117,7 +89,7 @@ def test_a_refused_blessing_is_an_error_and_a_tag(workspace: Path, server: Serve
     assert server.live is None
 
 
-def test_an_old_night_that_is_run_again_does_not_bring_its_model_back(workspace: Path, server: Server) -> None:
+def test_an_old_night_that_is_run_again_does_not_bring_its_model_back(workspace: Path, server: ServerTable) -> None:
     _bundle(workspace, FIRST)
     _release(FIRST)
     _bundle(workspace, SECOND)
@@ -133,7 +105,7 @@ def test_an_old_night_that_is_run_again_does_not_bring_its_model_back(workspace:
 
 
 def test_when_the_alias_cannot_move_the_old_version_answers_again(
-    workspace: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, server: ServerTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _bundle(workspace, FIRST)
     _release(FIRST)
@@ -154,14 +126,14 @@ def test_when_the_alias_cannot_move_the_old_version_answers_again(
     assert server.live == 2
 
 
-def test_a_night_without_a_bundle_says_what_to_run(server: Server) -> None:
+def test_a_night_without_a_bundle_says_what_to_run(server: ServerTable) -> None:
     with pytest.raises(ContractError, match="ecclip run export --night 2026-11-01"):
         release.register_night(FIRST)
     assert server.calls == []
 
 
 def test_a_night_waits_until_the_one_before_it_is_decided(
-    workspace: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, server: ServerTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release.await_decision(FIRST)  # nothing is registered
     _bundle(workspace, FIRST)
@@ -192,7 +164,7 @@ def test_a_night_waits_until_the_one_before_it_is_decided(
     assert registry.undecided() is None, "a refused challenger holds nobody up"
 
 
-def test_a_version_that_was_rolled_back_is_not_promoted_again(workspace: Path, server: Server) -> None:
+def test_a_version_that_was_rolled_back_is_not_promoted_again(workspace: Path, server: ServerTable) -> None:
     _bundle(workspace, FIRST)
     _release(FIRST)
     _bundle(workspace, SECOND)

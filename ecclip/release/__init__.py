@@ -1,0 +1,23 @@
+"""The steps with side effects outside a night's folders: register, gate, bless, promote; and what a person asks for.
+
+Called by the command line and by the Airflow tasks. Each can be run again at any time: what is done stays done, and
+what was interrupted is completed.
+"""
+
+from ecclip.registry import trace
+from ecclip.release.agreement import requested, state
+from ecclip.release.nights import await_decision, bless_night, gate_night, promote_night, register_night
+from ecclip.release.requests import reconcile, roll_back
+
+__all__ = [
+    "await_decision",
+    "bless_night",
+    "gate_night",
+    "promote_night",
+    "reconcile",
+    "register_night",
+    "requested",
+    "roll_back",
+    "state",
+    "trace",
+]

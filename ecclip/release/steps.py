@@ -1,0 +1,69 @@
+"""What nights and requests have in common: one deployment at a time, the gate, the blessing, going live."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, cast
+
+from ecclip import registry
+from ecclip.core import GateError, IntegrityError, get_logger, locked, settings
+from ecclip.pipeline import stage_config
+from ecclip.registry import GateConfig, ModelRef, Verdict
+
+if TYPE_CHECKING:
+    from ecclip.serving import Blessing
+
+_DEPLOY_WAIT_S = 300.0  # for another deployment, which loads a bundle and asks its golden listings
+
+
+def deployment_lock() -> AbstractContextManager[None]:
+    """Let one deployment at a time through, whoever started it."""
+    return locked(settings().work / "run" / "deploy.lock", "the deployment", _DEPLOY_WAIT_S)
+
+
+def judge(version: str) -> Verdict:
+    """Compare a version with what answers, by the section ``gate`` of params.yaml."""
+    from ecclip.tasks import check_claims
+
+    return registry.check_gate(cast(GateConfig, stage_config("gate")), version, prove=check_claims)
+
+
+def examine(reference: ModelRef) -> tuple[int, Blessing]:
+    """Load a version's bundle beside the live one and ask it its golden listings; the outcome becomes a tag.
+
+    Returns:
+        the version that the bundle is on the server, and its blessing.
+
+    Raises:
+        IntegrityError: the bundle is not in the store, or not what its digest says; nothing is loaded then.
+        GateError: an answer differs from the in-process one by more than the tolerance.
+        ServiceError: the inference server does not answer.
+    """
+    from ecclip.serving import DeployConfig, bless, stage_bundle
+
+    bundle = settings().work / "bundles" / reference.digest
+    if not reference.digest or not (bundle / "manifest.json").is_file():
+        raise IntegrityError(
+            f"the bundle of version {reference.version} is not in the bundle store",
+            value=bundle if reference.digest else "the version names no bundle",
+            next_step=f"restore it: ecclip release register --night {reference.night or 'NIGHT'}",
+        )
+    number = stage_bundle(bundle, int(reference.version)).version
+    blessing = bless(number, cast(DeployConfig, stage_config("deploy")))
+    registry.tag_version(reference.version, {"blessing": "passed" if blessing.passed else "refused"})
+    if not blessing.passed:
+        raise GateError(
+            f"version {reference.version} of night {reference.night} does not give the golden answers on the server",
+            value="; ".join(blessing.reasons[:5]),
+            next_step="the champion keeps answering; compare the ONNX graphs with the towers",
+        )
+    return number, blessing
+
+
+def answer_again(before: int | None, version: str) -> None:
+    """Let the version answer that answered before a promotion which failed."""
+    from ecclip.serving import live_version, roll_back
+
+    get_logger().error("promotion failed, the old version answers again", version=version, back_to=before)
+    if before is not None and before != live_version():
+        roll_back(before)

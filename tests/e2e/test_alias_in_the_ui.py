@@ -1,0 +1,142 @@
+"""A person moves @champion in the MLflow UI, under the services of ``make up``: alias, record and answers agree again.
+
+The moves are the requests that the UI sends. One start of Airflow, MLflow and Triton for all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from registries import MLFLOW_WARNINGS, make_workspace
+from serving_bundles import tiny_bundle
+from serving_server import ENVIRONMENTS, SERVING_PYTHON
+from waiting import wait_until
+
+from ecclip import registry, release
+from ecclip.client import Product, ProductClient
+from ecclip.core import digest_of, locked, settings
+from ecclip.formats.bundle import Bundle, lineage_of
+from ecclip.local import airflow_api, services
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
+
+ROOT = Path(__file__).parents[2]
+METRIC = "category/both/top1"
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+@dataclass
+class House:
+    """The running services, and which bundle each version is; the worst of four does not pass the gate."""
+
+    mlflow: str
+    triton: str
+    lineages: dict[str, str]
+    bad: str
+
+    def move(self, version: str) -> None:
+        """Move @champion as the UI does."""
+        self._ask("POST", "alias", {"name": "ecclip", "alias": "champion", "version": version})
+
+    def alias(self) -> str:
+        """Return the version that carries @champion."""
+        aliases = self._ask("GET", "get", {"name": "ecclip"})["registered_model"]["aliases"]
+        return str({one["alias"]: one["version"] for one in aliases}["champion"])
+
+    def answering(self) -> str:
+        """Return the version that answers a question."""
+        with ProductClient(self.triton) as client:
+            lineage = client.ask([Product(title="red steel mug")])[0].lineage
+        return next(version for version, known in self.lineages.items() if known == lineage)
+
+    def agrees_on(self, version: str) -> bool:
+        """Say whether alias, record and answers are one version."""
+        deployed = registry.deployed()
+        return deployed is not None and {self.alias(), self.answering(), deployed.version} == {version}
+
+    def _ask(self, method: str, path: str, content: dict[str, str]) -> Any:
+        url = f"{self.mlflow}/ajax-api/2.0/mlflow/registered-models/{path}"
+        url += "" if method == "POST" else f"?{urllib.parse.urlencode(content)}"
+        body = json.dumps(content).encode() if method == "POST" else None
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"}, method=method)
+        with _OPENER.open(request) as reply:
+            return json.load(reply)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    if not SERVING_PYTHON.exists():
+        pytest.skip("the serving environment is missing: make setup")
+    with pytest.MonkeyPatch.context() as patch:
+        folder = make_workspace(tmp_path_factory.mktemp("house") / "workspace", patch)
+        (folder / "dags").symlink_to(ROOT / "dags")
+        patch.setenv("ECCLIP_TRITON_HOME", str(ENVIRONMENTS / "triton"))
+        patch.setenv("ECCLIP_SERVING_PYTHON", str(SERVING_PYTHON))
+        settings.cache_clear()
+        try:
+            lineages, bad = _register(folder)
+            addresses = services.start_services(services.SERVICES).addresses
+            yield House(addresses[services.MLFLOW], addresses[services.TRITON], lineages, bad)
+        finally:
+            services.stop_services(services.SERVICES)
+    settings.cache_clear()
+
+
+def _register(folder: Path) -> tuple[dict[str, str], str]:
+    """Register four bundles, the first of which is champion once a night has deployed it."""
+    metrics = {seed: Bundle(tiny_bundle(seed)).metrics()[METRIC] for seed in range(4)}
+    *good, worst = sorted(metrics, key=lambda seed: metrics[seed], reverse=True)
+    floor = (metrics[worst] + metrics[good[-1]]) / 2
+    assert metrics[worst] < floor
+    (folder / "params.yaml").write_text(yaml.safe_dump({"gate": {"metrics": {METRIC: {"floor": floor}}}}))
+    versions = {}
+    for number, seed in enumerate([*good, worst], start=1):
+        night = f"2026-11-0{number}"
+        shutil.copytree(tiny_bundle(seed), folder / "work" / "nights" / night / "bundle")
+        versions[str(release.register_night(night)["version"])] = lineage_of(digest_of(tiny_bundle(seed)))
+    return versions, str(len(versions))
+
+
+def _events() -> int:
+    """Return how often the watcher has fired."""
+    api = airflow_api()
+    found = api.get("assets", name_pattern="champion_request")["assets"][0]
+    return int(api.get("assets/events", asset_id=found["id"])["total_entries"])
+
+
+@pytest.mark.fault(45)
+def test_whatever_a_person_does_to_the_alias_it_agrees_with_the_answers_again(house: House) -> None:
+    for step in (release.gate_night, release.bless_night, release.promote_night):
+        step("2026-11-01")
+    assert house.agrees_on("1")
+
+    for wish in ("2", "1"):  # forward, and back
+        house.move(wish)
+        wait_until(lambda wish=wish: house.agrees_on(wish), f"version {wish}")  # type: ignore[misc]
+    assert "rolled_back" in registry.model_version("2").tags
+    assert _events() <= 2, "a night's own promotion starts nothing"
+
+    house.move(house.bad)
+    wait_until(lambda: house.agrees_on("1"), "the alias to come back")
+    assert "beyond the floor" in registry.model_version(house.bad).tags["refused_reason"]
+
+    house.move("2")  # twice in a minute
+    house.move("3")
+    wait_until(lambda: house.agrees_on("3"), "the last wish")
+
+    events = _events()
+    with locked(settings().work / "run" / "deploy.lock", "the deployment"):  # a night deploys
+        house.move("1")
+        wait_until(lambda: _events() > events, "the watcher")
+        assert house.answering() == "3"
+    wait_until(lambda: house.agrees_on("1"), "the wish of the meantime")
+    assert release.reconcile()["done"] == ""
