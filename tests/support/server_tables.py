@@ -16,7 +16,16 @@ from ecclip.core import GateError, digest_of, settings
 from ecclip.formats.bundle import lineage_of
 from ecclip.formats.live import Live, read_live, write_live
 
-_CALLS = ("stage_bundle", "blessed_version", "bless", "go_live", "roll_back", "live_version", "reconcile_server")
+_CALLS = (
+    "stage_bundle",
+    "blessed_version",
+    "bless",
+    "go_live",
+    "roll_back",
+    "live_version",
+    "reconcile_server",
+    "served",
+)
 
 
 @dataclass
@@ -62,6 +71,9 @@ class ServerTable:
     def live_version(self) -> int | None:
         live = read_live(_repository())
         return live.version if live else None
+
+    def served(self) -> dict[str, list[int]]:
+        return {}
 
     def reconcile_server(self) -> list[str]:
         return []

@@ -169,8 +169,7 @@ def test_a_version_that_was_rolled_back_is_not_promoted_again(workspace: Path, s
     _release(FIRST)
     _bundle(workspace, SECOND)
     _release(SECOND)
-    registry.set_champion("1", "answers were wrong")
-    server.live = 1
+    release.roll_back(reason="answers were wrong")
     with pytest.raises(GateError, match="not passed by the gate"):
         release.promote_night(SECOND)
     with pytest.raises(GateError, match="answers were wrong"):

@@ -162,6 +162,26 @@ def test_the_first_champion_may_be_made_by_hand(workspace: Path) -> None:
     assert _tags(good)["gate_champion"] == "none"
 
 
+def test_the_command_rolls_back_as_a_person_does_and_only_to_what_answered_before(workspace: Path) -> None:
+    first, second = (_promoted(workspace, night) for night in NIGHTS[:2])
+    third = _registered(workspace, NIGHTS[2])
+    with pytest.raises(GateError, match="answered before"):
+        release.roll_back(third)
+    done = release.roll_back(reason="lamps are called mugs")
+    assert (done["from"], done["version"], done["changed"]) == (second, first, True)
+    assert _tags(second)["rolled_back"] == "moved in the registry: lamps are called mugs"
+    with pytest.raises(GateError, match="first champion"):
+        release.roll_back()
+    assert release.roll_back(second)["version"] == second
+    assert _agreed() == second
+    assert release.state() == {
+        "champion": second, "answers": second, "lineage_id": registry.model_version(second).lineage_id, "live": 2,
+        "servers": {}, "state": "agree",
+    }  # fmt: skip
+    _move(first)
+    assert "the alias: request: ecclip release reconcile" in release.state()["state"]
+
+
 @pytest.mark.parametrize("refused", [False, True])
 def test_the_last_of_two_wishes_wins(
     workspace: Path, server: ServerTable, monkeypatch: pytest.MonkeyPatch, refused: bool
