@@ -1,5 +1,6 @@
 """A registered bundle becomes the champion: compared with the old one by the gate, blessed by the server, promoted.
 
+Keyed by the registry's version: that of the event that starts it, or of its parameter, else that of the night's bundle.
 A gate that refuses fails its task at once, and the champion goes on answering.
 """
 
@@ -7,29 +8,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import dag
-from ecclip_tasks import BUNDLE, CHAMPION, DEFAULTS, FIRST_NIGHT, NIGHT_PARAM, night_task
+from airflow.sdk import Param, dag, get_current_context
+from ecclip_tasks import BUNDLE, CHAMPION, DEFAULTS, FIRST_NIGHT, NIGHT_PARAM, night_task, version_of_run
 
 
 def gate(night: str) -> Any:
     """Compare the night's bundle with the champion."""
     from ecclip.release import gate_night
 
-    return gate_night(night)
+    return gate_night(night, version_of_run(get_current_context()))
 
 
 def bless(night: str) -> Any:
     """Load the bundle next to the live one and verify its answers to the golden listings."""
     from ecclip.release import bless_night
 
-    return bless_night(night)
+    return bless_night(night, version_of_run(get_current_context()))
 
 
 def promote(night: str) -> Any:
     """Make the blessed bundle live and move @champion to it."""
     from ecclip.release import promote_night
 
-    return promote_night(night)
+    return promote_night(night, version_of_run(get_current_context()))
 
 
 @dag(
@@ -38,7 +39,8 @@ def promote(night: str) -> Any:
     catchup=False,
     max_active_runs=1,
     default_args=DEFAULTS,
-    params=NIGHT_PARAM,
+    params=NIGHT_PARAM
+    | {"version": Param(None, type=["null", "string"], description="version of the registry; empty: the event's")},
     tags=["ecclip", "serving"],
     doc_md=__doc__,
 )

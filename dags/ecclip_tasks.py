@@ -92,16 +92,19 @@ def nightly_schedule() -> CronDataIntervalTimetable | None:
 def night_of_run(context: Mapping[str, Any]) -> str:
     """Return the night of a run: what its conf says, else its asset event, else its data interval's start.
 
-    A run started by hand with a logical date means that date; where several asset events wait for one run, the
-    newest night is taken: an older one is overtaken.
+    A version in its conf means that version's night. A run started by hand with a logical date means that date; where
+    several asset events wait for one run, the newest night is taken: an older one is overtaken.
 
     Raises:
         ConfigError: the run says no night.
     """
     if night := (context.get("params") or {}).get("night"):
         return parse_night(night)
-    events = [event for group in (context.get("triggering_asset_events") or {}).values() for event in group]
-    nights = sorted({parse_night(event.extra["night"]) for event in events if event.extra.get("night")})
+    if version := (context.get("params") or {}).get("version"):
+        from ecclip.registry import model_version
+
+        return model_version(version).night
+    nights = sorted({parse_night(event.extra["night"]) for event in _events(context) if event.extra.get("night")})
     if nights:
         if nights[:-1]:
             get_logger().warning("older nights are overtaken", taken=nights[-1], overtaken=nights[:-1])
@@ -111,6 +114,20 @@ def night_of_run(context: Mapping[str, Any]) -> str:
     if start is None:
         raise ConfigError("the run says no night", next_step='trigger it with conf {"night": "2026-11-01"}')
     return night_of(start)
+
+
+def version_of_run(context: Mapping[str, Any]) -> str | None:
+    """Return the registry's version that a run means: what its conf says, else its asset event; None: its night's."""
+    params = context.get("params") or {}
+    if params.get("version") or params.get("night"):
+        return params.get("version")
+    night = night_of_run(context)
+    told = [event.extra.get("version") for event in _events(context) if event.extra.get("night") == night]
+    return str(told[-1]) if told and told[-1] else None
+
+
+def _events(context: Mapping[str, Any]) -> list[Any]:
+    return [event for group in (context.get("triggering_asset_events") or {}).values() for event in group]
 
 
 def chain(dag: str, **calls: Callable[[str], Any]) -> tuple[list[Any], list[Any]]:

@@ -58,13 +58,15 @@ def register_night(night: str) -> dict[str, Any]:
     }
 
 
-def gate_night(night: str) -> dict[str, Any]:
+def gate_night(night: str, version: str | None = None) -> dict[str, Any]:
     """Compare the night's version with what answers by the section ``gate`` of params.yaml.
+
+    ``version`` of the registry is what is meant, whatever bundle the night's folder holds by now; without it, that one.
 
     Raises:
         GateError: the gate refuses; the error carries every reason.
     """
-    reference = _registered(night)
+    reference = _registered(night, version)
     verdict = judge(reference.version)
     if not verdict.passed:
         raise GateError(
@@ -75,14 +77,16 @@ def gate_night(night: str) -> dict[str, Any]:
     return {"night": night, "version": reference.version, "digest": reference.digest, "champion": verdict.champion}
 
 
-def bless_night(night: str) -> dict[str, Any]:
+def bless_night(night: str, version: str | None = None) -> dict[str, Any]:
     """Load the night's bundle next to the live one on the server and verify it with the golden listings.
+
+    ``version`` as in :func:`gate_night`.
 
     Raises:
         GateError: an answer differs from the in-process one by more than the tolerance.
         ServiceError: the inference server does not answer.
     """
-    reference = _registered(night)
+    reference = _registered(night, version)
     if reason := _superseded(reference):
         return _skipped(night, reference, "blessed", reason)
     with deployment_lock():
@@ -97,11 +101,11 @@ def bless_night(night: str) -> dict[str, Any]:
     }
 
 
-def promote_night(night: str) -> dict[str, Any]:
+def promote_night(night: str, version: str | None = None) -> dict[str, Any]:
     """Make the night's version live and champion; if either fails, the previous version is live again.
 
     What a person asked for by moving the alias comes first. A night older than the champion's is skipped:
-    rerunning an old night never restores its model.
+    rerunning an old night never restores its model. ``version`` as in :func:`gate_night`.
 
     Raises:
         GateError: the version was not passed by the gate or not blessed, or another one became champion since.
@@ -112,7 +116,7 @@ def promote_night(night: str) -> dict[str, Any]:
     promoted: dict[str, Any] = {"night": night, "promoted": True}
     with deployment_lock():
         reconcile()
-        reference, answers = _registered(night), registry.reigning()
+        reference, answers = _registered(night, version), registry.reigning()
         promoted |= {"version": reference.version, "digest": reference.digest}
         if answers is not None and answers.digest == reference.digest:
             return promoted
@@ -143,7 +147,10 @@ def _bundle(night: str) -> Path:
     return bundle
 
 
-def _registered(night: str) -> ModelRef:
+def _registered(night: str, version: str | None) -> ModelRef:
+    if version is not None:
+        bind(night=parse_night(night), run=settings().run_id)
+        return registry.model_version(version)
     digest = digest_of(_bundle(night))
     reference = registry.version_of(digest)
     if reference is None:

@@ -286,6 +286,16 @@ class TestNightOfARun:
         context = self.context(triggering_asset_events={"snapshot": events}, run_type="asset_triggered")
         assert tasks_module.night_of_run(context) == "2026-11-03"
 
+    def test_the_version_is_that_of_the_event_unless_conf_means_a_night_or_another_version(
+        self, tasks_module: Any
+    ) -> None:
+        told = (("2026-11-03", "7"), ("2026-11-02", "6"), ("2026-11-03", "8"))
+        events = [SimpleNamespace(extra={"night": night, "version": version}) for night, version in told]
+        context = self.context(triggering_asset_events={"bundle": events}, run_type="asset_triggered")
+        assert tasks_module.version_of_run(context) == "8"
+        assert tasks_module.version_of_run(context | {"params": {"night": "2026-11-02"}}) is None
+        assert tasks_module.version_of_run(context | {"params": {"version": "5"}}) == "5"
+
     def test_a_run_without_any_says_what_to_type(self, tasks_module: Any) -> None:
         from ecclip.core import ConfigError
 
