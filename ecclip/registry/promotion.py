@@ -129,9 +129,9 @@ def _move(store: MlflowClient, target: ModelRef, current: str | None, reason: st
 
 def _tag(store: MlflowClient, target: ModelRef, previous: str | None, reason: str) -> None:
     """Write on both versions what became of them; what a refusal or a rollback said of the new champion is over."""
-    told = {"champion_reason": reason, "champion_at": _time()}
-    if previous is not None and "previous_champion" not in target.tags:
-        told["previous_champion"] = previous
+    # what it replaced when it first became champion: a rollback does not make the older one follow the newer
+    replaced = {} if previous is None or "champion_reason" in target.tags else {"previous_champion": previous}
+    told = replaced | {"champion_reason": reason, "champion_at": _time()}
     for name, value in told.items():
         store.set_model_version_tag(MODEL, target.version, name, value)
     for name in sorted({"refused_at", "refused_reason", "rolled_back", "replaced_by"} & {*target.tags}):

@@ -141,7 +141,7 @@ def test_a_damaged_or_foreign_version_is_refused_in_words(workspace: Path) -> No
     damaged = _registered(workspace, NIGHTS[1])
     stored = workspace / "work" / "bundles" / registry.model_version(damaged).digest
     (stored / "towers" / "towers.safetensors").write_bytes(b"half")
-    foreign = mlflow_client().create_model_version("ecclip", source="models:/somewhere").version
+    foreign = mlflow_client().create_model_version("ecclip", source="s3://somewhere/model").version
     for version, reason in ((damaged, "does not match its digest"), (str(foreign), "missing or does not match")):
         _move(version)
         release.reconcile()
