@@ -25,11 +25,12 @@ from ecclip import registry, release
 from ecclip.client import Product, ProductClient
 from ecclip.core import digest_of, locked, settings
 from ecclip.formats.bundle import Bundle, lineage_of
-from ecclip.local import airflow_api, services
+from ecclip.local import airflow_api, start_services, stop_services
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
 
 ROOT = Path(__file__).parents[2]
+SERVICES = ("airflow", "mlflow", "triton")
 METRIC = "category/both/top1"
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -84,10 +85,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         settings.cache_clear()
         try:
             lineages, bad = _register(folder)
-            addresses = services.start_services(services.SERVICES).addresses
-            yield House(addresses[services.MLFLOW], addresses[services.TRITON], lineages, bad)
+            addresses = start_services(SERVICES).addresses
+            yield House(addresses["mlflow"], addresses["triton"], lineages, bad)
         finally:
-            services.stop_services(services.SERVICES)
+            stop_services(SERVICES)
     settings.cache_clear()
 
 

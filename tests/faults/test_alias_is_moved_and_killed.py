@@ -53,7 +53,7 @@ def _job(workspace: Path, *calls: list[str], **more: int) -> dict[str, Any]:
     [
         ("2", [["reconcile"]], {"2"}),  # an older version goes the same way
         ("3", [["reconcile"]], {"1"}),
-        ("1", [["bless_night", NEW], ["promote_night", NEW]], {"1", "2"}),
+        pytest.param("1", [["bless_night", NEW], ["promote_night", NEW]], {"1", "2"}, marks=pytest.mark.slow),
     ],
     ids=["granted", "refused", "a-night"],
 )
@@ -78,4 +78,4 @@ def test_a_deployment_killed_before_any_write_is_brought_to_an_end_by_the_next_c
         if killed != {"signal": signal.SIGKILL}:
             break
     assert mended["done"] == "", "the run that nobody killed left something to do"
-    assert (found, write > 3) == (ends, True)
+    assert (found, write > 1) == (ends, True)
