@@ -23,9 +23,15 @@ from ecclip.model import save_towers
 from ecclip.nights import NO_NIGHT
 from ecclip.pipeline import STEPS, run_stage
 
+pytestmark = pytest.mark.heavy
+
 NIGHT = "2026-11-02"
 TRAINER = {"epochs": 1, "sampler": {"batch_size": 24}, "optimizer": {"freeze": []}}
-PARAMS = {"export": {"golden": 2}, "train": {"towers": TOWERS, "trainer": TRAINER, "validation_listings": 20}}
+PARAMS = {
+    "train": {"towers": TOWERS, "trainer": TRAINER, "validation_listings": 20},
+    "evaluate": {"bootstrap_rounds": 20},
+    "export": {"golden": 2},
+}
 
 
 AFTER_SPARK = ("score_pairs", "train", "embed", "evaluate", "export", "group_products")

@@ -23,6 +23,8 @@ from ecclip.local import start_services, stop_services
 from ecclip.serving import Deployment, EmbeddedServer
 from ecclip.serving.server import embedded as module
 
+pytestmark = pytest.mark.heavy
+
 Server = tuple[EmbeddedServer, Deployment]
 TRITON = ("triton",)
 

@@ -17,6 +17,8 @@ from waiting import lives, wait_ended, wait_until
 from ecclip.formats.start import Start, write_start
 from ecclip.train import PREEMPTED_EXIT_CODE
 
+pytestmark = pytest.mark.heavy
+
 PROCESSES = {"ECCLIP_TRAIN_PROCESSES": "2", "ECCLIP_TRAIN_TIMEOUT_S": "300"}
 CONFIG = {
     "towers": TOWERS,

@@ -26,7 +26,7 @@ from ecclip.registry import deliver_all
 from ecclip.registry.tracking.names import metric_name
 from ecclip.spool import read_spool
 
-pytestmark = [pytest.mark.fault(16), pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
+pytestmark = [pytest.mark.heavy, pytest.mark.fault(16), pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
 
 KILLED = -signal.SIGKILL
 CONFIG = {

@@ -15,6 +15,8 @@ from training_faults import DISK_FULL_EXIT_CODE, run_child, stage_process, train
 from ecclip.formats.start import Start, write_start
 from ecclip.train import PREEMPTED_EXIT_CODE
 
+pytestmark = pytest.mark.heavy
+
 KILLED = -signal.SIGKILL
 # checkpoints after steps 4, 8 and 12; three writes a checkpoint, counted in each process again
 CHAINS = {

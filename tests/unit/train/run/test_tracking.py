@@ -28,6 +28,8 @@ from ecclip.train.data.preview import contact_sheet
 from ecclip.train.engine.measures import gradient_norms
 from ecclip.train.run.stage import TrainConfig, train
 
+pytestmark = pytest.mark.heavy
+
 CFG = replace(TRAINER, epochs=3, micro_batch_size=16)
 
 
