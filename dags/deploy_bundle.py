@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import Param, dag, get_current_context
-from ecclip_tasks import BUNDLE, CHAMPION, DEFAULTS, FIRST_NIGHT, NIGHT_PARAM, night_task, version_of_run
+from airflow.sdk import Param, chain, dag, get_current_context
+from ecclip_tasks import (
+    BUNDLE,
+    CHAMPION,
+    DEFAULTS,
+    FIRST_NIGHT,
+    NIGHT_PARAM,
+    engine_tasks,
+    night_task,
+    version_of_run,
+)
 
 
 def gate(night: str) -> Any:
@@ -17,6 +26,13 @@ def gate(night: str) -> Any:
     from ecclip.release import gate_night
 
     return gate_night(night, version_of_run(get_current_context()))
+
+
+def build_engine(night: str) -> Any:
+    """Build the bundle's TensorRT engines on the GPU that serves."""
+    from ecclip.release import build_engine_night
+
+    return build_engine_night(night, version_of_run(get_current_context()))
 
 
 def bless(night: str) -> Any:
@@ -45,11 +61,12 @@ def promote(night: str) -> Any:
     doc_md=__doc__,
 )
 def deploy_bundle() -> None:
-    """Gate, bless, promote."""
-    (
-        night_task("gate", gate)
-        >> night_task("bless", bless, pool="serving")
-        >> night_task("promote", promote, pool="serving", outlet=CHAMPION)
+    """Gate, build engines where the server loads some, bless, promote."""
+    chain(
+        night_task("gate", gate),
+        *engine_tasks(build_engine),
+        night_task("bless", bless, pool="serving"),
+        night_task("promote", promote, pool="serving", outlet=CHAMPION),
     )
 
 

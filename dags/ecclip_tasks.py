@@ -43,8 +43,10 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def executor_config(template: Path | None) -> dict[str, Any]:
+def executor_config(template: Path | None, setting: str = "ECCLIP_GPU_POD_TEMPLATE") -> dict[str, Any]:
     """Return the executor_config of a task that needs a GPU: the pod for Kubernetes, nothing for Local and Celery.
+
+    ``setting`` is the name of the setting that says the template.
 
     Raises:
         ConfigError: there is no such file, no pod in it, or no Kubernetes provider that could read it.
@@ -58,7 +60,7 @@ def executor_config(template: Path | None) -> dict[str, Any]:
         raise ConfigError("a pod template needs the Kubernetes provider", value=template, next_step=step) from error
     if not _is_pod(template):
         raise ConfigError(
-            "ECCLIP_GPU_POD_TEMPLATE names no file of a pod",
+            f"{setting} names no file of a pod",
             value=template,
             limit="kind: Pod",
             next_step="correct the setting, or the file",
@@ -79,6 +81,12 @@ GPU: dict[str, Any] = {
     "pool": settings().gpu_pool,
     "executor_config": executor_config(settings().gpu_pod_template),
     "execution_timeout": timedelta(hours=12),  # a training; by judgment
+}
+# no GPU task: it builds in the image and on the machine of the server
+ENGINE: dict[str, Any] = {
+    "queue": settings().engine_queue,
+    "pool": "serving",
+    "executor_config": executor_config(settings().engine_pod_template, "ECCLIP_ENGINE_POD_TEMPLATE"),
 }
 _NO_RETRY = (GateError, ContractError, ConfigError)
 
@@ -146,6 +154,13 @@ def chain(dag: str, **calls: Callable[[str], Any]) -> tuple[list[Any], list[Any]
     first = [task for name, task in tasks.items() if name not in {after for _, after in edges}]
     last = [task for name, task in tasks.items() if name not in {before for before, _ in edges}]
     return first, last
+
+
+def engine_tasks(build: Callable[[str], Any]) -> list[Any]:
+    """Return the task that builds engines where the server loads some, and no task elsewhere."""
+    if settings().serving_platform != "tensorrt_plan":
+        return []
+    return [night_task("build_engine", build, **ENGINE)]
 
 
 def version_task(dag: str, more: Callable[[], dict[str, Any]] = dict) -> Any:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import BaseModel
@@ -35,6 +35,7 @@ nights_app = typer.Typer(no_args_is_help=True, help="The nights of this workspac
 registry_app = typer.Typer(no_args_is_help=True, help="Versions, aliases and lineage.")
 output = Terminal(soft_wrap=True)
 
+BuilderName = Literal["tensorrt", "rtx"]
 Night = Annotated[str, typer.Option(parser=parse_night, help="The night, an ISO date: 2026-11-01")]
 NightArgument = Annotated[str, typer.Argument(parser=parse_night, help="The night, an ISO date: 2026-11-01")]
 
@@ -207,6 +208,20 @@ def release_rollback(
     from ecclip.release import roll_back
 
     _show(roll_back(to, reason))
+
+
+@_ROOMS["serving"].command("build-engine")
+def serving_build_engine(
+    night: Night,
+    builder: Annotated[
+        BuilderName, typer.Option(help="tensorrt: on the GPU that serves; rtx: TensorRT-RTX, without a GPU")
+    ] = "tensorrt",
+    capability: Annotated[str, typer.Option(help="The compute capability that rtx builds for")] = "8.9",
+) -> None:
+    """Build the TensorRT engines of a night's bundle; those of this bundle, GPU and TensorRT are "unchanged"."""
+    from ecclip.release import build_engine_night
+
+    _show(build_engine_night(night, builder=builder, capability=capability if builder == "rtx" else ""))
 
 
 @registry_app.command("trace")

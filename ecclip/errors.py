@@ -34,6 +34,7 @@ ValueError
 ├── BadCellError              catalog: a cell of a source; its row goes to quarantine
 └── PhotoRefusedError         catalog: a photo of a source; its listing goes on without it
 Exception
+├── BuildError                serving: an engine cannot be built; of a script that runs where no ecclip is
 ├── _Again                    catalog: a request for a photo that is worth another try
 │   └── _Silent               catalog: one that its host did not answer at all
 └── _Lost                     catalog: a request for a photo that is not

@@ -209,6 +209,7 @@ OTHER_SECTIONS = {
     "sample": "ecclip.sample:SampleConfig",
     "gate": "ecclip.registry:GateConfig",
     "deploy": "ecclip.serving:DeployConfig",
+    "engine": "ecclip.serving:EngineConfig",
 }
 
 

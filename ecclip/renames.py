@@ -1,9 +1,11 @@
-"""What was renamed: parameters and their values, commands, metrics, and Python modules. One table, and its page.
+"""What was renamed: parameters and their values, settings, commands, metrics, and modules. One table, and its page.
 
-``ecclip renames`` prints it as docs/renames.md. An old parameter is an error that says the new one.
+``ecclip renames`` prints it as docs/renames.md. An old parameter or setting is an error that says the new one.
 """
 
 from __future__ import annotations
+
+from ecclip.core import RENAMED_SETTINGS
 
 _SHIFT = {
     "shift_deviations": "deviations",
@@ -155,12 +157,13 @@ MODULES = {
 _HEAD = """# Renames
 
 Names that have changed: what you typed or imported before, and what to use now. Made by `ecclip renames`; a test goes
-through every row. An old parameter and an old command are errors that say the new one.
+through every row. An old parameter, setting or command is an error that says the new one.
 """
 _KINDS = {
     "Commands": COMMANDS,
     "Parameters": PARAMETERS,
     "Values of parameters": VALUES,
+    "Settings": RENAMED_SETTINGS,
     "Metrics": METRICS,
     "Columns of a snapshot": COLUMNS,
     "Python modules": MODULES,

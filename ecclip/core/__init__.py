@@ -10,7 +10,7 @@ from ecclip.atomic import (
     write_atomic,
 )
 from ecclip.core.clock import night_of, now, parse_night
-from ecclip.core.configuration import Settings, patient, settings
+from ecclip.core.configuration import RENAMED_SETTINGS, ServingPlatform, Settings, patient, settings
 from ecclip.core.display import Terminal, shown, shown_json, shown_markdown
 from ecclip.core.fingerprint import fingerprint, source_files
 from ecclip.core.locks import folder_lock, locked
@@ -38,6 +38,7 @@ from ecclip.errors import (
 
 __all__ = [
     "PRIVATE_UMASK",
+    "RENAMED_SETTINGS",
     "ConfigError",
     "ContractError",
     "Counts",
@@ -49,6 +50,7 @@ __all__ = [
     "Parameter",
     "Report",
     "ServiceError",
+    "ServingPlatform",
     "Settings",
     "StageConfig",
     "Terminal",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from ecclip.errors import ConfigError
+
+ServingPlatform = Literal["embedded", "onnxruntime", "onnxruntime_tensorrt", "tensorrt_plan"]
+# what had another name: an environment variable that nothing reads any more would be passed over in silence
+RENAMED_SETTINGS = {"ECCLIP_PROFILE": "ECCLIP_SERVING_PLATFORM"}
 
 
 def spark_options(text: str) -> dict[str, str]:
@@ -33,12 +40,11 @@ def spark_options(text: str) -> dict[str, str]:
 class Settings(BaseSettings):
     """What differs between machines; every field is an environment variable ``ECCLIP_<NAME>``.
 
-    A profile changes settings, never code paths inside a stage.
+    A setting changes where the work is done, never the code of a stage.
     """
 
     model_config = SettingsConfigDict(env_prefix="ECCLIP_", frozen=True, extra="ignore")
 
-    profile: Literal["embedded", "production"] = Field("embedded", description="which server the deployment talks to")
     workspace: Path = Field(
         default_factory=Path.cwd,
         description="folder that holds dvc.yaml, params.yaml and work/; default: the current folder",
@@ -73,8 +79,30 @@ class Settings(BaseSettings):
     triton_control_key: SecretStr | None = Field(
         None, description="control key of the server at triton_address; the embedded one makes its own"
     )
+    serving_platform: ServingPlatform = Field(
+        "embedded",
+        description="what runs the towers on the server: embedded is onnxruntime on a CPU, "
+        "the others need a GPU and have never been executed (docs/service.md)",
+    )
+    serving_gpu: str = Field(
+        "",
+        description="name of the server's GPU (`nvidia-smi -L`), for onnxruntime_tensorrt and tensorrt_plan",
+    )
+    serving_engine_cache: str = Field(
+        "/var/cache/ecclip/engines",
+        description="folder of the server in which onnxruntime_tensorrt keeps the engines that it builds",
+    )
     triton_home: Path | None = Field(None, description="folder of the nvidia-pytriton package (embedded server)")
     serving_python: Path | None = Field(None, description="interpreter of the python backend (numpy<2)")
+    engine_queue: str = Field(
+        "default", description="Airflow queue of build_engine: workers in the server's image, on the GPU that serves"
+    )
+    engine_pod_template: Path | None = Field(
+        None, description="file of the pod that build_engine runs in (KubernetesExecutor; others need none)"
+    )
+    tensorrt_python: Path | None = Field(
+        None, description="interpreter that has TensorRT's bindings, for build-engine; default: this one"
+    )
     alert_url: SecretStr | None = Field(
         None,
         description="webhook for tasks that failed permanently (JSON, `text`); default: the log",
@@ -108,5 +136,14 @@ def patient(seconds: float) -> float:
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """Return the settings of this process, read from the environment once."""
+    """Return the settings of this process, read from the environment once.
+
+    Raises:
+        ConfigError: a setting is given by the name that it had.
+    """
+    for old, new in RENAMED_SETTINGS.items():
+        if old in os.environ:
+            raise ConfigError(
+                "this setting has another name now", value=old, next_step=f"unset {old}; set {new} (docs/parameters.md)"
+            )
     return Settings()

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ecclip.formats.documents import read_document, read_json_object, write_document
 from ecclip.formats.report import TaskReport, read_report, write_report
 
+HalfPrecision = Literal["float16", "bfloat16"]
+Precision = Literal["float32", HalfPrecision]
 SCHEMA = "ecclip.bundle/3"
 # name metrics and lineage as now, so that the gate can compare with them; this entry model cannot serve their code
 _OLDER = ("ecclip.bundle/1", "ecclip.bundle/2")
@@ -73,9 +75,10 @@ class Bundle:
         """The known-answer test of the entry model: a request with its pixels, tokens and decision."""
         return self.folder / "known" / "product.json"
 
-    def graph(self, name: str) -> Path:
-        """Return the file of an ONNX graph."""
-        return self.folder / "onnx" / f"{name}.onnx"
+    def graph(self, name: str, precision: str = "float32") -> Path:
+        """Return the file of an ONNX graph; towers may be there in half precision as well."""
+        suffix = "" if precision == "float32" else f".{precision}"
+        return self.folder / "onnx" / f"{name}{suffix}.onnx"
 
     def known_answer(self, name: str) -> Path:
         """Return the file with inputs of a graph and torch's outputs for them."""

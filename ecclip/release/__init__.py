@@ -6,12 +6,20 @@ what was interrupted is completed.
 
 from ecclip.registry import trace
 from ecclip.release.agreement import requested, state
-from ecclip.release.nights import await_decision, bless_night, gate_night, promote_night, register_night
+from ecclip.release.nights import (
+    await_decision,
+    bless_night,
+    build_engine_night,
+    gate_night,
+    promote_night,
+    register_night,
+)
 from ecclip.release.requests import reconcile, roll_back
 
 __all__ = [
     "await_decision",
     "bless_night",
+    "build_engine_night",
     "gate_night",
     "promote_night",
     "reconcile",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from ecclip import registry
-from ecclip.core import ContractError, GateError, bind, digest_of, get_logger, parse_night, settings
+from ecclip.core import ContractError, GateError, Report, bind, digest_of, get_logger, parse_night, settings
 from ecclip.formats.bundle import lineage_of
+from ecclip.pipeline import stage_config
 from ecclip.registry import ModelRef
 from ecclip.release.requests import reconcile
 from ecclip.release.steps import answer_again, deployment_lock, examine, judge
@@ -75,6 +76,29 @@ def gate_night(night: str, version: str | None = None) -> dict[str, Any]:
             next_step="see the report of the version; the champion keeps answering",
         )
     return {"night": night, "version": reference.version, "digest": reference.digest, "champion": verdict.champion}
+
+
+def build_engine_night(
+    night: str,
+    version: str | None = None,
+    *,
+    builder: Literal["tensorrt", "rtx"] = "tensorrt",
+    capability: str = "",
+) -> Report:
+    """Build the engines of the night's bundle by the section ``engine`` of params.yaml, on the GPU of this machine.
+
+    ``version`` as in :func:`gate_night`. ``builder`` may be ``rtx``, which builds for a compute capability without a
+    GPU; no server loads those.
+
+    Raises:
+        ConfigError: this machine has no TensorRT or no GPU.
+        ContractError: the night has no bundle, or that has no graphs of the precision.
+        ServiceError: a graph cannot be built.
+    """
+    from ecclip.serving import EngineConfig, build_engines
+
+    bundle = settings().work / "bundles" / _registered(night, version).digest if version else _bundle(night)
+    return build_engines(bundle, cast(EngineConfig, stage_config("engine")), builder, capability)
 
 
 def bless_night(night: str, version: str | None = None) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def examine(reference: ModelRef) -> tuple[int, Blessing]:
         GateError: an answer differs from the in-process one by more than the tolerance.
         ServiceError: the inference server does not answer.
     """
-    from ecclip.serving import DeployConfig, bless, stage_bundle
+    from ecclip.serving import DeployConfig, EngineConfig, bless, stage_bundle
 
     bundle = settings().work / "bundles" / reference.digest
     if not reference.digest or not (bundle / "manifest.json").is_file():
@@ -48,7 +48,8 @@ def examine(reference: ModelRef) -> tuple[int, Blessing]:
             value=bundle if reference.digest else "the version names no bundle",
             next_step=f"restore it: ecclip release register --night {reference.night or 'NIGHT'}",
         )
-    number = stage_bundle(bundle, int(reference.version)).version
+    engine = cast(EngineConfig, stage_config("engine"))
+    number = stage_bundle(bundle, int(reference.version), engine).version
     blessing = bless(number, cast(DeployConfig, stage_config("deploy")))
     registry.tag_version(reference.version, {"blessing": "passed" if blessing.passed else "refused"})
     if not blessing.passed:

@@ -1,5 +1,10 @@
-"""A bundle to a model repository, blessed and live, and the embedded Triton server. Imports no torch."""
+"""A bundle to a model repository, blessed and live, and the embedded Triton server. Imports no torch.
 
+``golden`` and ``comparison`` hold any server's answers against a bundle's golden listings.
+"""
+
+from ecclip.serving import comparison, golden
+from ecclip.serving.deploy.platforms import Target
 from ecclip.serving.deploy.repository import Live, Repository, Staged
 from ecclip.serving.deploy.steps import (
     Blessing,
@@ -14,6 +19,8 @@ from ecclip.serving.deploy.steps import (
     served,
     stage_bundle,
 )
+from ecclip.serving.engine.config import EngineConfig
+from ecclip.serving.engine.stage import build_engines
 from ecclip.serving.server.embedded import EmbeddedServer, embedded_address
 
 __all__ = [
@@ -21,13 +28,18 @@ __all__ = [
     "DeployConfig",
     "Deployment",
     "EmbeddedServer",
+    "EngineConfig",
     "Live",
     "Repository",
     "Staged",
+    "Target",
     "bless",
     "blessed_version",
+    "build_engines",
+    "comparison",
     "embedded_address",
     "go_live",
+    "golden",
     "live_version",
     "reconcile_server",
     "roll_back",

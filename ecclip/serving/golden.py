@@ -1,9 +1,8 @@
-"""Golden listings: requests with known answers in a bundle, and the comparison with a server's answers."""
+"""Golden listings: requests with known answers in a bundle."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,8 @@ from ecclip.client import TEXT_BYTES, Answer, Product
 from ecclip.core import ContractError
 from ecclip.formats.columns import IMAGE_ERROR, IMAGE_SHA256, SPLIT, TITLE_ORIGINAL
 from ecclip.formats.sampling import smallest_hashes
-from ecclip.formats.service import OUTPUTS
 from ecclip.formats.snapshot import Snapshot
+from ecclip.serving.comparison import leaves_of
 from ecclip.serving.export.inprocess import InProcess
 
 # a golden answer must not flip when logits change by this much: by judgment, ten times `export.tolerances.embedding`
@@ -99,56 +98,13 @@ def read_golden(path: Path) -> list[Golden]:
     return golden
 
 
-def differences(golden: Golden, found: Answer, tolerance: float, score_tolerance: float) -> tuple[list[str], float]:
-    """Return the differences of an answer in words (empty: none) and the largest one of the embedding."""
-    expected = golden.answer
-    wrong = []
-    if found.error != expected.error:
-        wrong.append(f"error {found.error!r} instead of {expected.error!r}")
-    if expected.error or found.error:
-        return [f"{golden.listing_id} ({golden.kind}): {one}" for one in wrong], 0.0
-    ours, theirs = _leaves(expected.to_outputs()), _leaves(found.to_outputs())
-    for name in sorted(ours.keys() | theirs.keys()):
-        left, right = ours.get(name, "nothing"), theirs.get(name, "nothing")
-        if isinstance(left, float) and isinstance(right, float):
-            if not abs(left - right) <= score_tolerance:  # NaN is never within a limit
-                wrong.append(f"{name} {right:.6g} instead of {left:.6g} (limit {score_tolerance} apart)")
-        elif left != right:
-            wrong.append(f"{name} {right!r} instead of {left!r}")
-    same_shape = found.embedding.shape == expected.embedding.shape
-    difference = float(np.abs(found.embedding - expected.embedding).max()) if same_shape else float("inf")
-    if not difference <= tolerance:
-        wrong.append(f"the embedding differs by {difference:.3g} (limit {tolerance})")
-    return [f"{golden.listing_id} ({golden.kind}): {one}" for one in wrong], difference
-
-
-def _leaves(outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every label, decision and score of an answer by its path; of a ranked output the first element."""
-    found: dict[str, Any] = {}
-    for tensor in OUTPUTS:
-        value = outputs.get(tensor.name)
-        if tensor.name not in ("EMBEDDING", "LINEAGE", "ERROR"):
-            found |= _flat(tensor.name, value[:1] if tensor.ranked and value else value)
-    return found
-
-
-def _flat(name: str, value: Any) -> dict[str, Any]:
-    if isinstance(value, dict):
-        parts = list(value.items())
-    elif isinstance(value, list | tuple) and not all(isinstance(one, str) for one in value):
-        parts = list(enumerate(value))
-    else:
-        return {name: list(value) if isinstance(value, tuple) else value}
-    return {place: leaf for key, part in parts for place, leaf in _flat(f"{name}[{key}]", part).items()}
-
-
 def _is_clear(twin: InProcess, product: Product) -> bool:
     logits, modality = twin.logits(*twin.inputs(product))
     query = twin.query(product)
     signs = np.where(np.arange(len(logits)) % 2, 1.0, -1.0)
 
     def labels(noise: np.ndarray | float) -> dict[str, object]:
-        leaves = _leaves(twin.decider.answer(logits + noise, modality, query))
+        leaves = leaves_of(twin.decider.answer(logits + noise, modality, query))
         return {name: leaf for name, leaf in leaves.items() if not isinstance(leaf, float)}
 
     plain = labels(0.0)

@@ -23,6 +23,6 @@ RUN uv pip install --system --no-cache --no-deps --no-build-isolation --editable
     && chown -R ecclip:ecclip /opt/ecclip
 
 USER 1000
-ENV ECCLIP_PROFILE=production ECCLIP_WORKSPACE=/opt/ecclip AIRFLOW__CORE__DAGS_FOLDER=/opt/ecclip/dags
+ENV ECCLIP_WORKSPACE=/opt/ecclip AIRFLOW__CORE__DAGS_FOLDER=/opt/ecclip/dags
 ENTRYPOINT ["ecclip"]
 CMD ["--help"]

@@ -88,6 +88,9 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ECCLIP_GPU_POOL="h100",
         ECCLIP_GPU_QUEUE="gpu",
         ECCLIP_GPU_POD_TEMPLATE=str(template),
+        ECCLIP_SERVING_PLATFORM="tensorrt_plan",
+        ECCLIP_ENGINE_QUEUE="engines",
+        ECCLIP_ENGINE_POD_TEMPLATE=str(template),
     )
 
 
@@ -191,6 +194,17 @@ def test_gpu_tasks_go_where_the_settings_say(elsewhere: dict[str, Any]) -> None:
         assert (task["pool"], task["queue"]) == ("h100", "gpu")
         assert task["executor_config"] == ["pod_override"]
     assert elsewhere["dags"]["train_towers"]["tasks"]["evaluate"]["executor_config"] == []
+
+
+def test_engines_are_built_before_the_blessing_where_the_server_loads_some(
+    described: dict[str, Any], elsewhere: dict[str, Any]
+) -> None:
+    dag = elsewhere["dags"]["deploy_bundle"]
+    order = ["gate", "build_engine", "bless", "promote"]
+    assert {(first, second) for first, second in dag["edges"]} == {*itertools.pairwise(order)}
+    task = dag["tasks"]["build_engine"]
+    assert (task["queue"], task["pool"], task["executor_config"]) == ("engines", "serving", ["pod_override"])
+    assert "build_engine" not in described["dags"]["deploy_bundle"]["tasks"]
 
 
 @pytest.mark.usefixtures("tasks_module")  # Airflow reads its home when it is imported

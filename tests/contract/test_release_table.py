@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from ecclip.serving.engine.config import TENSORRT_VERSION
+
 ROOT = Path(__file__).parents[2]
 TABLE: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "infra" / "release.yaml").read_text())
 NAMES = {  # how a text names a release: group 1 is the version, of which a text may name the beginning
@@ -59,13 +61,17 @@ def test_another_release_would_be_found(text: str) -> None:
     assert [one for one in _named(text) if not _fits(*one)]
 
 
+def test_an_engine_must_be_built_by_the_tensorrt_of_the_table() -> None:
+    assert TABLE["tensorrt"]["version"] == TENSORRT_VERSION
+
+
 @pytest.mark.parametrize("row", ["tensorrt", "tensorrt_rtx"])
 def test_the_locks_hold_the_packages_of_the_table(row: str) -> None:
     lock = {"tensorrt": "tensorrt", "tensorrt_rtx": "rtx"}[row]
     assert f"{TABLE[row]['package']}=={TABLE[row]['version']} " in (ROOT / "requirements" / f"{lock}.txt").read_text()
 
 
-@pytest.mark.parametrize("image", ["triton"])
-def test_what_serves_starts_from_the_image_of_the_table(image: str) -> None:
+@pytest.mark.parametrize("image", ["triton", "engine"])
+def test_what_serves_and_what_builds_start_from_the_image_of_the_table(image: str) -> None:
     text = (ROOT / "infra" / "images" / f"{image}.Dockerfile").read_text()
     assert re.findall(r"^FROM (\S+)", text, re.MULTILINE) == [TABLE["triton"]["image"]]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ecclip import pipeline
 from ecclip.cli import app
-from ecclip.core import ConfigError, parameters_of, source_files
+from ecclip.core import RENAMED_SETTINGS, ConfigError, Settings, parameters_of, settings, source_files
 from ecclip.renames import COMMANDS, METRICS, MODULES, PARAMETERS, VALUES, renames_page
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +37,14 @@ def test_an_old_parameter_is_an_error_that_says_the_new_one(tmp_path: Path, old:
     stage = next(name for name in [*pipeline.STEPS, *pipeline.OTHER_SECTIONS] if pipeline.section_of(name) == section)
     with pytest.raises(ConfigError, match=f"{old} is {PARAMETERS[old]} now"):
         pipeline.stage_config(stage, tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(("old", "new"), list(RENAMED_SETTINGS.items()))
+def test_an_old_setting_is_an_error_that_says_the_new_one(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    assert new.removeprefix("ECCLIP_").lower() in Settings.model_fields
+    monkeypatch.setenv(old, "production")
+    with pytest.raises(ConfigError, match=new):
+        settings()
 
 
 @pytest.mark.parametrize(("old", "new"), list(PARAMETERS.items()))

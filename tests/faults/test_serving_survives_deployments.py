@@ -23,7 +23,7 @@ from waiting import wait_until
 from ecclip.client import ClientError, ClientOptions, DeadlineExceeded, Product, ProductClient, Unavailable
 from ecclip.core import GateError, IntegrityError, digest_of
 from ecclip.serving import DeployConfig, Deployment, EmbeddedServer, Repository
-from ecclip.serving.deploy.repository import CANDIDATE
+from ecclip.serving.deploy.platforms import CANDIDATE
 
 pytestmark = pytest.mark.heavy
 

@@ -43,8 +43,9 @@ from ecclip.core import Terminal, settings
 from ecclip.formats.bundle import Bundle
 from ecclip.local.answers import show_answers
 from ecclip.product_input import MAX_PIXELS, MESSAGE_PIXELS
+from ecclip.serving.comparison import Tolerance, compare
 from ecclip.serving.export.inprocess import InProcess
-from ecclip.serving.golden import differences, read_golden
+from ecclip.serving.golden import read_golden
 from ecclip.tasks.kinds import TASKS
 
 TOLERANCE = 1e-4  # of an embedding, server against torch in this process
@@ -80,17 +81,13 @@ def _same(left: Answer, right: Answer) -> None:
 
 def test_golden_listings_are_answered_as_in_process(client: ProductClient) -> None:
     golden = read_golden(Bundle(tiny_bundle(0)).golden)
-    wrong, largest = [], 0.0
-    for one, answer in zip(golden, client.ask([one.product for one in golden]), strict=True):
-        found, difference = differences(one, answer, TOLERANCE, 1e-3)
-        wrong += found
-        largest = max(largest, difference)
+    answers = client.ask([one.product for one in golden])
+    for answer in answers:
         assert len(answer.lineage) == 16
         if not answer.error:
             assert abs(float(np.linalg.norm(answer.embedding)) - 1.0) < 1e-4
             assert answer.category_scores == sorted(answer.category_scores, reverse=True)
-    assert wrong == []
-    assert largest < TOLERANCE
+    assert compare(golden, answers, Tolerance(score=1e-3, embedding=TOLERANCE)).reasons == []
 
 
 @pytest.mark.parametrize("kind", [Console, Terminal])

@@ -47,7 +47,7 @@ class ServerTable:
         """Return the version that answers."""
         return self.live_version()
 
-    def stage_bundle(self, bundle: Path, wanted: int) -> SimpleNamespace:
+    def stage_bundle(self, bundle: Path, wanted: int, _cfg: object) -> SimpleNamespace:
         version = self.staged.setdefault(digest_of(bundle), wanted)
         self.calls.append(("stage", version))
         return SimpleNamespace(version=version)

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
@@ -118,10 +118,12 @@ def _made_once(seed: int) -> Path:
     return export_tiny(folder, seed)
 
 
-def export_tiny(folder: Path, seed: int = 0) -> Path:
+def export_tiny(folder: Path, seed: int = 0, **parameters: Any) -> Path:
     """Export the bundle of a seed below ``folder``; the commit in it is fixed, as a checkout may change meanwhile."""
     with mock.patch("ecclip.serving.export.stage.git_commit", return_value="0" * 40):
-        export(ExportConfig(golden=10), **tiny_sources(folder / "sources", seed), output=folder / "bundle")
+        export(
+            ExportConfig(golden=10, **parameters), **tiny_sources(folder / "sources", seed), output=folder / "bundle"
+        )
     return folder / "bundle"
 
 

@@ -2,8 +2,8 @@
 
 Runs in the serving environment: numpy 1.26, Pillow, tokenizers. The version folder holds code/ (the modules that
 training and evaluation used: product_input, tasks, the contract of inputs and outputs; and the pure Python libraries
-that clean titles), tokenizer.json, entry.json and known.json. Version N calls version N of the towers and heads. A bad
-listing gets an ERROR of its own and does not affect its batch.
+that clean titles), tokenizer.json, entry.json and known.json. Version N calls version N of the towers and heads, by the
+names that entry.json has for their models. A bad listing gets an ERROR of its own and does not affect its batch.
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ class TritonPythonModel:
         self._tower_outputs = ["embedding", "features"] if features else ["embedding"]
         self._image_bytes, self._text_bytes = int(entry["image_bytes"]), int(entry["text_bytes"])
         self._lineage = entry["lineage"]
+        self._models = entry["models"]
         self._check(json.loads((folder / "known.json").read_text(encoding="utf-8")))
 
     async def execute(self, requests: list[Any]) -> list[Any]:
@@ -164,10 +165,10 @@ class TritonPythonModel:
                     item.error = f"no decision: {error}"
 
     async def _ask(self, model: str, items: list[Item], field: str, feed: dict[str, Any]) -> None:
-        """Call a model of the same version and put its rows, one per output, into ``field`` of the items."""
+        """Call a graph of the same version and put its rows, one per output, into ``field`` of the items."""
         outputs = ["logits"] if model == "heads" else self._tower_outputs
         request = pb_utils.InferenceRequest(
-            model_name=model,
+            model_name=self._models[model],
             model_version=self._version,
             requested_output_names=outputs,
             inputs=[pb_utils.Tensor(name, np.stack(rows)) for name, rows in feed.items()],

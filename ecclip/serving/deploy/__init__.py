@@ -1,3 +1,3 @@
 """From a bundle to answers: the model repository, blessing, going live and rolling back."""
 
-__all__ = ["activation", "repository"]
+__all__ = ["activation", "platforms", "repository"]

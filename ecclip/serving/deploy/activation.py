@@ -11,7 +11,8 @@ from ecclip.client import ClientOptions, Product, ProductClient
 from ecclip.core import IntegrityError, ServiceError, get_logger, patient
 from ecclip.core.services import close_shared_memory
 from ecclip.errors import ClientError, DeadlineExceeded, Overloaded, Unavailable
-from ecclip.serving.deploy.repository import CANDIDATE, ENTRY, GRAPH_MODELS, Repository
+from ecclip.serving.deploy.platforms import CANDIDATE, ENTRY
+from ecclip.serving.deploy.repository import Repository
 from ecclip.serving.server.control import Control
 
 _SHADES = base64.b64decode(  # PNG, 64 x 64 pixels, a ramp of grey
@@ -33,7 +34,7 @@ def reconcile(control: Control, repository: Repository) -> None:
     if control.loaded(CANDIDATE):
         control.unload(CANDIDATE)
     if live is None:
-        for model in (ENTRY, *GRAPH_MODELS):
+        for model in (ENTRY, *repository.graph_folders()):
             if control.loaded(model):
                 control.unload(model)
         return
@@ -68,9 +69,12 @@ def beside_live(repository: Repository, version: int) -> list[int]:
 
 def load_graphs(control: Control, repository: Repository, versions: Iterable[int]) -> None:
     """Load towers and heads of exactly these versions; those that are already loaded stay as they are."""
-    wanted = sorted(set(versions))
-    for model in GRAPH_MODELS:
-        _load(control, repository, model, wanted)
+    wanted = repository.graph_models(versions)
+    for model, of_model in wanted.items():
+        _load(control, repository, model, of_model)
+    for model in repository.graph_folders():
+        if model not in wanted and control.loaded(model):
+            control.unload(model)
 
 
 def load_entry(control: Control, repository: Repository, model: str, version: int) -> None:

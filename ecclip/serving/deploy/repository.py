@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from string import Template
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-import ecclip
-from ecclip.atomic import files_below, remove_tree
-from ecclip.client import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
+from ecclip.atomic import remove_tree
 from ecclip.core import (
     ConfigError,
     IntegrityError,
+    ServingPlatform,
     canonical_json,
     digest_of,
     locked,
@@ -32,20 +31,28 @@ from ecclip.core import (
     verify_folder,
     write_atomic,
 )
-from ecclip.formats.bundle import Bundle, lineage_of
+from ecclip.formats.bundle import Bundle, Precision, lineage_of
 from ecclip.formats.live import STATE, Live, read_live, write_live
-from ecclip.formats.service import INPUTS, OUTPUTS, triton_config
-from ecclip.product_input import DEFINITION
-from ecclip.serving.export.shipped_code import LIBRARIES
+from ecclip.serving.deploy.contents import contents_of, tolerance_of
+from ecclip.serving.deploy.platforms import (
+    CANDIDATE,
+    ENTRY,
+    GRAPH_MODELS,
+    TOWERS,
+    Target,
+    gpu_config,
+    python_config,
+)
+from ecclip.serving.engine.config import bundle_shapes
 
-GRAPH_MODELS = ("image_tower", "text_tower", "heads")
-ENTRY, CANDIDATE = "product", "candidate"
-MODELS = (*GRAPH_MODELS, ENTRY, CANDIDATE)
 _LOCK_WAIT_S = 600.0  # a deployment loads up to two versions, two minutes each at most
 
 
 class Staged(BaseModel):
-    """A version in the repository: its bundle and the sha256 of every file by path."""
+    """A version in the repository: its bundle, the server it is for, and the sha256 of every file by path.
+
+    ``models`` names the model of each graph, ``accelerators`` the parameters of its execution accelerator.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     version: int
@@ -54,23 +61,31 @@ class Staged(BaseModel):
     shapes: dict[str, int]
     tolerance: dict[str, float]
     files: dict[str, str]
+    platform: ServingPlatform = "embedded"
+    precision: Precision = "float32"
+    gpu: str = ""
+    models: dict[str, str] = {model: model for model in GRAPH_MODELS}
+    accelerators: dict[str, dict[str, str]] = {}
 
     @property
     def digest(self) -> str:
         """What a blessing refers to: changes when any file does."""
-        return sha256_bytes(canonical_json(self.model_dump()).encode())
+        # what a record of an older ecclip does not say is no part of what was blessed then
+        return sha256_bytes(canonical_json(self.model_dump(exclude_unset=True)).encode())
+
+    @property
+    def served_by(self) -> tuple[ServingPlatform, Precision, str]:
+        """Platform, precision and GPU that the version was staged for."""
+        return self.platform, self.precision, self.gpu
 
 
 class Repository:
-    """The folder that Triton reads: the models, and the state of deployments."""
+    """The folder that Triton reads: models and the state of deployments; ``target`` is what versions are staged for."""
 
-    def __init__(
-        self, folder: Path, kind: Literal["embedded", "onnxruntime", "tensorrt"] = "embedded", threads: int = 2
-    ) -> None:
+    def __init__(self, folder: Path, target: Target | None = None, threads: int = 2) -> None:
         self.folder = folder
-        self.kind = kind
+        self.target = target or Target()
         self.threads = threads
-        self.templates = Path(ecclip.__file__).parents[1] / "triton_models"
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -87,7 +102,10 @@ class Repository:
         """Place a bundle as version ``version`` of every model; the same bundle again changes nothing.
 
         Raises:
-            IntegrityError: the bundle is not what its manifest says, or the version already is another bundle.
+            IntegrityError: the bundle is not what its manifest says, the version already is another bundle, or an
+                engine is missing, truncated or changed.
+            ContractError: the bundle lacks the precision, or its engines are not for the server.
+            ConfigError: the version is there for another server.
         """
         with self.lock():
             return self._stage(bundle, version)
@@ -97,40 +115,59 @@ class Repository:
             raise ConfigError(
                 "a version is a number from 1 on", value=version, next_step="name a version of the registry, such as 1"
             )
-        if self.kind == "tensorrt":
-            raise ConfigError(
-                "engines are built on the GPU that serves, and are not part of a bundle",
-                value=self.kind,
-                next_step="use the profile embedded or onnxruntime",
-            )
         digest = digest_of(bundle)
         known = self.staged(version)
-        if known is not None and known.bundle == digest:
-            return self.verify(version)
         if known is not None:
-            raise IntegrityError(
-                "the version is another bundle", value=f"version {version}: {known.bundle[:16]}", limit=digest[:16],
-                next_step="stage the bundle under its own version",
-            )  # fmt: skip
+            self._refuse_another(known, digest)
+            return self.verify(version)
         verify_folder(bundle)
+        staged = self._described(bundle, digest, version)
         files: dict[str, str] = {}
-        for model, content in self._contents(bundle, digest).items():
+        for model, content in contents_of(bundle, digest, staged.models, self.target).items():
             install_folder(self.folder / model / str(version), content)
             files |= {f"{model}/{version}/{name}": sha256_bytes(data) for name, data in content.items()}
         questions = Bundle(bundle).golden.read_bytes()
         write_atomic(self.golden_path(version), questions)
         files[self.golden_path(version).relative_to(self.folder).as_posix()] = sha256_bytes(questions)
-        described = Bundle(bundle).description()
-        staged = Staged(
+        staged = staged.model_copy(update={"files": files})
+        write_atomic(self._record_path(version), canonical_json(staged.model_dump()))
+        return staged
+
+    def _described(self, bundle: Path, digest: str, version: int) -> Staged:
+        """Return the record of a version without its files."""
+        target, shapes = self.target, bundle_shapes(bundle)
+        platform, precision, gpu = target.served_by
+        models = {model: target.tower_name(model, version) if model in TOWERS else model for model in GRAPH_MODELS}
+        towers = {models[tower]: target.accelerator(shapes, lineage_of(digest), tower, version) for tower in TOWERS}
+        return Staged(
             version=version,
             bundle=digest,
             lineage=lineage_of(digest),
-            shapes={name: described[name] for name in ("embedding_dim", "image_size", "max_tokens")},
-            tolerance=described["tolerance"],
-            files=files,
+            shapes=shapes,
+            tolerance=tolerance_of(bundle, precision),
+            files={},
+            platform=platform,
+            precision=precision,
+            gpu=gpu,
+            models=models,
+            accelerators={name: parameters for name, parameters in towers.items() if parameters},
         )
-        write_atomic(self._record_path(version), canonical_json(staged.model_dump()))
-        return staged
+
+    def _refuse_another(self, known: Staged, digest: str) -> None:
+        if known.bundle != digest:
+            raise IntegrityError(
+                "the version is another bundle", value=f"version {known.version}: {known.bundle[:16]}",
+                limit=digest[:16], next_step="stage the bundle under its own version",
+            )  # fmt: skip
+        wanted = self.target.served_by
+        if known.served_by != wanted:
+            raise ConfigError(
+                f"version {known.version} lies in the model repository for another server",
+                value=" ".join(known.served_by).strip(),
+                limit=" ".join(wanted).strip(),
+                next_step="stage the bundle under another version, "
+                "or set ECCLIP_SERVING_PLATFORM, ECCLIP_SERVING_GPU and engine.precision as they were",
+            )
 
     def staged(self, version: int) -> Staged | None:
         """Return the record of a staged version, or None."""
@@ -140,12 +177,15 @@ class Repository:
     def number_of(self, digest: str, wanted: int | None = None) -> int | None:
         """Return the version that a bundle is here, or else a free one to stage it as: ``wanted`` unless that is taken.
 
-        Numbers are this folder's own. A registry that was restored counts anew, and may give a number twice.
+        Numbers are this folder's own. A registry that was restored counts anew, and may give a number twice. A bundle
+        that is here for another server than the target gets a number for this one.
         """
-        known = {staged.bundle: staged.version for staged in self._all_staged()}
-        if digest in known or wanted is None:
-            return known.get(digest)
-        return max(known.values()) + 1 if wanted in known.values() else wanted
+        staged, server = self._all_staged(), self.target.served_by
+        same = [one.version for one in staged if one.bundle == digest and (wanted is None or one.served_by == server)]
+        if same or wanted is None:
+            return max(same, default=None)
+        taken = {one.version for one in staged}
+        return max(taken) + 1 if wanted in taken else wanted
 
     def _all_staged(self) -> list[Staged]:
         records = (self.folder / STATE).glob("version-*.json")
@@ -164,7 +204,7 @@ class Repository:
             )
         again = "stage the bundle under a new version; this one stays as it is"
         found = set()
-        for model in MODELS:
+        for model in (*staged.models.values(), ENTRY, CANDIDATE):
             folder = self.folder / model / str(version)
             found |= {path.relative_to(self.folder).as_posix() for path in folder.rglob("*") if _counts(path)}
         unknown = sorted(found - set(staged.files))
@@ -179,12 +219,27 @@ class Repository:
         return staged
 
     def configure(self, model: str, versions: Iterable[int]) -> None:
-        """Write the model's configuration with exactly these versions in its policy."""
+        """Write the configuration of a model, by its name on the server, with exactly these versions in its policy."""
         chosen = sorted(set(versions))
         text = self._config(model, chosen)
         path = self.folder / model / "config.pbtxt"
         if not path.is_file() or path.read_text() != text:
             write_atomic(path, text)
+
+    def graph_models(self, versions: Iterable[int]) -> dict[str, list[int]]:
+        """Return the models of towers and heads that these versions need, each with those of the versions it has."""
+        models: dict[str, list[int]] = {}
+        for version in sorted(set(versions)):
+            staged = self.staged(version)
+            names = staged.models if staged is not None else dict(zip(GRAPH_MODELS, GRAPH_MODELS, strict=True))
+            for model in GRAPH_MODELS:
+                models.setdefault(names[model], []).append(version)
+        return models
+
+    def graph_folders(self) -> list[str]:
+        """Return the models of towers and heads that lie in the repository, whichever versions they have."""
+        pattern = re.compile(rf"(?:{'|'.join(GRAPH_MODELS)})(?:_\d+)?")
+        return sorted(path.name for path in self.folder.glob("*/") if pattern.fullmatch(path.name))
 
     def live(self) -> Live | None:
         """Return what is live by the last commit, or None."""
@@ -242,61 +297,21 @@ class Repository:
 
     def _sweep(self) -> None:
         """Remove what a killed writer left unfinished; the lock is held, so there is no other writer."""
-        for folder in (self.folder, self.folder / STATE, *(self.folder / model for model in MODELS)):
+        for folder in (self.folder, self.folder / STATE, *self.folder.glob("[!.]*/")):
             for leftover in (*folder.glob(".*.tmp-*"), *folder.glob(".*.old-*")):
                 remove_tree(leftover)  # a version that was moved aside has no record yet: it is staged again
 
     def _record_path(self, version: int) -> Path:
         return self.folder / STATE / f"version-{version}.json"
 
-    def _contents(self, bundle: Path, digest: str) -> dict[str, dict[str, bytes]]:
-        parts = Bundle(bundle)
-        graph = (self.templates / "graph" / "model.py").read_bytes()
-        contents = {
-            model: {
-                "model.py": graph,
-                "model.onnx": parts.graph(model).read_bytes(),
-                "known.npz": parts.known_answer(model).read_bytes(),
-            }
-            for model in GRAPH_MODELS
-        }
-        contents[ENTRY] = contents[CANDIDATE] = {
-            **_code(bundle),
-            "model.py": (self.templates / "product" / "model.py").read_bytes(),
-            "tokenizer.json": parts.tokenizer.read_bytes(),
-            "known.json": parts.known_question.read_bytes(),
-            "entry.json": canonical_json(_entry(bundle, digest)).encode(),
-        }
-        return contents
-
     def _config(self, model: str, versions: list[int]) -> str:
-        base = ENTRY if model == CANDIDATE else model
-        production = self.kind != "embedded" and model in ("image_tower", "text_tower")
-        profile = "production" if production else "embedded"
-        template = Template((self.templates / base / f"config.{profile}.pbtxt").read_text())
-        return template.substitute(
-            name=model,
-            versions=", ".join(str(version) for version in versions),
-            max_batch=MAX_BATCH,
-            threads=self.threads,
-            instances=1 if model == CANDIDATE else 2,
-            queue_delay_us=1000,
-            inputs=triton_config(INPUTS),
-            outputs=triton_config(OUTPUTS),
-            platform={"onnxruntime": "onnxruntime_onnx", "tensorrt": "tensorrt_plan"}.get(self.kind, ""),
-            filename="model.plan" if self.kind == "tensorrt" else "model.onnx",
-            **(self._shapes(versions) if production else {}),
-        )
-
-    def _shapes(self, versions: list[int]) -> dict[str, int]:
-        shapes = [staged.shapes for staged in map(self.staged, versions) if staged is not None]
-        if not shapes or any(one != shapes[0] for one in shapes):
-            raise ConfigError(
-                "versions of other shapes cannot be loaded side by side in this profile",
-                value=f"{versions}: {shapes}",
-                next_step="deploy it to another repository, or remove the old version first",
-            )
-        return shapes[0]
+        staged = self.staged(versions[0]) if versions else None
+        if staged is not None and staged.platform != "embedded":
+            for tower in TOWERS:
+                if staged.models[tower] == model:  # it has this version alone
+                    accelerator = staged.accelerators.get(model, {})
+                    return gpu_config(tower, model, staged.version, staged.platform, staged.shapes, accelerator)
+        return python_config(ENTRY if model == CANDIDATE else model, model, versions, self.threads)
 
 
 def install_folder(final: Path, content: dict[str, bytes]) -> None:
@@ -313,28 +328,3 @@ def install_folder(final: Path, content: dict[str, bytes]) -> None:
 def _counts(path: Path) -> bool:
     # the server's interpreter writes its caches next to the sources regardless of settings
     return not path.is_dir() and not (path.parent.name == "__pycache__" and path.suffix == ".pyc")
-
-
-def _code(bundle: Path) -> dict[str, bytes]:
-    """Return the code of a bundle by path."""
-    if not (Bundle(bundle).code / LIBRARIES).is_file():
-        raise IntegrityError(
-            "the bundle's code is not that of this version of ecclip", value=bundle, next_step="run export of its night"
-        )
-    return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in files_below(Bundle(bundle).code)}
-
-
-def _entry(bundle: Path, digest: str) -> dict[str, Any]:
-    described = Bundle(bundle).description()
-    heads = Bundle(bundle).described_heads()
-    return {
-        "embedding_dim": described["embedding_dim"],
-        "image_size": described["image_size"],
-        "max_tokens": described["max_tokens"],
-        "top_k": described["top_k"],
-        "heads": heads,
-        "image_bytes": IMAGE_BYTES,
-        "text_bytes": TEXT_BYTES,
-        "lineage": lineage_of(digest),
-        "product_input": json.loads((bundle / DEFINITION).read_text()),
-    }

@@ -10,11 +10,14 @@ from pathlib import Path
 from pydantic import Field
 
 from ecclip.client import ClientOptions, ProductClient
-from ecclip.core import GateError, ServiceError, StageConfig, digest_of, get_logger, settings
+from ecclip.core import ConfigError, GateError, ServiceError, StageConfig, digest_of, get_logger, settings
 from ecclip.errors import ClientError
+from ecclip.serving.comparison import Tolerance, compare
 from ecclip.serving.deploy.activation import beside_live, load_entry, load_graphs, reconcile
-from ecclip.serving.deploy.repository import CANDIDATE, ENTRY, Repository, Staged
-from ecclip.serving.golden import Golden, differences, read_golden
+from ecclip.serving.deploy.platforms import CANDIDATE, ENTRY, Target
+from ecclip.serving.deploy.repository import Repository, Staged
+from ecclip.serving.engine.config import EngineConfig
+from ecclip.serving.golden import Golden, read_golden
 from ecclip.serving.server.control import Control
 from ecclip.serving.server.embedded import EmbeddedServer
 
@@ -143,31 +146,33 @@ class Deployment:
     def _examine(self, model: str, staged: Staged) -> Blessing:
         golden = read_golden(self.repository.golden_path(staged.version))
         options = ClientOptions(model=model, version=str(staged.version))
-        reasons: list[str] = []
-        largest = 0.0
         try:
             with ProductClient(self.address, options) as client:
-                found = client.ask([one.product for one in golden])
+                answers = client.ask([one.product for one in golden])
                 latency_ms = _latency_ms(client, golden)
         except ClientError as error:
             return Blessing(staged.version, False, [str(error)])
-        for one, answer in zip(golden, found, strict=True):
-            wrong, difference = differences(one, answer, staged.tolerance["embedding"], staged.tolerance["score"])
-            reasons += wrong
-            largest = max(largest, difference)
-            if answer.lineage != staged.lineage:
-                reasons.append(f"{one.listing_id}: lineage {answer.lineage!r} instead of {staged.lineage!r}")
+        found = compare(golden, answers, Tolerance(**staged.tolerance))
+        reasons = found.reasons + [
+            f"{one.listing_id}: lineage {answer.lineage!r} instead of {staged.lineage!r}"
+            for one, answer in zip(golden, answers, strict=True)
+            if answer.lineage != staged.lineage
+        ]
         if model == CANDIDATE and latency_ms > self.cfg.max_latency_ms:
             reasons.append(f"one listing takes {latency_ms} ms (limit {self.cfg.max_latency_ms})")
-        return Blessing(staged.version, not reasons, reasons, largest, latency_ms)
+        return Blessing(staged.version, not reasons, reasons, found.embedding, latency_ms)
 
 
-def stage_bundle(bundle: Path, wanted: int) -> Staged:
-    """Place a bundle in the model repository; nothing is loaded. See :meth:`Repository.stage`.
+def stage_bundle(bundle: Path, wanted: int, cfg: EngineConfig | None = None) -> Staged:
+    """Place a bundle in the model repository for the server of the settings; nothing is loaded.
 
-    One that lies there keeps its version; another becomes ``wanted``, or the next that is free.
+    One that lies there keeps its version; another becomes ``wanted``, or the next that is free. See
+    :meth:`Repository.stage`.
+
+    Raises:
+        ConfigError: the settings name no server that has the platform, or not its GPU.
     """
-    repository = _repository()
+    repository = Repository(_model_repository(), _target(cfg or EngineConfig()))
     with repository.lock():
         return repository.stage(bundle, repository.number_of(digest_of(bundle), wanted) or wanted)
 
@@ -240,10 +245,24 @@ def _running() -> Deployment | None:
     return None if here and EmbeddedServer().attach() is None else _deployment()
 
 
+def _model_repository() -> Path:
+    return settings().work / "model_repository"
+
+
 def _repository() -> Repository:
-    # the embedded server has the python backend only, whatever the profile
-    production = settings().profile == "production" and settings().triton_address is not None
-    return Repository(settings().work / "model_repository", "onnxruntime" if production else "embedded")
+    return Repository(_model_repository())
+
+
+def _target(cfg: EngineConfig) -> Target:
+    now = settings()
+    if now.serving_platform != "embedded" and now.triton_address is None:
+        raise ConfigError(
+            "the embedded server has the python backend alone",
+            value=f"ECCLIP_SERVING_PLATFORM={now.serving_platform}",
+            limit="embedded",
+            next_step="set ECCLIP_TRITON_ADDRESS to a server that has this platform",
+        )
+    return Target(now.serving_platform, now.serving_gpu, now.serving_engine_cache, cfg, now.work / "engines")
 
 
 def _deployment(cfg: DeployConfig | None = None) -> Deployment:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ecclip.tasks.kinds import Query
+
+    _Graph = Callable[..., tuple[Tensor, Tensor]]
 
 MODALITY_ORDER = ("image", "text", "both")
 
@@ -34,9 +38,17 @@ class InProcess:
         from ecclip.tasks.kinds import TASKS
 
         self.towers = load_towers(towers).float()
+        self._image: _Graph = self.towers.image_encoder.outputs
+        self._text: _Graph = self.towers.text_encoder.outputs
         self.preprocessor = load_preprocessor(towers, canonical)
         self.heads = load_heads(heads)
         self.decider = Decider(self.heads.describe(), TASKS, top_k)
+
+    def with_towers(self, image: _Graph, text: _Graph) -> InProcess:
+        """Return the same preprocessing, heads and decision with other towers: what gives embedding and features."""
+        other = copy.copy(self)
+        other._image, other._text = image, text
+        return other
 
     def inputs(self, product: Product) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Return what the heads read of photo and title, float32 [1, i] and [1, t] or None: the embeddings first.
@@ -50,10 +62,10 @@ class InProcess:
         with torch.inference_mode():
             if product.image is not None:
                 pixels = torch.from_numpy(self.preprocessor.image(product.image))[None]
-                image = self._read(self.towers.image_encoder.outputs(pixels))
+                image = self._read(self._image(pixels))
             if product.title is not None:
                 ids, mask = (torch.from_numpy(one)[None] for one in self.preprocessor.title(product.title))
-                text = self._read(self.towers.text_encoder.outputs(ids, mask))
+                text = self._read(self._text(ids, mask))
         return image, text
 
     def _read(self, outputs: tuple[Tensor, Tensor]) -> np.ndarray:

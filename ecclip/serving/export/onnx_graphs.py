@@ -93,6 +93,11 @@ def check_graph(
             next_step="export again with another version of torch or onnxruntime; the bundle is not made",
         )
     # a bound instead of the value: its last bits may differ between runs and would change the bundle's digest
+    return power_of_ten_above(difference)
+
+
+def power_of_ten_above(difference: float) -> float:
+    """Return the next power of ten, 1e-9 at least: what rounding leaves of a difference on any machine."""
     return float(10.0 ** math.ceil(math.log10(max(difference, 1e-9))))
 
 

@@ -16,9 +16,10 @@ from pydantic import Field
 
 import ecclip
 from ecclip.core import Counts, StageConfig, canonical_json, stage, write_atomic
-from ecclip.formats.bundle import EVIDENCE, HEADS, REPORT, REPORT_PAGE, TOWERS, Bundle
+from ecclip.formats.bundle import EVIDENCE, HEADS, REPORT, REPORT_PAGE, TOWERS, Bundle, HalfPrecision
 from ecclip.product_input import DEFINITION, read_canonical
 from ecclip.serving import golden
+from ecclip.serving.export.half_precision import HalfTolerance, export_half
 from ecclip.serving.export.inprocess import MODALITY_ORDER, InProcess
 from ecclip.serving.export.onnx_graphs import GRAPHS, OPSET, check_graph, export_graph
 from ecclip.serving.export.parts import check_embeddings, check_parts
@@ -26,8 +27,6 @@ from ecclip.serving.export.shipped_code import ship_code
 
 if TYPE_CHECKING:
     import torch
-
-    from ecclip.model import Towers
 
 _KNOWN_TITLE = "Röd väska 빨간 가죽 가방 No.5 – 100% läder, SALE!!"
 
@@ -50,6 +49,17 @@ class ExportConfig(StageConfig):
     )
     top_k: int = Field(5, ge=1, le=50, description="categories in an answer; 5 as in top-5 accuracy")
     tolerances: TolerancesConfig = Field(TolerancesConfig(), description="how far the server may be from torch")
+    precisions: list[HalfPrecision] = Field(
+        [], description="half precisions of the towers' graphs, in addition to float32, for servers with a GPU"
+    )
+    float16: HalfTolerance = Field(
+        HalfTolerance(cosine=0.9995, score=0.02, decisions=0.1),
+        description="how far float16 may be from float32 on the golden listings, by judgment",
+    )
+    bfloat16: HalfTolerance = Field(
+        HalfTolerance(cosine=0.995, score=0.1, decisions=0.25),
+        description="how far bfloat16 may be from float32 on the golden listings, by judgment",
+    )
 
 
 @stage
@@ -90,14 +100,19 @@ def export(
     write_atomic(bundle.known_question, canonical_json(_known_product(twin)))
     questions = golden.choose(snapshot, landed, ingested, twin, cfg.golden)
     golden.write_golden(questions, bundle.golden)
+    feeds = {name: tuple(feed.values()) for name, (_, feed) in graphs.items() if name != "heads"}
+    halves = {
+        name: export_half(name, twin, feeds, questions, bundle, getattr(cfg, name))
+        for name in dict.fromkeys(cfg.precisions)
+    }
     lineage = parts | {"git_commit": git_commit(), "night": snapshot.resolve().name}
-    bundle.write_description(_description(cfg, twin, lineage, bounds, bundle))
+    bundle.write_description(_description(cfg, twin, lineage, bounds, bundle) | {"precisions": halves})
     kinds = [one.kind for one in questions]
     return Counts(
         read={"golden_candidates": 4 * cfg.golden, "claims": claims},
-        written={"graphs": len(bounds), "golden": len(questions)}
+        written={"graphs": len(bounds) + len(feeds) * len(halves), "golden": len(questions)}
         | {f"golden_{kind}": kinds.count(kind) for kind in kinds},
-        detail={"onnx_max_difference": bounds, "lineage": lineage},
+        detail={"onnx_max_difference": bounds, "precisions": halves, "lineage": lineage},
     )
 
 
@@ -123,6 +138,8 @@ def _examples(twin: InProcess) -> dict[str, tuple[torch.nn.Module, dict[str, tor
     """Return for every graph its module and an input of five rows, drawn from a fixed seed."""
     import torch
 
+    from ecclip.serving.export.graph_modules import heads_graph, tower_graphs
+
     draw = torch.Generator().manual_seed(0)
     cfg = twin.towers.cfg
     pixels = torch.randint(0, 256, (5, 3, cfg.image_size, cfg.image_size), generator=draw, dtype=torch.uint8)
@@ -133,55 +150,11 @@ def _examples(twin: InProcess) -> dict[str, tuple[torch.nn.Module, dict[str, tor
     )
     modality = torch.arange(5) % len(MODALITY_ORDER)
     feeds = ((pixels,), (ids, mask), (image, text, modality))
-    modules = (*_tower_modules(twin.towers), _heads_module(twin))
+    modules = (*tower_graphs(twin.towers), heads_graph(twin))
     return {
         name: (module, dict(zip(GRAPHS[name][0], feed, strict=True)))
         for name, module, feed in zip(GRAPHS, modules, feeds, strict=True)
     }
-
-
-def _tower_modules(towers: Towers) -> tuple[torch.nn.Module, torch.nn.Module]:
-    """Return image and text encoder as modules that give embedding and features in one pass."""
-    import torch
-
-    class ImageGraph(torch.nn.Module):
-        """Pixels to embedding and features."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder = towers.image_encoder
-
-        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return self.encoder.outputs(pixels)
-
-    class TextGraph(torch.nn.Module):
-        """Token ids to embedding and features."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder = towers.text_encoder
-
-        def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            return self.encoder.outputs(ids, mask)
-
-    return ImageGraph(), TextGraph()
-
-
-def _heads_module(twin: InProcess) -> torch.nn.Module:
-    import torch
-
-    weight, bias = (torch.from_numpy(one.copy()) for one in (twin.heads.weight, twin.heads.bias))
-
-    class HeadsGraph(torch.nn.Module):
-        """All three modalities' logits, of which each row takes its own."""
-
-        def forward(self, image: torch.Tensor, text: torch.Tensor, modality: torch.Tensor) -> torch.Tensor:
-            rows = torch.cat([image, text], dim=-1)
-            logits = torch.einsum("bf,mfc->bmc", rows, weight) + bias
-            own = (modality[:, None] == torch.arange(len(MODALITY_ORDER))).to(logits.dtype)
-            return (logits * own[:, :, None]).sum(dim=1)
-
-    return HeadsGraph()
 
 
 def _write_graph(

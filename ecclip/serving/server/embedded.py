@@ -17,7 +17,8 @@ from typing import Literal
 from ecclip.core import ConfigError, IntegrityError, ServiceError, get_logger, locked, patient, settings
 from ecclip.core.services import PLACEHOLDER, Service, Services, choose_port, log_end, supervise
 from ecclip.serving.deploy.activation import probe, reconcile
-from ecclip.serving.deploy.repository import ENTRY, Repository
+from ecclip.serving.deploy.platforms import ENTRY
+from ecclip.serving.deploy.repository import Repository
 from ecclip.serving.server.control import Control, restricted_protocol
 
 _NAME = "triton"

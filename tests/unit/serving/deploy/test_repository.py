@@ -11,16 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf import text_format
 from serving_bundles import sealed, tiny_bundle
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from ecclip.client import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
-from ecclip.core import ConfigError, IntegrityError, digest_of, sha256_bytes, sha256_file
+from ecclip.core import ConfigError, ContractError, IntegrityError, digest_of, sha256_bytes, sha256_file
 from ecclip.formats.bundle import Bundle
 from ecclip.product_input import DEFINITION
-from ecclip.serving import Repository
+from ecclip.serving import EngineConfig, Repository, Target
 from ecclip.serving.deploy import repository as module
 
 
@@ -110,14 +111,12 @@ def test_caches_of_the_server_are_no_files_of_a_version(tmp_path: Path) -> None:
 
 def test_what_is_not_staged_is_not_verified_and_what_cannot_be_is_not_staged(tmp_path: Path) -> None:
     no_number = "a version is a number from 1 on; value: 0; next: name a version of the registry, such as 1"
-    no_part = (
-        "engines are built on the GPU that serves, and are not part of a bundle; value: tensorrt; "
-        "next: use the profile embedded or onnxruntime"
-    )
-    for kind, version, error in (("embedded", 0, no_number), ("tensorrt", 1, no_part)):
-        with pytest.raises(ConfigError) as refused:
-            Repository(tmp_path, kind).stage(tiny_bundle(0), version)  # type: ignore[arg-type]
-        assert str(refused.value) == error
+    with pytest.raises(ConfigError) as refused:
+        Repository(tmp_path).stage(tiny_bundle(0), 0)
+    assert str(refused.value) == no_number
+    half = Target("onnxruntime", engine=EngineConfig(precision="float16"))
+    with pytest.raises(ContractError, match=r"no graphs of the precision.*value: float16; limit: float32"):
+        Repository(tmp_path, half).stage(tiny_bundle(0), 1)
     assert Repository(tmp_path).staged(1) is None
     with pytest.raises(IntegrityError) as missing:
         Repository(tmp_path).verify(1)
@@ -126,7 +125,8 @@ def test_what_is_not_staged_is_not_verified_and_what_cannot_be_is_not_staged(tmp
 
 def test_a_version_holds_what_the_bundle_and_the_templates_hold(tmp_path: Path) -> None:
     bundle, repository = Bundle(tiny_bundle(0)), Repository(tmp_path)
-    staged, digest, templates = repository.stage(bundle.folder, 5), digest_of(bundle.folder), repository.templates
+    staged, digest = repository.stage(bundle.folder, 5), digest_of(bundle.folder)
+    templates = Path(__file__).parents[4] / "triton_models"
     expected: dict[str, bytes] = {}
     for name in ("image_tower", "text_tower", "heads"):
         expected[f"{name}/5/model.py"] = (templates / "graph" / "model.py").read_bytes()
@@ -134,6 +134,8 @@ def test_a_version_holds_what_the_bundle_and_the_templates_hold(tmp_path: Path) 
         expected[f"{name}/5/known.npz"] = bundle.known_answer(name).read_bytes()
     described = bundle.description()
     sizes = {name: described[name] for name in ("embedding_dim", "image_size", "max_tokens")}
+    models = {name: name for name in ("image_tower", "text_tower", "heads")}
+    widths = {f"{name}_features": np.load(bundle.known_answer(name))["features"].shape[1] for name in [*models][:2]}
     for name in ("product", "candidate"):
         expected[f"{name}/5/model.py"] = (templates / "product" / "model.py").read_bytes()
         expected[f"{name}/5/tokenizer.json"] = bundle.tokenizer.read_bytes()
@@ -148,14 +150,16 @@ def test_a_version_holds_what_the_bundle_and_the_templates_hold(tmp_path: Path) 
         assert json.loads(entry) == {
             **sizes, "top_k": described["top_k"], "heads": bundle.described_heads(), "lineage": digest[:16],
             "image_bytes": IMAGE_BYTES, "text_bytes": TEXT_BYTES,
-            "product_input": json.loads((bundle.folder / DEFINITION).read_text()),
+            "product_input": json.loads((bundle.folder / DEFINITION).read_text()), "models": models,
         }  # fmt: skip
     expected[".state/golden-5.parquet"] = bundle.golden.read_bytes()
     assert staged.files == {name: sha256_bytes(data) for name, data in expected.items()}
     assert _tree(tmp_path).keys() == {*expected, ".state/version-5.json"}
     assert {name: (tmp_path / name).read_bytes() for name in expected} == expected
     assert staged.model_dump(exclude={"files"}) == {
-        "version": 5, "bundle": digest, "lineage": digest[:16], "shapes": sizes, "tolerance": described["tolerance"],
+        "version": 5, "bundle": digest, "lineage": digest[:16], "shapes": sizes | widths,
+        "tolerance": described["tolerance"], "platform": "embedded", "precision": "float32", "gpu": "",
+        "models": models, "accelerators": {},
     }  # fmt: skip
     assert repository.staged(5) == repository.verify(5) == staged
 
@@ -198,38 +202,24 @@ def test_an_entry_is_configured_by_its_own_template(tmp_path: Path, model: str, 
     assert "LINEAGE" in [tensor.name for tensor in config.output]
 
 
-@pytest.mark.parametrize("kind", ["embedded", "onnxruntime", "tensorrt"])
+@pytest.mark.parametrize("platform", ["embedded", "onnxruntime"])
 @pytest.mark.parametrize("model", ["image_tower", "heads"])
-def test_a_graph_runs_as_the_profile_says(tmp_path: Path, model: str, kind: str) -> None:
-    Repository(tmp_path).stage(tiny_bundle(0), 2)
-    config = _config(Repository(tmp_path, kind, threads=3), model, 2, 7)  # type: ignore[arg-type]
-    assert (config.name, config.max_batch_size) == (model, MAX_BATCH)
-    if kind == "embedded" or model == "heads":
+def test_a_graph_runs_as_the_platform_says(tmp_path: Path, model: str, platform: Any) -> None:
+    repository = Repository(tmp_path, Target(platform), threads=3)
+    repository.stage(tiny_bundle(0), 2)
+    name = f"{model}_2" if platform == "onnxruntime" and model != "heads" else model
+    config = _config(repository, name, 2)
+    assert (config.name, config.max_batch_size) == (name, MAX_BATCH)
+    if name == model:
         assert (config.backend, config.platform) == ("python", "")
         assert config.parameters["threads"].string_value == ("1" if model == "heads" else "3")
         return
-    files = {"onnxruntime": ("onnxruntime_onnx", "model.onnx"), "tensorrt": ("tensorrt_plan", "model.plan")}
-    assert (config.platform, config.default_model_filename) == files[kind]
+    assert (config.backend, config.platform) == ("", "onnxruntime_onnx")
     assert list(config.input[0].dims) == [3, 64, 64]
 
 
 def test_an_embedded_tower_has_two_threads_if_nobody_says_more(tmp_path: Path) -> None:
     assert _config(Repository(tmp_path), "text_tower", 1).parameters["threads"].string_value == "2"
-
-
-def test_a_profile_with_fixed_shapes_loads_no_versions_of_different_ones(tmp_path: Path) -> None:
-    repository = Repository(tmp_path, "onnxruntime")
-    shapes = repository.stage(tiny_bundle(0), 1).shapes
-    repository.stage(tiny_bundle(0), 2)
-    record = tmp_path / ".state" / "version-2.json"
-    record.write_text(record.read_text().replace(f'"image_size": {shapes["image_size"]}', '"image_size": 999'))
-    for versions, found in (([1, 2], [shapes, {**shapes, "image_size": 999}]), ([8], [])):
-        with pytest.raises(ConfigError) as refused:
-            repository.configure("image_tower", versions)
-        assert str(refused.value) == (
-            f"versions of other shapes cannot be loaded side by side in this profile; value: {versions}: {found}; "
-            "next: deploy it to another repository, or remove the old version first"
-        )
 
 
 def test_a_configuration_that_is_right_is_not_written_again(tmp_path: Path) -> None:

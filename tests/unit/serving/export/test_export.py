@@ -15,11 +15,14 @@ from serving_bundles import export_tiny, tiny_bundle
 from ecclip.core import ContractError, digest_of
 from ecclip.formats.bundle import Bundle
 from ecclip.model import load_preprocessor, load_towers
+from ecclip.serving.comparison import Tolerance, compare
 from ecclip.serving.export.inprocess import InProcess
 from ecclip.serving.export.onnx_graphs import check_graph, run_graph
 from ecclip.serving.export.stage import git_commit
-from ecclip.serving.golden import differences, read_golden
+from ecclip.serving.golden import read_golden
 from ecclip.tasks import load_heads
+
+EXACT = Tolerance(score=1e-6, embedding=1e-6)
 
 
 def test_exporting_again_elsewhere_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -84,8 +87,7 @@ def test_golden_listings_cover_every_kind_and_hold_in_process() -> None:
     assert all(re.fullmatch(r"<p>A .+\.</p>", text) for text in described)  # as it was written
     assert {one.product.description for one in golden if one.kind == "image"} == {None}
     twin = InProcess(bundle / "towers", bundle / "heads", 5)
-    for one in golden:
-        assert differences(one, twin.ask(one.product), 1e-6, 1e-6) == ([], pytest.approx(0.0, abs=1e-6))
+    assert compare(golden, [twin.ask(one.product) for one in golden], EXACT).reasons == []
     broken = next(one for one in golden if one.kind == "broken")
     assert broken.answer.error
 
@@ -93,13 +95,12 @@ def test_golden_listings_cover_every_kind_and_hold_in_process() -> None:
 def test_unknown_equals_unknown_and_nothing_else() -> None:
     golden = next(one for one in read_golden(Bundle(tiny_bundle(0)).golden) if one.kind == "title")
     assert (golden.answer.age_restricted, golden.answer.decisions["age_restricted"]) == (None, "unknown")
-    assert differences(golden, golden.answer, 1e-6, 1e-6)[0] == []
+    assert compare([golden], [golden.answer], EXACT).reasons == []
     for score in (0.0, 1.0, float("nan")):
-        wrong, _ = differences(golden, replace(golden.answer, age_restricted=score), 1e-6, 1e-6)
-        assert len(wrong) == 1
+        assert len(compare([golden], [replace(golden.answer, age_restricted=score)], EXACT).reasons) == 1
     photo = next(one for one in read_golden(Bundle(tiny_bundle(0)).golden) if one.kind == "image")
     assert photo.answer.attributes["color"] == {"value": None, "score": None}
-    assert differences(photo, photo.answer, 1e-6, 1e-6)[0] == []
+    assert compare([photo], [photo.answer], EXACT).reasons == []
 
 
 def test_the_bundle_says_what_it_is_and_where_it_comes_from() -> None:

@@ -11,7 +11,8 @@ from serving_server import live_server
 
 from ecclip.client import ProductClient
 from ecclip.formats.bundle import Bundle
-from ecclip.serving.golden import differences, read_golden
+from ecclip.serving.comparison import Tolerance, compare
+from ecclip.serving.golden import read_golden
 
 OTHER = os.environ.get("ECCLIP_TEST_SERVING_PYTHON")
 
@@ -25,5 +26,4 @@ def test_another_serving_python_gives_the_golden_answers(tmp_path: Path) -> None
     ):
         answers = client.ask([one.product for one in golden])
     assert len(answers) == len(golden) > 0
-    for one, answer in zip(golden, answers, strict=True):
-        assert differences(one, answer, 1e-4, 1e-3)[0] == []
+    assert compare(golden, answers, Tolerance(score=1e-3, embedding=1e-4)).reasons == []

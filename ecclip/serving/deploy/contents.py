@@ -1,0 +1,108 @@
+"""What a version folder of each model holds, taken from a bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ecclip.atomic import files_below
+from ecclip.client import IMAGE_BYTES, TEXT_BYTES
+from ecclip.core import ContractError, IntegrityError, canonical_json
+from ecclip.formats.bundle import Bundle, lineage_of
+from ecclip.product_input import DEFINITION
+from ecclip.serving.deploy.platforms import (
+    CANDIDATE,
+    ENTRY,
+    GRAPH_MODELS,
+    HEADS,
+    TEMPLATES,
+    TOWERS,
+    Target,
+    graph_file,
+)
+from ecclip.serving.engine.config import bundle_shapes, profiles_of
+from ecclip.serving.engine.described import DESCRIPTION, check_engine, engine_folder, plan_path
+from ecclip.serving.export.shipped_code import LIBRARIES
+
+
+def contents_of(bundle: Path, digest: str, names: Mapping[str, str], target: Target) -> dict[str, dict[str, bytes]]:
+    """Return the files of a version by model and path; ``names`` says what each graph's model is called."""
+    python = GRAPH_MODELS if target.platform == "embedded" else (HEADS,)
+    contents = {names[model]: _python_graph(bundle, model) for model in python}
+    if target.platform != "embedded":
+        contents |= {names[tower]: _gpu_graph(bundle, digest, tower, target) for tower in TOWERS}
+    entry = {
+        **_code(bundle),
+        "model.py": (TEMPLATES / "product" / "model.py").read_bytes(),
+        "tokenizer.json": Bundle(bundle).tokenizer.read_bytes(),
+        "known.json": Bundle(bundle).known_question.read_bytes(),
+        "entry.json": canonical_json(_entry(bundle, digest) | {"models": dict(names)}).encode(),
+    }
+    return contents | {ENTRY: entry, CANDIDATE: entry}
+
+
+def tolerance_of(bundle: Path, precision: str) -> dict[str, float]:
+    """Return how far answers in a precision may lie from those in float32, as the bundle says it.
+
+    Raises:
+        ContractError: the bundle has no graphs of this precision.
+    """
+    described = Bundle(bundle).description()
+    if precision == "float32":
+        return dict(described["tolerance"])
+    if precision not in (described.get("precisions") or {}):
+        raise ContractError(
+            "the bundle has no graphs of the precision that is to be served",
+            value=precision,
+            limit=", ".join(["float32", *(described.get("precisions") or {})]),
+            next_step=f"name {precision} in export.precisions and run export of its night, or change engine.precision",
+        )
+    return dict(described["precisions"][precision]["tolerance"])
+
+
+def _python_graph(bundle: Path, model: str) -> dict[str, bytes]:
+    parts = Bundle(bundle)
+    return {
+        "model.py": (TEMPLATES / "graph" / "model.py").read_bytes(),
+        "model.onnx": parts.graph(model).read_bytes(),
+        "known.npz": parts.known_answer(model).read_bytes(),
+    }
+
+
+def _gpu_graph(bundle: Path, digest: str, tower: str, target: Target) -> dict[str, bytes]:
+    if target.platform != "tensorrt_plan":
+        return {graph_file(target.platform): Bundle(bundle).graph(tower, target.precision).read_bytes()}
+    folder = engine_folder(target.engines, digest, "tensorrt", target.precision)
+    profiles = profiles_of(bundle_shapes(bundle), target.engine.usual_batch)
+    check_engine(folder, digest, target.gpu, target.precision, profiles)
+    return {
+        graph_file(target.platform): plan_path(folder, tower).read_bytes(),
+        DESCRIPTION: (folder / DESCRIPTION).read_bytes(),
+    }
+
+
+def _code(bundle: Path) -> dict[str, bytes]:
+    """Return the code of a bundle by path."""
+    if not (Bundle(bundle).code / LIBRARIES).is_file():
+        raise IntegrityError(
+            "the bundle's code is not that of this version of ecclip", value=bundle, next_step="run export of its night"
+        )
+    return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in files_below(Bundle(bundle).code)}
+
+
+def _entry(bundle: Path, digest: str) -> dict[str, Any]:
+    described = Bundle(bundle).description()
+    heads = Bundle(bundle).described_heads()
+    return {
+        "embedding_dim": described["embedding_dim"],
+        "image_size": described["image_size"],
+        "max_tokens": described["max_tokens"],
+        "top_k": described["top_k"],
+        "heads": heads,
+        "image_bytes": IMAGE_BYTES,
+        "text_bytes": TEXT_BYTES,
+        "lineage": lineage_of(digest),
+        "product_input": json.loads((bundle / DEFINITION).read_text()),
+    }
