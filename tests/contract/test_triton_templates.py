@@ -111,6 +111,15 @@ def test_a_version_that_was_staged_for_another_server_is_not_loaded_on_this_one(
         Repository(tmp_path, Target("onnxruntime")).stage(tiny_bundle(0), 1)
 
 
+def test_a_bundle_that_is_there_for_another_server_gets_a_number_for_this_one(tmp_path: Path) -> None:
+    digest = digest_of(tiny_bundle(0))
+    assert _staged(tmp_path, "embedded").number_of(digest, 1) == 2
+    repository = Repository(tmp_path, Target("onnxruntime"))
+    assert repository.number_of(digest, 1) == 3
+    assert repository.stage(tiny_bundle(0), 3).platform == "onnxruntime"
+    assert repository.number_of(digest, 1) == repository.number_of(digest) == 3
+
+
 def test_another_platform_than_the_embedded_one_needs_a_server_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
