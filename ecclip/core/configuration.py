@@ -1,4 +1,4 @@
-"""Settings of the machine and the profile (environment), apart from parameters of the work (params.yaml)."""
+"""Settings of the machine (environment), apart from parameters of the work (params.yaml)."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_the_tensorrt_accelerator_gets_keys_that_it_knows_and_a_cache_of_this_bu
         [accelerator] = _config(repository, name, [1]).optimization.execution_accelerators.gpu_execution_accelerator
         assert accelerator.name == "tensorrt"
         assert set(accelerator.parameters) - ACCELERATOR_KEYS == set()
-        assert accelerator.parameters["trt_engine_cache_path"] == f"/cache/{lineage}/nvidia-l4"
+        assert accelerator.parameters["trt_engine_cache_path"] == f"/cache/{lineage}/nvidia-l4-float32"
         for which, batch in (("min", 1), ("opt", 8), ("max", MAX_BATCH)):
             shapes = ",".join(f"{one}:{batch}x{shape}" for one, shape in inputs.items())
             assert accelerator.parameters[f"trt_profile_{which}_shapes"] == shapes

@@ -75,11 +75,11 @@ class Target:
     def accelerator(self, shapes: Mapping[str, int], lineage: str, tower: str, version: int) -> dict[str, str]:
         """Return the parameters of onnxruntime's TensorRT accelerator for a tower; the server refuses unknown ones.
 
-        The cache lies under a path that names the bundle and the GPU.
+        The cache lies under a path that names the bundle, the GPU and the precision.
         """
         if self.platform != "onnxruntime_tensorrt":
             return {}
-        cache = f"{self.engine_cache.rstrip('/')}/{lineage}/{slug(self.gpu)}"
+        cache = f"{self.engine_cache.rstrip('/')}/{lineage}/{slug(self.gpu)}-{self.precision}"
         profile = profiles_of(shapes, self.engine.usual_batch)[tower]
         ranges = {
             which: ",".join(f"{one}:{'x'.join(map(str, batches[place]))}" for one, batches in profile.items())
