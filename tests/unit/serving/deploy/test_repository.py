@@ -18,10 +18,10 @@ from serving_bundles import sealed, tiny_bundle
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from ecclip.client import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
-from ecclip.core import ConfigError, ContractError, IntegrityError, digest_of, sha256_bytes, sha256_file
+from ecclip.core import ConfigError, ContractError, IntegrityError, digest_of, settings, sha256_bytes, sha256_file
 from ecclip.formats.bundle import Bundle
 from ecclip.product_input import DEFINITION
-from ecclip.serving import EngineConfig, Repository, Target
+from ecclip.serving import EngineConfig, Repository, Target, blessed_version, stage_bundle
 from ecclip.serving.deploy import repository as module
 
 
@@ -58,6 +58,22 @@ def test_a_version_never_becomes_another_bundle(tmp_path: Path) -> None:
         f"limit: {digest_of(other)[:16]}; next: stage the bundle under its own version"
     )
     assert _tree(tmp_path / "product") == before
+
+
+def test_a_registry_that_counts_anew_gives_a_bundle_no_other_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECCLIP_WORKSPACE", str(tmp_path))
+    settings.cache_clear()
+    other = tmp_path / "other"
+    shutil.copytree(tiny_bundle(0), other)
+    (other / "manifest.json").write_text((other / "manifest.json").read_text() + " ")
+    wanted = ((tiny_bundle(0), 3), (other, 3), (tiny_bundle(0), 4), (other, 4))
+    assert [stage_bundle(bundle, number).version for bundle, number in wanted] == [3, 4, 3, 4]
+    assert blessed_version(digest_of(other)) is None
+    repository = Repository(tmp_path / "work" / "model_repository")
+    repository.write_blessing(4, {"passed": True, "staged": repository.verify(4).digest})
+    assert (blessed_version(digest_of(other)), blessed_version(digest_of(tiny_bundle(0)))) == (4, None)
 
 
 def test_a_bundle_that_is_not_what_its_manifest_says_is_refused(tmp_path: Path) -> None:
