@@ -16,12 +16,11 @@ from ecclip.core import ServiceError, Terminal, get_logger, locked, patient, set
 from ecclip.core.services import Service, Services, choose_port, log_end
 from ecclip.local import airflow, mlflow
 from ecclip.local.airflow_rest import AirflowApi
-from ecclip.local.following import close_interrupted
+from ecclip.local.following import DAGS, close_interrupted
 from ecclip.local.triton import start_triton, stop_triton, triton_address, triton_is_supervised
 
 AIRFLOW, MLFLOW, TRITON = "airflow", "mlflow", "triton"
 SERVICES = (AIRFLOW, MLFLOW, TRITON)
-_DAGS = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups", "reconcile_champion", "roll_back")
 _START_LIMIT_S = 240.0  # several times an idle machine; by judgment
 _LOCK_WAIT_S = 900.0  # an `up`: services and DAGs, four minutes each at most
 _AIRFLOW_PORT, _MLFLOW_PORT = 2, 3  # the embedded Triton has the slots before them
@@ -132,7 +131,7 @@ def _airflow_up() -> str:
         get_logger().warning("closed a run that was interrupted", run=run)
     parts.append(airflow.start_scheduler())
     _wait("Airflow", parts, lambda: healthy("scheduler", "dag_processor", "triggerer"))
-    _wait("the DAGs", parts, lambda: {dag["dag_id"] for dag in api.get("dags")["dags"]} >= set(_DAGS))
+    _wait("the DAGs", parts, lambda: {dag["dag_id"] for dag in api.get("dags")["dags"]} >= set(DAGS))
     errors = api.get("importErrors")["import_errors"]
     if errors:
         raise ServiceError("a DAG cannot be imported", value=errors[0]["stack_trace"], next_step=errors[0]["filename"])
