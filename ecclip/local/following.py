@@ -15,7 +15,7 @@ from ecclip.local.airflow import airflow_home
 from ecclip.local.airflow_rest import AirflowApi
 
 CHAIN = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups")
-DAGS = (*CHAIN, "reconcile_champion", "roll_back")
+_DAGS = (*CHAIN, "reconcile_champion", "roll_back")
 _POLL_S = 2.0  # a poll takes the API server about 0.1 s of processor time
 _NEXT_RUN_LIMIT_S = 900.0  # a run waits for that of the night before
 _LOG_LINES = 12  # of a failed task that are shown
@@ -80,7 +80,7 @@ def close_interrupted(api: AirflowApi) -> list[str]:
     Call it before the scheduler starts only: nothing is running then, and an open run would block the next one.
     """
     closed = []
-    for dag_id in DAGS:
+    for dag_id in _DAGS:
         for run in _open_runs(api, dag_id):
             api.patch(f"dags/{dag_id}/dagRuns/{run['dag_run_id']}", {"state": "failed"})
             closed.append(f"{dag_id} {run['dag_run_id']}")

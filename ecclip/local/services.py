@@ -16,7 +16,7 @@ from ecclip.core import ServiceError, Terminal, get_logger, locked, patient, set
 from ecclip.core.services import Service, Services, choose_port, log_end
 from ecclip.local import airflow, mlflow
 from ecclip.local.airflow_rest import AirflowApi
-from ecclip.local.following import DAGS, close_interrupted
+from ecclip.local.following import CHAIN, close_interrupted
 from ecclip.local.triton import start_triton, stop_triton, triton_address, triton_is_supervised
 
 AIRFLOW, MLFLOW, TRITON = "airflow", "mlflow", "triton"
@@ -131,7 +131,7 @@ def _airflow_up() -> str:
         get_logger().warning("closed a run that was interrupted", run=run)
     parts.append(airflow.start_scheduler())
     _wait("Airflow", parts, lambda: healthy("scheduler", "dag_processor", "triggerer"))
-    _wait("the DAGs", parts, lambda: {dag["dag_id"] for dag in api.get("dags")["dags"]} >= set(DAGS))
+    _wait("the DAGs", parts, lambda: {dag["dag_id"] for dag in api.get("dags")["dags"]} >= set(CHAIN))
     errors = api.get("importErrors")["import_errors"]
     if errors:
         raise ServiceError("a DAG cannot be imported", value=errors[0]["stack_trace"], next_step=errors[0]["filename"])
