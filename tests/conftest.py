@@ -21,6 +21,14 @@ hypothesis_settings.register_profile("any machine", deadline=None, derandomize=T
 hypothesis_settings.load_profile("any machine")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def shared_root(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give what all processes of this test run share its folder."""
+    from shared import use_root_of
+
+    use_root_of(tmp_path_factory, os.environ.get("PYTEST_XDIST_WORKER"))
+
+
 @pytest.fixture(autouse=True)
 def settings_of_this_test() -> Iterator[None]:
     """Have each test read its settings from the environment as it finds it, whoever ran before."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from registries import MLFLOW_WARNINGS, mlflow_client
-from serving_bundles import sealed, tiny_bundle, tiny_sources
+from serving_bundles import sealed, shared_sources, tiny_bundle
 
 from ecclip import registry
 from ecclip.core import ContractError, EcclipError, IntegrityError, canonical_json, digest_of, write_atomic
@@ -24,9 +24,9 @@ GATE = GateConfig(metrics={TOP1: MetricGate(floor=0.0)})
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Path]]:
+def sources() -> list[dict[str, Path]]:
     """Return the inputs of export of two nights with other towers and other heads."""
-    return [tiny_sources(tmp_path_factory.mktemp(f"night{seed}"), seed) for seed in (0, 1)]
+    return [shared_sources(seed) for seed in (0, 1)]
 
 
 def _change(path: Path, change: Callable[[dict[str, Any]], None]) -> None:

@@ -77,10 +77,17 @@ def test_a_lock_that_is_released_in_time_costs_only_the_wait(workspace: Path) ->
     assert dvc_version(NIGHT) == ""
 
 
-@pytest.fixture
-def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A workspace whose snapshot is recorded and pushed to a remote."""
-    folder = make_dvc_workspace(tmp_path / "workspace", monkeypatch, [NIGHT])
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a workspace whose snapshot is recorded and pushed, and with the remote, to copy."""
+    above = tmp_path_factory.mktemp("pushed")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        _record_and_push(make_dvc_workspace(above / "workspace", monkeypatch, [NIGHT]))
+    settings.cache_clear()
+    return above
+
+
+def _record_and_push(folder: Path) -> None:
     write_snapshot(folder / "work" / "snapshots" / NIGHT, listings=60)
     for name in ("ingest", "check", "clean", "group", "pairs"):
         before = folder / "work" / "nights" / NIGHT / name
@@ -88,9 +95,19 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (before / "rows").write_text(name)
     run_stage("start", NIGHT)
     record_version(NIGHT, ["publish"])
-    assert dvc(folder, "remote", "add", "--local", "-d", "store", str(tmp_path / "remote")).returncode == 0
-    pushed = dvc(folder, "push", f"publish@{NIGHT}")
-    assert pushed.returncode == 0, pushed.stderr
+    assert dvc(folder, "remote", "add", "--local", "-d", "store", "../remote").returncode == 0
+    done = dvc(folder, "push", f"publish@{NIGHT}")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def recorded(pushed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A workspace whose snapshot is recorded and pushed to a remote."""
+    # hard links of snapshot and cache stay what they are; the remote is named from the workspace
+    subprocess.run(["cp", "-a", f"{pushed}/.", str(tmp_path)], check=True)
+    folder = tmp_path / "workspace"
+    monkeypatch.setenv("ECCLIP_WORKSPACE", str(folder))
+    settings.cache_clear()
     yield folder
     monkeypatch.undo()
     settings.cache_clear()

@@ -28,6 +28,7 @@ from ecclip.serving.deploy.platforms import CANDIDATE
 pytestmark = pytest.mark.heavy
 
 QUESTION = Product(title="red steel mug")
+_PAUSE_S = 0.01  # of a client between its questions: a change of version sees many, and has a processor to itself
 Server = tuple[EmbeddedServer, Deployment]
 
 
@@ -68,13 +69,13 @@ def _answers(embedded: EmbeddedServer, deployment: Deployment) -> bool:
 
 @contextmanager
 def _traffic(address: str) -> Iterator[Counter[str]]:
-    """Ask from three clients without a pause; count answers by lineage and failures by name."""
+    """Ask from three clients again and again; count answers by lineage and failures by name."""
     counts: Counter[str] = Counter()
     stopped = threading.Event()
 
     def ask() -> None:
         with ProductClient(address, ClientOptions(retries=2)) as client:
-            while not stopped.is_set():
+            while not stopped.wait(_PAUSE_S):
                 try:
                     counts.update(
                         one.lineage if not one.error else "failed" for one in client.ask([QUESTION, QUESTION])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
 import shutil
@@ -10,10 +9,10 @@ import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from shared import made_once
 
 from ecclip.core import settings
 
@@ -52,10 +51,12 @@ def _client_of(uri: str) -> MlflowClient:
 @lru_cache(maxsize=1)
 def empty_store() -> Path:
     """Return MLflow's database without a run and without a version, made once a test run."""
+    return made_once("empty-store", _make_store) / "work" / "mlflow" / "mlflow.db"
+
+
+def _make_store(folder: Path) -> None:
     from ecclip.registry import champion
 
-    folder = Path(mkdtemp(prefix="ecclip-empty-store-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     before = os.environ.get("ECCLIP_WORKSPACE")
     os.environ["ECCLIP_WORKSPACE"] = str(folder)
     settings.cache_clear()
@@ -64,7 +65,6 @@ def empty_store() -> Path:
     finally:
         os.environ.pop("ECCLIP_WORKSPACE") if before is None else os.environ.update(ECCLIP_WORKSPACE=before)
         settings.cache_clear()
-    return folder / "work" / "mlflow" / "mlflow.db"
 
 
 class Children:

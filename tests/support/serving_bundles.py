@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
-import functools
-import shutil
-import tempfile
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
 from manifests import seal
+from shared import made_once
 from snapshots import CATEGORIES, COLOURS, write_snapshot
 
 from ecclip.core import digest_of, write_atomic
@@ -59,8 +57,12 @@ def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(C
     landed = folder / "land"  # holds what ingest leaves as well
     snapshot = write_snapshot(folder / "2026-01-01", listings=120, landed=landed)
     write_evaluated(snapshot, folder / "train", heads, folder)
-    parts = {"snapshot": snapshot, "trained": folder / "train", "evaluated": folder / "evaluate"}
-    return {**parts, "landed": landed, "ingested": landed}
+    return _inputs_of_export(folder)
+
+
+def _inputs_of_export(folder: Path) -> dict[str, Path]:
+    names = {"snapshot": "2026-01-01", "trained": "train", "evaluated": "evaluate", "landed": "land"}
+    return {name: folder / place for name, place in {**names, "ingested": "land"}.items()}
 
 
 def write_evaluated(snapshot: Path, trained: Path, heads: Heads, folder: Path) -> None:
@@ -108,14 +110,17 @@ def _share_right(heads: Heads, evaluated: Path) -> float:
 
 def tiny_bundle(seed: int = 0) -> Path:
     """Return the bundle of a seed, made once a test run."""
-    return _made_once(seed)
+    return _bundle(seed)
 
 
-@functools.lru_cache(maxsize=4)  # not of a function with a default: it would take () and (0) for two
-def _made_once(seed: int) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix=f"ecclip-bundle-{seed}-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return export_tiny(folder, seed)
+@lru_cache(maxsize=4)  # not of a function with a default: it would take () and (0) for two
+def _bundle(seed: int) -> Path:
+    return made_once(f"bundle-{seed}", lambda folder: export_tiny(folder, seed)) / "bundle"
+
+
+def shared_sources(seed: int = 0) -> dict[str, Path]:
+    """Return the inputs of ``export`` that :func:`tiny_bundle` was made of."""
+    return _inputs_of_export(tiny_bundle(seed).parent / "sources")
 
 
 def export_tiny(folder: Path, seed: int = 0, **parameters: Any) -> Path:

@@ -30,7 +30,9 @@ from ecclip.train.engine.budget import Budget, within_memory
 
 # The server imports torch once; every child is forked from it, clean of the threads of the test process.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["ecclip.train", "ecclip.train.run.stage"])
+# and what a child would import by itself: to find its function, to build towers, to read shards
+_LATER = ["pytest", "transformers.models.bert.modeling_bert", "pandas"]
+_CONTEXT.set_forkserver_preload(["ecclip.train", "ecclip.train.run.stage", *_LATER])
 DISK_FULL_EXIT_CODE = 28
 
 

@@ -12,7 +12,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from ecclip.model import Towers
 from ecclip.train import Batch
 
-_SECONDS = 1.0  # of a ceiling measurement, long enough for clocks and heat to settle; by judgment
 _FLOP_PAIRS = 4  # pairs whose operations are counted; the count is linear in pairs
 
 
@@ -22,17 +21,17 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def matmul_ceiling(device: torch.device, side: int) -> list[float]:
-    """Return FLOP/s of bfloat16 matrix products [side, side] @ [side, side], some repetitions."""
+def matmul_ceiling(device: torch.device, side: int, seconds: float) -> list[float]:
+    """Return FLOP/s of bfloat16 matrix products [side, side] @ [side, side], some repetitions in so many seconds."""
     left, right = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    return [2 * side**3 / seconds for seconds in _repeated(lambda: left @ right, device)]
+    return [2 * side**3 / taken for taken in _repeated(lambda: left @ right, device, seconds)]
 
 
-def copy_ceiling(device: torch.device, size: int) -> list[float]:
-    """Return bytes read and written per second while ``size`` bytes are copied, some repetitions."""
+def copy_ceiling(device: torch.device, size: int, seconds: float) -> list[float]:
+    """Return bytes read and written per second while ``size`` bytes are copied, some repetitions in so many seconds."""
     source = torch.empty(size, device=device, dtype=torch.uint8)
     target = torch.empty_like(source)
-    return [2 * size / seconds for seconds in _repeated(lambda: target.copy_(source), device)]
+    return [2 * size / taken for taken in _repeated(lambda: target.copy_(source), device, seconds)]
 
 
 def flops_per_pair(towers: Towers, tokens: int) -> float:
@@ -71,13 +70,10 @@ def peak_memory(device: torch.device, work: Callable[[], object]) -> int:
     return torch.cuda.max_memory_allocated(device)
 
 
-def _repeated(work: Callable[[], Tensor], device: torch.device, repetitions: int = 5) -> list[float]:
+def _repeated(work: Callable[[], Tensor], device: torch.device, seconds: float, repetitions: int = 5) -> list[float]:
     """Return seconds of one call, ``repetitions`` times the mean over as many calls as fill the time."""
     calls = 1
-    while True:
-        seconds = _timed(work, device, calls)
-        if seconds > _SECONDS / repetitions / 2:
-            break
+    while _timed(work, device, calls) <= seconds / repetitions / 2:
         calls *= 2
     return [_timed(work, device, calls) / calls for _ in range(repetitions)]
 

@@ -47,10 +47,10 @@ class GpuBenchmark:
 
     def ceilings(self) -> None:
         """Measure what the card does at best."""
-        products = measure.matmul_ceiling(self.device, self.sizes.matmul_side)
+        products = measure.matmul_ceiling(self.device, self.sizes.matmul_side, self.sizes.ceiling_seconds)
         what = f"bfloat16 matrix product, {self.sizes.matmul_side:,} square"
         self.ceiling = _TERA * self.result.add(what, "ceiling", "TFLOP/s", [value / _TERA for value in products])
-        copies = measure.copy_ceiling(self.device, self.sizes.copy_bytes)
+        copies = measure.copy_ceiling(self.device, self.sizes.copy_bytes, self.sizes.ceiling_seconds)
         what = f"copy of {self.sizes.copy_bytes / _GIB:.3g} GiB on the device, read and written"
         self.result.add(what, "ceiling", "TB/s", [value / _TERA for value in copies])
 

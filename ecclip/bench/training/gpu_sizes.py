@@ -25,6 +25,7 @@ class GpuSizes:
         repetitions: timed steps of each system.
         matmul_side: rows and columns of the ceiling's matrices.
         copy_bytes: of the ceiling's copy.
+        ceiling_seconds: of measuring each ceiling, long enough for clocks and heat to settle; by judgment.
         loader_pairs: made-up listings that the real loader reads.
         loader_batch: pairs of a step of that training.
         workers: threads that decode.
@@ -40,6 +41,7 @@ class GpuSizes:
     repetitions: int = 3
     matmul_side: int = 8192
     copy_bytes: int = 4 * 2**30
+    ceiling_seconds: float = 1.0
     loader_pairs: int = 8192
     loader_batch: int = 512
     workers: int = 14
@@ -69,6 +71,7 @@ TINY = GpuSizes(
     repetitions=2,
     matmul_side=256,
     copy_bytes=2**22,
+    ceiling_seconds=0.05,
     loader_pairs=32,
     loader_batch=8,
     workers=2,
