@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -43,3 +45,21 @@ def settings_of_this_test() -> Iterator[None]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the modules that take long first: several processes then end together."""
     items.sort(key=lambda item: item.get_closest_marker("heavy") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give the files of a folder that use Spark to one process: a JVM's first night costs thrice what others cost."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class FilesAndSpark(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return f"spark of {Path(*Path(file).parts[:2])}" if _uses_spark(config.rootpath / file) else file
+
+    return FilesAndSpark(config, log) if config.option.dist == "loadfile" else None
+
+
+@cache
+def _uses_spark(file: Path) -> bool:
+    return "pytest.mark.spark" in file.read_text()

@@ -13,7 +13,7 @@ from dumps import market, write_dump
 
 from ecclip.core import ContractError
 
-pytestmark = [pytest.mark.heavy, pytest.mark.fault(4)]
+pytestmark = [pytest.mark.spark, pytest.mark.heavy, pytest.mark.fault(4)]
 Row = dict[str, Any]
 
 

@@ -21,22 +21,20 @@ import pyarrow.parquet as pq
 import pytest
 from chain import run_chain
 from dumps import picture, write_dump
-from hostile_rows import ingested, plain
+from hostile_rows import ingested, packed_line, plain
 
 from ecclip.catalog.mapping.map_dump import map_dump
 from ecclip.catalog.mapping.model import Mapping
 from ecclip.core import ConfigError, ContractError, read_manifest
 
-pytestmark = pytest.mark.fault(37)
+pytestmark = [pytest.mark.spark, pytest.mark.fault(37)]
 
 
-def test_one_packed_line_of_half_a_gibibyte_is_one_refused_record(tmp_path: Path) -> None:
+def test_one_packed_line_of_a_quarter_of_a_gibibyte_is_one_refused_record(tmp_path: Path) -> None:
     dump = write_dump(tmp_path / "dump", [plain("good0")])
-    with gzip.open(dump / "listings-bomb.jsonl.gz", "wb", compresslevel=1) as file:
-        file.write(json.dumps(plain("good1")).encode() + b'\n{"listing_id": "')
-        for _ in range(32):
-            file.write(b"x" * (16 << 20))
-        file.write(b'"}\n' + json.dumps(plain("good2")).encode())
+    first, last = (json.dumps(plain(name)).encode() for name in ("good1", "good2"))
+    bomb = packed_line(first + b'\n{"listing_id": "', 256, b'"}\n' + last)
+    (dump / "listings-bomb.jsonl.gz").write_bytes(bomb)
     _, published, dropped = ingested(tmp_path / "work", dump)
     assert published == {"good0", "good1", "good2"}
     assert dropped == {"record_too_large": 1}
@@ -56,10 +54,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 def test_a_packed_record_of_no_end_is_read_past_in_little_memory(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"listings{suffix}"
     start = {".jsonl.gz": b'{"a": "', ".json.gz": b'[{"a": "', ".csv.gz": b'a,b\n"'}[suffix]
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        file.write(start)
-        for _ in range(32):
-            file.write(b"x" * (16 << 20))
+    path.write_bytes(packed_line(start, 256))
     done = subprocess.run([sys.executable, "-c", _READ, str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     problems, grown_kib = done.stdout.splitlines()

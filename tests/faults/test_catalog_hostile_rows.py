@@ -15,7 +15,7 @@ from hostile_rows import CELLS, LINES, LOOSE, csv_text, ingested, plain
 
 from ecclip.core import read_manifest
 
-pytestmark = pytest.mark.fault(36)
+pytestmark = [pytest.mark.spark, pytest.mark.fault(36)]
 
 
 def test_every_good_row_is_published_and_every_bad_one_counted_through_the_gate_and_cleaning(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from waiting import wait_ended, wait_until
 from ecclip.core import digest_of
 from ecclip.pipeline import stage_model
 
-pytestmark = [pytest.mark.heavy, pytest.mark.fault(1)]
+pytestmark = [pytest.mark.spark, pytest.mark.heavy, pytest.mark.fault(1)]
 RUN = """
 import importlib, pathlib, sys
 from ecclip.pipeline import STEPS, stage_model

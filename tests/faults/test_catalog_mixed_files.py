@@ -15,7 +15,7 @@ from hostile_rows import ingested
 
 from ecclip.core import ContractError
 
-pytestmark = pytest.mark.fault(38)
+pytestmark = [pytest.mark.spark, pytest.mark.fault(38)]
 MOMENT = dt.datetime(2026, 1, 2, 3, 4, 5, 678901)
 DAY = dt.datetime(2026, 1, 2)
 # the same column as different files may have it

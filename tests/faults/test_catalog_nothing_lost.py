@@ -18,7 +18,7 @@ from hostile_rows import LOOSE, assert_closed, csv_text, ingested, plain
 from ecclip.catalog.mapping.map_dump import map_dump
 from ecclip.core import ContractError, EcclipError, read_manifest
 
-pytestmark = pytest.mark.fault(39)
+pytestmark = [pytest.mark.spark, pytest.mark.fault(39)]
 CASES = os.environ.get("ECCLIP_TEST_CASES")
 
 

@@ -10,7 +10,7 @@ import pytest
 from chain import run_chain
 from dumps import market, write_dump
 
-pytestmark = [pytest.mark.heavy, pytest.mark.fault(7)]
+pytestmark = [pytest.mark.spark, pytest.mark.heavy, pytest.mark.fault(7)]
 
 
 def test_groups_and_survivors_do_not_depend_on_order_or_partitions(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from ecclip.catalog.clean.photos import CLEANED_PHOTO, PhotoConfig, photo_cleane
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import ContractError
 
-pytestmark = pytest.mark.fault(3)
+pytestmark = [pytest.mark.spark, pytest.mark.fault(3)]
 
 
 @pytest.fixture(scope="module")

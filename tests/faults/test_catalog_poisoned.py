@@ -27,7 +27,7 @@ from ecclip.formats.documents import write_document
 from ecclip.formats.pair_scores import write_pair_scores
 from ecclip.sample import SampleConfig, generate
 
-pytestmark = [pytest.mark.heavy, pytest.mark.fault(5)]
+pytestmark = [pytest.mark.spark, pytest.mark.heavy, pytest.mark.fault(5)]
 Row = dict[str, Any]
 NIGHTS = 3
 

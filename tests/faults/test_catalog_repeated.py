@@ -17,7 +17,7 @@ from ecclip.core import digest_of, settings
 from ecclip.nights import known_nights, work_path
 from ecclip.pipeline import STEPS, run_stage, stages_of
 
-pytestmark = [pytest.mark.heavy, pytest.mark.fault(6)]
+pytestmark = [pytest.mark.spark, pytest.mark.heavy, pytest.mark.fault(6)]
 STAGES = stages_of("nightly_catalog", room="catalog")
 FIRST, SECOND, THIRD = "2026-11-01", "2026-11-02", "2026-11-03"
 

@@ -20,7 +20,7 @@ from ecclip.catalog.land.photos import photo_entries
 from ecclip.catalog.land.stage import LandConfig, land
 from ecclip.catalog.spark.session import spark_session
 
-pytestmark = pytest.mark.fault(41)
+pytestmark = [pytest.mark.spark, pytest.mark.fault(41)]
 MARKERS = {
     "_SUCCESS": "",
     "manifest.json": json.dumps({"files": ["listings-0000.jsonl.gz"], "created": "2026-11-01"}),

@@ -46,6 +46,6 @@ PHOTOS = {
     "page.jpg": (b"<html>503</html>", "not_an_image"),
     "wrong_magic.jpg": (b"\x00\x00" + picture(5)[2:], "not_an_image"),
     "animated.jpg": (animated(), "animated"),
-    "bomb.png": (bomb(30_000), "too_large"),
+    "bomb.png": (bomb(14_000), "too_large"),
     "not_there.jpg": (None, "missing"),
 }

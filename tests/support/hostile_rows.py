@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 from pathlib import Path
@@ -60,6 +61,12 @@ def csv_text(rows: list[dict[str, Any]], delimiter: str = ",") -> str:
     for row in rows:
         writer.writerow({name: json.dumps(cell) if isinstance(cell, list) else cell for name, cell in row.items()})
     return buffer.getvalue()
+
+
+def packed_line(start: bytes, mib: int, end: bytes = b"") -> bytes:
+    """Return, packed by gzip, ``start``, so many MiB of one letter without a line's end, and ``end``."""
+    letters = gzip.compress(b"x" * (16 << 20), 1)  # once: members of a gzip file follow each other
+    return gzip.compress(start) + letters * (mib // 16) + gzip.compress(end)
 
 
 def ingested(work: Path, dump: Path, **configs: dict[str, Any]) -> tuple[Manifest, set[str], dict[str, int]]:

@@ -44,6 +44,8 @@ _DEFAULTS = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "512",
     "spark.sql.execution.pythonUDF.arrow.enabled": "true",
+    # it would look up the calling line for every column: a tenth of the driver's work on a small night
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     "spark.hadoop.parquet.summary.metadata.level": "none",
     # Hadoop sets file modes itself, ignoring the process umask: make output private to its user

@@ -14,7 +14,7 @@ from ecclip.sample import SampleConfig, generate
 from ecclip.serving.export.stage import ExportConfig, export
 from ecclip.tasks import EvaluateConfig, evaluate
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.spark, pytest.mark.heavy]
 
 SAMPLE = SampleConfig(listings=120, sellers=4, image_size=300, nights=3, processes=1)
 

@@ -10,7 +10,7 @@ from chain import run_chain
 from ecclip.bench.nightly.group_quality import pair_quality, read_groups, read_truth
 from ecclip.sample import SampleConfig, generate
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.spark, pytest.mark.heavy]
 
 
 def test_groups_are_precise_and_mostly_complete_on_a_small_market(tmp_path: Path) -> None:

@@ -6,9 +6,13 @@ import random
 from collections import Counter, defaultdict
 from typing import Any
 
+import pytest
+
 from ecclip.catalog.clean.boilerplate import BoilerplateConfig, boilerplate
 from ecclip.catalog.clean.phrases import edges_of, words_of
 from ecclip.catalog.spark.session import spark_session
+
+pytestmark = pytest.mark.spark
 
 CFG = BoilerplateConfig.model_validate({})
 SCHEMA = "seller_id string, title string, category array<string>, brand string, attributes map<string,string>"

@@ -14,7 +14,7 @@ from dumps import market, picture, write_dump
 
 from ecclip.core import read_manifest
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.spark, pytest.mark.heavy]
 
 FOLDERS = ("listings", "quarantine", "boilerplate", "placeholders", "texts")
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ecclip.catalog.clean.placeholders import PlaceholderConfig, placeholders
 from ecclip.catalog.spark.session import spark_session
+
+pytestmark = pytest.mark.spark
 
 CFG = PlaceholderConfig.model_validate({})
 BASE = 0xF0E1D2C3B4A59687

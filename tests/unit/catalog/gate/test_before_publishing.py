@@ -20,6 +20,8 @@ from ecclip.catalog.gate.history import NightFacts, write_facts
 from ecclip.core import ContractError, GateError
 from ecclip.formats.pair_scores import below, read_agreements, write_pair_scores
 
+pytestmark = pytest.mark.spark
+
 CFG = ReleaseConfig.model_validate({})
 LISTINGS = 400
 

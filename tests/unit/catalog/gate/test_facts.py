@@ -19,6 +19,8 @@ from ecclip.catalog.gate.facts import measured, night_facts
 from ecclip.catalog.gate.history import NightFacts
 from ecclip.catalog.spark.session import spark_session
 
+pytestmark = pytest.mark.spark
+
 
 def facts_of(work: Path, rows: list[Any], **ingest: Any) -> NightFacts:
     ingested = run_chain(work, write_dump(work / "dump", rows, files=3), until="ingest", ingest=ingest)

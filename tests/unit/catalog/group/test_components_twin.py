@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from ecclip.catalog.group.components import components
 from ecclip.catalog.spark.session import spark_session
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.spark, pytest.mark.heavy]
 
 
 @pytest.fixture(scope="module")

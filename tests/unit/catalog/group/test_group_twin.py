@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ecclip.catalog.group.stage import GroupConfig
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.spark, pytest.mark.heavy]
 
 CFG = {
     "max_group_size": 3,

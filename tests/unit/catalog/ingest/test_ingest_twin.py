@@ -17,6 +17,8 @@ from dumps import write_dump
 
 from ecclip.core import ContractError, read_manifest
 
+pytestmark = pytest.mark.spark
+
 LOOSE = {"max_quarantined_share": 1.0}
 
 

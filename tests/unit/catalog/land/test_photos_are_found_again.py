@@ -16,6 +16,8 @@ from photo_server import photo_server
 
 from ecclip.core import read_manifest
 
+pytestmark = pytest.mark.spark
+
 EVERY, EVERY_ROW = {"max_bad_photo_share": 1.0}, {"max_quarantined_share": 1.0}
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from chain import run_chain
 from dumps import picture
 
 from ecclip.catalog.mapping.map_dump import map_dump
 from ecclip.core import read_manifest
+
+pytestmark = pytest.mark.spark
 
 HEADER = "ID,Type,SKU,Name,Regular price,Categories,Images,Parent,Attribute 1 name,Attribute 1 value(s)"
 

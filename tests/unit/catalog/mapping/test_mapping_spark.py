@@ -11,6 +11,8 @@ from ecclip.catalog.mapping.map_dump import ROWS_PER_FILE, map_dump
 from ecclip.catalog.mapping.model import Mapping
 from ecclip.core import ConfigError, ContractError
 
+pytestmark = pytest.mark.spark
+
 NIGHT = "2026-11-01"
 
 

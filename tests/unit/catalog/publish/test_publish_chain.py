@@ -18,7 +18,7 @@ from ecclip.catalog.publish.tracing import trace_listing
 from ecclip.core import digest_of, verify_folder
 from ecclip.formats import shards
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.spark, pytest.mark.heavy]
 
 
 @pytest.fixture(scope="module")

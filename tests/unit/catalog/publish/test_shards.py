@@ -18,6 +18,8 @@ from ecclip.catalog.spark.session import spark_session
 from ecclip.core import sha256_file
 from ecclip.formats.shards import COLUMNS, ROW_GROUP
 
+pytestmark = pytest.mark.spark
+
 SCHEMA = (
     "listing_id string, group_id string, category array<string>, title string, description string, brand string, "
     "attributes map<string,string>, image binary, split string"

@@ -14,7 +14,7 @@ from spark_cluster import Cluster, spark_cluster
 
 from ecclip.core import digest_of
 
-pytestmark = pytest.mark.heavy
+pytestmark = [pytest.mark.spark, pytest.mark.heavy]
 
 _INGEST = """
 import pathlib, sys
