@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from tiny_training import random_batch, tiny_towers
 
 from ecclip.model import Towers, TowersConfig, build_towers
 from ecclip.train import Optimizer, OptimizerConfig, TrainError, accumulate_gradients, rate_factor
-from ecclip.train.config import FREEZE_SMALL
-from ecclip.train.engine.optimizer import layers_below_the_top
 
+LOWER_LAYERS = (
+    *(f"image_encoder.tower.{name}" for name in ("conv_stem.", "bn1.", "blocks.0.", "blocks.1.")),
+    "text_encoder.tower.embeddings.",
+    *(f"text_encoder.tower.encoder.layer.{number}." for number in range(3)),
+)
 CFG = OptimizerConfig(tower_learning_rate=1e-3, projection_learning_rate=1e-2, freeze=())
 
 
@@ -72,8 +77,12 @@ def test_projections_and_vectors_have_rates_and_decay_of_their_own() -> None:
 
 def test_each_layer_down_a_tower_learns_more_slowly() -> None:
     towers = tiny_towers()
-    depth = layers_below_the_top(towers)
-    assert set(depth) == {name for name, _ in towers.named_parameters() if ".tower." in name}
+    cfg = OptimizerConfig(tower_learning_rate=1.0, projection_learning_rate=8.0, freeze=(), layer_decay=0.5)
+    groups = Optimizer(towers, cfg, 10)._adam.param_groups
+    rates = {id(parameter): group["rate"] for group in groups for parameter in group["params"]}
+    named = {name: rates[id(parameter)] for name, parameter in towers.named_parameters()}
+    assert {rate for name, rate in named.items() if ".tower." not in name} == {8.0}
+    depth = {name: -math.log2(rate) for name, rate in named.items() if ".tower." in name}
     embeddings, first, last = (
         depth[f"text_encoder.tower.{name}"]
         for name in (
@@ -87,12 +96,9 @@ def test_each_layer_down_a_tower_learns_more_slowly() -> None:
     blocks = {layer for name, layer in depth.items() if ".blocks." in name}
     assert stem > max(blocks)
     assert min(blocks) >= head
-    optimizer = Optimizer(
-        towers, OptimizerConfig(tower_learning_rate=1.0, projection_learning_rate=8.0, freeze=(), layer_decay=0.5), 10
-    )
-    rates = {id(parameter): group["rate"] for group in optimizer._adam.param_groups for parameter in group["params"]}
-    for name, parameter in towers.named_parameters():
-        assert rates[id(parameter)] == (0.5 ** depth[name] if ".tower." in name else 8.0), name
+    for encoder in ("image_encoder", "text_encoder"):
+        found = {layer for name, layer in depth.items() if name.startswith(encoder)}
+        assert found == set(range(len(found))), "whole layers from the top down, none left out"
 
 
 @pytest.mark.parametrize(("rule", "factor"), [("root", 0.5), ("linear", 0.25), ("none", 1.0)])
@@ -107,6 +113,6 @@ def test_rates_follow_the_size_of_the_batch(rule: str, factor: float) -> None:
 def test_the_small_preset_freezes_its_lower_layers_and_other_towers_nothing() -> None:
     small = build_towers(TowersConfig())
     trained = Optimizer(small, OptimizerConfig(), 4).parameters
-    assert trained.keys() == {name for name, _ in small.named_parameters() if not name.startswith(FREEZE_SMALL)}
+    assert trained.keys() == {name for name, _ in small.named_parameters() if not name.startswith(LOWER_LAYERS)}
     tiny = tiny_towers()
     assert Optimizer(tiny, OptimizerConfig(), 4).parameters.keys() == dict(tiny.named_parameters()).keys()

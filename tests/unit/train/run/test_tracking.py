@@ -23,9 +23,8 @@ from ecclip.formats.start import Start, write_start
 from ecclip.model import Towers
 from ecclip.pipeline import DELIVER_METRICS
 from ecclip.spool import DELIVERY, Spool, read_spool
-from ecclip.train import Progress, Trainer
+from ecclip.train import Optimizer, OptimizerConfig, Progress, Trainer
 from ecclip.train.data.preview import contact_sheet
-from ecclip.train.engine.measures import gradient_norms
 from ecclip.train.run.stage import TrainConfig, train
 
 pytestmark = pytest.mark.heavy
@@ -96,7 +95,7 @@ def test_norms_of_the_parts_make_up_the_norm_of_the_whole() -> None:
     chance = torch.Generator().manual_seed(0)
     for parameter in towers.parameters():
         parameter.grad = torch.randn(parameter.shape, generator=chance)
-    norms = gradient_norms(dict(towers.named_parameters()))
+    norms = Optimizer(towers, OptimizerConfig(freeze=()), 1).norms()
     assert list(norms) == [f"train/gradient_norm_{part}" for part in ("image", "text", "projections")]
     whole = torch.cat([parameter.grad.flatten() for parameter in towers.parameters()]).double().norm()  # type: ignore[union-attr]
     assert sum(value**2 for value in norms.values()) ** 0.5 == pytest.approx(float(whole), rel=1e-4)
