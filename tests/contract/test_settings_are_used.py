@@ -15,7 +15,6 @@ from pydantic import BaseModel
 
 from ecclip import pipeline
 from ecclip.core import Settings
-from ecclip.core.configuration import spark_options
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,7 +76,6 @@ def test_every_parameter_is_read(section: str) -> None:
 def test_options_of_spark_are_json_or_a_list(
     text: str, options: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert spark_options(text) == options
     monkeypatch.setenv("ECCLIP_SPARK_CONF", text)
     assert Settings().spark_conf == options
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from ecclip.catalog.clean.boilerplate import BoilerplateConfig, boilerplate
+from ecclip.catalog.clean.boilerplate import boilerplate
 from ecclip.catalog.clean.phrases import edges_of, words_of
+from ecclip.catalog.clean.stage import CleanConfig
 from ecclip.catalog.spark.session import spark_session
 
 pytestmark = pytest.mark.spark
 
-CFG = BoilerplateConfig.model_validate({})
+CFG = CleanConfig().boilerplate
 SCHEMA = "seller_id string, title string, category array<string>, brand string, attributes map<string,string>"
 BRANDS = ["Arvo", "Belmo", "Cint", "Dorw"]
 PLACES = [["home", "mugs"], ["home", "lamps"], ["fashion", "shoes"], ["food", "drinks"]]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from ecclip.catalog.clean.placeholders import PlaceholderConfig, placeholders
+from ecclip.catalog.clean.placeholders import placeholders
+from ecclip.catalog.clean.stage import CleanConfig
 from ecclip.catalog.spark.session import spark_session
 
 pytestmark = pytest.mark.spark
 
-CFG = PlaceholderConfig.model_validate({})
+CFG = CleanConfig().placeholder
 BASE = 0xF0E1D2C3B4A59687
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ecclip.catalog.land.fetched import FetchConfig
 from ecclip.catalog.land.host_budgets import HostBudgets
+from ecclip.catalog.land.stage import LandConfig
 
 
 class Clock:
@@ -18,7 +18,7 @@ class Clock:
 
 def hosts(clock: Clock, **options: float) -> HostBudgets:
     limits = {"host_s": 100, "night_s": 1000, "host_failures": 3}
-    return HostBudgets(FetchConfig.model_validate({**limits, **options}), clock)
+    return HostBudgets(LandConfig.model_validate({"fetch": {**limits, **options}}).fetch, clock)
 
 
 def test_a_host_is_given_up_after_failures_in_a_row_and_stays_so() -> None:
