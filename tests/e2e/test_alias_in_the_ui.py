@@ -25,6 +25,7 @@ from ecclip import registry, release
 from ecclip.client import Product, ProductClient
 from ecclip.core import digest_of, locked, settings
 from ecclip.formats.bundle import Bundle, lineage_of
+from ecclip.formats.live import read_live
 from ecclip.local import airflow_api, start_services, stop_services
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
@@ -61,8 +62,10 @@ class House:
 
     def agrees_on(self, version: str) -> bool:
         """Say whether alias, record and answers are one version."""
-        deployed = registry.deployed()
-        return deployed is not None and {self.alias(), self.answering(), deployed.version} == {version}
+        live = read_live(settings().work / "model_repository")
+        if live is None or live.lineage != self.lineages[version]:
+            return False
+        return (self.alias(), self.answering()) == (version, version)
 
     def _ask(self, method: str, path: str, content: dict[str, str]) -> Any:
         url = f"{self.mlflow}/ajax-api/2.0/mlflow/registered-models/{path}"
