@@ -54,11 +54,11 @@ def _compare_and_set(target: ModelRef, reason: str, against: str | None) -> str 
         return current
 
 
-def complete_champion(version: str, reason: str, wait_s: float = 60.0) -> ModelRef:
+def complete_champion(version: str, reason: str, *, move: bool, wait_s: float = 60.0) -> ModelRef:
     """Enter that a version answers and is champion: what a person's request, or a promotion that was killed, left out.
 
-    The alias is moved there if it lies where alias and answers last agreed, or nowhere. Elsewhere it is a wish that
-    came meanwhile, and stays.
+    With ``move`` the alias was left behind and is moved there, if it still lies where alias and answers last agreed,
+    or nowhere. Elsewhere it is a wish that came meanwhile, and stays; so it does without ``move``.
 
     Raises:
         ServiceError: the registry does not answer, or another promoter holds the lock for ``wait_s`` seconds.
@@ -69,7 +69,7 @@ def complete_champion(version: str, reason: str, wait_s: float = 60.0) -> ModelR
         with answering():
             store = client()
             _tag(store, target, previous, reason)
-            if aliases(store).get(CHAMPION) in (None, previous):
+            if move and aliases(store).get(CHAMPION) in (None, previous):
                 store.set_registered_model_alias(MODEL, CHAMPION, version)
             _end_challenge(store, version)
         _audit(target, previous, reason)

@@ -87,7 +87,8 @@ def _step() -> str:
         case "request" if found.wish:
             return _grant(found.wish, found.answers)
         case "unentered" if found.wish:
-            registry.complete_champion(found.wish.version, found.wish.tags.get("champion_reason", _why(found.wish)))
+            reason = found.wish.tags.get("champion_reason", _why(found.wish))
+            registry.complete_champion(found.wish.version, reason, move=False)
             return f"version {found.wish.version} answers: its promotion is entered"
         case "left behind" | "older registry" if found.answers:
             return _follow(found.answers, found.wish, found.means)
@@ -99,7 +100,7 @@ def _follow(answers: ModelRef, wish: ModelRef | None, means: str) -> str:
     reason = f"it answers, and {'nobody moved the alias' if means == 'left behind' else 'the registry is older'}"
     if wish is not None and means == "older registry":
         registry.refuse_champion(wish.version, f"version {answers.version} stays: {reason}", answers.version)
-    registry.complete_champion(answers.version, reason)
+    registry.complete_champion(answers.version, reason, move=True)
     return f"@champion follows version {answers.version}: {reason}"
 
 
@@ -112,7 +113,8 @@ def _grant(wish: ModelRef, answers: ModelRef | None) -> str:
     except (GateError, ContractError) as error:  # of the version; what registry or server lack is raised
         registry.refuse_champion(wish.version, str(error), answers.version if answers else None)
         return f"version {wish.version} is refused: {error}"
-    registry.complete_champion(wish.version, _why(wish) + (f"; past the gate: {forced}" if forced else ""))
+    reason = _why(wish) + (f"; past the gate: {forced}" if forced else "")
+    registry.complete_champion(wish.version, reason, move=False)  # wherever the alias is by now is the next wish
     return f"version {wish.version} answers"
 
 

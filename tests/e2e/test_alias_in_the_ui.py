@@ -125,7 +125,7 @@ def test_whatever_a_person_does_to_the_alias_it_agrees_with_the_answers_again(ho
     for wish in ("2", "1"):  # forward, and back
         house.move(wish)
         wait_until(lambda wish=wish: house.agrees_on(wish), f"version {wish}")  # type: ignore[misc]
-    assert "rolled_back" in registry.model_version("2").tags
+    wait_until(lambda: "rolled_back" in registry.model_version("2").tags, "the word about it")
     assert _events() <= 2, "a night's own promotion starts nothing"
 
     _set_floor(settings().workspace, 2.0)

@@ -204,6 +204,23 @@ def test_the_last_of_two_wishes_wins(
     assert ("refused_reason" in _tags(second)) == refused
 
 
+def test_a_wish_that_is_taken_back_while_it_is_granted_is_the_next_wish(
+    workspace: Path, server: ServerTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = _promoted(workspace, NIGHTS[0])
+    second = _registered(workspace, NIGHTS[1])
+    go_live = server.go_live
+
+    def taken_back(version: int) -> None:
+        go_live(version)
+        _move(first)  # where alias and answers last agreed
+
+    monkeypatch.setattr("ecclip.serving.go_live", taken_back)
+    _move(second)
+    assert release.reconcile()["done"] == f"version {second} answers; version {first} answers"
+    assert _agreed() == first
+
+
 def test_an_alias_that_was_removed_comes_back(workspace: Path) -> None:
     first = _promoted(workspace, NIGHTS[0])
     mlflow_client().delete_registered_model_alias("ecclip", "champion")
