@@ -34,17 +34,16 @@ HEADLINE = {
 NO_DROPOUT = {"vision_dropout": 0.0, "drop_path": 0.0, "text_dropout": 0.0}
 
 
-def _run(module: str, *arguments: str, peers: Path | None = None) -> subprocess.CompletedProcess[str]:
-    paths = [str(ROOT), *([str(peers)] if peers else [])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
 def _call(module: str, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
-    """Do the same in this process, which has imported the libraries."""
+    """Do what ``python -m`` does, in this process, which has imported the libraries."""
     monkeypatch.setattr(sys, "argv", [module, *arguments])
     importlib.import_module(module).main()
+
+
+def _measure_on_a_gpu(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what it would leave set
+    with pytest.raises(SystemExit, match=r"^0$"):
+        _call("ecclip.bench.train_gpu", monkeypatch, *arguments)
 
 
 def _peers() -> Path | None:
@@ -67,7 +66,10 @@ def test_the_training_benchmark_runs_against_the_twin_and_claims_nothing_about_o
 
 
 def test_the_training_benchmark_runs_against_open_clip_with_the_headline_that_is_followed(tmp_path: Path) -> None:
-    done = _run("ecclip.bench.train", "--quick", "--out", str(tmp_path / "train.json"), peers=_peers())
+    paths = [path for path in (ROOT, _peers()) if path]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    command = [sys.executable, "-m", "ecclip.bench.train", "--quick", "--out", str(tmp_path / "train.json")]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     result = read_result(tmp_path / "train.json")
     assert set(result.headline) == HEADLINE
@@ -86,10 +88,9 @@ def test_without_its_peer_the_training_benchmark_says_what_to_type(
     assert not (tmp_path / "train.json").exists()
 
 
-def test_the_gpu_script_runs_on_a_cpu_at_a_small_size(tmp_path: Path) -> None:
+def test_the_gpu_script_runs_on_a_cpu_at_a_small_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "train_gpu.json"
-    done = _run("ecclip.bench.train_gpu", "--device", "cpu", "--tiny", "--out", str(out))
-    assert done.returncode == 0, done.stderr
+    _measure_on_a_gpu(monkeypatch, "--device", "cpu", "--tiny", "--out", str(out))
     result = read_result(out)
     assert set(result.headline) == {"pairs_per_second_plain", "pairs_per_second_accumulated", "ratio_open_clip"}
     assert any("share of the matrix ceiling" in row.what for row in result.rows)
@@ -99,9 +100,7 @@ def test_the_gpu_script_leaves_the_figures_of_the_sections_that_it_had_time_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = tmp_path / "train_gpu.json"
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what it would leave set
-    with pytest.raises(SystemExit, match=r"^0$"):
-        _call("ecclip.bench.train_gpu", monkeypatch, "--device", "cpu", "--tiny", "--seconds", "1", "--out", str(out))
+    _measure_on_a_gpu(monkeypatch, "--device", "cpu", "--tiny", "--seconds", "1", "--out", str(out))
     assert "is left out" in caplog.text
     assert [row.what for row in read_result(out).rows if row.system == "ceiling"]
 
