@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import random
@@ -17,7 +16,7 @@ import pytest
 from bad_photos import PHOTOS
 from dumps import picture
 from hostile_dumps import random_dump
-from hostile_rows import assert_closed, plain
+from hostile_rows import assert_closed, packed_line, plain
 
 from ecclip.core import read_manifest
 
@@ -27,9 +26,9 @@ MOST_KIB = 640 << 10  # a process that had such a line in memory would have had 
 
 
 class Night:
-    """A random dump, with photos good and bad and one packed line without end; and what must come of it."""
+    """A random dump, with photos good and bad and maybe one packed line without end; and what must come of it."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, line_mib: int) -> None:
         folder.mkdir()
         self.work = folder / "work"
         self.dump, self.good, self.refused = random_dump(folder / "dump", random.Random(seed))
@@ -41,20 +40,19 @@ class Night:
         photos |= {f"mug-{number}": picture(100 * seed + number) for number in range(30)}
         for name, data in photos.items():
             (self.dump / "images" / name).write_bytes(data)
-        with gzip.open(self.dump / "listings-photos.jsonl.gz", "wb", compresslevel=1) as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows).encode() + b'{"listing_id": "')
-            for _ in range(LINE_MIB // 16):
-                file.write(b"x" * (16 << 20))
-            file.write(b'"}\n' + json.dumps(plain("last")).encode())
+        first = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        last = b'"}\n' + json.dumps(plain("last")).encode()
+        lines = packed_line(first + b'{"listing_id": "', line_mib, last)
+        (self.dump / "listings-photos.jsonl.gz").write_bytes(lines)
         self.good |= {*self.errors, "last"}
-        self.refused["record_too_large"] += 1
+        self.refused["record_too_large" if line_mib else "missing_listing_id"] += 1
 
 
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Night], dict[str, int]]:
     """Run two nights from landing to publishing in one process; return them and the memory that its processes had."""
     folder = tmp_path_factory.mktemp("hostile")
-    nights = [Night(folder / str(seed), seed) for seed in (1, 2)]
+    nights = [Night(folder / "1", 1, LINE_MIB), Night(folder / "2", 2, 0)]
     command = [sys.executable, hostile_dumps.__file__, *(str(night.dump) for night in nights)]
     done = subprocess.run(command, env=dict(os.environ), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

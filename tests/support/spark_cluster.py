@@ -14,15 +14,17 @@ from pathlib import Path
 import pyspark
 from waiting import HANG_S, wait_until
 
+from ecclip.catalog.spark.classes import sharing_options
 from ecclip.catalog.spark.java import use_java
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where the master listens, and the environment of a driver that goes there."""
+    """Where the master listens, the environment of a driver that goes there, and the options of short JVMs."""
 
     master: str
     environment: dict[str, str]
+    java_options: str
 
 
 @contextlib.contextmanager
@@ -30,12 +32,14 @@ def spark_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
     """Start master and workers, wait until all are registered, and end them with their executors."""
     use_java()
     home, root = Path(pyspark.__file__).parent, Path(__file__).parents[2]
+    fast = f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto {sharing_options()}"
     quiet = "-Dspark.master.rest.enabled=false -Dspark.shuffle.service.enabled=false"
     environment = {
         **os.environ,
         "SPARK_HOME": str(home),
         "SPARK_LOCAL_IP": "127.0.0.1",  # the pages of master and workers too
-        "SPARK_DAEMON_JAVA_OPTS": f"-XX:TieredStopAtLevel=1 -XX:+UseSerialGC {quiet}",
+        "SPARK_DAEMON_JAVA_OPTS": f"{fast} {quiet}",
+        "SPARK_LAUNCHER_OPTS": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
         "PYSPARK_PYTHON": sys.executable,
         "PYTHONPATH": str(root),  # what a worker's Python imports
     }
@@ -64,7 +68,7 @@ def spark_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
             place = ["--host", "127.0.0.1", "--webui-port", "0", "--work-dir", str(folder / f"worker-{number}")]
             start(f"worker-{number}", "worker.Worker", "--cores", "1", "--memory", "1g", *place, master)
         awaited(r"Registering worker", workers)
-        yield Cluster(master, {**environment, "ECCLIP_SPARK_MASTER": master})
+        yield Cluster(master, {**environment, "ECCLIP_SPARK_MASTER": master}, fast)
     finally:
         for process in reversed(processes):
             process.terminate()

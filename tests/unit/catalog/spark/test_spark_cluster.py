@@ -41,6 +41,7 @@ def test_ingest_on_a_cluster_has_the_bytes_of_this_machine(cluster: Cluster, tmp
     here = run_chain(tmp_path / "here", dump, until="ingest", ingest={"parts": 3})
     there = tmp_path / "there" / "ingest"
     options = "spark.executor.memory=900m, spark.driver.host=127.0.0.1 spark.driver.bindAddress=127.0.0.1"
+    options += f" spark.executor.extraJavaOptions={cluster.java_options}"
     environment = {**cluster.environment, "ECCLIP_WORKSPACE": str(tmp_path), "ECCLIP_SPARK_CONF": options}
     done = subprocess.run(
         [sys.executable, "-c", _INGEST, str(here.parent / "land"), str(there)],
