@@ -102,9 +102,9 @@ class _HalfProducts(TorchFunctionMode):
     ) -> Tensor:
         """Return scaled dot-product attention with its softmax in float32 (Vaswani et al. 2017, section 3.2.1)."""
         if is_causal or enable_gqa or (attn_mask is not None and attn_mask.dtype == torch.bool):
-            full = [_cast(one, torch.float32) for one in (query, key, value)]
+            query, key, value = (_cast(one, torch.float32) for one in (query, key, value))
             return functional.scaled_dot_product_attention(
-                *full, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
+                query, key, value, attn_mask, dropout_p, is_causal, scale=scale, enable_gqa=enable_gqa
             )
         factor = query.shape[-1] ** -0.5 if scale is None else scale
         query, key, value = (_cast(one, self.dtype) for one in (query, key, value))
