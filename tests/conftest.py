@@ -41,6 +41,15 @@ def settings_of_this_test() -> Iterator[None]:
     settings.cache_clear()
 
 
+@pytest.fixture(scope="session")
+def market_nights() -> Path:
+    """Two nights of a small market from land on, for every process of this test run; to be read only."""
+    from market_nights import run_nights
+    from shared import made_once
+
+    return made_once("market_nights", run_nights)
+
+
 @pytest.hookimpl(trylast=True)  # after pytest-randomly, whose order stays within the heavy ones and within the others
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the modules that take long first: several processes then end together."""

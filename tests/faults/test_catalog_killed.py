@@ -10,8 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from chain import chain_inputs, run_chain, stage_function
-from dumps import market, write_dump
+from chain import chain_inputs, stage_function
 from waiting import wait_ended, wait_until
 
 from ecclip.core import digest_of
@@ -28,18 +27,11 @@ getattr(importlib.import_module(module), function)(cfg=stage_model(name)(), **gi
 """
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    work = tmp_path_factory.mktemp("undisturbed")
-    rows, photos = market(90)
-    run_chain(work, write_dump(work / "dump", rows, photos), until="clean", gate=False)
-    return work
-
-
 @pytest.mark.parametrize("name", ["ingest", "clean"])
 def test_a_killed_driver_leaves_nothing_and_the_rerun_is_byte_identical(
-    undisturbed: Path, tmp_path: Path, name: str
+    market_nights: Path, tmp_path: Path, name: str
 ) -> None:
+    undisturbed = market_nights / "1"
     given = {**chain_inputs(name, undisturbed), "output": tmp_path / name}
     output = given["output"]
     environment = {**os.environ, "ECCLIP_WORKSPACE": str(tmp_path)}

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 import random
-from pathlib import Path
 
 import pytest
-from cleaned import group_night, listing
 from pyspark.sql import SparkSession
 
 from ecclip.catalog.group.components import components
+from ecclip.catalog.group.ids import group_ids
 from ecclip.catalog.spark.session import spark_session
 
 pytestmark = [pytest.mark.spark, pytest.mark.heavy]
+
+PLACED, BEFORE = "listing_id string, component string", "listing_id string, group_id string"
 
 
 @pytest.fixture(scope="module")
@@ -53,27 +54,25 @@ def test_no_edges_make_no_components(spark: SparkSession) -> None:
     assert components(spark.createDataFrame([], "left string, right string")).collect() == []
 
 
-def night(folder: Path, groups: dict[str, str], previous: Path | None = None) -> dict[str, str]:
-    """Group a night whose listings have their group as catalog_id; return listing -> group id."""
-    return group_night(
-        folder, [listing(name, f"Thing {name}", catalog_id=one) for name, one in groups.items()], previous
-    )
+def night(spark: SparkSession, groups: dict[str, str], before: dict[str, str] | None = None) -> dict[str, str]:
+    """Name the groups of a night, given as listing -> any name of its group; return listing -> group id."""
+    smallest = {one: min(name for name, own in groups.items() if own == one) for one in groups.values()}
+    placed = spark.createDataFrame([(name, smallest[one]) for name, one in groups.items()], PLACED)
+    known = None if before is None else spark.createDataFrame(list(before.items()), BEFORE)
+    ids = {row["component"]: row["group_id"] for row in group_ids(placed, known).collect()}
+    return {name: ids[smallest[one]] for name, one in groups.items()}
 
 
-def test_group_ids_stay_when_listings_come_go_merge_and_part(tmp_path: Path) -> None:
-    first = night(tmp_path / "1", {"a": "x", "b": "x", "c": "x", "d": "y", "e": "y", "f": "z"})
-    before = tmp_path / "1" / "snapshot"
+def test_group_ids_stay_when_listings_come_go_merge_and_part(spark: SparkSession) -> None:
+    first = night(spark, {"a": "x", "b": "x", "c": "x", "d": "y", "e": "y", "f": "z"})
     # a is gone, g joins x; y parts; f stays; h is new
-    second = night(tmp_path / "2", {"b": "x", "c": "x", "g": "x", "d": "y", "e": "other", "f": "z", "h": "new"}, before)
+    second = night(spark, {"b": "x", "c": "x", "g": "x", "d": "y", "e": "other", "f": "z", "h": "new"}, first)
     assert second["b"] == second["c"] == second["g"] == first["a"]
     assert second["d"] == first["d"]
     assert second["e"] not in set(first.values())
     assert second["f"] == first["f"]
-    (tmp_path / "2" / "snapshot" / "snapshot.json").unlink()  # as snapshots were before they named their schema
     # a comes back alone: the id made of its name is still carried by b, so it gets another
-    third = night(
-        tmp_path / "3", {**{k: k for k in "ade"}, "b": "x", "c": "x", "f": "z", "g": "z"}, tmp_path / "2" / "snapshot"
-    )
+    third = night(spark, {**{k: k for k in "ade"}, "b": "x", "c": "x", "f": "z", "g": "z"}, second)
     assert third["b"] == third["c"] == first["a"]
     assert third["a"] != third["b"]
     assert third["g"] == third["f"]
