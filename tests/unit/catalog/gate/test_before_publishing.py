@@ -78,6 +78,7 @@ def test_a_good_night_passes_and_names_what_does_not_belong_together(tmp_path: P
 
 POISONS: dict[str, dict[str, Any]] = {
     "bad_photo/truncated": {"broken": 60},
+    "grouped/duplicates": {"group": 1},
     "grouped/largest": {"group": 100},
     "mismatch": {"agreement": np.random.default_rng(1).normal(-0.5, 0.8, LISTINGS)},
 }
@@ -147,6 +148,20 @@ def test_a_night_is_told_whole_and_judged_by_what_only_this_check_can_show(tmp_p
         "fingerprint": "f",
         "accepted": facts.accepted,
     }  # fmt: skip
+
+
+def test_a_refusal_without_a_shift_offers_none_to_accept(tmp_path: Path) -> None:
+    cfg = ReleaseConfig.model_validate({"min_published": LISTINGS + 1})
+    with pytest.raises(GateError, match=r"the previous snapshot stays current$"):
+        release(cfg, **folders(tmp_path), history=HISTORY, output=tmp_path / "out")
+
+
+def test_bad_photos_are_a_share_of_the_listings_with_a_photo(tmp_path: Path) -> None:
+    given, file = folders(tmp_path, broken=4), tmp_path / "clean" / "listings" / "part-00000.parquet"
+    photos = pa.array(["s" if number < LISTINGS // 2 else None for number in range(LISTINGS)])
+    pq.write_table(pq.read_table(file).set_column(1, "image_sha256", photos), file)
+    facts, _ = release(CFG, **given, history=[], output=tmp_path / "out")
+    assert facts.shares["bad_photo/truncated"] == 4 / 200
 
 
 def test_a_night_without_a_listing_has_shares_of_nothing(tmp_path: Path) -> None:
