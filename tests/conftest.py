@@ -50,6 +50,15 @@ def market_nights() -> Path:
     return made_once("market_nights", run_nights)
 
 
+@pytest.fixture(scope="session")
+def shop() -> Any:
+    """A sample shop of three published nights, likewise."""
+    from sample_nights import Shop, run_nights
+    from shared import made_once
+
+    return Shop(made_once("sample_nights", run_nights))
+
+
 @pytest.hookimpl(trylast=True)  # after pytest-randomly, whose order stays within the heavy ones and within the others
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the modules that take long first: several processes then end together."""
