@@ -16,8 +16,9 @@ from typing import Any
 def main() -> None:
     from ecclip.registry.store import answering
 
-    with answering():  # the slow import once, before anything is forked; no connection is made
-        pass
+    with answering():  # the slow imports once, before anything is forked; no connection is made
+        import mlflow.store.model_registry.sqlalchemy_store
+        import mlflow.store.tracking.sqlalchemy_store  # noqa: F401 - MLflow imports both when a store is opened
 
     for line in sys.stdin:
         order = json.loads(line)
