@@ -24,7 +24,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> NightFolders:
     """The third night with towers that nobody trained: whether both sides see the same does not depend on them."""
     work = tmp_path_factory.mktemp("third")
     dump = generate(SAMPLE, work / "dumps")[-1]
-    snapshot = run_chain(work / "stages", dump, gate=False, clean={"boilerplate": {"phrase_listings": 8}})
+    snapshot = run_chain(work / "stages", dump, clean={"boilerplate": {"phrase_listings": 8}})
     save_tiny_towers(work / "train" / "towers")
     embed(EmbedConfig(), snapshot, work / "train", work / "embed")
     evaluate(EvaluateConfig(), snapshot, work / "embed", work / "evaluate")
