@@ -111,7 +111,7 @@ def bless_night(night: str, version: str | None = None) -> dict[str, Any]:
         ServiceError: the inference server does not answer.
     """
     reference = _registered(night, version)
-    if reason := _superseded(reference):
+    if reason := _superseded(reference, registry.reigning()):
         return _skipped(night, reference, "blessed", reason)
     with deployment_lock():
         _, blessing = examine(reference)
@@ -144,7 +144,7 @@ def promote_night(night: str, version: str | None = None) -> dict[str, Any]:
         promoted |= {"version": reference.version, "digest": reference.digest}
         if answers is not None and answers.digest == reference.digest:
             return promoted
-        if reason := _superseded(reference):
+        if reason := _superseded(reference, answers):
             return _skipped(night, reference, "promoted", reason)
         _require_verdict(reference, answers)
         number = blessed_version(reference.digest)
@@ -184,9 +184,8 @@ def _registered(night: str, version: str | None) -> ModelRef:
     return reference
 
 
-def _superseded(reference: ModelRef) -> str:
+def _superseded(reference: ModelRef, answers: ModelRef | None) -> str:
     """Return why an old night is skipped, or an empty string."""
-    answers = registry.reigning()
     if answers is None or answers.night <= reference.night:
         return ""
     return f"champion version {answers.version} was made from a later night, {answers.night}"

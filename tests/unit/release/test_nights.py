@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 from bundles import write_bundle
 from registries import MLFLOW_WARNINGS
 from server_tables import ServerTable
@@ -20,17 +19,8 @@ from ecclip.core import ContractError, GateError, ServiceError
 from ecclip.registry import ModelRef
 
 FIRST, SECOND = "2026-11-01", "2026-11-02"
-GATE = {"gate": {"metrics": {"category/both/top1": {"floor": 0.5, "allowed_drop": 0.02}}}}
 
 pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("server")]
-
-
-@pytest.fixture
-def server(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> ServerTable:
-    (workspace / "params.yaml").write_text(yaml.safe_dump(GATE))
-    table = ServerTable()
-    table.install(monkeypatch)
-    return table
 
 
 def _bundle(workspace: Path, night: str, top1: float = 0.8) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 from bundles import write_bundle
 from registries import MLFLOW_WARNINGS, mlflow_client
 from server_tables import ServerTable
@@ -21,17 +20,8 @@ from ecclip.core import GateError, IntegrityError
 from ecclip.formats.start import read_start
 
 NIGHTS = ("2026-11-01", "2026-11-02", "2026-11-03")
-GATE = {"gate": {"metrics": {"category/both/top1": {"floor": 0.5, "allowed_drop": 0.02}}}}
 
 pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("server")]
-
-
-@pytest.fixture
-def server(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> ServerTable:
-    (workspace / "params.yaml").write_text(yaml.safe_dump(GATE))
-    table = ServerTable()
-    table.install(monkeypatch)
-    return table
 
 
 def _registered(workspace: Path, night: str, top1: float = 0.8) -> str:
