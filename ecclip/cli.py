@@ -329,9 +329,10 @@ def ask(
 ) -> None:
     """Ask the live model about one listing."""
     from ecclip.client import Product, ProductClient
-    from ecclip.serving import embedded_address
+    from ecclip.serving import client_options, embedded_address
 
-    with ProductClient(address or settings().triton_address or embedded_address()) as client:
+    server = address or settings().triton_address or embedded_address()
+    with ProductClient(server, client_options()) as client:
         photo = image.read_bytes() if image else None
         answer = client.ask([Product(image=photo, title=title or None)])[0]
     _show(vars(answer) | {"embedding": f"{len(answer.embedding)} numbers"})

@@ -28,7 +28,7 @@ from ecclip.formats.bundle import Bundle
 from ecclip.formats.columns import IMAGE_SHA256, TITLE_ORIGINAL
 from ecclip.formats.embeddings import load_embeddings
 from ecclip.formats.snapshot import PHOTO, Snapshot
-from ecclip.serving import Deployment, EmbeddedServer
+from ecclip.serving import Deployment, EmbeddedServer, client_options
 
 _COLUMNS = ["listing_id", "title", TITLE_ORIGINAL, IMAGE_SHA256]
 _ROWS_AT_ONCE = 512  # a row group of photos that landed is read once for so many listings; 512 photos fit in memory
@@ -121,7 +121,10 @@ def measure(night: NightFolders, server: EmbeddedServer) -> Parity:
     found = Parity(seconds=time_outputs(night.bundle))
     embedded = load_embeddings(night.embedded)
     known = dict(zip(embedded.listing_ids, embedded.image, strict=True))
-    with ProductClient(server.address) as client, _serving_interpreter(server.python, night.bundle) as seen_by_server:
+    with (
+        ProductClient(server.address, client_options()) as client,
+        _serving_interpreter(server.python, night.bundle) as seen_by_server,
+    ):
         for rows in _batches(night, found):
             _compare_inputs(rows, night.bundle, seen_by_server, found)
             _compare_answers(rows, client, found)

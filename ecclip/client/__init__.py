@@ -1,6 +1,7 @@
 """Ask the service over gRPC: typed questions and answers, sync and async."""
 
 from ecclip.client.clients import AsyncProductClient, ClientOptions, ProductClient
+from ecclip.client.security import TLS, TOKEN_NAME
 from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES, Answer, Product
 from ecclip.errors import ClientError, DeadlineExceeded, Overloaded, Rejected, Unavailable
 
@@ -8,6 +9,8 @@ __all__ = [
     "IMAGE_BYTES",
     "MAX_BATCH",
     "TEXT_BYTES",
+    "TLS",
+    "TOKEN_NAME",
     "Answer",
     "AsyncProductClient",
     "ClientError",

@@ -15,6 +15,7 @@ from tritonclient.utils import InferenceServerException
 
 from ecclip.client.errors import RETRIED, from_triton
 from ecclip.client.messages import batches, check_sizes, decode, encode
+from ecclip.client.security import TLS, token_header
 from ecclip.client.types import MAX_BATCH, MESSAGE_BYTES, Answer, Product
 from ecclip.core import patient
 from ecclip.errors import ClientError
@@ -34,10 +35,11 @@ _CHANNEL = [
 
 @dataclass(frozen=True, kw_only=True)
 class ClientOptions:
-    """Timeouts and retries of a client.
+    """Timeouts, retries, TLS and token of a client.
 
     ``timeout_s`` bounds one message on the server, ``retries`` the further attempts when it is unavailable; the
-    pause between them doubles from ``backoff_s`` up to one second.
+    pause between them doubles from ``backoff_s`` up to one second. Without ``tls`` everything is sent in the clear, the
+    ``token`` too, which a server may ask for.
     """
 
     model: str = "product"
@@ -46,11 +48,17 @@ class ClientOptions:
     retries: int = 3
     backoff_s: float = 0.1
     max_batch: int = MAX_BATCH
+    tls: TLS | None = None
+    token: str | None = field(default=None, repr=False)
 
     def pauses(self) -> Iterator[float]:
         """Yield the pause after each failed attempt that is followed by another one."""
         for attempt in range(self.retries):
             yield min(self.backoff_s * 2**attempt, 1.0)
+
+    def channel(self) -> dict[str, Any]:
+        """Return the arguments of the client library for its channel."""
+        return {"channel_args": _CHANNEL, **(self.tls.channel() if self.tls else {})}
 
     def call(self, products: Sequence[Product], kinds: Any) -> dict[str, Any]:
         """Return the arguments of one call of the client library."""
@@ -62,6 +70,7 @@ class ClientOptions:
             "outputs": outputs,
             "timeout": int(self.timeout_s * 1e6),  # of the server, microseconds
             "client_timeout": self.timeout_s + _CLIENT_MARGIN_S,
+            "headers": token_header(self.token),
         }
 
 
@@ -75,7 +84,7 @@ class ProductClient:
     def __init__(self, address: str, options: ClientOptions | None = None) -> None:
         self.address = address
         self.options = options or ClientOptions()
-        self._client = triton.InferenceServerClient(address, channel_args=_CHANNEL)
+        self._client = triton.InferenceServerClient(address, **self.options.channel())
 
     def ask(self, products: Sequence[Product]) -> list[Answer]:
         """Return one answer per listing, in order; a bad listing has ``Answer.error`` and does not affect the others.
@@ -119,7 +128,7 @@ class AsyncProductClient:
     def __init__(self, address: str, options: ClientOptions | None = None, in_flight: int = 4) -> None:
         self.address = address
         self.options = options or ClientOptions()
-        self._client = triton_aio.InferenceServerClient(address, channel_args=_CHANNEL)
+        self._client = triton_aio.InferenceServerClient(address, **self.options.channel())
         self._places = asyncio.Semaphore(in_flight)
 
     async def ask(self, products: Sequence[Product]) -> list[Answer]:

@@ -23,6 +23,8 @@ def from_triton(error: InferenceServerException, address: str) -> ClientError:
         return Overloaded(
             "the server's queue is full", value=address, limit=message, next_step="ask again later, or ask less at once"
         )
+    if "protocol is restricted" in message.lower():
+        return Rejected("the server wants a token", value=address, limit=message, next_step="ClientOptions(token=...)")
     if status == "StatusCode.UNAVAILABLE":
         return Unavailable("the server does not answer", value=address, limit=message, next_step="ecclip status")
     return Rejected(

@@ -79,6 +79,24 @@ class Settings(BaseSettings):
     triton_control_key: SecretStr | None = Field(
         None, description="control key of the server at triton_address; the embedded one makes its own"
     )
+    triton_token: SecretStr | None = Field(
+        None, description="token of questions; where it is set the embedded server answers those that bring it alone"
+    )
+    triton_tls_roots: Path | None = Field(
+        None, description="PEM file of the authorities that sign the certificates of servers and clients: with it, TLS"
+    )
+    triton_tls_certificate: Path | None = Field(
+        None,
+        description="PEM file of this client's certificate; where it is set the embedded server asks every client for "
+        "one (mTLS)",
+    )
+    triton_tls_key: Path | None = Field(None, description="PEM file of the private key of triton_tls_certificate")
+    triton_tls_server_certificate: Path | None = Field(
+        None, description="PEM file of the embedded server's certificate, for 127.0.0.1"
+    )
+    triton_tls_server_key: Path | None = Field(
+        None, description="PEM file of the private key of triton_tls_server_certificate"
+    )
     serving_platform: ServingPlatform = Field(
         "embedded",
         description="what runs the towers on the server: embedded is onnxruntime on a CPU, "

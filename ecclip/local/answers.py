@@ -13,6 +13,7 @@ from ecclip.client import Answer, Product, ProductClient
 from ecclip.core import ServiceError, settings, shown
 from ecclip.formats.columns import IMAGE_ERROR, IMAGE_SHA256, SPLIT, TITLE_ORIGINAL
 from ecclip.formats.snapshot import Snapshot
+from ecclip.serving import client_options
 
 _COLUMNS = ["listing_id", TITLE_ORIGINAL, "category", "age_restricted", "image_uri", IMAGE_ERROR, IMAGE_SHA256, SPLIT]
 
@@ -33,7 +34,7 @@ def show_answers(console: Console, address: str, night: str, count: int = 8) -> 
         ServiceError: the server does not answer, or it answers one of them with an error.
     """
     questions = choose_questions(night, count)
-    with ProductClient(address) as client:
+    with ProductClient(address, client_options()) as client:
         answers = client.ask([Product(image=question.image, title=question.title) for question in questions])
     table = Table(
         title=f"answers of {address} over gRPC: products of {night} held back from training", title_justify="left"

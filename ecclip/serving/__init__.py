@@ -21,6 +21,7 @@ from ecclip.serving.deploy.steps import (
 )
 from ecclip.serving.engine.config import EngineConfig
 from ecclip.serving.engine.stage import build_engines
+from ecclip.serving.server.access import client_options
 from ecclip.serving.server.embedded import EmbeddedServer, embedded_address
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "bless",
     "blessed_version",
     "build_engines",
+    "client_options",
     "comparison",
     "embedded_address",
     "go_live",

@@ -1,10 +1,10 @@
-"""Start a program in its own session, optionally with an argument that no other user can read.
+"""Start a program in its own session, optionally with arguments that no other user can read.
 
 Every user can read the command line of a process (``/proc/<pid>/cmdline``), but only its owner the environment. A
-program with the argument :data:`PLACEHOLDER` is stopped before its first instruction, and the pointer to the argument
-is redirected into the environment: the program reads the secret, the command line shows ``(hidden)``.
+program with arguments :data:`PLACEHOLDER` is stopped before its first instruction, and the pointer to each of them is
+redirected into the environment: the program reads the secret, the command line shows ``(hidden)``.
 
-Run as a separate program (``launcher.py LOG COMMAND...``, the secret in the environment), it prints the pid, and then
+Run as a separate program (``launcher.py LOG COMMAND...``, the secrets in the environment), it prints the pid, and then
 ``visible`` if the system does not allow a process to trace its child. Standard library only.
 """
 
@@ -17,7 +17,7 @@ import struct
 import sys
 from pathlib import Path
 
-VARIABLE, PLACEHOLDER = "ECCLIP_HIDDEN_ARGUMENT", "(hidden)"
+_VARIABLE, PLACEHOLDER = "ECCLIP_HIDDEN_ARGUMENT", "(hidden)"
 _TRACEME, _DETACH = 0, 17  # linux/ptrace.h
 _REFUSED, _FAILED = 126, 127  # exit codes that shells use for a command that cannot be run
 _START_STACK, _ENV_START, _ENV_END = 25, 47, 48  # proc(5), fields 28, 50 and 51 of stat, counted from the state on
@@ -25,7 +25,7 @@ _WORD = struct.calcsize("P")
 
 
 def start(command: list[str], log: str) -> tuple[int, bool]:
-    """Start a command in its own session and return its pid, and whether its secret, if any, is hidden.
+    """Start a command in its own session and return its pid, and whether its secrets, if any, are hidden.
 
     Its output is appended to ``log``. Files that it creates are private to their owner.
 
@@ -37,7 +37,19 @@ def start(command: list[str], log: str) -> tuple[int, bool]:
     pid = _start_hidden(command, log)
     if pid is not None:
         return pid, True
-    return _start([os.environ[VARIABLE] if word == PLACEHOLDER else word for word in command], log), False
+    secrets = {place: os.environ[name] for place, name in _places(command).items()}
+    return _start([secrets.get(place, word) for place, word in enumerate(command)], log), False
+
+
+def variable(number: int) -> str:
+    """Return the environment variable that holds the secret of a command's placeholder ``number``, from 0 on."""
+    return f"{_VARIABLE}_{number}"
+
+
+def _places(command: list[str]) -> dict[int, str]:
+    """Return the place of each placeholder in a command, and the variable of its secret."""
+    places = [place for place, word in enumerate(command) if word == PLACEHOLDER]
+    return {place: variable(number) for number, place in enumerate(places)}
 
 
 def _start(command: list[str], log: str) -> int:
@@ -65,7 +77,8 @@ def _start_hidden(command: list[str], log: str) -> int | None:
         _exec(command, log)
     _, status = os.waitpid(pid, 0)
     if os.WIFSTOPPED(status):
-        _redirect(pid, command.index(PLACEHOLDER))
+        for place, name in _places(command).items():
+            _redirect(pid, place, name)
         libc.ptrace(_DETACH, pid, None, None)
         return pid
     if os.waitstatus_to_exitcode(status) != _REFUSED:
@@ -90,13 +103,13 @@ def _exec(command: list[str], log: str, report: int | None = None) -> None:
         os._exit(_FAILED)
 
 
-def _redirect(pid: int, index: int) -> None:
-    """Make argument ``index`` of a process that has not begun point into its environment."""
+def _redirect(pid: int, index: int, variable_name: str) -> None:
+    """Make argument ``index`` of a process that has not begun point to the value of a variable of its environment."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     stack, begin, end = (int(fields[number]) for number in (_START_STACK, _ENV_START, _ENV_END))
     with Path(f"/proc/{pid}/mem").open("r+b", buffering=0) as memory:
         memory.seek(begin)
-        name = f"{VARIABLE}=".encode()
+        name = f"{variable_name}=".encode()
         offset = (b"\0" + memory.read(end - begin)).index(b"\0" + name)
         memory.seek(stack + _WORD * (1 + index))  # the count of arguments lies before the first one
         memory.write(struct.pack("P", begin + offset + len(name)))

@@ -19,8 +19,8 @@ from ecclip.core.configuration import patient, settings
 from ecclip.core.identity import find_process, started_at
 from ecclip.core.log import get_logger
 from ecclip.core.private import private_file
-from ecclip.core.services.launcher import VARIABLE
 from ecclip.core.services.launcher import __file__ as _LAUNCHER
+from ecclip.core.services.launcher import variable
 from ecclip.core.services.shared_memory import find_shared_memory, remove_shared_memory
 from ecclip.errors import ServiceError
 
@@ -117,18 +117,18 @@ class Services:
         port: int | None = None,
         metrics_port: int | None = None,
         shared_memory: str | None = None,
-        hidden: str | None = None,
+        hidden: Sequence[str] = (),
         keep_log: bool = False,
     ) -> Service:
         """Start a command in its own session, in the folder above the work folder, and write its record.
 
         Args:
             name: of the record and the log.
-            command: program and arguments; ``PLACEHOLDER`` stands for ``hidden``, which no other user can read.
+            command: program and arguments; each ``PLACEHOLDER`` stands for a secret that no other user can read.
             environment: of the command; nothing else is inherited.
             port: on 127.0.0.1, for the record; ``metrics_port`` likewise.
             shared_memory: prefix of the names of its regions in /dev/shm, which are removed with it.
-            hidden: the secret.
+            hidden: the secrets, in the order of their placeholders.
             keep_log: append to the log of its predecessor.
 
         Raises:
@@ -137,8 +137,8 @@ class Services:
         log = self.log_path(name)
         if not keep_log or not log.exists():
             private_file(log).close()
-        secret = {} if hidden is None else {VARIABLE: hidden}
-        pid, started = _launch(command, {**environment, **secret}, log, self.work.parent)
+        secrets = {variable(number): secret for number, secret in enumerate(hidden)}
+        pid, started = _launch(command, {**environment, **secrets}, log, self.work.parent)
         service = Service(
             name=name,
             pid=pid,

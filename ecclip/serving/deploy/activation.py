@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterable
 from typing import Literal
 
-from ecclip.client import ClientOptions, Product, ProductClient
+from ecclip.client import Product, ProductClient
 from ecclip.core import IntegrityError, ServiceError, get_logger, patient
 from ecclip.core.services import close_shared_memory
 from ecclip.errors import ClientError, DeadlineExceeded, Overloaded, Unavailable
 from ecclip.serving.deploy.platforms import CANDIDATE, ENTRY
 from ecclip.serving.deploy.repository import Repository
+from ecclip.serving.server.access import client_options
 from ecclip.serving.server.control import Control
 
 _SHADES = base64.b64decode(  # PNG, 64 x 64 pixels, a ramp of grey
@@ -105,7 +106,7 @@ def probe(control: Control, model: str, version: int | None) -> Literal["answers
 
     An error means that something is broken; no answer in time may mean load, or a server that hangs.
     """
-    options = ClientOptions(model=model, version=str(version or ""), timeout_s=patient(10.0), retries=1)
+    options = client_options(model=model, version=str(version or ""), timeout_s=patient(10.0), retries=1)
     try:
         with ProductClient(control.address, options) as client:
             error = client.ask([_PROBE])[0].error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from ecclip.client import ClientOptions, ProductClient
+from ecclip.client import ProductClient
 from ecclip.core import ConfigError, GateError, ServiceError, StageConfig, digest_of, get_logger, settings
 from ecclip.errors import ClientError
 from ecclip.serving.comparison import Tolerance, compare
@@ -18,6 +18,7 @@ from ecclip.serving.deploy.platforms import CANDIDATE, ENTRY, Target
 from ecclip.serving.deploy.repository import Repository, Staged
 from ecclip.serving.engine.config import EngineConfig
 from ecclip.serving.golden import Golden, read_golden
+from ecclip.serving.server.access import client_options
 from ecclip.serving.server.control import Control
 from ecclip.serving.server.embedded import EmbeddedServer
 
@@ -145,7 +146,7 @@ class Deployment:
 
     def _examine(self, model: str, staged: Staged) -> Blessing:
         golden = read_golden(self.repository.golden_path(staged.version))
-        options = ClientOptions(model=model, version=str(staged.version))
+        options = client_options(model=model, version=str(staged.version))
         try:
             with ProductClient(self.address, options) as client:
                 answers = client.ask([one.product for one in golden])

@@ -1,3 +1,3 @@
 """The embedded Triton server: started, found, supervised and stopped."""
 
-__all__ = ["control", "embedded"]
+__all__ = ["access", "control", "embedded"]

@@ -9,6 +9,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 from ecclip.core import ServiceError, patient
+from ecclip.serving.server.access import client_tls
 
 # by judgment: several times what an idle machine takes
 _LOAD_TIMEOUT_S, _UNLOAD_TIMEOUT_S, _ANSWER_TIMEOUT_S = 120.0, 30.0, 10.0
@@ -28,7 +29,8 @@ class Control:
     def __init__(self, address: str, key: str | None = None) -> None:
         self.address = address
         self._headers = {} if key is None else {f"triton-grpc-protocol-{_KEY_NAME}": key}
-        self._client = triton.InferenceServerClient(address)
+        tls = client_tls()
+        self._client = triton.InferenceServerClient(address, **(tls.channel() if tls else {}))
 
     def __enter__(self) -> Control:
         return self

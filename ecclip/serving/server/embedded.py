@@ -19,6 +19,7 @@ from ecclip.core.services import PLACEHOLDER, Service, Services, choose_port, lo
 from ecclip.serving.deploy.activation import probe, reconcile
 from ecclip.serving.deploy.platforms import ENTRY
 from ecclip.serving.deploy.repository import Repository
+from ecclip.serving.server.access import tls_arguments, token_arguments
 from ecclip.serving.server.control import Control, restricted_protocol
 
 _NAME = "triton"
@@ -158,6 +159,7 @@ class EmbeddedServer:
         self.repository.folder.mkdir(parents=True, exist_ok=True)
         grpc = choose_port(str(self.work), 0, "ECCLIP_TRITON_PORT")
         metrics = choose_port(str(self.work), 1)
+        secrets = [restricted_protocol(self.repository.new_control_key()), *token_arguments()]
         server = self.home / "pytriton" / "tritonserver"
         command = [
             str(server / "bin" / "tritonserver"),
@@ -178,7 +180,8 @@ class EmbeddedServer:
             "--metrics-address=127.0.0.1",
             f"--metrics-port={metrics}",
             "--log-format=ISO8601",
-            PLACEHOLDER,
+            *tls_arguments(),
+            *(PLACEHOLDER for _ in secrets),
         ]
         return self._services.start(
             _NAME,
@@ -187,7 +190,7 @@ class EmbeddedServer:
             port=grpc,
             metrics_port=metrics,
             shared_memory=self.repository.shared_memory,
-            hidden=restricted_protocol(self.repository.new_control_key()),
+            hidden=secrets,
             keep_log=True,  # of its predecessor, which may have crashed
         )
 

@@ -108,17 +108,17 @@ def test_a_later_process_with_the_pid_of_an_ended_service_keeps_its_session() ->
     write_atomic(path, canonical_json(asdict(service)))
 
 
-def test_its_secret_is_read_by_the_program_and_not_on_its_command_line(workspace: Path) -> None:
+def test_its_secrets_are_read_by_the_program_and_not_on_its_command_line(workspace: Path) -> None:
     code = f"""
 import os, sys, time
-open({str(workspace / "read")!r} + ".tmp", "w").write(sys.argv[1])
+open({str(workspace / "read")!r} + ".tmp", "w").write(" ".join(sys.argv[1:]))
 os.rename({str(workspace / "read")!r} + ".tmp", {str(workspace / "read")!r})
 time.sleep(3600)
 """
-    command = [sys.executable, "-c", code, PLACEHOLDER]
-    service = Services().start("sleeper", command, os.environ, hidden="sesame-opens")
+    command = [sys.executable, "-c", code, PLACEHOLDER, "between", PLACEHOLDER]
+    service = Services().start("sleeper", command, os.environ, hidden=["sesame-opens", "sesame-shuts"])
     wait_until((workspace / "read").exists, "the program")
-    assert (workspace / "read").read_text() == "sesame-opens"
+    assert (workspace / "read").read_text() == "sesame-opens between sesame-shuts"
     assert "sesame" not in " ".join(psutil.Process(service.pid).cmdline())
     assert stat.S_IMODE(Services().record_path("sleeper").stat().st_mode) == 0o600
 
