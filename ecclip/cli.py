@@ -298,6 +298,14 @@ def status() -> None:
 
 
 @app.command()
+def workspace(folder: Annotated[Path, typer.Argument(file_okay=False)]) -> None:
+    """Make a workspace with this one's code and DAGs; its params.yaml and its data are its own. What is there stays."""
+    from ecclip.local import make_workspace
+
+    make_workspace(folder, own_parameters=True)
+
+
+@app.command()
 def house() -> None:
     """Print the rooms and the arrows between them, as the imports are (the picture of docs/architecture.md)."""
     from ecclip.house import picture

@@ -3,7 +3,7 @@
 from ecclip.local.airflow_rest import AirflowApi
 from ecclip.local.demonstration import demo
 from ecclip.local.following import NightView, TaskView, follow_night, trigger_night
-from ecclip.local.nights import sample_config, sample_nights
+from ecclip.local.nights import make_workspace, sample_config, sample_nights
 from ecclip.local.own import own_nights
 from ecclip.local.services import airflow_api, down, start_services, status, stop_services, up
 from ecclip.local.triton import serve
@@ -16,6 +16,7 @@ __all__ = [
     "demo",
     "down",
     "follow_night",
+    "make_workspace",
     "own_nights",
     "sample_config",
     "sample_nights",

@@ -9,6 +9,7 @@ import secrets
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import ecclip
 from ecclip.core import PRIVATE_UMASK, ServiceError, private_file, settings, write_atomic
@@ -16,8 +17,6 @@ from ecclip.core.services import Service, Services, log_end
 
 API_SERVER, SCHEDULER = "airflow-api-server", "airflow-scheduler"
 COMPONENTS = (API_SERVER, SCHEDULER, "airflow-dag-processor", "airflow-triggerer")
-# two gpu slots: the next night's pairs are scored while this one trains
-POOLS = {"spark": 1, "gpu": 2, "dvc": 1, "serving": 1}
 USER = "admin"
 
 
@@ -29,6 +28,11 @@ def airflow_home() -> Path:
 def password() -> str:
     """Return the generated password of the user ``admin``."""
     return str(_secrets()["password"])
+
+
+def pools() -> dict[str, dict[str, Any]]:
+    """Return the pools that the DAGs ask for by name: pools.json beside them, as ``airflow pools import`` reads it."""
+    return dict(json.loads((_dags_folder() / "pools.json").read_text()))
 
 
 def airflow_env() -> dict[str, str]:

@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from typing import Any
 
 from ecclip.core import ServiceError, patient
@@ -71,13 +72,12 @@ class AirflowApi:
         with _OPENER.open(f"{self.base}/execution/health", timeout=patient(_WARM_UP_LIMIT_S)) as reply:
             reply.read()
 
-    def add_pools(self, pools: dict[str, int]) -> None:
+    def add_pools(self, pools: Mapping[str, Mapping[str, Any]]) -> None:
         """Create missing pools; existing ones keep their slots."""
         known = {pool["name"] for pool in self.get("pools")["pools"]}
-        for name, slots in pools.items():
+        for name, described in pools.items():
             if name not in known:
-                body = {"name": name, "slots": slots, "description": "made by ecclip", "include_deferred": False}
-                self.post("pools", body)
+                self.post("pools", {"name": name, **described})
 
     def runs_caused_by(self, dag_id: str, run_id: str) -> list[tuple[str, str]]:
         """Return (dag_id, run_id) of the runs that the asset events of a run have started, so far."""

@@ -1,8 +1,9 @@
-"""The dumps of the demo: the sample's nights, and the separate workspace of a shop's own nights."""
+"""The dumps of the demo: the sample's nights, and separate workspaces: of a shop's own nights, of a deployment."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import cast
 
 from rich.console import Console
@@ -39,20 +40,34 @@ def sample_nights(console: Console, nights: int) -> list[str]:
 
 
 def enter_workspace(name: str) -> None:
-    """Make a workspace with the project's code, DAGs and parameters but its own data, and go on in it."""
-    home, tools = settings().workspace.resolve(), settings().work / "env"
-    shop = settings().work / "shops" / name
-    (shop / ".dvc").mkdir(parents=True, exist_ok=True)
-    for link in ("dags", "ecclip", "triton_models", "dvc.yaml", "params.yaml", ".dvcignore"):
-        if (home / link).exists() and not (shop / link).exists():
-            (shop / link).symlink_to(home / link)
-    if (home / ".dvc" / "config").is_file():
-        text = (home / ".dvc" / "config").read_text()
-        if "no_scm" not in text:  # a home without git has this setting already, and DVC refuses a duplicate
-            text = text.replace("[core]", "[core]\n    no_scm = true")
-        write_atomic(shop / ".dvc" / "config", text)
-    (shop / "work").mkdir(exist_ok=True)
+    """Make a workspace of its own for a shop, with the project's parameters, and go on in it."""
+    tools, shop = settings().work / "env", settings().work / "shops" / name
+    make_workspace(shop)
     if tools.is_dir() and not (shop / "work" / "env").exists():
         (shop / "work" / "env").symlink_to(tools)
     os.environ["ECCLIP_WORKSPACE"] = str(shop)
     settings.cache_clear()
+
+
+def make_workspace(folder: Path, own_parameters: bool = False) -> None:
+    """Make a workspace with the code, DAGs and parameters of this one but data of its own; what is there stays.
+
+    Code and parameters are links, so that they change with this one's. DVC works there without git.
+
+    Args:
+        folder: where it is made.
+        own_parameters: give it a copy of params.yaml, which its owner may change.
+    """
+    home = settings().workspace.resolve()
+    (folder / ".dvc").mkdir(parents=True, exist_ok=True)
+    for link in ("dags", "ecclip", "triton_models", "dvc.yaml", "params.yaml", ".dvcignore"):
+        if (home / link).exists() and not (folder / link).exists():
+            (folder / link).symlink_to(home / link)
+    if own_parameters and (folder / "params.yaml").is_symlink():
+        write_atomic(folder / "params.yaml", (home / "params.yaml").read_text())
+    if (home / ".dvc" / "config").is_file():
+        text = (home / ".dvc" / "config").read_text()
+        if "no_scm" not in text:  # a home without git has this setting already, and DVC refuses a duplicate
+            text = text.replace("[core]", "[core]\n    no_scm = true")
+        write_atomic(folder / ".dvc" / "config", text)
+    (folder / "work").mkdir(exist_ok=True)

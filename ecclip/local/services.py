@@ -126,7 +126,7 @@ def _airflow_up() -> str:
 
     _wait("Airflow", parts, lambda: healthy("metadatabase"))
     api.warm_up()
-    api.add_pools(airflow.POOLS)
+    api.add_pools(airflow.pools())
     for run in close_interrupted(api):  # it would block the next run, and a scheduler would resume it
         get_logger().warning("closed a run that was interrupted", run=run)
     parts.append(airflow.start_scheduler())

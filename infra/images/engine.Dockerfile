@@ -3,6 +3,8 @@
 #   docker build -f infra/images/engine.Dockerfile -t ecclip-engine .
 FROM nvcr.io/nvidia/tritonserver:26.07-py3
 
+# the system's Python is that of the server: what it lacks is put beside it
+ENV PIP_BREAK_SYSTEM_PACKAGES=1 UV_BREAK_SYSTEM_PACKAGES=1
 WORKDIR /opt/ecclip
 COPY requirements/ requirements/
 # the image's own Python gets the bindings to the image's TensorRT; the worker has an environment of its own
@@ -14,10 +16,11 @@ COPY pyproject.toml README.md ./
 COPY ecclip/ ecclip/
 COPY dags/ dags/
 COPY triton_models/ triton_models/
-COPY dvc.yaml params.yaml ./
+COPY dvc.yaml params.yaml .dvcignore ./
 COPY .dvc/config .dvc/config
 RUN uv pip install --python /opt/worker/bin/python --no-cache --no-deps --no-build-isolation --editable . \
     && useradd --create-home --non-unique --uid 1000 ecclip \
+    && mkdir shop \
     && chown -R 1000 /opt/ecclip
 
 USER 1000

@@ -17,9 +17,11 @@ COPY pyproject.toml README.md ./
 COPY ecclip/ ecclip/
 COPY dags/ dags/
 COPY triton_models/ triton_models/
-COPY dvc.yaml params.yaml ./
+COPY dvc.yaml params.yaml .dvcignore ./
 COPY .dvc/config .dvc/config
+# shop is where a volume is mounted: a new one takes over the folder with its owner
 RUN uv pip install --system --no-cache --no-deps --no-build-isolation --editable . \
+    && mkdir shop \
     && chown -R ecclip:ecclip /opt/ecclip
 
 USER 1000

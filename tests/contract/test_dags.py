@@ -132,14 +132,13 @@ def test_every_dag_is_tagged_one_run_at_a_time_and_without_catchup(described: di
 
 @pytest.mark.fault(32)
 def test_every_pool_exists_with_slots_for_each_of_its_tasks(described: dict[str, Any]) -> None:
-    from ecclip.local.airflow import POOLS
-
-    slots = {**POOLS, "default_pool": 128}
+    pools = json.loads((DAGS / "pools.json").read_text())
+    slots = {name: pool["slots"] for name, pool in pools.items()} | {"default_pool": 128}
     for name, task in _every_task(described):
         assert task["pool"] in slots, name
         assert 0 < task["pool_slots"] <= slots[task["pool"]], name
     used = {task["pool"] for _, task in _every_task(described)}
-    assert set(POOLS) - used == set(), "a pool that no task uses"
+    assert set(pools) - used == set(), "a pool that no task uses"
 
 
 def test_the_order_of_a_night(described: dict[str, Any]) -> None:

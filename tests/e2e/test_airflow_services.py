@@ -17,7 +17,7 @@ from waiting import lives, wait_until
 from ecclip.core import ServiceError, settings
 from ecclip.core.services import Services
 from ecclip.local import NightView, TaskView, airflow_api, follow_night, services, trigger_night
-from ecclip.local.airflow import COMPONENTS, POOLS
+from ecclip.local.airflow import COMPONENTS, pools
 
 pytestmark = pytest.mark.heavy
 
@@ -67,7 +67,8 @@ def test_airflow_comes_up_nights_wait_for_their_dumps_and_it_goes_down(workspace
     assert first.started == (services.AIRFLOW,)
     assert services.start_services((services.AIRFLOW,)).started == (), "a second start finds it"
     api = airflow_api()
-    assert POOLS.items() <= {pool["name"]: pool["slots"] for pool in api.get("pools")["pools"]}.items()
+    made = {pool["name"]: pool["slots"] for pool in api.get("pools")["pools"]}
+    assert {name: pool["slots"] for name, pool in pools().items()}.items() <= made.items()
 
     seen: list[TaskView] = []
     _wait_for(workspace, wait={"timeout_s": 3, "poke_interval_s": 0.5})
