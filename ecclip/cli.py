@@ -224,6 +224,17 @@ def serving_build_engine(
     _show(build_engine_night(night, builder=builder, capability=capability if builder == "rtx" else ""))
 
 
+@_ROOMS["serving"].command("reconcile")
+def serving_reconcile(
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C or SIGTERM, as a side-car does")] = False,
+    every: Annotated[float, typer.Option(min=0.1, help="Pause between two looks of --watch, seconds")] = 5.0,
+) -> None:
+    """Bring every server to what live.json names: a restarted one, one that lags behind, one whose models broke."""
+    from ecclip.local import reconcile_servers
+
+    _show(reconcile_servers(every if watch else None))
+
+
 @registry_app.command("trace")
 def registry_trace(lineage: Annotated[str, typer.Argument(help="Lineage id, snapshot digest or night")]) -> None:
     """Print what an answer, a snapshot or a night is linked to."""

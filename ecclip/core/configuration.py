@@ -16,7 +16,10 @@ from ecclip.errors import ConfigError
 
 ServingPlatform = Literal["embedded", "onnxruntime", "onnxruntime_tensorrt", "tensorrt_plan"]
 # what had another name: an environment variable that nothing reads any more would be passed over in silence
-RENAMED_SETTINGS = {"ECCLIP_PROFILE": "ECCLIP_SERVING_PLATFORM"}
+RENAMED_SETTINGS = {
+    "ECCLIP_PROFILE": "ECCLIP_SERVING_PLATFORM",
+    "ECCLIP_TRITON_ADDRESS": "ECCLIP_TRITON_ADDRESSES",
+}
 
 
 def spark_options(text: str) -> dict[str, str]:
@@ -35,6 +38,19 @@ def spark_options(text: str) -> dict[str, str]:
     if wrong:
         raise ValueError(f"an option of Spark is spark.<name>=<value>, not {wrong[0]!r}")
     return dict(option.split("=", 1) for option in options if option)
+
+
+def addresses_in(text: str) -> list[str]:
+    """Return the addresses in a text, host:port each, separated by commas or blanks.
+
+    Raises:
+        ValueError: one has no port.
+    """
+    found = re.findall(r"[^\s,]+", text)
+    wrong = [address for address in found if not re.fullmatch(r".+:\d+", address)]
+    if wrong:
+        raise ValueError(f"an address of a server is host:port, not {wrong[0]!r}")
+    return found
 
 
 class Settings(BaseSettings):
@@ -75,9 +91,13 @@ class Settings(BaseSettings):
     dvc_timeout_s: float = Field(
         3600.0, gt=0, description="longest time of one call of DVC, its transfers included, seconds"
     )
-    triton_address: str | None = Field(None, description="host:port of the gRPC port; default: the embedded server")
+    triton_addresses: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="host:port of the gRPC port of every server that answers, separated by commas; "
+        "default: the embedded server",
+    )
     triton_control_key: SecretStr | None = Field(
-        None, description="control key of the server at triton_address; the embedded one makes its own"
+        None, description="control key of the servers at triton_addresses; the embedded one makes its own"
     )
     triton_token: SecretStr | None = Field(
         None, description="token of questions; where it is set the embedded server answers those that bring it alone"
@@ -135,6 +155,16 @@ class Settings(BaseSettings):
     @classmethod
     def _options_of_spark(cls, given: Any) -> Any:
         return spark_options(given) if isinstance(given, str) else given
+
+    @field_validator("triton_addresses", mode="before")
+    @classmethod
+    def _addresses(cls, given: Any) -> Any:
+        return tuple(dict.fromkeys(addresses_in(given))) if isinstance(given, str) else given
+
+    @property
+    def triton_address(self) -> str | None:
+        """The server to ask where one is enough, or None: the embedded one."""
+        return self.triton_addresses[0] if self.triton_addresses else None
 
     @property
     def work(self) -> Path:

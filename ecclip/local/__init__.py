@@ -6,7 +6,7 @@ from ecclip.local.following import NightView, TaskView, follow_night, trigger_ni
 from ecclip.local.nights import make_workspace, sample_config, sample_nights
 from ecclip.local.own import own_nights
 from ecclip.local.services import airflow_api, down, start_services, status, stop_services, up
-from ecclip.local.triton import serve
+from ecclip.local.triton import reconcile_servers, serve
 
 __all__ = [
     "AirflowApi",
@@ -18,6 +18,7 @@ __all__ = [
     "follow_night",
     "make_workspace",
     "own_nights",
+    "reconcile_servers",
     "sample_config",
     "sample_nights",
     "serve",

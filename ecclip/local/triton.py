@@ -41,7 +41,7 @@ def stop_triton() -> bool:
 
 def triton_is_supervised() -> bool:
     """Return whether the server is supervised: by this workspace's supervisor, or because it runs elsewhere."""
-    return settings().triton_address is not None or Services().find(SUPERVISOR) is not None
+    return bool(settings().triton_addresses) or Services().find(SUPERVISOR) is not None
 
 
 def triton_address() -> str | None:
@@ -58,10 +58,34 @@ def serve() -> None:
     """Supervise the embedded server until SIGTERM or Ctrl-C: it is restarted whenever it dies or does not answer."""
     from ecclip.serving import EmbeddedServer
 
-    stopped, server = threading.Event(), EmbeddedServer()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
+    stopped, server = _until_stopped(), EmbeddedServer()
     try:
         server.supervise(stopped)
     finally:
         server.stop()
+
+
+def reconcile_servers(every_s: float | None = None) -> dict[str, str]:
+    """Bring every server to what ``live.json`` names; return of each address what was found, in words.
+
+    With ``every_s`` it does so again after so many seconds, until SIGTERM or Ctrl-C, and errors are logged only.
+
+    Raises:
+        ServiceError: a server does not answer, or not from what is live.
+    """
+    from ecclip import serving
+
+    if every_s is not None:
+        serving.watch_servers(_until_stopped(), every_s)
+        return {}
+    servers = serving.reconcile_servers()
+    serving.require_reconciled(servers)
+    return {server.address: server.mended or "answers from what is live" for server in servers}
+
+
+def _until_stopped() -> threading.Event:
+    """Return an event that SIGTERM or Ctrl-C sets."""
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped

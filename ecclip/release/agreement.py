@@ -55,7 +55,7 @@ def requested() -> str:
 
 
 def state() -> dict[str, Any]:
-    """Return what ``ecclip status`` shows: alias, ``live.json``, each server that runs, and any difference in words."""
+    """Return what ``ecclip status`` shows: alias, ``live.json``, each server, and any difference in words."""
     from ecclip.serving import live_version, served
 
     try:
@@ -63,7 +63,7 @@ def state() -> dict[str, Any]:
     except EcclipError as error:
         return {"state": "unknown", "reason": str(error)}
     differences = [f"the alias: {found.means}"] if found.means else []
-    differences += [f"{address} serves {versions}" for address, versions in servers.items() if versions != _list(live)]
+    differences += [f"{address}: {_in_words(says)}" for address, says in servers.items() if says != _list(live)]
     return {
         "champion": found.wish.version if found.wish else None,
         "answers": found.answers.version if found.answers else None,
@@ -72,6 +72,10 @@ def state() -> dict[str, Any]:
         "servers": servers,
         "state": "; ".join(differences) + ": ecclip release reconcile" if differences else "agree",
     }
+
+
+def _in_words(says: list[int] | str) -> str:
+    return says if isinstance(says, str) else f"serves {says or 'nothing'}"
 
 
 def _list(version: int | None) -> list[int]:

@@ -24,13 +24,14 @@ def reconcile() -> dict[str, Any]:
     A request is judged if it was not, blessed and deployed; a version that answered before goes live without a
     verdict, which is a rollback. A refused one loses the alias and carries the reason (tag ``refused_reason``); the tag
     ``force`` passes the gate, never the blessing. An alias that is moved meanwhile is looked at again: the last wish
-    wins. Killed anywhere, the next call goes on.
+    wins. Killed anywhere, the next call goes on. A server that lags behind what answers is named, and an error where
+    nothing else changed.
 
     Raises:
         IntegrityError: the registry does not know the bundle that answers; names the way out.
-        ServiceError: registry or server do not answer, or another deployment takes too long; the wish stays.
+        ServiceError: registry or servers do not answer, or another deployment takes too long; the wish stays.
     """
-    from ecclip.serving import live_version, reconcile_server
+    from ecclip.serving import live_version, reconcile_servers, require_reconciled
 
     bind(run=settings().run_id)
     done: list[str] = []
@@ -39,8 +40,11 @@ def reconcile() -> dict[str, Any]:
         while step := _step():
             get_logger().info("reconciled", did=step)
             done.append(step)
-        done += reconcile_server()
+        servers = reconcile_servers()
         found, changed = agreement(), live_version() != before
+    if not changed:  # who hears of a change must hear of it; the next call raises
+        require_reconciled(servers)
+    done += [str(server) for server in servers if server.mended or server.lags]
     wish, answers = found.wish, found.answers
     return {
         "champion": wish.version if wish else None,

@@ -4,20 +4,22 @@
 """
 
 from ecclip.serving import comparison, golden
+from ecclip.serving.deploy.deployment import DeployConfig, Deployment
+from ecclip.serving.deploy.examination import Blessing
 from ecclip.serving.deploy.platforms import Target
+from ecclip.serving.deploy.replicas import Reconciled
 from ecclip.serving.deploy.repository import Live, Repository, Staged
 from ecclip.serving.deploy.steps import (
-    Blessing,
-    DeployConfig,
-    Deployment,
     bless,
     blessed_version,
     go_live,
     live_version,
-    reconcile_server,
+    reconcile_servers,
+    require_reconciled,
     roll_back,
     served,
     stage_bundle,
+    watch_servers,
 )
 from ecclip.serving.engine.config import EngineConfig
 from ecclip.serving.engine.stage import build_engines
@@ -31,6 +33,7 @@ __all__ = [
     "EmbeddedServer",
     "EngineConfig",
     "Live",
+    "Reconciled",
     "Repository",
     "Staged",
     "Target",
@@ -43,8 +46,10 @@ __all__ = [
     "go_live",
     "golden",
     "live_version",
-    "reconcile_server",
+    "reconcile_servers",
+    "require_reconciled",
     "roll_back",
     "served",
     "stage_bundle",
+    "watch_servers",
 ]

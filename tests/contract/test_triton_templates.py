@@ -125,9 +125,9 @@ def test_another_platform_than_the_embedded_one_needs_a_server_elsewhere(
 ) -> None:
     monkeypatch.setenv("ECCLIP_WORKSPACE", str(tmp_path))
     monkeypatch.setenv("ECCLIP_SERVING_PLATFORM", "onnxruntime")
-    with pytest.raises(ConfigError, match="ECCLIP_TRITON_ADDRESS"):
+    with pytest.raises(ConfigError, match="ECCLIP_TRITON_ADDRESSES"):
         stage_bundle(tiny_bundle(0), 1)
-    monkeypatch.setenv("ECCLIP_TRITON_ADDRESS", "gpu.example:8001")
+    monkeypatch.setenv("ECCLIP_TRITON_ADDRESSES", "gpu.example:8001")
     settings.cache_clear()
     assert stage_bundle(tiny_bundle(0), 1).platform == "onnxruntime"
 

@@ -100,7 +100,7 @@ def test_a_dead_server_with_a_damaged_live_file_comes_back_once_the_file_is_whol
         _until(lambda: len(starts) > 1)
         assert watch.is_alive()
         live.write_bytes(whole)
-    deployment.address = embedded.start().address
+    deployment.addresses = (embedded.start().address,)
     assert _answers(deployment)
 
 

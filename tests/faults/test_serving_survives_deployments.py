@@ -43,7 +43,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def server(started: Server) -> Server:
     """Version 1 is live, version 2 lies beside it, the server runs."""
     embedded, deployment = started
-    deployment.address = embedded.start().address
+    deployment.addresses = (embedded.start().address,)
     deployment.roll_back(1)
     return embedded, deployment
 
@@ -60,7 +60,7 @@ def _answering(deployment: Deployment) -> str:
 
 
 def _answers(embedded: EmbeddedServer, deployment: Deployment) -> bool:
-    deployment.address = embedded.start().address
+    deployment.addresses = (embedded.start().address,)
     try:
         return _answering(deployment) == _lineage(1)
     except Unavailable:
@@ -166,7 +166,7 @@ def test_swapped_weights_are_not_blessed_and_the_live_version_answers_on(
 @pytest.mark.fault(23)
 def test_a_version_that_is_too_slow_is_not_blessed(server: Server) -> None:
     _, deployment = server
-    strict = Deployment(deployment.repository, deployment.address, DeployConfig(max_latency_ms=0.01))
+    strict = Deployment(deployment.repository, deployment.address, cfg=DeployConfig(max_latency_ms=0.01))
     blessing = strict.bless(2)
     assert not blessing.passed
     assert "one listing takes" in blessing.reasons[0]
@@ -339,5 +339,5 @@ def test_nothing_is_left_of_a_stopped_server(server: Server) -> None:
     assert not [one for one in children if one.is_running()]
     assert list(Path("/dev/shm").glob(f"{process.shared_memory}*")) == []
     embedded.stop()
-    deployment.address = embedded.start().address
+    deployment.addresses = (embedded.start().address,)
     assert _answering(deployment) == _lineage(1)

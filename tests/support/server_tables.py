@@ -15,6 +15,7 @@ import ecclip.serving
 from ecclip.core import GateError, digest_of, settings
 from ecclip.formats.bundle import lineage_of
 from ecclip.formats.live import Live, read_live, write_live
+from ecclip.serving import Reconciled
 
 _CALLS = (
     "stage_bundle",
@@ -23,7 +24,7 @@ _CALLS = (
     "go_live",
     "roll_back",
     "live_version",
-    "reconcile_server",
+    "reconcile_servers",
     "served",
 )
 
@@ -75,7 +76,7 @@ class ServerTable:
     def served(self) -> dict[str, list[int]]:
         return {}
 
-    def reconcile_server(self) -> list[str]:
+    def reconcile_servers(self) -> list[Reconciled]:
         return []
 
     def _answer(self, call: str, version: int) -> None:

@@ -32,16 +32,21 @@ def reconcile(control: Control, repository: Repository) -> None:
         ServiceError: the live version does not load or does not answer.
     """
     live = repository.live()
+    if live is None:
+        unload_all(control, repository)
+        return
     if control.loaded(CANDIDATE):
         control.unload(CANDIDATE)
-    if live is None:
-        for model in (ENTRY, *repository.graph_folders()):
-            if control.loaded(model):
-                control.unload(model)
-        return
     repository.verify(live.version)
     load_graphs(control, repository, warm_versions(repository))
     load_entry(control, repository, ENTRY, live.version)
+
+
+def unload_all(control: Control, repository: Repository) -> None:
+    """Unload every model; a loaded one whose process died is not loaded again before."""
+    for model in (CANDIDATE, ENTRY, *repository.graph_folders()):
+        if control.loaded(model):
+            control.unload(model)
 
 
 def warm_versions(repository: Repository) -> list[int]:
@@ -101,15 +106,19 @@ def answers(control: Control, model: str, version: int | None) -> bool:
     return found == "answers"
 
 
-def probe(control: Control, model: str, version: int | None) -> Literal["answers", "silent", "broken"]:
+def probe(
+    control: Control, model: str, version: int | None, lineage: str = ""
+) -> Literal["answers", "silent", "broken"]:
     """Send a model a synthetic request with a photo and a title, so that every model behind it takes part.
 
-    An error means that something is broken; no answer in time may mean load, or a server that hangs.
+    An error, or an answer of another bundle than ``lineage`` says, means that something is broken; no answer in time
+    may mean load, or a server that hangs.
     """
     options = client_options(model=model, version=str(version or ""), timeout_s=patient(10.0), retries=1)
     try:
         with ProductClient(control.address, options) as client:
-            error = client.ask([_PROBE])[0].error
+            answer = client.ask([_PROBE])[0]
+        error = answer.error or (f"it is bundle {answer.lineage}" if lineage not in ("", answer.lineage) else "")
     except Overloaded:
         return "answers"  # it said so itself
     except (DeadlineExceeded, Unavailable) as silence:

@@ -41,10 +41,10 @@ class Control:
         self._client.close()
         del self._client  # released here: the library's own clean-up fails at interpreter shutdown
 
-    def is_live(self) -> bool:
-        """Whether the server answers at all."""
+    def is_live(self, within_s: float = 2.0) -> bool:
+        """Whether the server answers at all, within a number of seconds."""
         try:
-            return bool(self._client.is_server_live(client_timeout=2.0))
+            return bool(self._client.is_server_live(client_timeout=within_s))
         except InferenceServerException:
             return False
 

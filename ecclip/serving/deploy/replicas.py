@@ -1,0 +1,73 @@
+"""Servers that do not answer from what is live: restarted, lagging behind, or with a model that is broken; mended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ecclip.core import EcclipError, get_logger, patient
+from ecclip.formats.live import Live
+from ecclip.serving.deploy.activation import probe, reconcile, unload_all
+from ecclip.serving.deploy.deployment import Deployment
+from ecclip.serving.deploy.platforms import ENTRY
+from ecclip.serving.server.control import Control
+
+_LIVE_S = 10.0  # for a server to say that it runs, which a busy one takes longer for; by judgment
+_BROKEN = "had it loaded, without right answers"
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """One server after a look at it: ``mended`` is what was wrong, ``lags`` why it still does not answer."""
+
+    address: str
+    mended: str = ""
+    lags: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.address} {self.lags or self.mended or 'answers'}"
+
+
+def reconcile_replicas(deployment: Deployment) -> list[Reconciled]:
+    """Bring every server to what ``live.json`` names; one that cannot be does not hold the others up.
+
+    Raises:
+        IntegrityError: live.json cannot be read.
+    """
+    live = deployment.repository.live()
+    if live is None:
+        return []
+    return [_reconciled(deployment, address, live) for address in deployment.addresses]
+
+
+def _reconciled(deployment: Deployment, address: str, live: Live) -> Reconciled:
+    try:
+        with deployment.control(address) as server:
+            if not server.is_live(patient(_LIVE_S)):
+                return Reconciled(address, lags="does not answer: start it")
+            wrong = _wrong(server, live)
+            if wrong:
+                wrong = _mend(deployment, server) or wrong
+    except EcclipError as error:
+        return Reconciled(address, lags=f"does not answer from version {live.version}: {error}")
+    return Reconciled(address, mended=wrong)
+
+
+def _mend(deployment: Deployment, server: Control) -> str:
+    """Reload what is live unless a deployment has done so meanwhile; return what was wrong, in words."""
+    with deployment.repository.lock():
+        live = deployment.repository.live()
+        if live is None or not (wrong := _wrong(server, live)):
+            return ""
+        if wrong == _BROKEN:  # a loaded model is not loaded again
+            unload_all(server, deployment.repository)
+        reconcile(server, deployment.repository)
+    get_logger().warning("a server is brought back", address=server.address, version=live.version, wrong=wrong)
+    return f"{wrong}, and answers from version {live.version} again"
+
+
+def _wrong(server: Control, live: Live) -> str:
+    """Return how a server differs from what is live; nothing where it does not. A busy one is left alone."""
+    found = server.loaded(ENTRY)
+    if found != [live.version]:
+        return f"served {found or 'nothing'}"
+    return _BROKEN if probe(server, ENTRY, None, live.lineage) == "broken" else ""
