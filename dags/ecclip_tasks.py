@@ -144,16 +144,52 @@ def chain(dag: str, **calls: Callable[[str], Any]) -> tuple[list[Any], list[Any]
     ``calls`` names what a task does for the stage of that name beside running it.
     """
     placed = {"spark": {"pool": "spark"}, "gpu": GPU, "worker": {}}
-    tasks = {
-        name: night_task(name, calls.get(name, partial(_run_stage, name)), **placed[STEPS[name].runs_on])
-        for name in stages_of(dag)
-    }
+    tasks = {}  # the first and the last of those that run a stage
+    for name in stages_of(dag):
+        if STEPS[name].runs_on == "gpu" and settings().gpu_workspace == "own":
+            tasks[name] = _apart(name)
+        else:
+            one = night_task(name, calls.get(name, partial(_run_stage, name)), **placed[STEPS[name].runs_on])
+            tasks[name] = (one, one)
     edges = edges_of(dag)
     for before, after in edges:
-        tasks[before] >> tasks[after]
-    first = [task for name, task in tasks.items() if name not in {after for _, after in edges}]
-    last = [task for name, task in tasks.items() if name not in {before for before, _ in edges}]
+        tasks[before][1] >> tasks[after][0]
+    first = [task for name, (task, _) in tasks.items() if name not in {after for _, after in edges}]
+    last = [task for name, (_, task) in tasks.items() if name not in {before for before, _ in edges}]
     return first, last
+
+
+def _apart(name: str) -> tuple[Any, Any]:
+    """Return the first and the last of the tasks by which a stage runs on a worker with a workspace of its own.
+
+    Both ends change dvc.lock and share its pool; a parcel of digests goes between them as an XCom.
+    """
+
+    def parcel_of(task_id: str) -> Any:
+        from ecclip.apart import Parcel
+
+        return Parcel.model_validate_json(get_current_context()["ti"].xcom_pull(task_ids=task_id)["parcel"])
+
+    def send(night: str) -> dict[str, str]:
+        from ecclip import apart
+
+        return {"parcel": apart.send(name, night).model_dump_json()}
+
+    def run(_: str) -> dict[str, str]:
+        from ecclip import apart
+
+        return {"parcel": apart.run_apart(parcel_of(f"send_{name}")).model_dump_json()}
+
+    def take(_: str) -> Any:
+        from ecclip import apart
+
+        return apart.take(parcel_of(name))
+
+    sent = night_task(f"send_{name}", send, pool="dvc")
+    done = night_task(name, run, **GPU)
+    taken = night_task(f"take_{name}", take, pool="dvc")
+    sent >> done >> taken
+    return sent, taken
 
 
 def engine_tasks(build: Callable[[str], Any]) -> list[Any]:
@@ -179,7 +215,26 @@ def version_task(dag: str, more: Callable[[], dict[str, Any]] = dict) -> Any:
         return {"digest": digest_of(work_path(STEPS[stages[-1]].output, night)), **more()}
 
     assets = [STEPS[name].asset for name in stages_of(dag) if STEPS[name].asset]
-    return night_task("version", version, pool="dvc", outlet=Asset(assets[0]) if assets else None)
+    recorded = night_task("version", version, pool="dvc", outlet=Asset(assets[0]) if assets else None)
+    recorded >> push_tasks(dag)
+    return recorded
+
+
+def push_tasks(dag: str) -> list[Any]:
+    """Return the task that pushes what a DAG has recorded to the DVC remote, where the settings want it.
+
+    The asset is out before it begins, and it holds no lock that others wait for: a remote that is slow or down delays
+    no answer. What one night could not send stays in the cache; clearing the task sends it.
+    """
+    if not settings().dvc_push:
+        return []
+
+    def push(night: str) -> Any:
+        from ecclip.registry import push_night
+
+        return push_night(night, [name for name in stages_of(dag) if not STEPS[name].external])
+
+    return [night_task("push", push, retries=5, retry_exponential_backoff=True, max_retry_delay=timedelta(hours=1))]
 
 
 def _run_stage(name: str, night: str) -> Any:

@@ -309,11 +309,14 @@ def status() -> None:
 
 
 @app.command()
-def workspace(folder: Annotated[Path, typer.Argument(file_okay=False)]) -> None:
+def workspace(
+    folder: Annotated[Path, typer.Argument(file_okay=False)],
+    remote: Annotated[str, typer.Option(help="URL or full path of its DVC remote")] = "",
+) -> None:
     """Make a workspace with this one's code and DAGs; its params.yaml and its data are its own. What is there stays."""
     from ecclip.local import make_workspace
 
-    make_workspace(folder, own_parameters=True)
+    make_workspace(folder, own_parameters=True, remote=remote)
 
 
 @app.command()

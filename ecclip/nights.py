@@ -30,16 +30,21 @@ def previous_of(night: str) -> str | None:
 def add_night(night: str) -> None:
     """Enter a night in nights.yaml with its predecessor; a night that is there keeps what it has."""
     parse_night(night)
-    known = known_nights()
-    prepare_workspace()
-    if any(entry["night"] == night for entry in known):
+    if any(entry["night"] == night for entry in known_nights()):
+        prepare_workspace()
         return
     published = [
         path.parent.name
         for path in (settings().work / "snapshots").glob(f"{_NIGHT_FOLDER}/manifest.json")  # a refused night has none
         if path.parent.name < night
     ]
-    entries = [*known, {"night": night, "previous": max(published, default=NO_NIGHT)}]
+    enter_night(night, max(published, default=NO_NIGHT))
+
+
+def enter_night(night: str, previous: str) -> None:
+    """Enter a night with a predecessor that is known, such as that of another workspace."""
+    prepare_workspace()
+    entries = [*known_nights(), {"night": parse_night(night), "previous": previous}]
     # keyed by night: dvc.yaml names its stages after the keys (ingest@2026-11-01)
     table = {entry["night"]: {"previous": entry["previous"]} for entry in entries}
     write_atomic(settings().work / "nights.yaml", yaml.safe_dump({"nights": table}))

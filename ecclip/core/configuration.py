@@ -91,6 +91,7 @@ class Settings(BaseSettings):
     dvc_timeout_s: float = Field(
         3600.0, gt=0, description="longest time of one call of DVC, its transfers included, seconds"
     )
+    dvc_push: bool = Field(False, description="each DAG pushes what it has versioned to the default DVC remote")
     triton_addresses: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="host:port of the gRPC port of every server that answers, separated by commas; "
@@ -146,6 +147,10 @@ class Settings(BaseSettings):
         description="webhook for tasks that failed permanently (JSON, `text`); default: the log",
     )
     gpu_queue: str = Field("default", description="Airflow queue of training and embedding")
+    gpu_workspace: Literal["shared", "own"] = Field(
+        "shared",
+        description="own: workers of gpu_queue have a workspace of their own and share nothing but the DVC remote",
+    )
     gpu_pool: str = Field("default_pool", description="Airflow pool of training and embedding; of `make up`: gpu")
     gpu_pod_template: Path | None = Field(
         None, description="file of the pod that training and embedding run in (KubernetesExecutor; others need none)"

@@ -49,7 +49,7 @@ def enter_workspace(name: str) -> None:
     settings.cache_clear()
 
 
-def make_workspace(folder: Path, own_parameters: bool = False) -> None:
+def make_workspace(folder: Path, own_parameters: bool = False, remote: str = "") -> None:
     """Make a workspace with the code, DAGs and parameters of this one but data of its own; what is there stays.
 
     Code and parameters are links, so that they change with this one's. DVC works there without git.
@@ -57,6 +57,7 @@ def make_workspace(folder: Path, own_parameters: bool = False) -> None:
     Args:
         folder: where it is made.
         own_parameters: give it a copy of params.yaml, which its owner may change.
+        remote: URL or full path of its DVC remote, unless its config.local says one.
     """
     home = settings().workspace.resolve()
     (folder / ".dvc").mkdir(parents=True, exist_ok=True)
@@ -70,4 +71,7 @@ def make_workspace(folder: Path, own_parameters: bool = False) -> None:
         if "no_scm" not in text:  # a home without git has this setting already, and DVC refuses a duplicate
             text = text.replace("[core]", "[core]\n    no_scm = true")
         write_atomic(folder / ".dvc" / "config", text)
+    if remote and not (folder / ".dvc" / "config.local").exists():
+        named = f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {remote}\n"
+        write_atomic(folder / ".dvc" / "config.local", named, mode=0o600)
     (folder / "work").mkdir(exist_ok=True)

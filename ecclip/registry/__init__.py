@@ -15,6 +15,8 @@ from ecclip.registry.promotion import (
 )
 from ecclip.registry.registration import Registered, register
 from ecclip.registry.reigning import deployed, reigning
+from ecclip.registry.remote.exchange import send_outputs, take_outputs
+from ecclip.registry.remote.push import push_night
 from ecclip.registry.restoring import restore_snapshot
 from ecclip.registry.starts import ReferenceConfig, StartConfig, reference, start
 from ecclip.registry.store import has_store
@@ -48,15 +50,18 @@ __all__ = [
     "has_store",
     "last_champion",
     "model_version",
+    "push_night",
     "record_version",
     "reference",
     "refuse_champion",
     "register",
     "reigning",
     "restore_snapshot",
+    "send_outputs",
     "set_champion",
     "start",
     "tag_version",
+    "take_outputs",
     "trace",
     "trace_back",
     "undecided",

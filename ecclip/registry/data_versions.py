@@ -7,13 +7,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Any
 
 import psutil
 import yaml
 
-from ecclip.core import PRIVATE_UMASK, ConfigError, ServiceError, get_logger, parse_night, settings
+from ecclip.core import (
+    PRIVATE_UMASK,
+    ConfigError,
+    ServiceError,
+    get_logger,
+    locked,
+    parse_night,
+    settings,
+    write_atomic,
+)
 
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked", "Lock acquisition", "rwlock")
 _WAIT_S = 180.0  # for another dvc of the workspace, which holds its lock for the time of a push
@@ -31,8 +42,9 @@ def record_version(night: str, stages: Sequence[str], wait_s: float = _WAIT_S) -
         ServiceError: another DVC process held its lock for ``wait_s`` seconds, or an output is missing.
     """
     targets = [f"{stage}@{parse_night(night)}" for stage in stages]
-    # relinking swaps the stage's files for read-only hard links into the cache: no second copy on disk
-    result = run_dvc(["commit", "--force", *targets], wait_s)
+    with _changing_lock():
+        # relinking swaps the stage's files for read-only hard links into the cache: no second copy on disk
+        result = run_dvc(["commit", "--force", *targets], wait_s)
     if result.returncode != 0:
         message = result.stderr.strip()
         raise ServiceError("dvc could not record the night", value=message, next_step=f"dvc status {targets[0]}")
@@ -41,29 +53,66 @@ def record_version(night: str, stages: Sequence[str], wait_s: float = _WAIT_S) -
 
 def dvc_version(night: str) -> str:
     """Return the md5 of the night's snapshot in dvc.lock, or an empty string when DVC has not recorded it."""
-    path = settings().workspace.resolve() / "dvc.lock"
-    if not path.is_file():
-        return ""
-    recorded = (yaml.safe_load(path.read_text()) or {}).get("stages") or {}
-    outputs = recorded.get(f"publish@{parse_night(night)}", {}).get("outs") or [{}]
+    entries = lock_entries(night, ["publish"])
+    outputs = next(iter(entries.values()), {}).get("outs") or [{}]
     return str(outputs[0].get("md5", ""))
 
 
-def run_dvc(arguments: Sequence[str], wait_s: float = _WAIT_S) -> subprocess.CompletedProcess[str]:
+def lock_entries(night: str, stages: Sequence[str]) -> dict[str, Any]:
+    """Return what dvc.lock says of a night's stages, by their names in DVC, as far as they are recorded."""
+    recorded = _lock().get("stages") or {}
+    names = [f"{stage}@{parse_night(night)}" for stage in stages]
+    return {name: recorded[name] for name in names if name in recorded}
+
+
+def enter_lock(entries: Mapping[str, Any]) -> None:
+    """Enter stages into dvc.lock as another workspace has recorded them."""
+    with _changing_lock():
+        lock = {"schema": "2.0", **_lock()}
+        lock["stages"] = {**(lock.get("stages") or {}), **entries}
+        write_atomic(_lock_path(), yaml.safe_dump(lock, sort_keys=False, allow_unicode=True))
+
+
+def has_remote() -> bool:
+    """Return whether the workspace has a DVC remote."""
+    return bool(run_dvc(["remote", "list"]).stdout.strip())
+
+
+def _changing_lock() -> AbstractContextManager[None]:
+    """Let one process at a time change dvc.lock: DVC reads it, works, and writes it whole."""
+    return locked(settings().work / "dvc" / ".lock", "dvc.lock", settings().dvc_timeout_s)
+
+
+def _lock_path() -> Path:
+    return settings().workspace.resolve() / "dvc.lock"
+
+
+def _lock() -> dict[str, Any]:
+    return (yaml.safe_load(_lock_path().read_text()) or {}) if _lock_path().is_file() else {}
+
+
+def run_dvc(
+    arguments: Sequence[str], wait_s: float = _WAIT_S, folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run DVC in the workspace and return the result; wait for a lock that another process holds.
+
+    Args:
+        arguments: of the command.
+        wait_s: how long to wait for the lock.
+        folder: another DVC repository, default: the workspace.
 
     Raises:
         ConfigError: the workspace is not a DVC workspace.
         ServiceError: another DVC process held its lock for ``wait_s`` seconds.
     """
-    root = settings().workspace.resolve()
-    if not (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
+    root = folder or settings().workspace.resolve()
+    if not (root / ".dvc").is_dir() or not (folder or (root / "dvc.yaml").is_file()):
         raise ConfigError(
             "the workspace is not a DVC workspace", value=root, next_step="run it in a clone of the project"
         )
     deadline = time.monotonic() + wait_s
     while True:
-        result = _dvc(*arguments)
+        result = _dvc(root, *arguments)
         if result.returncode == 0 or not any(sign in result.stderr for sign in _BUSY):
             return result
         if time.monotonic() >= deadline:
@@ -77,7 +126,7 @@ def run_dvc(arguments: Sequence[str], wait_s: float = _WAIT_S) -> subprocess.Com
         time.sleep(_POLL_S)
 
 
-def _dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
+def _dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run DVC in its own session; past the machine's time limit the whole session is killed."""
     site, limit = settings().work / "dvc" / "site", settings().dvc_timeout_s
     for folder in (site, site / "repo"):  # DVC would create them world-writable
@@ -91,7 +140,7 @@ def _dvc(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dvc", *arguments]
     process = subprocess.Popen(
         command,
-        cwd=settings().workspace.resolve(),
+        cwd=root,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -87,6 +87,8 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ECCLIP_SCHEDULE="none",
         ECCLIP_GPU_POOL="h100",
         ECCLIP_GPU_QUEUE="gpu",
+        ECCLIP_GPU_WORKSPACE="own",
+        ECCLIP_DVC_PUSH="1",
         ECCLIP_GPU_POD_TEMPLATE=str(template),
         ECCLIP_SERVING_PLATFORM="tensorrt_plan",
         ECCLIP_ENGINE_QUEUE="engines",
@@ -204,6 +206,27 @@ def test_engines_are_built_before_the_blessing_where_the_server_loads_some(
     task = dag["tasks"]["build_engine"]
     assert (task["queue"], task["pool"], task["executor_config"]) == ("engines", "serving", ["pod_override"])
     assert "build_engine" not in described["dags"]["deploy_bundle"]["tasks"]
+
+
+def test_a_stage_on_a_worker_of_its_own_waits_for_its_inputs_and_is_waited_for(elsewhere: dict[str, Any]) -> None:
+    dag = elsewhere["dags"]["train_towers"]
+    order = ["start", "send_train", "train", "take_train", "send_embed", "embed", "take_embed", "evaluate"]
+    assert {*itertools.pairwise(order)} <= {(first, second) for first, second in dag["edges"]}
+    assert {dag["tasks"][name]["queue"] for name in ("train", "embed")} == {"gpu"}
+    for name in ("send_train", "take_train", "send_embed", "take_embed"):
+        assert (dag["tasks"][name]["queue"], dag["tasks"][name]["pool"]) == ("default", "dvc")
+
+
+def test_versions_are_pushed_with_patience_after_the_asset_is_out(
+    described: dict[str, Any], elsewhere: dict[str, Any]
+) -> None:
+    for name in ("nightly_catalog", "train_towers", "product_groups"):
+        assert "push" not in described["dags"][name]["tasks"]
+        dag = elsewhere["dags"][name]
+        assert [edge for edge in dag["edges"] if "push" in edge] == [["version", "push"]]  # nothing waits for it
+        assert dag["tasks"]["push"]["retries"] >= 5
+        assert dag["tasks"]["push"]["outlets"] == []
+        assert dag["tasks"]["push"]["pool"] == "default_pool"
 
 
 @pytest.mark.usefixtures("tasks_module")  # Airflow reads its home when it is imported

@@ -13,8 +13,10 @@ from certificates import authority
 from compose import Composed, composed
 from serving_server import embedded_server
 from tritonclient.utils import InferenceServerException
+from typer.testing import CliRunner
 from waiting import wait_until
 
+from ecclip.cli import app
 from ecclip.client import TLS, TOKEN_NAME, ClientOptions, Product, ProductClient, Rejected
 from ecclip.core import settings
 from ecclip.core.services import Services, choose_port
@@ -226,10 +228,18 @@ def test_whoever_asks_triton_has_the_client_certificate_where_it_is_wanted(compo
     assert [
         option for option in secure if not option.startswith(("--grpc-use-ssl", "--grpc-root", "--grpc-server"))
     ] == plain
-    for name in ("airflow-scheduler", "airflow-triggerer"):
+    for name in ("airflow-scheduler", "airflow-triggerer", "triton-reconcile"):
         given = files.services[name]
         assert {"ECCLIP_TRITON_TLS_ROOTS", "ECCLIP_TRITON_TLS_CERTIFICATE", "ECCLIP_TRITON_TLS_KEY"} <= set(
             given["environment"]
         )
         assert given["environment"].items() >= compose.services[name]["environment"].items()
         assert any(volume.endswith(":/tls:ro") for volume in given["volumes"])
+
+
+def test_a_restarted_triton_is_brought_to_what_is_live_by_a_command_that_there_is(compose: Composed) -> None:
+    service = compose.services["triton-reconcile"]
+    assert service["restart"] == "unless-stopped"
+    assert service["environment"]["ECCLIP_TRITON_ADDRESSES"] == "triton:8001"
+    asked = [*service["command"], "--help"]
+    assert CliRunner().invoke(app, asked).exit_code == 0

@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dvc_workspaces import dvc, make_dvc_workspace
+from dvc_workspaces import dvc, held, make_dvc_workspace
 from snapshots import write_snapshot
 from structlog.testing import capture_logs
 from waiting import HANG_S, wait_until
@@ -24,10 +22,6 @@ from ecclip.registry import dvc_version, record_version, restore_snapshot
 pytestmark = pytest.mark.heavy
 
 NIGHT = "2026-11-01"
-HOLD = (
-    "import sys, zc.lockfile; lock = zc.lockfile.LockFile(sys.argv[1]); print('held', flush=True);"
-    " sys.stdin.read(); lock.close()"
-)
 
 
 @pytest.fixture
@@ -40,30 +34,16 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     settings.cache_clear()
 
 
-@contextmanager
-def _held(workspace: Path) -> Iterator[Callable[[], None]]:
-    """Hold DVC's lock until the end of the block, or until what is yielded is called."""
-    lock = workspace / ".dvc" / "tmp" / "lock"
-    lock.parent.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", HOLD, str(lock)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdin is not None
-        assert holder.stdout is not None
-        assert holder.stdout.readline().strip() == "held"
-        yield holder.stdin.close
-        holder.stdin.close()
-
-
 @pytest.mark.fault(17)
 def test_a_lock_held_too_long_ends_the_wait_and_names_the_lock(workspace: Path) -> None:
-    with _held(workspace), pytest.raises(ServiceError, match=r"another DVC process.*\.dvc/tmp/lock"):
+    with held(workspace), pytest.raises(ServiceError, match=r"another DVC process.*\.dvc/tmp/lock"):
         record_version(NIGHT, ["start"], wait_s=2)
     assert not (workspace / "dvc.lock").exists()
 
 
 @pytest.mark.fault(17)
 def test_a_lock_that_is_released_in_time_costs_only_the_wait(workspace: Path) -> None:
-    with _held(workspace) as let_go, capture_logs() as said:
+    with held(workspace) as let_go, capture_logs() as said:
 
         def release_it_once_somebody_waits() -> None:
             wait_until(lambda: [line for line in said if "waiting for another DVC" in line["event"]], "a refused try")
@@ -183,6 +163,6 @@ def test_an_object_that_the_remote_lost_is_named_and_no_part_of_the_snapshot_is_
 @pytest.mark.fault(17)
 def test_bringing_a_snapshot_back_waits_for_the_lock_no_longer_than_it_may(recorded: Path) -> None:
     _forget_cache(recorded)
-    with _held(recorded), pytest.raises(ServiceError, match=r"another DVC process.*\.dvc/tmp/lock"):
+    with held(recorded), pytest.raises(ServiceError, match=r"another DVC process.*\.dvc/tmp/lock"):
         restore_snapshot(NIGHT, wait_s=2)
     verify_folder(restore_snapshot(NIGHT))

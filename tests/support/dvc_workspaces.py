@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,10 @@ import yaml
 from ecclip.core import settings
 
 ROOT = Path(__file__).parents[2]
+_HOLD = (
+    "import sys, zc.lockfile; lock = zc.lockfile.LockFile(sys.argv[1]); print('held', flush=True);"
+    " sys.stdin.read(); lock.close()"
+)
 
 
 def make_dvc_workspace(folder: Path, monkeypatch: pytest.MonkeyPatch, nights: list[str]) -> Path:
@@ -49,3 +55,25 @@ def dvc(workspace: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "dvc", *arguments], cwd=workspace, env=environment, capture_output=True, text=True
     )
+
+
+def add_remote(workspace: Path, folder: Path) -> None:
+    """Make a folder the default remote of a workspace, as ``dvc remote add --default --local`` does."""
+    folder.mkdir(exist_ok=True)
+    url = os.path.relpath(folder, workspace / ".dvc")
+    text = f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {url}\n"
+    (workspace / ".dvc" / "config.local").write_text(text)
+
+
+@contextmanager
+def held(workspace: Path) -> Iterator[Callable[[], None]]:
+    """Hold DVC's lock until the end of the block, or until what is yielded is called."""
+    lock = workspace / ".dvc" / "tmp" / "lock"
+    lock.parent.mkdir(exist_ok=True)
+    command = [sys.executable, "-c", _HOLD, str(lock)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        assert holder.stdout.readline().strip() == "held"
+        yield holder.stdin.close
+        holder.stdin.close()
