@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import textwrap
 from typing import Any
 
@@ -45,4 +46,4 @@ def _do(name: str, step: Step) -> dict[str, Any]:
 
 
 def _path(template: str) -> str:
-    return "work/" + template.format(night="${key}", previous="${item.previous}")
+    return posixpath.normpath("work/" + template.format(night="${key}", previous="${item.previous}"))

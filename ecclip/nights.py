@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import yaml
@@ -9,6 +10,8 @@ import yaml
 from ecclip.core import parse_night, settings, write_atomic
 
 NO_NIGHT = "none"  # stands for the previous night of the first
+EXPECTATIONS = "../expectations"  # relative to work/: a shop's own rules, kept by people beside params.yaml
+_EXPECTATIONS_README = "Suites of Great Expectations that every night must keep, one `.json` file each: docs/gate.md.\n"
 _NIGHT_FOLDER = "-".join("[0-9]" * digits for digits in (4, 2, 2))  # not a copy that was set aside
 
 
@@ -51,8 +54,12 @@ def enter_night(night: str, previous: str) -> None:
 
 
 def prepare_workspace() -> None:
-    """Create what every night needs: the empty folders that stand for "no previous night", and nights.yaml."""
+    """Create what every night needs: the empty folders that stand for "no previous night", nights.yaml, and a place
+    for the shop's own rules.
+    """
     work = settings().work
+    if not (rules := work_path(EXPECTATIONS, NO_NIGHT)).is_dir():
+        write_atomic(rules / "README.md", _EXPECTATIONS_README)
     for empty in (work / "snapshots" / NO_NIGHT, work / "nights" / NO_NIGHT / "land"):
         if not (empty / "EMPTY").is_file():
             write_atomic(empty / "EMPTY", "stands for the missing previous night\n")
@@ -62,4 +69,5 @@ def prepare_workspace() -> None:
 
 def work_path(template: str, night: str) -> Path:
     """Return the absolute path of a template such as ``snapshots/{night}`` for a night of this workspace."""
-    return settings().work / template.format(night=night, previous=previous_of(night) or NO_NIGHT)
+    path = settings().work / template.format(night=night, previous=previous_of(night) or NO_NIGHT)
+    return Path(os.path.normpath(path))  # as DVC does: what lies beside work/ does so where work/ is a link, too

@@ -47,7 +47,7 @@ class Step:
     Attributes:
         function: ``module:name``.
         inputs: the function's input paths by parameter name, relative to work/. Those that another stage writes
-            decide the order in which the DAG runs them.
+            decide the order in which the DAG runs them; ``../`` is what a person keeps beside work/.
         output: what it writes, relative to work/.
         dag: the Airflow DAG that runs it.
         runs_on: ``spark`` (the pool of that name), ``gpu`` (queue, pool and pod of the settings), or ``worker``.
@@ -110,7 +110,11 @@ STEPS: dict[str, Step] = {
     ),
     "check": Step(
         "ecclip.catalog.gate.stage:check",
-        {"ingested": "nights/{night}/ingest", "previous": "snapshots/{previous}"},
+        {
+            "ingested": "nights/{night}/ingest",
+            "previous": "snapshots/{previous}",
+            "expectations": ecclip.nights.EXPECTATIONS,
+        },
         "nights/{night}/check",
         _CATALOG,
         runs_on="spark",
@@ -250,6 +254,7 @@ def run_stage(name: str, night: str) -> Report:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     DELIVERY.set(DELIVER_METRICS)
     step, cfg = STEPS[name], stage_config(name)
+    ecclip.nights.prepare_workspace()
     if name in ("extract", "land"):
         ecclip.nights.add_night(night)
     inputs = {key: ecclip.nights.work_path(template, night) for key, template in step.inputs.items()}

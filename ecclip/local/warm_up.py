@@ -22,7 +22,8 @@ def main() -> None:
     written = {STEPS[name].output for name in stages}
     for name in stages:
         for template in set(STEPS[name].inputs.values()) - written:
-            if not STEPS[name].external:  # outputs of other rooms are not needed
+            # outputs of other rooms are not needed
+            if not STEPS[name].external and not work_path(template, _NIGHT).exists():
                 write_atomic(work_path(template, _NIGHT) / "EMPTY", "")
         run_stage(name, _NIGHT)
 

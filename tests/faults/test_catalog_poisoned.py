@@ -105,7 +105,7 @@ def test_a_history_that_cannot_be_used_is_an_error_that_says_where(shop: Shop, t
     history["nights"][-1]["listings"] = "many"
     (damaged / "history.json").write_text(json.dumps(history))
     with pytest.raises(IntegrityError, match=r"history\.json cannot be used; value: listings; .*next: run publish"):
-        check(CheckConfig(), shop.folder / "0" / "ingest", damaged, tmp_path / "check")
+        check(CheckConfig(), shop.folder / "0" / "ingest", damaged, tmp_path, tmp_path / "check")
 
 
 def refused_by_its_metrics(shop: Shop, work: Path, name: str) -> tuple[Path, GateError]:

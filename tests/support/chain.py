@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ecclip.core import Report
+from ecclip.nights import EXPECTATIONS
 from ecclip.pipeline import STEPS, stage_model, stages_of
 
 CHAIN = [name for name in stages_of("nightly_catalog", room="catalog") if not STEPS[name].external]
@@ -20,6 +21,7 @@ PLACES = {
     "nights/{night}/pairs": "pairs",
     "nights/{previous}/land": "previous_land",
     "snapshots/{previous}": "previous",
+    EXPECTATIONS: "expectations",
     **{STEPS[name].output: name for name in CHAIN},
 }
 
@@ -71,6 +73,7 @@ def run_chain(
         "previous": previous or empty,
         "previous_land": previous_land or empty,
         "pairs": pairs or empty,
+        "expectations": empty,
     }
     places |= {name: work / name for name in CHAIN}
     if not gate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import warnings
@@ -16,18 +17,24 @@ from pyspark.sql import DataFrame
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _MOMENT = re.compile(r"20[0-9]{6}T[0-9]{6}\.[0-9]{6}Z|20[0-9]{2}-[01][0-9]-[0-3][0-9][T ][0-9:.+]{8,}")
 _UNPLAIN = re.compile(r"[^\w .,:;()/+@=-]")
+_LONGEST = 500  # characters of what a shop's own expectation observed
 _NO_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)  # instead of the time of the run: equal nights give equal pages
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One expectation: the name that the verdict uses, its limit as text, which of its results is the metric."""
+    """One expectation: the name that the verdict uses, its limit as text, which of its results is the metric.
+
+    A shop's own is ``built`` already and shows whatever it observed; one that only ``warns`` refuses no night.
+    """
 
     name: str
     kind: str
     arguments: dict[str, Any]
     limit: str
     metric: str
+    built: Any = None
+    warns: bool = False
 
     @classmethod
     def listings(cls, name: str, low: int, high: int | None) -> Rule:
@@ -78,16 +85,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a rule: passed or not, and the value that was compared."""
+    """The outcome of a rule: passed or not, and the value that was compared, as text where it is no number."""
 
     name: str
     passed: bool
-    value: float | None
+    value: float | str | None
 
 
 def validate(tables: Sequence[Table], docs: Path) -> list[Outcome]:
     """Validate every table by its rules with Great Expectations and write one site of data docs to ``docs``."""
-    gx, base, run_identifier = _great_expectations()
+    gx, base, run_identifier = great_expectations()
     # the default configuration leaves a temporary folder for docs behind
     stores = base.InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
     project = base.DataContextConfig(
@@ -142,13 +149,8 @@ def _validate_table(gx: Any, context: Any, table: Table, moment: Any) -> list[Ou
     sources = context.data_sources
     add = sources.add_spark if isinstance(table.frame, DataFrame) else sources.add_pandas
     asset = add(table.name).add_dataframe_asset("night")
-    expectations = [
-        getattr(gx.expectations, rule.kind)(
-            **rule.arguments, meta={"name": rule.name}, description=f"{rule.name}, limit {rule.limit}"
-        )
-        for rule in table.rules
-    ]
-    suite = context.suites.add(gx.ExpectationSuite(name=table.name, expectations=expectations))
+    suite = gx.ExpectationSuite(name=table.name, expectations=[_expectation(gx, rule) for rule in table.rules])
+    suite = context.suites.add(suite)
     definition = gx.ValidationDefinition(
         name=table.name, data=asset.add_batch_definition_whole_dataframe("night"), suite=suite
     )
@@ -163,11 +165,19 @@ def _validate_table(gx: Any, context: Any, table: Table, moment: Any) -> list[Ou
     return [_outcome(rule, by_name[rule.name]) for rule in table.rules]
 
 
+def _expectation(gx: Any, rule: Rule) -> Any:
+    if rule.built is not None:
+        return rule.built
+    described = f"{rule.name}, limit {rule.limit}"
+    return getattr(gx.expectations, rule.kind)(**rule.arguments, meta={"name": rule.name}, description=described)
+
+
 def _name(result: Any) -> str:
     return str(result.expectation_config.meta["name"])
 
 
-def _great_expectations() -> tuple[Any, Any, Any]:
+def great_expectations() -> tuple[Any, Any, Any]:
+    """Return the library and its modules ``data_context.types.base`` and ``core.run_identifier``."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it imports modules that the standard library calls deprecated
@@ -178,8 +188,23 @@ def _great_expectations() -> tuple[Any, Any, Any]:
 
 
 def _outcome(rule: Rule, result: Any) -> Outcome:
+    if rule.built is not None:
+        return Outcome(rule.name, bool(result.success), _observed(result))
     value = result.result.get(rule.metric)
     return Outcome(rule.name, bool(result.success), None if value is None else round(float(value), 6))
+
+
+def _observed(result: Any) -> float | str | None:
+    """Return what an expectation of any kind observed: a number, a text, or why it could not be evaluated."""
+    infos = [result.exception_info, *result.exception_info.values()]
+    raised = [info["exception_message"] for info in infos if isinstance(info, dict) and info.get("raised_exception")]
+    if raised:
+        return f"not evaluated: {raised[0]}"[:_LONGEST]
+    if "unexpected_count" in result.result:
+        percent = result.result.get("unexpected_percent") or 0.0
+        return f"{result.result['unexpected_count']} of {result.result['element_count']} unexpected ({percent:.4g} %)"
+    value = result.result.get("observed_value")
+    return round(float(value), 6) if isinstance(value, int | float) else json.dumps(value, default=str)[:_LONGEST]
 
 
 def _site(docs: Path) -> Any:

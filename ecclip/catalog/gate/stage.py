@@ -12,6 +12,7 @@ from ecclip.catalog.gate.facts import measured, night_facts
 from ecclip.catalog.gate.history import NightFacts, read_history, write_facts
 from ecclip.catalog.gate.label_shift import is_one_of_many
 from ecclip.catalog.gate.shift import RELEASED, Shift, ShiftConfig, shifts
+from ecclip.catalog.gate.suites import keep_suites, read_suites, suite_tables
 from ecclip.catalog.gate.verdict import accept_shifts, shift_table, write_verdict
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import Counts, StageConfig, stage
@@ -36,25 +37,30 @@ class CheckConfig(StageConfig):
 
 
 @stage
-def check(cfg: CheckConfig, ingested: Path, previous: Path, output: Path) -> Counts:
-    """Check a night against declared rules and recent accepted nights: ``verdict.json``, ``facts.json``,
-    ``data_docs/``.
+def check(cfg: CheckConfig, ingested: Path, previous: Path, expectations: Path, output: Path) -> Counts:
+    """Check a night against declared rules, the shop's own ``expectations`` and recent accepted nights.
+
+    It leaves ``verdict.json``, ``facts.json``, ``data_docs/`` and the shop's suites as they were.
 
     Raises:
         GateError: a rule fails. Verdict and data docs are then in ``<output>.refused/``.
+        ConfigError: a file of expectations is broken; the message has file and line.
         IntegrityError: the previous snapshot carries no history.
     """
-    history = read_history(previous)
-    rows = measured(spark_session(cfg.parts, ingested), ingested).persist()
+    history, suites = read_history(previous), read_suites(expectations)
+    spark = spark_session(cfg.parts, ingested)
+    rows = measured(spark, ingested).persist()
     try:
         tonight = night_facts(rows, ingested)
         found = [shift for shift in shifts(cfg.shift, tonight, history) if not shift.name.startswith(RELEASED)]
         tonight = tonight.model_copy(update={"accepted": accept_shifts(cfg.shift, tonight, found)})
         write_facts(output, tonight)
+        keep_suites(suites, output)
         # a line for every label would bury what was refused, and each hundred lines take a second
         usual = [shift for shift in found if is_one_of_many(shift.name) and not shift.outside]
         listed = [shift for shift in found if shift not in usual]
         tables = [Table("listings", rows, _declared(cfg, tonight, history)), _metrics(cfg, tonight, listed)]
+        tables += suite_tables(suites, spark, ingested)
         labels = shift_table(usual, tonight.accepted, {}, [])
         outcomes = [*validate(tables, output / "data_docs"), *validate_row(labels)]
         tables.append(labels)

@@ -53,16 +53,20 @@ def write_verdict(
         GateError: a rule failed. Everything written is then in ``<output>.refused/`` instead.
     """
     rules = {rule.name: rule for table in tables for rule in table.rules}
-    failed = [outcome.name for outcome in outcomes if not outcome.passed]
+    broken = [outcome.name for outcome in outcomes if not outcome.passed]
+    failed, warned = ([name for name in broken if rules[name].warns == warns] for warns in (False, True))
     metrics = {outcome.name: outcome.value for outcome in outcomes}
     verdict = {
         "passed": not failed,
         "failed_expectations": failed,
+        "warnings": warned,
         "metrics": metrics,
         "limits": {name: rule.limit for name, rule in rules.items()},
         "fingerprint": tonight.fingerprint,
         "accepted": tonight.accepted,
     }
+    if warned:
+        get_logger().warning("expectations are not met", **{name: metrics[name] for name in warned})
     write_atomic(output / "verdict.json", canonical_json(verdict))
     # a stage that raises publishes nothing, so what a person has to read goes next to its output
     refused = sibling(output, ".refused")

@@ -140,6 +140,7 @@ def test_a_night_is_told_whole_and_judged_by_what_only_this_check_can_show(tmp_p
     assert json.loads((tmp_path / "out" / "verdict.json").read_text()) == {
         "passed": True,
         "failed_expectations": [],
+        "warnings": [],
         "metrics": {"published": 400.0, "mismatch_share": share, "bad_photo/truncated": 0.0175, "mismatch": share},
         "limits": {
             "published": "400.0..", "mismatch_share": f"..{share}", "bad_photo/truncated": "..0.0715",
