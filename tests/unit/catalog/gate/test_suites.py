@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import pytest
 
 from ecclip.catalog.gate.stage import CheckConfig, check
-from ecclip.catalog.gate.suites import read_suites
 from ecclip.core import ConfigError, GateError, digest_of
 
 pytestmark = pytest.mark.spark
@@ -25,6 +25,14 @@ def write_suite(folder: Path, name: str, *expectations: dict[str, Any], **more: 
 
 def check_market(market_nights: Path, suites: Path, output: Path) -> Any:
     return check(CheckConfig(), market_nights / "1" / "ingest", market_nights / "1" / "none", suites, output)
+
+
+def broken(folder: Path) -> ConfigError:
+    """Return the error of a check by the suites of a folder, before anything of the night is read."""
+    (empty := folder.with_name("empty")).mkdir(exist_ok=True)
+    with pytest.raises(ConfigError) as caught:
+        check(CheckConfig(), empty, empty, folder, folder.with_name("check"))
+    return caught.value
 
 
 def verdict_of(folder: Path) -> dict[str, Any]:
@@ -99,15 +107,16 @@ def _one(kind: str, column: str, least: float | str) -> str:
 def test_a_broken_file_is_an_error_with_file_line_and_reason(
     tmp_path: Path, line: int, named: str, text: str | bytes
 ) -> None:
-    path = tmp_path / "prices.json"
+    (tmp_path / "suites").mkdir()
+    path = tmp_path / "suites" / "prices.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(ConfigError, match=named) as caught:
-        read_suites(tmp_path)
-    assert caught.value.value == f"{path}:{line}"
+    error = broken(path.parent)
+    assert error.value == f"{path}:{line}"
+    assert re.search(named, str(error))
 
 
 @pytest.mark.parametrize("name", ["prices.yaml", "prices.JSON", "more"])
 def test_what_is_no_suite_is_not_passed_over(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).touch()
-    with pytest.raises(ConfigError, match=r"only suites .*next: rename it"):
-        read_suites(tmp_path)
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / name).touch()
+    assert re.search("only suites .*next: rename it", str(broken(tmp_path / "suites")))
