@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ if not hasattr(sys.modules["__main__"], "__file__"):
     sys.modules["__main__"].__file__ = str(Path(pytest.__file__).with_name("__main__.py"))
 hypothesis_settings.register_profile("any machine", deadline=None, derandomize=True, database=None)
 hypothesis_settings.load_profile("any machine")
+gc.disable()  # modules and tests are made to stay: looking for garbage among them costs a sixth of the collection
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -63,6 +65,13 @@ def shop() -> Any:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the modules that take long first: several processes then end together."""
     items.sort(key=lambda item: item.get_closest_marker("heavy") is None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Collect garbage again, but look no more at what was imported and collected until now."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)
