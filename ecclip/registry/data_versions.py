@@ -54,7 +54,7 @@ def record_version(night: str, stages: Sequence[str], wait_s: float = _WAIT_S) -
 def dvc_version(night: str) -> str:
     """Return the md5 of the night's snapshot in dvc.lock, or an empty string when DVC has not recorded it."""
     entries = lock_entries(night, ["publish"])
-    outputs = next(iter(entries.values()), {}).get("outs") or [{}]
+    outputs = [output for entry in entries.values() for output in entry.get("outs") or ()] or [{}]
     return str(outputs[0].get("md5", ""))
 
 
