@@ -19,5 +19,6 @@ __all__ = [
     "new_result",
     "parse_result",
     "read_result",
+    "serve",
     "write_result",
 ]

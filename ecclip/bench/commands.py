@@ -83,6 +83,26 @@ def bench_parity(
     show(read_result(path))
 
 
+@bench_app.command("serve")
+def bench_serve(
+    nights: Annotated[
+        list[str] | None, typer.Option("--night", help="Two nights of this workspace; default: the last two")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="throughput, overload, leaks, deployments or alias (not among the others by default)"),
+    ] = None,
+    quick: Annotated[bool, typer.Option(help="Seconds: proves that it runs; its figures mean nothing")] = False,
+    out: Annotated[Path | None, typer.Option(help="File of results; default: results/serve.json")] = None,
+) -> None:
+    """Load the server: throughput against two peers, overload, leaks, changes of version, a moved alias."""
+    path = out or settings().workspace / "results" / "serve.json"
+    options = [word for night in nights or () for word in ("--night", night)]
+    options += [word for part in only or () for word in ("--only", part)]
+    _run_module("ecclip.bench.serve", ["--out", str(path), *options, *(["--quick"] if quick else [])], dict(os.environ))
+    show(read_result(path))
+
+
 @bench_app.command("show")
 def bench_show(name: Annotated[str, typer.Argument(help="train, train_gpu, ...")]) -> None:
     """Print the committed figures of a benchmark."""

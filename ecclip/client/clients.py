@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -23,6 +24,7 @@ from ecclip.errors import ClientError
 # The server must time out first: a client that cancels leaves work behind on the server. By judgment: far more than the
 # round trip within a data centre.
 _CLIENT_MARGIN_S = 0.5
+_ID_DIGITS = 16  # hexadecimal, of a request's own id
 # messages with their encoding around the photos; a server that restarts is back in seconds, not in gRPC's two minutes
 _CHANNEL = [
     ("grpc.max_send_message_length", 2 * MESSAGE_BYTES),
@@ -60,8 +62,8 @@ class ClientOptions:
         """Return the arguments of the client library for its channel."""
         return {"channel_args": _CHANNEL, **(self.tls.channel() if self.tls else {})}
 
-    def call(self, products: Sequence[Product], kinds: Any) -> dict[str, Any]:
-        """Return the arguments of one call of the client library."""
+    def call(self, products: Sequence[Product], kinds: Any, request_id: str = "") -> dict[str, Any]:
+        """Return the arguments of one call of the client library; without an id the message gets one of its own."""
         inputs, outputs = encode(products, kinds)
         return {
             "model_name": self.model,
@@ -70,6 +72,7 @@ class ClientOptions:
             "outputs": outputs,
             "timeout": int(self.timeout_s * 1e6),  # of the server, microseconds
             "client_timeout": self.timeout_s + _CLIENT_MARGIN_S,
+            "request_id": request_id or uuid.uuid4().hex[:_ID_DIGITS],
             "headers": token_header(self.token),
         }
 
@@ -86,8 +89,10 @@ class ProductClient:
         self.options = options or ClientOptions()
         self._client = triton.InferenceServerClient(address, **self.options.channel())
 
-    def ask(self, products: Sequence[Product]) -> list[Answer]:
+    def ask(self, products: Sequence[Product], request_id: str = "") -> list[Answer]:
         """Return one answer per listing, in order; a bad listing has ``Answer.error`` and does not affect the others.
+
+        ``request_id`` goes with every message and is what the server's log calls it; without one each has its own.
 
         Raises:
             ClientError: a message was not answered (Unavailable, Overloaded, DeadlineExceeded, Rejected).
@@ -95,11 +100,11 @@ class ProductClient:
         check_sizes(products)
         answers: list[Answer] = []
         for batch in batches(products, self.options.max_batch):
-            answers.extend(self._ask(batch))
+            answers.extend(self._ask(batch, request_id))
         return answers
 
-    def _ask(self, batch: Sequence[Product]) -> list[Answer]:
-        call = self.options.call(batch, triton)
+    def _ask(self, batch: Sequence[Product], request_id: str) -> list[Answer]:
+        call = self.options.call(batch, triton, request_id)
         pauses = self.options.pauses()
         while True:
             try:
@@ -131,18 +136,19 @@ class AsyncProductClient:
         self._client = triton_aio.InferenceServerClient(address, **self.options.channel())
         self._places = asyncio.Semaphore(in_flight)
 
-    async def ask(self, products: Sequence[Product]) -> list[Answer]:
-        """Return one answer per listing, in order.
+    async def ask(self, products: Sequence[Product], request_id: str = "") -> list[Answer]:
+        """Return one answer per listing, in order; ``request_id`` as for :class:`ProductClient`.
 
         Raises:
             ClientError: a message was not answered (Unavailable, Overloaded, DeadlineExceeded, Rejected).
         """
         check_sizes(products)
-        parts = await asyncio.gather(*(self._ask(batch) for batch in batches(products, self.options.max_batch)))
+        messages = batches(products, self.options.max_batch)
+        parts = await asyncio.gather(*(self._ask(batch, request_id) for batch in messages))
         return [answer for part in parts for answer in part]
 
-    async def _ask(self, batch: Sequence[Product]) -> list[Answer]:
-        call = self.options.call(batch, triton_aio)
+    async def _ask(self, batch: Sequence[Product], request_id: str) -> list[Answer]:
+        call = self.options.call(batch, triton_aio, request_id)
         pauses = self.options.pauses()
         async with self._places:
             while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,8 @@ def decode(result: Any, count: int) -> list[Answer]:
             limit=count,
             next_step="the server is of another version: update the client",
         )
-    return [Answer.from_outputs(outputs_of(columns, row)) for row in range(count)]
+    request_id = result.get_response().id
+    return [replace(Answer.from_outputs(outputs_of(columns, row)), request_id=request_id) for row in range(count)]
 
 
 def _bytes(value: bytes | str | None) -> bytes:

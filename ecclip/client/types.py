@@ -50,7 +50,8 @@ class Answer:
     of the classes stand in ``age_class_scores`` beside ``age_classes``. ``other_tasks`` is
     ``{task: {"value", "score"}}`` of tasks that have no output of their own. ``decisions`` is ``auto`` or ``review``
     for every head, and ``unknown`` for one without labels to learn from: then there are no categories, and a value or
-    score is None. ``embedding`` is float32 [d] of length 1. ``lineage`` leads back to the bundle.
+    score is None. ``embedding`` is float32 [d] of length 1. ``lineage`` leads back to the bundle, ``request_id`` to the
+    message that it came with in the server's log.
     """
 
     categories: list[tuple[str, ...]] = field(default_factory=list)
@@ -64,6 +65,7 @@ class Answer:
     embedding: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     lineage: str = ""
     error: str = ""
+    request_id: str = ""
 
     @classmethod
     def from_outputs(cls, outputs: Mapping[str, Any]) -> Answer:

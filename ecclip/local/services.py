@@ -17,7 +17,7 @@ from ecclip.core.services import Service, Services, choose_port, log_end
 from ecclip.local import airflow, mlflow
 from ecclip.local.airflow_rest import AirflowApi
 from ecclip.local.following import CHAIN, close_interrupted
-from ecclip.local.triton import start_triton, stop_triton, triton_address, triton_is_supervised
+from ecclip.local.triton import start_triton, stop_triton, triton_address, triton_is_supervised, triton_metrics
 
 AIRFLOW, MLFLOW, TRITON = "airflow", "mlflow", "triton"
 SERVICES = (AIRFLOW, MLFLOW, TRITON)
@@ -93,6 +93,8 @@ def status() -> dict[str, dict[str, str]]:
         address = _address(name)
         state = {"state": "running" if address else "stopped", "log": _log_of(name)}
         found[name] = state | ({"address": address} if address else {})
+    if metrics := triton_metrics():
+        found[TRITON]["metrics"] = metrics
     return found
 
 

@@ -54,6 +54,14 @@ def triton_address() -> str | None:
     return process.address if process else None
 
 
+def triton_metrics() -> str | None:
+    """Return the URL of the running embedded server's metrics, or None: a server elsewhere has its own."""
+    from ecclip.serving import EmbeddedServer
+
+    process = None if settings().triton_addresses else EmbeddedServer().attach()
+    return f"http://{process.metrics_address}/metrics" if process else None
+
+
 def serve() -> None:
     """Supervise the embedded server until SIGTERM or Ctrl-C: it is restarted whenever it dies or does not answer."""
     from ecclip.serving import EmbeddedServer

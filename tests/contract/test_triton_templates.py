@@ -144,7 +144,7 @@ def test_product_takes_and_gives_what_the_contract_says(tmp_path: Path) -> None:
     assert config.dynamic_batching.default_queue_policy.max_queue_size > 0
 
 
-@pytest.mark.parametrize("name", ["graph/model.py", "product/model.py"])
+@pytest.mark.parametrize("name", sorted(path.relative_to(TEMPLATES).as_posix() for path in TEMPLATES.rglob("*.py")))
 def test_python_models_import_only_what_the_serving_environment_has(name: str) -> None:
     found = set()
     for node in ast.walk(ast.parse((TEMPLATES / name).read_text())):
@@ -152,4 +152,5 @@ def test_python_models_import_only_what_the_serving_environment_has(name: str) -
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found.add((node.module or "").split(".")[0])
-    assert found - set(sys.stdlib_module_names) <= SERVING
+    beside = {path.stem for path in (TEMPLATES / name).parent.glob("*.py")}
+    assert found - beside - set(sys.stdlib_module_names) <= SERVING

@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 import json
 import sys
+import time
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,10 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from entry_metrics import EntryMetrics
 
 IMAGE_ONLY, TEXT_ONLY, BOTH = 0, 1, 2  # order of the heads' matrices
+LINES_PER_SECOND, ID_CHARACTERS = 20, 64  # of the log about requests, by judgment
 
 
 @dataclass
@@ -38,6 +41,11 @@ class Item:
     from_text: list[np.ndarray] | None = None
     answer: Any = None
     error: str = ""
+    reason: str = ""  # of the error, as the metrics name it
+
+    def fail(self, reason: str, error: str) -> None:
+        """Give up on the listing; ``error`` is shown to the client."""
+        self.reason, self.error = reason, error
 
     @property
     def modality(self) -> int:
@@ -84,14 +92,41 @@ class TritonPythonModel:
         self._lineage = entry["lineage"]
         self._models = entry["models"]
         self._check(json.loads((folder / "known.json").read_text(encoding="utf-8")))
+        self._task_of = {head["name"]: head["task"] for head in entry["heads"]["heads"]}
+        self._log = RequestLog()
+        self._metrics = EntryMetrics(args["model_name"], args["model_version"])
+
+    def finalize(self) -> None:
+        """Hand over the last counts before the process ends."""
+        self._metrics.close()
 
     async def execute(self, requests: list[Any]) -> list[Any]:
         """Answer every request; the listings of all requests go through towers and heads together."""
-        batches = [self._items(request) for request in requests]
+        with self._metrics.timed("preprocess"):
+            batches = [self._items(request) for request in requests]
         items = [item for batch in batches for item in batch]
-        await self._embed([item for item in items if not item.error])
-        await self._decide([item for item in items if not item.error])
-        return [self._response(batch) for batch in batches]
+        with self._metrics.timed("towers"):
+            await self._embed([item for item in items if not item.error])
+        with self._metrics.timed("heads"):
+            await self._ask_heads([item for item in items if not item.error])
+        with self._metrics.timed("decide"):
+            self._decide([item for item in items if not item.error])
+        with self._metrics.timed("respond"):
+            responses = [self._response(batch) for batch in batches]
+        self._count(items)
+        for request, batch in zip(requests, batches, strict=True):
+            self._log.note(request.request_id(), batch)
+        return responses
+
+    def _count(self, items: list[Item]) -> None:
+        self._metrics.add("ecclip_batches_total")
+        self._metrics.add("ecclip_listings_total", value=len(items))
+        for item in items:
+            if item.error:
+                self._metrics.add("ecclip_errors_total", item.reason)
+                continue
+            for head, decision in item.answer["DECISION"].items():
+                self._metrics.add("ecclip_decisions_total", self._task_of.get(head, head), decision)
 
     def _items(self, request: Any) -> list[Item]:
         given = {one.name: pb_utils.get_input_tensor_by_name(request, one.name) for one in self._service.INPUTS}
@@ -113,27 +148,29 @@ class TritonPythonModel:
                 None if description is None else self._inputs.description_text(description),
             )
             tokens = None if written is None else self._preprocessor.title(written)
-            return Item(self._pixels(image, budget), tokens, query, error=_if_nothing(image, title))
+            if not image and not title.strip(b"\0 \t\r\n"):
+                raise ListingError("nothing", "neither an image nor a title is given")
+            return Item(self._pixels(image, budget), tokens, query)
         except (self._inputs.PreprocessingError, ListingError) as error:
-            return Item(error=str(error))
+            return Item(error=str(error), reason=error.reason)
         except Exception as error:  # noqa: BLE001 - an unforeseen error must affect this listing alone
             pb_utils.Logger.log_error(f"preprocessing failed: {type(error).__name__}")
-            return Item(error="the listing cannot be preprocessed")
+            return Item(error="the listing cannot be preprocessed", reason="unforeseen")
 
     def _pixels(self, image: bytes, budget: Any) -> np.ndarray | None:
         if not image:
             return None
         if len(image) > self._image_bytes:
-            raise ListingError(f"the image has {len(image)} bytes; limit: {self._image_bytes}")
+            raise ListingError("too_large", f"the image has {len(image)} bytes; limit: {self._image_bytes}")
         return np.asarray(self._preprocessor.image(image, budget))
 
     def _text(self, what: str, data: bytes) -> str | None:
         if len(data) > self._text_bytes:
-            raise ListingError(f"the {what} has {len(data)} bytes; limit: {self._text_bytes}")
+            raise ListingError("too_long", f"the {what} has {len(data)} bytes; limit: {self._text_bytes}")
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise ListingError(f"the {what} is not UTF-8") from error
+            raise ListingError("not_utf8", f"the {what} is not UTF-8") from error
         return text if text.strip("\0 \t\r\n") else None
 
     async def _embed(self, items: list[Item]) -> None:
@@ -147,7 +184,7 @@ class TritonPythonModel:
             calls.append(self._ask("text_tower", with_text, "from_text", {"ids": ids, "mask": mask}))
         await asyncio.gather(*calls)
 
-    async def _decide(self, items: list[Item]) -> None:
+    async def _ask_heads(self, items: list[Item]) -> None:
         if not items:
             return
         absent = [[np.zeros(width, np.float32)] for width in self._widths]
@@ -157,12 +194,13 @@ class TritonPythonModel:
             "modality": [np.array([item.modality], np.int64) for item in items],
         }
         await self._ask("heads", items, "answer", feed)
+
+    def _decide(self, items: list[Item]) -> None:
         for item in items:
-            if not item.error:
-                try:
-                    item.answer = self._decider.answer(item.answer[0], self._modalities[item.modality], item.query)
-                except ValueError as error:
-                    item.error = f"no decision: {error}"
+            try:
+                item.answer = self._decider.answer(item.answer[0], self._modalities[item.modality], item.query)
+            except ValueError as error:
+                item.fail("no_decision", f"no decision: {error}")
 
     async def _ask(self, model: str, items: list[Item], field: str, feed: dict[str, Any]) -> None:
         """Call a graph of the same version and put its rows, one per output, into ``field`` of the items."""
@@ -177,7 +215,7 @@ class TritonPythonModel:
         if response.has_error():
             pb_utils.Logger.log_error(f"{model} version {self._version}: {response.error().message()}")
             for item in items:
-                item.error = f"the model {model} did not answer"
+                item.fail(model, f"the model {model} did not answer")
             return
         found = {one.name(): one.as_numpy() for one in response.output_tensors()}
         for item, *rows in zip(items, *(found[name] for name in outputs), strict=True):
@@ -230,11 +268,32 @@ class TritonPythonModel:
 
 
 class ListingError(ValueError):
-    """A listing that cannot be answered; the text is shown to the client."""
+    """A listing that cannot be answered; the text is shown to the client, ``reason`` is its name in the metrics."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
-def _if_nothing(image: bytes, title: bytes) -> str:
-    return "" if image or title.strip(b"\0 \t\r\n") else "neither an image nor a title is given"
+class RequestLog:
+    """Says in the server's log which requests had listings that were not answered, by the id that their client gave."""
+
+    def __init__(self) -> None:
+        self._since, self._written = 0.0, 0
+
+    def note(self, request_id: str, items: list[Item]) -> None:
+        """Write one line about a request with errors; a flood of them is cut off within each second."""
+        failed = [item for item in items if item.error]
+        if not failed:
+            return
+        if time.monotonic() - self._since >= 1.0:
+            self._since, self._written = time.monotonic(), 0
+        self._written += 1
+        if self._written <= LINES_PER_SECOND:
+            reasons = ", ".join(sorted({item.reason for item in failed}))
+            # what a client wrote must not look like other lines, or steer a terminal
+            known = "".join(one if " " < one <= "~" else "?" for one in request_id[:ID_CHARACTERS]) or "-"
+            pb_utils.Logger.log_warn(f"request {known}: {len(failed)} of {len(items)} listings have errors: {reasons}")
 
 
 def _together(item: Item) -> np.ndarray:

@@ -35,7 +35,7 @@ def contents_of(bundle: Path, digest: str, names: Mapping[str, str], target: Tar
         contents |= {names[tower]: _gpu_graph(bundle, digest, tower, target) for tower in TOWERS}
     entry = {
         **_code(bundle),
-        "model.py": (TEMPLATES / "product" / "model.py").read_bytes(),
+        **{name: (TEMPLATES / ENTRY / name).read_bytes() for name in ("model.py", "entry_metrics.py")},
         "tokenizer.json": Bundle(bundle).tokenizer.read_bytes(),
         "known.json": Bundle(bundle).known_question.read_bytes(),
         "entry.json": canonical_json(_entry(bundle, digest) | {"models": dict(names)}).encode(),

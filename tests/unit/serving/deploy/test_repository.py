@@ -153,7 +153,8 @@ def test_a_version_holds_what_the_bundle_and_the_templates_hold(tmp_path: Path) 
     models = {name: name for name in ("image_tower", "text_tower", "heads")}
     widths = {f"{name}_features": np.load(bundle.known_answer(name))["features"].shape[1] for name in [*models][:2]}
     for name in ("product", "candidate"):
-        expected[f"{name}/5/model.py"] = (templates / "product" / "model.py").read_bytes()
+        for file in ("model.py", "entry_metrics.py"):
+            expected[f"{name}/5/{file}"] = (templates / "product" / file).read_bytes()
         expected[f"{name}/5/tokenizer.json"] = bundle.tokenizer.read_bytes()
         expected[f"{name}/5/known.json"] = bundle.known_question.read_bytes()
         expected |= {
