@@ -69,7 +69,7 @@ def test_a_version_of_before_is_understood_without_the_outputs_that_it_lacks() -
 def test_an_answer_has_a_field_for_every_output_and_goes_back_to_them() -> None:
     outputs = Answer.from_outputs(FULL).to_outputs()
     assert list(outputs) == [one.name for one in OUTPUTS]
-    assert len(fields(Answer)) == len(OUTPUTS)
+    assert len([one for one in fields(Answer) if one.name != "request_id"]) == len(OUTPUTS)  # that is the message's
     assert Answer.from_outputs(outputs).categories == [("home", "mugs"), ("home", "가방")]
 
 

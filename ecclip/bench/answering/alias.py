@@ -21,7 +21,7 @@ from ecclip.serving import client_options
 
 _SERVICES = ("airflow", "mlflow", "triton")
 _QUESTION = Product(title="red steel mug")
-_POLL_S = 0.05
+_POLL_S = 0.05  # between two questions: the error of what is measured
 _LIMIT_S = 900.0  # of a move: twice what it may take where the watcher is down
 _POKE_S = 10.0  # of the watcher: a move comes at any moment between two looks
 

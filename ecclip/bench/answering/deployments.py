@@ -12,7 +12,7 @@ from ecclip.core import digest_of
 from ecclip.errors import ResultError
 from ecclip.formats.bundle import lineage_of
 
-_CLIENTS = 4
+_CLIENTS = 4  # at which both cores are busy; by judgment
 _SYSTEM = "ecclip"
 _SETTLE_S = 1.0  # of answers by the version that has just gone live
 
@@ -23,6 +23,7 @@ def measure_deployments(result: Result, scene: Scene, sizes: Sizes) -> None:
     running = Running(scene.load(concurrency=_CLIENTS))
     forward, back = [], []
     try:
+        running.await_first()
         scene.bless(2)
         for _ in range(sizes.changes):
             forward.append(time.monotonic())

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from ecclip.bench.answering.messages import Wire
 from ecclip.core import ServiceError
+from ecclip.core.services import end_with_parent
 
 _MODULE = "ecclip.bench.answering.load"
 
@@ -98,7 +99,18 @@ class Running:
     def kill(self) -> None:
         """End it in the middle of its questions."""
         self._process.kill()
-        self._process.communicate()
+        self._close()
+
+    def await_first(self) -> None:
+        """Wait until its first question has been answered.
+
+        Raises:
+            ServiceError: it failed before.
+        """
+        assert self._process.stdout is not None
+        if not self._process.stdout.readline():
+            self._close()
+            self._require_success()
 
     def finish(self) -> Fates:
         """Tell it to end, if it does not by itself, and return what it saw.
@@ -106,12 +118,23 @@ class Running:
         Raises:
             ServiceError: it failed; what it said stands on this process's error output.
         """
-        output, _ = self._process.communicate()
+        output = self._close()
+        self._require_success()
+        return _fates(json.loads(output.splitlines()[-1]))
+
+    def _close(self) -> str:
+        """Tell it to end, and return what else it printed."""
+        with self._process as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.close()
+            return process.stdout.read()
+
+    def _require_success(self) -> None:
         if self._process.returncode:
             raise ServiceError(
                 "the load generator failed", value=self._process.returncode, next_step="read what it said above"
             )
-        return _fates(json.loads(output))
 
 
 def generate(load: Load) -> Fates:
@@ -120,9 +143,16 @@ def generate(load: Load) -> Fates:
 
 
 def start_child(module: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a module of this package that ends with this process; it is spoken to by its standard input and output."""
-    command = [sys.executable, "-m", "ecclip.core.services.child", str(os.getpid()), module, *arguments]
+    """Start a module of this package; its ``main`` takes :func:`child_arguments`. It is spoken to by its pipes."""
+    command = [sys.executable, "-m", module, str(os.getpid()), *arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def child_arguments() -> list[str]:
+    """Return the arguments of a process that :func:`start_child` started, which from now on ends with its starter."""
+    starter, *arguments = sys.argv[1:]
+    end_with_parent(int(starter))
+    return arguments
 
 
 def _fates(values: dict[str, Any]) -> Fates:

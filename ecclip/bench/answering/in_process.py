@@ -1,6 +1,6 @@
 """The first peer: onnxruntime in the process that has the listings, one process per core, nothing on a wire.
 
-``python -m ecclip.bench.answering.in_process BUNDLE MESSAGES`` waits for lines of JSON: seconds and listings per call.
+Each of them is given bundle and messages, and waits for lines of JSON: seconds, and listings per call.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from ecclip.bench.answering.generator import start_child
+from ecclip.bench.answering.generator import child_arguments, start_child
 from ecclip.bench.answering.messages import read_messages
 from ecclip.bench.answering.onnx_bundle import WORKERS, OnnxBundle
 from ecclip.core import ServiceError
@@ -58,10 +58,8 @@ class InProcess:
 
 def main() -> None:
     """Load the bundle, then answer listings whenever a line asks for it; print the rate."""
-    bundle, products = (
-        OnnxBundle(Path(sys.argv[1]), threads=1),
-        itertools.cycle(read_messages(Path(sys.argv[2]))["products"]),
-    )
+    folder, messages = map(Path, child_arguments())
+    bundle, products = OnnxBundle(folder, threads=1), itertools.cycle(read_messages(messages)["products"])
     _say("ready")
     for line in sys.stdin:
         warm_s, measured_s, at_once = json.loads(line)

@@ -13,7 +13,7 @@ from ecclip.bench.answering.sizes import Sizes
 from ecclip.bench.result import Result
 from ecclip.core import ServiceError
 
-_CLIENTS = 8
+_CLIENTS = 8  # by judgment
 _WARM_UP = 5  # one in so many of the calls comes before
 _SYSTEM, _MIB = "ecclip", 2**20
 

@@ -1,4 +1,4 @@
-"""The load generator's process: ``python -m ecclip.bench.answering.load '{...}'`` prints every question's fate as JSON.
+"""The load generator's process: it is told a load as JSON, and prints every question's fate as JSON.
 
 It sends messages that were made before, and looks at no more of an answer than is needed to know that it is one, so
 that it takes little of the processors that it shares with the servers.
@@ -10,6 +10,7 @@ import functools
 import http.client
 import itertools
 import json
+import os
 import sys
 import threading
 import time
@@ -20,7 +21,7 @@ from typing import Any, Protocol
 
 import grpc
 
-from ecclip.bench.answering.generator import Fates, Load, Question
+from ecclip.bench.answering.generator import Fates, Load, Question, child_arguments
 from ecclip.bench.answering.messages import outcome_of_http, outcome_of_triton, read_messages
 from ecclip.core import patient
 
@@ -35,7 +36,7 @@ _OPTIONS = [
 _PAUSE_S = 0.01  # after a failure: a client that asked on at once would keep the processor from a server that starts
 _OWN = ("grpc.use_local_subchannel_pool", 1)  # a channel's connection is its own
 _GIVES_UP_EVERY, _GIVES_UP_AFTER_S = 10, 0.005  # clients of a churn: by judgment
-_CONNECTS_EVERY = 25
+_CONNECTS_EVERY = 25  # by judgment
 _BEHIND_S = 0.0005  # a question that is due so soon is sent
 
 
@@ -104,6 +105,7 @@ def _together(load: Load, ask: Callable[[int], Iterator[Question]]) -> Fates:
     def client(place: int) -> None:
         for one in ask(place):
             fates.questions.append(one)
+            _say_first()
 
     threads = [_Thread(client, place) for place in range(load.concurrency)]
     for thread in threads:
@@ -199,6 +201,14 @@ class _Thread(threading.Thread):
 
 
 _STOPPED = threading.Event()
+_FIRST = iter([f"asking{os.linesep}"])  # said once
+
+
+def _say_first() -> None:
+    """Tell the caller that the first question has been answered."""
+    for word in _FIRST:
+        sys.stdout.write(word)
+        sys.stdout.flush()
 
 
 def _stop_when_told() -> None:
@@ -208,7 +218,7 @@ def _stop_when_told() -> None:
 
 def main() -> None:
     """Read the load, ask, print."""
-    values = json.loads(sys.argv[1])
+    values = json.loads(child_arguments()[0])
     load = Load(**values | {"messages": Path(values["messages"])})
     threading.Thread(target=_stop_when_told, daemon=True).start()
     fates = run(load, read_messages(load.messages)[load.wire])

@@ -10,7 +10,7 @@ from ecclip.bench.answering.sizes import Sizes
 from ecclip.bench.result import Result
 from ecclip.errors import ResultError
 
-FACTOR = 3
+FACTOR = 3  # of the largest rate; by judgment: a day's peak beside which everything else still arrives
 _PATIENCE = 2.0  # an answer is as before when it takes at most twice what 95 % took before; by judgment
 _IN_A_ROW = 5  # such answers are no accident; by judgment
 _SYSTEM = "ecclip"

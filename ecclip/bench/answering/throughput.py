@@ -24,7 +24,7 @@ from ecclip.core.services import choose_port
 
 SERVER, WEB = "ecclip", "FastAPI with onnxruntime"
 _WEB_MODULE, _WEB_SLOT, _WEB_START_S = "ecclip.bench.answering.web_peer", 2, 120.0
-_PERCENTILES = (50, 95, 99)
+_PERCENTILES = (50, 95, 99)  # the usual ones
 _AT_ONCE = 16  # listings per call of the peer that has them all at hand
 _COMPARED = ((InProcess.name, "onnxruntime", (4, 16)), (WEB, "fastapi", (1, 4, 16, 64)))  # in the headline
 # by judgment: what a large cloud asks for a core of a general-purpose machine, on demand
