@@ -115,6 +115,7 @@ PARAMETERS = {
     **{f"group_products.{name}": f"group_products.search.{name}" for name in ("block_rows", "exact_rows")},
     "export.tolerance": "export.tolerances.embedding",
     "export.score_tolerance": "export.tolerances.score",
+    "deploy.max_latency_ms": "deploy.budget.max_latency_ms",
 }
 COMMANDS = {"release judge": "release gate"}  # and the task of that name in the DAG deploy_bundle
 # by stage, in manifests and logs

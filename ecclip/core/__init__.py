@@ -12,6 +12,7 @@ from ecclip.atomic import (
 from ecclip.core.clock import night_of, now, parse_night
 from ecclip.core.configuration import RENAMED_SETTINGS, ServingPlatform, Settings, patient, settings
 from ecclip.core.display import Terminal, shown, shown_json, shown_markdown
+from ecclip.core.fail_points import fail_point
 from ecclip.core.fingerprint import fingerprint, source_files
 from ecclip.core.locks import folder_lock, locked
 from ecclip.core.log import bind, configure_logging, get_logger, track
@@ -58,6 +59,7 @@ __all__ = [
     "canonical_json",
     "configure_logging",
     "digest_of",
+    "fail_point",
     "fingerprint",
     "folder_lock",
     "forget_once_published",

@@ -146,6 +146,7 @@ class Settings(BaseSettings):
         None,
         description="webhook for tasks that failed permanently (JSON, `text`); default: the log",
     )
+    fail_point: str = Field("", description="step of a deployment at which its process is killed; for tests")
     gpu_queue: str = Field("default", description="Airflow queue of training and embedding")
     gpu_workspace: Literal["shared", "own"] = Field(
         "shared",

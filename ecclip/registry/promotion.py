@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecclip.core import GateError, get_logger, locked, now, settings
+from ecclip.core import GateError, fail_point, get_logger, locked, now, settings
 from ecclip.registry.store import CHALLENGER, CHAMPION, MODEL, aliases, answering, client
 from ecclip.registry.versions import ModelRef, model_version, version_of
 
@@ -122,7 +122,9 @@ def last_champion() -> ModelRef | None:
 def _move(store: MlflowClient, target: ModelRef, current: str | None, reason: str) -> None:
     """Tags first, alias last: a reader that sees the alias also sees the tags that explain it."""
     _tag(store, target, current, reason)
+    fail_point("promote.tagged")
     store.set_registered_model_alias(MODEL, CHAMPION, target.version)
+    fail_point("promote.moved")
     _end_challenge(store, target.version)
     get_logger().info("champion changed", version=target.version, previous=current, reason=reason)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from ecclip import registry
-from ecclip.core import ContractError, GateError, Report, bind, digest_of, get_logger, parse_night, settings
+from ecclip.core import ContractError, GateError, Report, bind, digest_of, fail_point, get_logger, parse_night, settings
 from ecclip.formats.bundle import lineage_of
 from ecclip.pipeline import stage_config
 from ecclip.registry import ModelRef
 from ecclip.release.requests import reconcile
-from ecclip.release.steps import answer_again, deployment_lock, examine, judge
+from ecclip.release.steps import answer_again, deploy_config, deployment_lock, examine, judge
 
 _DECISION_WAIT_S = 900.0  # for an earlier night's verdict; training then starts from the champion that there is
 _DECISION_POLL_S = 1.0  # between two checks of the registry
@@ -107,7 +107,7 @@ def bless_night(night: str, version: str | None = None) -> dict[str, Any]:
     ``version`` as in :func:`gate_night`.
 
     Raises:
-        GateError: an answer differs from the in-process one by more than the tolerance.
+        GateError: an answer differs from the in-process one by more than the tolerance, or a budget is not kept.
         ServiceError: the inference server does not answer.
     """
     reference = _registered(night, version)
@@ -153,7 +153,8 @@ def promote_night(night: str, version: str | None = None) -> dict[str, Any]:
                 f"version {reference.version} is not blessed", next_step=f"ecclip release bless --night {night}"
             )
         before = live_version()
-        go_live(number)
+        go_live(number, deploy_config())
+        fail_point("promote.live")
         try:
             against = None if answers is None else answers.version
             registry.set_champion(reference.version, f"gate and blessing of night {night}", against=against)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from ecclip import registry
-from ecclip.core import ContractError, GateError, bind, get_logger, settings
+from ecclip.core import ContractError, GateError, bind, fail_point, get_logger, settings
 from ecclip.registry import ModelRef
 from ecclip.release.agreement import agreement
-from ecclip.release.steps import deployment_lock, examine, judge
+from ecclip.release.steps import deploy_config, deployment_lock, examine, judge
 
 _MOVED = "moved in the registry"
 
@@ -81,6 +81,7 @@ def roll_back(to: str | None = None, reason: str = "") -> dict[str, Any]:
                 next_step="move @champion to it: that is a request, which is judged and blessed",
             )
         registry.ask_for(target, reason)
+        fail_point("rollback.asked")
         return {"from": answers.version, **reconcile()}
 
 
@@ -117,6 +118,7 @@ def _grant(wish: ModelRef, answers: ModelRef | None) -> str:
     except (GateError, ContractError) as error:  # of the version; what registry or server lack is raised
         registry.refuse_champion(wish.version, str(error), answers.version if answers else None)
         return f"version {wish.version} is refused: {error}"
+    fail_point("request.live")
     reason = _why(wish) + (f"; past the gate: {forced}" if forced else "")
     registry.complete_champion(wish.version, reason, move=False)  # wherever the alias is by now is the next wish
     return f"version {wish.version} answers"
@@ -157,7 +159,7 @@ def _deploy(wish: ModelRef) -> bool:
     latest = registry.champion()
     if latest is None or latest.version != wish.version:
         return False
-    go_live(number)
+    go_live(number, deploy_config())
     return True
 
 

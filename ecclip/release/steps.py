@@ -11,7 +11,7 @@ from ecclip.pipeline import stage_config
 from ecclip.registry import GateConfig, ModelRef, Verdict
 
 if TYPE_CHECKING:
-    from ecclip.serving import Blessing
+    from ecclip.serving import Blessing, DeployConfig
 
 _DEPLOY_WAIT_S = 300.0  # for another deployment, which loads a bundle and asks its golden listings
 
@@ -19,6 +19,11 @@ _DEPLOY_WAIT_S = 300.0  # for another deployment, which loads a bundle and asks 
 def deployment_lock() -> AbstractContextManager[None]:
     """Let one deployment at a time through, whoever started it."""
     return locked(settings().work / "run" / "deploy.lock", "the deployment", _DEPLOY_WAIT_S)
+
+
+def deploy_config() -> DeployConfig:
+    """Return the section ``deploy`` of params.yaml."""
+    return cast("DeployConfig", stage_config("deploy"))
 
 
 def judge(version: str) -> Verdict:
@@ -36,10 +41,10 @@ def examine(reference: ModelRef) -> tuple[int, Blessing]:
 
     Raises:
         IntegrityError: the bundle is not in the store, or not what its digest says; nothing is loaded then.
-        GateError: an answer differs from the in-process one by more than the tolerance.
+        GateError: an answer differs from the in-process one by more than the tolerance, or a budget is not kept.
         ServiceError: the inference server does not answer.
     """
-    from ecclip.serving import DeployConfig, EngineConfig, bless, stage_bundle
+    from ecclip.serving import EngineConfig, bless, stage_bundle
 
     bundle = settings().work / "bundles" / reference.digest
     if not reference.digest or not (bundle / "manifest.json").is_file():
@@ -50,13 +55,14 @@ def examine(reference: ModelRef) -> tuple[int, Blessing]:
         )
     engine = cast(EngineConfig, stage_config("engine"))
     number = stage_bundle(bundle, int(reference.version), engine).version
-    blessing = bless(number, cast(DeployConfig, stage_config("deploy")))
+    blessing = bless(number, deploy_config())
     registry.tag_version(reference.version, {"blessing": "passed" if blessing.passed else "refused"})
     if not blessing.passed:
         raise GateError(
-            f"version {reference.version} of night {reference.night} does not give the golden answers on the server",
+            f"version {reference.version} of night {reference.night} is not blessed on the server",
             value="; ".join(blessing.reasons[:5]),
-            next_step="the champion keeps answering; compare the ONNX graphs with the towers",
+            next_step="the champion keeps answering; compare the ONNX graphs with the towers, or, where a larger model "
+            "is meant, widen deploy.budget in params.yaml",
         )
     return number, blessing
 

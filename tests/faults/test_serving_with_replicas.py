@@ -112,6 +112,18 @@ def test_a_dead_server_keeps_a_new_version_from_all_and_a_rollback_from_none(bot
     assert _lineages(deployment) == [_lineage(1), "Unavailable"]
 
 
+@pytest.mark.fault(18)
+def test_a_kill_between_two_servers_leaves_two_whole_versions_and_the_next_look_ends_in_one(both: Both) -> None:
+    deployment, _ = both
+    going_live = "from ecclip.serving import go_live; go_live(2)"
+    environment = {**os.environ, "ECCLIP_FAIL_POINT": "go_live.switched"}
+    assert subprocess.run([sys.executable, "-c", going_live], env=environment).returncode == -signal.SIGKILL
+    assert _lineages(deployment) == [_lineage(2), _lineage(1)]
+    assert reconcile_servers()[deployment.address] == "served [2], and answers from version 1 again"
+    deployment.go_live(2)
+    assert _lineages(deployment) == [_lineage(2)] * 2
+
+
 @pytest.mark.fault(20)
 def test_the_watch_beside_a_server_mends_what_comes_up_empty_and_what_broke(both: Both) -> None:
     deployment, second = both

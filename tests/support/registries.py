@@ -89,7 +89,8 @@ class Children:
 
         A job is ``{"workspace", "call": "register"|"deliver"|"set_champion"|"release", "args"}``, with ``kill_after``
         (a name of _register, or of Delivery) and ``kill_call`` (which call of it) or ``kill_write`` (which write of
-        an alias, a champion, ``live.json`` or the audit file) where its process is to die.
+        an alias, a champion, ``live.json`` or the audit file) or ``fail_point`` (a named step) where its process is to
+        die. A release asks the workspace's own server with ``with_server``, and a table in its place without.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None

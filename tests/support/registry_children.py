@@ -60,6 +60,7 @@ def _child(job: dict[str, Any], answer: Path) -> None:
     from ecclip.core import EcclipError, settings
 
     os.environ["ECCLIP_WORKSPACE"] = job["workspace"]
+    os.environ["ECCLIP_FAIL_POINT"] = job.get("fail_point", "")
     settings.cache_clear()
     if "kill_write" in job:
         _die_before_write(job["kill_write"])
@@ -76,7 +77,7 @@ def _child(job: dict[str, Any], answer: Path) -> None:
         elif job["call"] == "deliver":
             result = {"runs": registry.deliver_all(Path(job["args"][0]))}
         elif job["call"] == "release":
-            result = _release(job["args"])
+            result = _release(job["args"], job.get("with_server", False))
         else:
             result = asdict(registry.set_champion(job["args"][0], "test", against=job["args"][1]))
     except EcclipError as error:
@@ -87,14 +88,15 @@ def _child(job: dict[str, Any], answer: Path) -> None:
     os._exit(0)
 
 
-def _release(calls: list[list[str]]) -> dict[str, Any]:
-    """Call functions of ``ecclip.release`` by name, with a table in place of the inference server; return the last."""
+def _release(calls: list[list[str]], with_server: bool) -> dict[str, Any]:
+    """Call functions of ``ecclip.release`` by name and return the last result; a table may stand in for the server."""
     import pytest
     from server_tables import ServerTable
 
     from ecclip import release
 
-    ServerTable().install(pytest.MonkeyPatch())
+    if not with_server:
+        ServerTable().install(pytest.MonkeyPatch())
     return [dict(getattr(release, name)(*args)) for name, *args in calls][-1]
 
 

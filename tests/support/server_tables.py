@@ -63,7 +63,7 @@ class ServerTable:
         self.blessed = self.blessed | {version} if passed else self.blessed - {version}
         return SimpleNamespace(passed=passed, reasons=["swapped labels"], max_difference=0.0, latency_ms=1.0)
 
-    def go_live(self, version: int) -> None:
+    def go_live(self, version: int, _cfg: object) -> None:
         self._answer("go_live", version)
 
     def roll_back(self, version: int) -> None:

@@ -12,6 +12,7 @@ from ecclip.core import IntegrityError, ServiceError, get_logger, patient
 from ecclip.core.services import close_shared_memory
 from ecclip.errors import ClientError, DeadlineExceeded, Overloaded, Unavailable
 from ecclip.serving.deploy.platforms import CANDIDATE, ENTRY
+from ecclip.serving.deploy.repair import verified
 from ecclip.serving.deploy.repository import Repository
 from ecclip.serving.server.access import client_options
 from ecclip.serving.server.control import Control
@@ -28,7 +29,7 @@ def reconcile(control: Control, repository: Repository) -> None:
     """Make the server serve what live.json names and nothing else, which undoes what a killed deployment left.
 
     Raises:
-        IntegrityError: the live version's files are not what was staged.
+        IntegrityError: the live version's files are not what was staged, and its bundle does not give them back.
         ServiceError: the live version does not load or does not answer.
     """
     live = repository.live()
@@ -37,7 +38,7 @@ def reconcile(control: Control, repository: Repository) -> None:
         return
     if control.loaded(CANDIDATE):
         control.unload(CANDIDATE)
-    repository.verify(live.version)
+    verified(repository, live.version)
     load_graphs(control, repository, warm_versions(repository))
     load_entry(control, repository, ENTRY, live.version)
 
@@ -57,7 +58,7 @@ def warm_versions(repository: Repository) -> list[int]:
     warm = [live.version]
     if live.previous is not None:
         try:
-            repository.verify(live.previous)
+            verified(repository, live.previous)
             warm.append(live.previous)
         except IntegrityError as error:
             get_logger().warning("the previous version is not kept ready", version=live.previous, error=str(error))

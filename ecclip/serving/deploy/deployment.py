@@ -8,21 +8,29 @@ from contextlib import ExitStack, contextmanager
 
 from pydantic import Field
 
-from ecclip.core import GateError, ServiceError, StageConfig, get_logger, patient
+from ecclip.core import GateError, ServiceError, StageConfig, fail_point, get_logger, patient
 from ecclip.serving.deploy.activation import beside_live, load_entry, load_graphs, reconcile
+from ecclip.serving.deploy.costs import BudgetConfig, costs, over_budget
 from ecclip.serving.deploy.examination import Blessing, examine
 from ecclip.serving.deploy.platforms import CANDIDATE, ENTRY
 from ecclip.serving.deploy.repository import Repository, Staged
+from ecclip.serving.deploy.retention import prune
+from ecclip.serving.golden import read_golden
 from ecclip.serving.server.control import Control
 
+_ROUNDS = 3  # what is too slow is measured again: load passes, a slow model stays slow; by judgment
 _LIVE_S = 10.0  # for a server to say that it runs, which a busy one takes longer for; by judgment
 
 
 class DeployConfig(StageConfig):
-    """What a version needs to be blessed, besides reproducing the golden answers; by judgment, for two busy cores."""
+    """What a version needs to be blessed, besides reproducing the golden answers, and how many old ones are kept."""
 
-    max_latency_ms: float = Field(
-        2000.0, gt=0, description="largest median latency of a request with one listing, milliseconds"
+    budget: BudgetConfig = BudgetConfig()
+    keep: int = Field(
+        3,
+        ge=0,
+        description="older versions that stay in the model repository, besides the live one and the one before; "
+        "by judgment",
     )
 
 
@@ -60,13 +68,15 @@ class Deployment:
             try:
                 load_graphs(control, self.repository, beside_live(self.repository, version))
                 load_entry(control, self.repository, CANDIDATE, version)
-                blessing = self._within_budget(self._examine(control, CANDIDATE, staged))
+                fail_point("bless.loaded")
+                blessing = self._within_budget(control, staged, self._examine(control, CANDIDATE, staged))
             except ServiceError as error:
                 blessing = Blessing(version, False, [str(error)])
             finally:
                 control.unload(CANDIDATE)
             if not blessing.passed:
                 reconcile(control, self.repository)
+            fail_point("bless.examined")
             self.repository.write_blessing(version, vars(blessing) | {"staged": staged.digest})
             get_logger().info("examined", **vars(blessing))
             return blessing
@@ -92,12 +102,16 @@ class Deployment:
             try:
                 for server in servers:
                     self._switch(server, version)
+                    fail_point("go_live.switched")
                     self._require_golden_answers(server, staged)
+                fail_point("go_live.examined")
             except (GateError, ServiceError):
                 self._restore(servers)
                 raise
             live = self.repository.commit(version)
             get_logger().info("live", **live.model_dump())
+            fail_point("go_live.committed")
+            prune(self.repository, self.cfg.keep)
 
     def roll_back(self, version: int) -> None:
         """Make an earlier version live again; it has been blessed before and is usually still loaded.
@@ -113,11 +127,13 @@ class Deployment:
             staged = self.repository.verify(version)
             self._require_blessing(staged)
             lagging = dict(self._switched_back(servers, version))
+            fail_point("roll_back.switched")
             if len(lagging) == len(servers):
                 self._restore(servers)
                 raise next(iter(lagging.values()))
             live = self.repository.commit(version)
             get_logger().warning("rolled back", **live.model_dump(), lagging=[*lagging])
+            fail_point("roll_back.committed")
 
     def control(self, address: str | None = None) -> Control:
         """Return the model control of a server, by default of the one that examines candidates."""
@@ -143,6 +159,7 @@ class Deployment:
         if control.loaded(CANDIDATE):  # a killed examination left it
             control.unload(CANDIDATE)
         load_graphs(control, self.repository, beside_live(self.repository, version))
+        fail_point("switch.graphs")
         load_entry(control, self.repository, ENTRY, version)
 
     def _restore(self, servers: list[Control]) -> None:
@@ -171,10 +188,26 @@ class Deployment:
             )
 
     def _examine(self, server: Control, model: str, staged: Staged) -> Blessing:
-        return examine(server.address, model, staged, self.repository.golden_path(staged.version))
+        return examine(server.address, model, staged, read_golden(self.repository.golden_path(staged.version)))
 
-    def _within_budget(self, blessing: Blessing) -> Blessing:
-        if blessing.latency_ms <= self.cfg.max_latency_ms:
+    def _within_budget(self, server: Control, staged: Staged, blessing: Blessing) -> Blessing:
+        """Hold a candidate with the right answers to what the champion costs on the same server."""
+        if not blessing.passed:
             return blessing
-        slow = f"one listing takes {blessing.latency_ms} ms (limit {self.cfg.max_latency_ms})"
-        return dataclasses.replace(blessing, passed=False, reasons=[*blessing.reasons, slow])
+        live = self.repository.live()
+        champion = None if live is None or live.version == staged.version else self.repository.staged(live.version)
+        versions = [(CANDIDATE, staged), *([] if champion is None else [(ENTRY, champion)])]
+        golden = read_golden(self.repository.golden_path(staged.version))
+        questions = [one.product for one in golden if not one.answer.error]
+        for _ in range(_ROUNDS):
+            candidate, *others = costs(server.address, self.repository, versions, questions)
+            over = over_budget(candidate, *others, budget=self.cfg.budget)
+            if not over.keys() & {"max_latency_ms", "latency_ratio"}:
+                break
+        return dataclasses.replace(
+            blessing,
+            passed=not over,
+            reasons=[*over.values()],
+            cost=dataclasses.asdict(candidate),
+            champion_cost=dataclasses.asdict(others[0]) if others else {},
+        )

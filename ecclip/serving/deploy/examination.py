@@ -1,41 +1,40 @@
-"""What a version must show on a server: the golden answers, and what answering costs."""
+"""What a version must show on a server: the golden answers of its bundle."""
 
 from __future__ import annotations
 
-import statistics
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ecclip.client import ProductClient
 from ecclip.errors import ClientError
 from ecclip.serving.comparison import Tolerance, compare
 from ecclip.serving.deploy.repository import Staged
-from ecclip.serving.golden import Golden, read_golden
+from ecclip.serving.golden import Golden
 from ecclip.serving.server.access import client_options
-
-_LATENCY_QUESTIONS = 12  # requests of one listing each, of which the median counts; by judgment
 
 
 @dataclass(frozen=True)
 class Blessing:
-    """Whether a version may serve; ``latency_ms`` is the median of requests with one listing."""
+    """Whether a version may serve, and what it costs beside the champion (fields of ``Cost`` by name, if measured)."""
 
     version: int
     passed: bool
     reasons: list[str] = field(default_factory=list)
     max_difference: float = 0.0
-    latency_ms: float = 0.0
+    cost: Mapping[str, float | None] = field(default_factory=dict)
+    champion_cost: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def latency_ms(self) -> float:
+        """The median of requests with one listing; 0 where it was not measured."""
+        return self.cost.get("latency_ms") or 0.0
 
 
-def examine(address: str, model: str, staged: Staged, questions: Path) -> Blessing:
-    """Ask a model on one server the golden listings of a version, which lie at ``questions``."""
-    golden = read_golden(questions)
-    options = client_options(model=model, version=str(staged.version))
+def examine(address: str, model: str, staged: Staged, golden: list[Golden]) -> Blessing:
+    """Ask a model on one server the golden listings of a version, and compare the answers."""
     try:
-        with ProductClient(address, options) as client:
+        with ProductClient(address, client_options(model=model, version=str(staged.version))) as client:
             answers = client.ask([one.product for one in golden])
-            latency_ms = _latency_ms(client, golden)
     except ClientError as error:
         return Blessing(staged.version, False, [str(error)])
     found = compare(golden, answers, Tolerance(**staged.tolerance))
@@ -44,14 +43,4 @@ def examine(address: str, model: str, staged: Staged, questions: Path) -> Blessi
         for one, answer in zip(golden, answers, strict=True)
         if answer.lineage != staged.lineage
     ]
-    return Blessing(staged.version, not reasons, reasons, found.embedding, latency_ms)
-
-
-def _latency_ms(client: ProductClient, golden: list[Golden]) -> float:
-    good = [one.product for one in golden if not one.answer.error]
-    seconds = []
-    for number in range(_LATENCY_QUESTIONS):
-        started = time.perf_counter()
-        client.ask([good[number % len(good)]])
-        seconds.append(time.perf_counter() - started)
-    return round(1e3 * statistics.median(seconds), 3)
+    return Blessing(staged.version, not reasons, reasons, found.embedding)

@@ -24,6 +24,8 @@ from ecclip.core import (
     ServingPlatform,
     canonical_json,
     digest_of,
+    fail_point,
+    get_logger,
     locked,
     replace_folder,
     sha256_bytes,
@@ -87,6 +89,11 @@ class Repository:
         self.target = target or Target()
         self.threads = threads
 
+    @property
+    def bundles(self) -> Path:
+        """The store of the bundles that versions were staged from, beside this folder."""
+        return self.folder.parent / "bundles"
+
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Let one deployment work at a time.
@@ -130,7 +137,9 @@ class Repository:
         write_atomic(self.golden_path(version), questions)
         files[self.golden_path(version).relative_to(self.folder).as_posix()] = sha256_bytes(questions)
         staged = staged.model_copy(update={"files": files})
+        fail_point("stage.placed")
         write_atomic(self._record_path(version), canonical_json(staged.model_dump()))
+        fail_point("stage.recorded")
         return staged
 
     def _described(self, bundle: Path, digest: str, version: int) -> Staged:
@@ -170,26 +179,50 @@ class Repository:
             )
 
     def staged(self, version: int) -> Staged | None:
-        """Return the record of a staged version, or None."""
+        """Return the record of a staged version, or None.
+
+        Raises:
+            IntegrityError: the record cannot be read.
+        """
         path = self._record_path(version)
-        return Staged.model_validate_json(path.read_bytes()) if path.is_file() else None
+        try:
+            return Staged.model_validate_json(path.read_bytes()) if path.is_file() else None
+        except ValueError as error:
+            raise IntegrityError(
+                "the record of a version cannot be read", value=path,
+                next_step="deploy its bundle again: it gets another version here, and this one goes with time",
+            ) from error  # fmt: skip
+
+    def versions(self) -> set[int]:
+        """Return the numbers that are taken, those of damaged versions included."""
+        return {int(path.stem.removeprefix("version-")) for path in (self.folder / STATE).glob("version-*.json")}
+
+    def forget(self, version: int) -> None:
+        """Remove the record of a version, without which its files mean nothing; the blessing and questions go first."""
+        for path in (self._blessing_path(version), self.golden_path(version), self._record_path(version)):
+            path.unlink(missing_ok=True)
 
     def number_of(self, digest: str, wanted: int | None = None) -> int | None:
         """Return the version that a bundle is here, or else a free one to stage it as: ``wanted`` unless that is taken.
 
         Numbers are this folder's own. A registry that was restored counts anew, and may give a number twice. A bundle
-        that is here for another server than the target gets a number for this one.
+        that is here for another server than the target gets a number for this one, and so does one that is damaged.
         """
-        staged, server = self._all_staged(), self.target.served_by
-        same = [one.version for one in staged if one.bundle == digest and (wanted is None or one.served_by == server)]
+        taken, server = self.versions(), self.target.served_by
+        same = [one.version for one in self._whole(digest) if wanted is None or one.served_by == server]
         if same or wanted is None:
             return max(same, default=None)
-        taken = {one.version for one in staged}
         return max(taken) + 1 if wanted in taken else wanted
 
-    def _all_staged(self) -> list[Staged]:
-        records = (self.folder / STATE).glob("version-*.json")
-        return [Staged.model_validate_json(path.read_bytes()) for path in records]
+    def _whole(self, digest: str) -> Iterator[Staged]:
+        """Yield the versions that are a bundle and whole; a damaged one never stands in the way of another."""
+        for version in sorted(self.versions()):
+            try:
+                staged = self.staged(version)
+                if staged is not None and staged.bundle == digest:
+                    yield self.verify(version)
+            except IntegrityError as error:
+                get_logger().warning("a version in the model repository is damaged", version=version, error=str(error))
 
     def verify(self, version: int) -> Staged:
         """Return the record of a version after comparing every file on disk with it.
@@ -203,13 +236,9 @@ class Repository:
                 "the version is not in the model repository", value=version, next_step="stage it first"
             )
         again = "stage the bundle under a new version; this one stays as it is"
-        found = set()
-        for model in (*staged.models.values(), ENTRY, CANDIDATE):
-            folder = self.folder / model / str(version)
-            found |= {path.relative_to(self.folder).as_posix() for path in folder.rglob("*") if _counts(path)}
-        unknown = sorted(found - set(staged.files))
-        if unknown:
-            raise IntegrityError("a file does not belong to the version", value=unknown[0], next_step=again)
+        if unknown := self.unknown_files(staged):
+            first = unknown[0].relative_to(self.folder)
+            raise IntegrityError("a file does not belong to the version", value=first, next_step=again)
         for name, digest in staged.files.items():
             path = self.folder / name
             if not path.is_file():
@@ -217,6 +246,12 @@ class Repository:
             if sha256_file(path) != digest:
                 raise IntegrityError("a file of the version is not what was staged", value=name, next_step=again)
         return staged
+
+    def unknown_files(self, staged: Staged) -> list[Path]:
+        """Return the files in the folders of a version that its record does not have."""
+        folders = [self.folder / model / str(staged.version) for model in (*staged.models.values(), ENTRY, CANDIDATE)]
+        found = (path for folder in folders for path in folder.rglob("*") if _counts(path))
+        return sorted(path for path in found if path.relative_to(self.folder).as_posix() not in staged.files)
 
     def configure(self, model: str, versions: Iterable[int]) -> None:
         """Write the configuration of a model, by its name on the server, with exactly these versions in its policy."""
@@ -267,13 +302,17 @@ class Repository:
         return record is not None and record["passed"] and record["staged"] == staged.digest
 
     def blessing(self, version: int) -> dict[str, Any] | None:
-        """Return the record of the last examination of a version, or None."""
-        path = self.folder / STATE / f"blessing-{version}.json"
-        return dict(json.loads(path.read_text())) if path.is_file() else None
+        """Return the record of the last examination of a version, or None; so does one that cannot be read."""
+        path = self._blessing_path(version)
+        try:
+            return dict(json.loads(path.read_text())) if path.is_file() else None
+        except ValueError as error:
+            get_logger().warning("the record of a blessing cannot be read", path=str(path), error=str(error))
+            return None
 
     def write_blessing(self, version: int, record: dict[str, Any]) -> None:
         """Keep the outcome of an examination."""
-        write_atomic(self.folder / STATE / f"blessing-{version}.json", canonical_json(record))
+        write_atomic(self._blessing_path(version), canonical_json(record))
 
     @property
     def shared_memory(self) -> str:
@@ -300,6 +339,9 @@ class Repository:
         for folder in (self.folder, self.folder / STATE, *self.folder.glob("[!.]*/")):
             for leftover in (*folder.glob(".*.tmp-*"), *folder.glob(".*.old-*")):
                 remove_tree(leftover)  # a version that was moved aside has no record yet: it is staged again
+
+    def _blessing_path(self, version: int) -> Path:
+        return self.folder / STATE / f"blessing-{version}.json"
 
     def _record_path(self, version: int) -> Path:
         return self.folder / STATE / f"version-{version}.json"

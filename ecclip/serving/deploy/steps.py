@@ -31,14 +31,11 @@ def stage_bundle(bundle: Path, wanted: int, cfg: EngineConfig | None = None) -> 
 
 
 def blessed_version(digest: str) -> int | None:
-    """Return the version of a bundle that lies in the model repository whole and blessed, or None.
-
-    Raises:
-        IntegrityError: it lies there, but not as it was staged.
-    """
+    """Return the version of a bundle that lies in the model repository whole and blessed, or None."""
     repository = _repository()
     number = repository.number_of(digest)
-    return number if number is not None and repository.is_blessed(repository.verify(number)) else None
+    staged = None if number is None else repository.staged(number)
+    return number if staged is not None and repository.is_blessed(staged) else None
 
 
 def bless(version: int, cfg: DeployConfig | None = None) -> Blessing:
@@ -46,9 +43,9 @@ def bless(version: int, cfg: DeployConfig | None = None) -> Blessing:
     return _deployment(cfg).bless(version)
 
 
-def go_live(version: int) -> None:
+def go_live(version: int, cfg: DeployConfig | None = None) -> None:
     """Make a blessed version live on every server; GateError if its answers differ, and the old one keeps serving."""
-    _deployment().go_live(version)
+    _deployment(cfg).go_live(version)
 
 
 def roll_back(version: int) -> None:
@@ -64,9 +61,10 @@ def live_version() -> int | None:
 
 def served() -> dict[str, list[int] | str]:
     """Return which versions answer at the address of each server: one, where all is well; or why it does not say."""
-    deployment = _running()
     found: dict[str, list[int] | str] = {}
-    for address in deployment.addresses if deployment else ():
+    if (deployment := _running()) is None:
+        return found
+    for address in deployment.addresses:
         with deployment.control(address) as control:
             try:
                 found[address] = control.loaded(ENTRY)

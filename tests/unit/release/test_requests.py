@@ -201,8 +201,8 @@ def test_a_wish_that_is_taken_back_while_it_is_granted_is_the_next_wish(
     second = _registered(workspace, NIGHTS[1])
     go_live = server.go_live
 
-    def taken_back(version: int) -> None:
-        go_live(version)
+    def taken_back(version: int, cfg: object) -> None:
+        go_live(version, cfg)
         _move(first)  # where alias and answers last agreed
 
     monkeypatch.setattr("ecclip.serving.go_live", taken_back)
