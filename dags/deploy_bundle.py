@@ -1,7 +1,8 @@
 """A registered bundle becomes the champion: compared with the old one by the gate, blessed by the server, promoted.
 
 Keyed by the registry's version: that of the event that starts it, or of its parameter, else that of the night's bundle.
-A gate that refuses fails its task at once, and the champion goes on answering.
+A gate that refuses fails its task at once, and the champion goes on answering. A night that a later one has overtaken
+is not promoted, and raises no event.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ecclip_tasks import (
     DEFAULTS,
     FIRST_NIGHT,
     NIGHT_PARAM,
+    approval_tasks,
     engine_tasks,
     night_task,
     version_of_run,
@@ -61,12 +63,13 @@ def promote(night: str) -> Any:
     doc_md=__doc__,
 )
 def deploy_bundle() -> None:
-    """Gate, build engines where the server loads some, bless, promote."""
+    """Gate, build engines where the server loads some, bless, let a person approve where that is wanted, promote."""
     chain(
         night_task("gate", gate),
         *engine_tasks(build_engine),
-        night_task("bless", bless, pool="serving"),
-        night_task("promote", promote, pool="serving", outlet=CHAMPION),
+        night_task("bless", bless, pool="serving", only_if="blessed"),
+        *approval_tasks(),
+        night_task("promote", promote, pool="serving", outlet=CHAMPION, only_if="promoted"),
     )
 
 

@@ -27,7 +27,7 @@ from ecclip.core import (
 from ecclip.orchestration import Alert, DumpSensor
 from ecclip.pipeline import STEPS, edges_of, run_stage, stages_of
 
-SNAPSHOT, BUNDLE = (Asset(step.asset) for step in STEPS.values() if step.asset)
+SNAPSHOT, BUNDLE, PRODUCTS = (Asset(step.asset) for step in STEPS.values() if step.asset)
 CHAMPION = Asset("champion")
 
 FIRST_NIGHT = datetime(2026, 1, 1, tzinfo=UTC)  # start date of the DAGs; earlier nights are run by hand
@@ -199,6 +199,25 @@ def engine_tasks(build: Callable[[str], Any]) -> list[Any]:
     return [night_task("build_engine", build, **ENGINE)]
 
 
+def approval_tasks() -> list[Any]:
+    """Return the task in which a person approves or rejects a blessed version, where the settings want one.
+
+    It holds no worker while it waits, without limit; rejected, what comes after it is skipped, without an event.
+    """
+    if not settings().approval:
+        return []
+    from airflow.providers.standard.operators.hitl import ApprovalOperator
+
+    facts = "ti.xcom_pull(task_ids='bless')"
+    asked = ApprovalOperator(
+        task_id="approve",
+        subject=f"Promote version {{{{ {facts}['version'] }}}} of the night {{{{ {facts}['night'] }}}}?",
+        body="The gate passed it and the server gave its golden answers; see its page in MLflow.",
+        execution_timeout=None,  # of the asking; nothing limits the answer
+    )
+    return [asked]
+
+
 def version_task(dag: str, more: Callable[[], dict[str, Any]] = dict) -> Any:
     """Return the task that versions what the stages of a DAG wrote and publishes the DAG's asset, if it has one.
 
@@ -246,16 +265,21 @@ def wait_for_dump() -> DumpSensor:
     return DumpSensor(task_id="wait_for_dump", night=night_of_run, execution_timeout=timedelta(minutes=10))
 
 
-def night_task(name: str, call: Callable[[str], Any], *, outlet: Asset | None = None, **operator: Any) -> Any:
+def night_task(
+    name: str, call: Callable[[str], Any], *, outlet: Asset | None = None, only_if: str = "", **operator: Any
+) -> Any:
     """Return a task that calls ``call(night)`` and passes on small facts: digest, version, counts.
 
     A refused gate, a broken contract or a wrong setting fails at once; anything else is tried again, what is not there
-    yet too.
+    yet too. Where the fact ``only_if`` is false the task is skipped, without an event, for the ``reason`` given.
     """
 
     def work(context: Mapping[str, Any]) -> dict[str, Any]:
         night = night_of_run(context)
-        return {"night": night, **_facts(call(night))}
+        facts = {"night": night, **_facts(call(night))}
+        if only_if and not facts[only_if]:
+            raise AirflowSkipException(facts["reason"])
+        return facts
 
     return _task(name, work, outlet, operator)
 

@@ -122,6 +122,14 @@ def recover_folder(final: Path) -> list[Path]:
     return aside + leftovers
 
 
+def link_or_copy(source: str, target: str) -> None:
+    """Give a file that never changes another name; a copy where the file system has no links, or is another one."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def remove_tree(path: Path) -> None:
     """Remove a file or a folder with everything in it."""
     if path.is_dir() and not path.is_symlink():

@@ -159,36 +159,26 @@ def contract_command() -> None:
     typer.echo(contract_table())
 
 
-@release_app.command("register")
-def release_register(night: Night) -> None:
-    """Enter the night's bundle into the registry as @challenger."""
-    from ecclip.release import register_night
-
-    _show(register_night(night))
-
-
-@release_app.command("gate")
-def release_gate(night: Night) -> None:
-    """Compare the challenger with the champion; a refusal is an error."""
-    from ecclip.release import gate_night
-
-    _show(gate_night(night))
+_STEPS = {
+    "register": "Enter the night's bundle into the registry as @challenger.",
+    "gate": "Compare the challenger with the champion; a refusal is an error.",
+    "bless": "Load the bundle next to the live one and verify its answers to the golden listings.",
+    "promote": "Make the blessed bundle live and move @champion to it.",
+}
 
 
-@release_app.command("bless")
-def release_bless(night: Night) -> None:
-    """Load the bundle next to the live one and verify its answers to the golden listings."""
-    from ecclip.release import bless_night
+def _release_command(name: str) -> Callable[[str], None]:
+    def command(night: Night) -> None:
+        from ecclip import release
 
-    _show(bless_night(night))
+        _show(getattr(release, f"{name}_night")(night))
+
+    command.__doc__ = _STEPS[name]
+    return command
 
 
-@release_app.command("promote")
-def release_promote(night: Night) -> None:
-    """Make the blessed bundle live and move @champion to it."""
-    from ecclip.release import promote_night
-
-    _show(promote_night(night))
+for _name in _STEPS:
+    release_app.command(_name)(_release_command(_name))
 
 
 @release_app.command("reconcile")
@@ -197,6 +187,16 @@ def release_reconcile() -> None:
     from ecclip.release import reconcile
 
     _show(reconcile())
+
+
+@release_app.command("answers")
+def release_answers(
+    night: Annotated[str | None, typer.Option(parser=parse_night, help="Default: the newest published")] = None,
+) -> None:
+    """Write what answers now says of every listing of a night, as a table below work/answers."""
+    from ecclip.release import answer_catalog
+
+    _show(answer_catalog(night))
 
 
 @release_app.command("rollback")

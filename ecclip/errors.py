@@ -30,6 +30,7 @@ SystemExit
 ValueError
 ├── PreprocessingError        product_input: a photo or a title that the towers cannot take; travels in bundles
 ├── DecisionError             tasks: answers that no decision can be made from; travels in bundles
+├── BundleError               serving: a process that would answer otherwise than the bundle's; travels in bundles
 ├── BadCell                   catalog: a cell of a dump; its row goes to quarantine
 ├── BadCellError              catalog: a cell of a source; its row goes to quarantine
 └── PhotoRefusedError         catalog: a photo of a source; its listing goes on without it

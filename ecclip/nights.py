@@ -36,11 +36,7 @@ def add_night(night: str) -> None:
     if any(entry["night"] == night for entry in known_nights()):
         prepare_workspace()
         return
-    published = [
-        path.parent.name
-        for path in (settings().work / "snapshots").glob(f"{_NIGHT_FOLDER}/manifest.json")  # a refused night has none
-        if path.parent.name < night
-    ]
+    published = (other for other in published_nights() if other < night)
     enter_night(night, max(published, default=NO_NIGHT))
 
 
@@ -53,6 +49,12 @@ def enter_night(night: str, previous: str) -> None:
     write_atomic(settings().work / "nights.yaml", yaml.safe_dump({"nights": table}))
 
 
+def published_nights() -> list[str]:
+    """Return the nights that have a snapshot, oldest first; a refused one has none."""
+    found = (settings().work / "snapshots").glob(f"{_NIGHT_FOLDER}/manifest.json")
+    return sorted(path.parent.name for path in found)
+
+
 def prepare_workspace() -> None:
     """Create what every night needs: the empty folders that stand for "no previous night", nights.yaml, and a place
     for the shop's own rules.
@@ -60,7 +62,7 @@ def prepare_workspace() -> None:
     work = settings().work
     if not (rules := work_path(EXPECTATIONS, NO_NIGHT)).is_dir():
         write_atomic(rules / "README.md", _EXPECTATIONS_README)
-    for empty in (work / "snapshots" / NO_NIGHT, work / "nights" / NO_NIGHT / "land"):
+    for empty in (work / "snapshots" / NO_NIGHT, work / "nights" / NO_NIGHT / "land", work / "answers" / NO_NIGHT):
         if not (empty / "EMPTY").is_file():
             write_atomic(empty / "EMPTY", "stands for the missing previous night\n")
     if not (settings().work / "nights.yaml").is_file():

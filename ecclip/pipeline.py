@@ -205,6 +205,7 @@ STEPS: dict[str, Step] = {
         {"snapshot": "snapshots/{night}", "embedded": "nights/{night}/embed"},
         "nights/{night}/products",
         _PRODUCTS,
+        asset="products",
     ),
 }
 
@@ -212,6 +213,7 @@ STEPS: dict[str, Step] = {
 OTHER_SECTIONS = {
     "sample": "ecclip.sample:SampleConfig",
     "gate": "ecclip.registry:GateConfig",
+    "answers": "ecclip.serving:AnswersConfig",
     "deploy": "ecclip.serving:DeployConfig",
     "engine": "ecclip.serving:EngineConfig",
 }

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-IMAGE_BYTES = 8 * 1024 * 1024  # of a photo as the shop has it; by judgment
-TEXT_BYTES = 64 * 1024  # of a title, and of a description; far above any title; by judgment
+from ecclip.formats.service import IMAGE_BYTES, TEXT_BYTES
+
+__all__ = ["IMAGE_BYTES", "MAX_BATCH", "MESSAGE_BYTES", "TEXT_BYTES", "Answer", "Product"]
+
 MESSAGE_BYTES = 32 * 1024 * 1024  # of a request; a larger one is read whole by the server before it is refused
 MAX_BATCH = 32  # products per request; the server batches requests itself
 

@@ -142,6 +142,9 @@ class Settings(BaseSettings):
     tensorrt_python: Path | None = Field(
         None, description="interpreter that has TensorRT's bindings, for build-engine; default: this one"
     )
+    approval: bool = Field(
+        False, description="ask a person in Airflow, between blessing and promotion, whether a night may answer"
+    )
     alert_url: SecretStr | None = Field(
         None,
         description="webhook for tasks that failed permanently (JSON, `text`); default: the log",

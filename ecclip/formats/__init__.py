@@ -1,6 +1,7 @@
 """The formats on disk by which rooms exchange data: typed readers and writers, without torch and without Spark."""
 
 __all__ = [
+    "answers",
     "bundle",
     "columns",
     "documents",

@@ -14,9 +14,9 @@ from ecclip.formats.report import TaskReport, read_report, write_report
 
 HalfPrecision = Literal["float16", "bfloat16"]
 Precision = Literal["float32", HalfPrecision]
-SCHEMA = "ecclip.bundle/3"
+SCHEMA = "ecclip.bundle/4"
 # name metrics and lineage as now, so that the gate can compare with them; this entry model cannot serve their code
-_OLDER = ("ecclip.bundle/1", "ecclip.bundle/2")
+_OLDER = ("ecclip.bundle/1", "ecclip.bundle/2", "ecclip.bundle/3")
 LINEAGE_DIGITS = 16  # hexadecimal, 64 bits: a collision among a shop's bundles is practically impossible
 TOWERS = "towers"
 HEADS = "heads"
@@ -26,6 +26,7 @@ REPORT_PAGE = "report.html"
 EVIDENCE = "evidence.npz"
 TOKENIZER = "tokenizer.json"
 DESCRIPTION = "bundle.json"
+FLAVOUR = "ecclip_bundle"  # module of its code by which MLflow loads it
 _NEXT_STEP = "run export of its night again"
 
 

@@ -6,6 +6,7 @@ follow from it. Needs numpy (1.26 or 2) and the standard library only; the file 
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,24 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["INPUTS", "OUTPUTS", "VARIES", "Tensor", "decode", "encode", "markdown", "triton_config"]
+__all__ = [
+    "EXAMPLE",
+    "IMAGE_BYTES",
+    "INPUTS",
+    "OUTPUTS",
+    "TEXT_BYTES",
+    "VARIES",
+    "Tensor",
+    "decode",
+    "encode",
+    "markdown",
+    "triton_config",
+    "unpadded",
+]
 
 VARIES = -1  # elements per listing: as many as there are
+IMAGE_BYTES = 8 * 1024 * 1024  # of a photo as the shop has it; by judgment
+TEXT_BYTES = 64 * 1024  # of a title, and of a description; far above any title; by judgment
 
 
 @dataclass(frozen=True)
@@ -70,6 +86,16 @@ OUTPUTS = (
     Tensor("ERROR", "BYTES", 1, "text", "empty: none; a bad listing never affects the others of its batch"),
 )  # fmt: skip
 
+# one listing by the inputs' names, for who wants to see that something answers: PNG, 64 x 64 pixels, a ramp of grey
+EXAMPLE: dict[str, Any] = {
+    "IMAGE": base64.b64decode(
+        "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAAAAACPAi4CAAAAcklEQVR42mNgYOHgERCRkFFQ0dAxMLGwcXDx8AkIiYhJSMnIKSipqGlo6eiZMGXGnAVL"
+        "VqzZsGXHngNHTpy5cOXGnQdPXrz58OXHH4ZRA0YNGDVg1IBRA0YNGDVg1IBRA0YNGDVg1IBRA0YNGDVguBsAAHs24GqR2oMfAAAAAElFTkSuQmCC"
+    ),
+    "TITLE": "ceramic mug, 500 ml",
+    "DESCRIPTION": "A mug of stoneware.",
+}
+
 
 def encode(tensor: Tensor, values: Sequence[Any]) -> np.ndarray:
     """Return one column of a response [N, size]: ``values`` [N] of the listings, None where there is none.
@@ -88,6 +114,16 @@ def encode(tensor: Tensor, values: Sequence[Any]) -> np.ndarray:
     for place, row in enumerate(rows):
         texts[place, : len(row)] = [_bytes(tensor, one) for one in row]
     return texts
+
+
+def unpadded(tensor: Tensor, value: Any) -> Any:
+    """Return one listing's elements as :func:`encode` writes them, without padding: text or number, or a list of them.
+
+    ``value`` is None where there is none: NaN, empty text, an empty JSON object, or no elements.
+    """
+    column = encode(tensor, [value])[0]
+    elements = [one.decode() if isinstance(one, bytes) else float(one) for one in column]
+    return elements[0] if tensor.size == 1 else elements[: len(_elements(tensor, value))]
 
 
 def decode(columns: Mapping[str, np.ndarray], row: int) -> dict[str, Any]:

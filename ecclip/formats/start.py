@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from ecclip.atomic import link_or_copy
 from ecclip.errors import IntegrityError
 from ecclip.formats.bundle import TOWERS
 from ecclip.formats.documents import read_document, read_field, write_document
@@ -39,7 +39,7 @@ def write_start(start: Start, folder: Path) -> None:
     content = {"kind": start.kind}
     if start.towers is not None:
         content |= {"bundle": start.bundle, "version": start.version}
-        shutil.copytree(start.towers, folder / TOWERS, copy_function=_link)
+        shutil.copytree(start.towers, folder / TOWERS, copy_function=link_or_copy)
     write_document(folder / _FILE, SCHEMA, content)
 
 
@@ -59,10 +59,3 @@ def read_start(folder: Path) -> Start:
         raise IntegrityError("the towers to start from are missing", value=towers, next_step="run its stage again")
     version, bundle = (read_field(described, name, str, path, next_step) for name in ("version", "bundle"))
     return Start(version=version, bundle=bundle, towers=towers)
-
-
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)

@@ -128,6 +128,7 @@ def _next_steps(console: Console, night: str, views: list[NightView]) -> None:
     lines = [
         ("the model's report", f"{work}/nights/{night}/evaluate/report.html"),
         ("the data's checks", f"{work}/nights/{night}/check/data_docs/index.html"),
+        ("every listing's answer", f"{work}/answers/{night}"),
         ("the snapshot", f"{work}/snapshots/{night}"),
         ("where an answer comes from", f"{shop}work/env/main/bin/ecclip registry trace {lineage}"),
         ("Airflow, MLflow and Triton", f"{shop}make up"),

@@ -14,7 +14,7 @@ from ecclip.core import ServiceError, now, patient
 from ecclip.local.airflow import airflow_home
 from ecclip.local.airflow_rest import AirflowApi
 
-CHAIN = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups")
+CHAIN = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups", "catalog_answers")
 _DAGS = (*CHAIN, "reconcile_champion", "roll_back")
 _POLL_S = 2.0  # a poll takes the API server about 0.1 s of processor time
 _NEXT_RUN_LIMIT_S = 900.0  # a run waits for that of the night before
@@ -61,7 +61,9 @@ def trigger_night(api: AirflowApi, night: str) -> str:
 
 
 def follow_night(api: AirflowApi, night: str, run_id: str, show: Show) -> NightView:
-    """Follow a night that was triggered through the four DAGs; ``show`` is called on every change.
+    """Follow a night that was triggered through its DAGs; ``show`` is called on every change.
+
+    A night that a later one has overtaken is not promoted: the DAGs after that have no event to start from.
 
     Raises:
         ServiceError: a task failed permanently, or a DAG was not started by its asset.
@@ -69,6 +71,8 @@ def follow_night(api: AirflowApi, night: str, run_id: str, show: Show) -> NightV
     view, dag_id = NightView(night), CHAIN[0]
     for following in (*CHAIN[1:], None):
         _follow_run(api, view, dag_id, run_id, show)
+        if any(task.dag == dag_id and task.state == "skipped" for task in view.tasks.values()):
+            return view
         if following:
             dag_id, run_id = following, _next_run(api, dag_id, run_id, following)
     return view

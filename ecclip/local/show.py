@@ -18,6 +18,7 @@ _COLOURS = {
     "up_for_retry": "yellow",
     "queued": "dim",
     "deferred": "cyan",
+    "skipped": "dim",
 }
 
 
@@ -76,7 +77,8 @@ def print_summary(console: Console, views: list[NightView]) -> None:
     for view in views:
         table.add_column(view.night, justify="right")
     last = ""
-    for dag, task in views[0].tasks if views else ():
+    # a night that a later one has overtaken has no task of the DAGs after the promotion
+    for dag, task in dict.fromkeys(name for view in views for name in view.tasks):
         cells = [_cell(view.tasks.get((dag, task))) for view in views]
         table.add_row(dag if dag != last else "", task, *cells)
         last = dag

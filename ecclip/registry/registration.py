@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
+from ecclip.atomic import link_or_copy
 from ecclip.core import ContractError, get_logger, locked, parse_night, settings
 from ecclip.formats.bundle import DESCRIPTION, REPORT, REPORT_PAGE, lineage_of
 from ecclip.registry.bundles import BundleFacts, keep_bundle, read_facts
-from ecclip.registry.card import describe, write_card
+from ecclip.registry.card import BUNDLE, describe, write_card
 from ecclip.registry.data_versions import dvc_version
 from ecclip.registry.store import CHALLENGER, MODEL, answering, client, experiment_id, log_batches
 from ecclip.registry.tracking.names import metric_name, training_metric_name
@@ -145,10 +148,22 @@ def _log_files(store: MlflowClient, facts: BundleFacts, run: Run, model_id: str,
     for name in _REPORTS:
         if (stored / name).is_file():
             store.log_artifact(run.info.run_id, str(stored / name))
+    _log_bundle(store, model_id, stored)
     with tempfile.TemporaryDirectory(prefix="ecclip-card-") as folder:
         write_card(facts, stored, Path(folder), run.info.run_id)
         store.log_model_artifacts(model_id, folder)
     store.finalize_logged_model(model_id, "READY")
+
+
+def _log_bundle(store: MlflowClient, model_id: str, stored: Path) -> None:
+    """Put the bundle's files beside the model's: hard links in a local store, since a bundle never changes."""
+    location = str(store.get_logged_model(model_id).artifact_location)
+    if location.startswith("file:"):
+        folder = Path(unquote(urlsplit(location).path)) / BUNDLE
+        shutil.rmtree(folder, ignore_errors=True)  # of a call that was killed
+        shutil.copytree(stored, folder, copy_function=link_or_copy)
+    else:
+        store.log_model_artifacts(model_id, str(stored), BUNDLE)
 
 
 def _create_version(store: MlflowClient, facts: BundleFacts, run: Run, model_id: str, stored: Path) -> ModelRef:

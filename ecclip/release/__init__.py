@@ -1,4 +1,5 @@
-"""The steps with side effects outside a night's folders: register, gate, bless, promote; and what a person asks for.
+"""The steps with side effects outside a night's folders: register, gate, bless, promote; what a person asks for; and
+the answers for the whole catalog.
 
 Called by the command line and by the Airflow tasks. Each can be run again at any time: what is done stays done, and
 what was interrupted is completed.
@@ -6,6 +7,7 @@ what was interrupted is completed.
 
 from ecclip.registry import trace
 from ecclip.release.agreement import requested, state
+from ecclip.release.catalog import answer_catalog
 from ecclip.release.nights import (
     await_decision,
     bless_night,
@@ -17,6 +19,7 @@ from ecclip.release.nights import (
 from ecclip.release.requests import reconcile, roll_back
 
 __all__ = [
+    "answer_catalog",
     "await_decision",
     "bless_night",
     "build_engine_night",

@@ -4,6 +4,7 @@
 """
 
 from ecclip.serving import comparison, golden
+from ecclip.serving.answering.stage import AnswersConfig, answers
 from ecclip.serving.deploy.deployment import DeployConfig, Deployment
 from ecclip.serving.deploy.examination import Blessing
 from ecclip.serving.deploy.platforms import Target
@@ -27,6 +28,7 @@ from ecclip.serving.server.access import client_options
 from ecclip.serving.server.embedded import EmbeddedServer, embedded_address
 
 __all__ = [
+    "AnswersConfig",
     "Blessing",
     "DeployConfig",
     "Deployment",
@@ -37,6 +39,7 @@ __all__ = [
     "Repository",
     "Staged",
     "Target",
+    "answers",
     "bless",
     "blessed_version",
     "build_engines",

@@ -16,7 +16,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "dags"
-NAMES = ["deploy_bundle", "nightly_catalog", "product_groups", "reconcile_champion", "roll_back", "train_towers"]
+NAMES = [
+    "catalog_answers", "deploy_bundle", "nightly_catalog", "product_groups", "reconcile_champion", "roll_back",
+    "train_towers",
+]  # fmt: skip
 HEAVY = ["torch", "pyspark", "pandas", "transformers", "timm", "mlflow", "dvc", "sklearn", "faiss", "onnxruntime"]
 
 POD = """
@@ -52,7 +55,7 @@ for name in %(names)r:
                 "owner": task.owner, "retries": task.retries, "retry_delay": task.retry_delay.total_seconds(),
                 "timeout": task.execution_timeout and task.execution_timeout.total_seconds(), "pool": task.pool,
                 "pool_slots": task.pool_slots, "queue": task.queue, "executor_config": sorted(task.executor_config),
-                "outlets": [outlet.name for outlet in task.outlets],
+                "operator": type(task).__name__, "outlets": [outlet.name for outlet in task.outlets],
             } for task in dag.tasks
         },
     }
@@ -92,6 +95,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ECCLIP_GPU_POD_TEMPLATE=str(template),
         ECCLIP_SERVING_PLATFORM="tensorrt_plan",
         ECCLIP_ENGINE_QUEUE="engines",
+        ECCLIP_APPROVAL="true",
         ECCLIP_ENGINE_POD_TEMPLATE=str(template),
     )
 
@@ -166,10 +170,13 @@ def test_assets_chain_the_dags_and_leave_with_their_last_task(described: dict[st
     assert dags["nightly_catalog"]["tasks"]["version"]["outlets"] == ["snapshot"]
     assert dags["train_towers"]["tasks"]["version"]["outlets"] == ["bundle"]
     assert dags["deploy_bundle"]["tasks"]["promote"]["outlets"] == ["champion"]
-    assert [dags[name]["assets"] for name in ("train_towers", "deploy_bundle", "product_groups")] == [
+    assert dags["product_groups"]["tasks"]["version"]["outlets"] == ["products"]
+    names = ("train_towers", "deploy_bundle", "product_groups", "catalog_answers")
+    assert [dags[name]["assets"] for name in names] == [
         ["snapshot"],
         ["bundle"],
         ["champion"],
+        ["snapshot", "products"],
     ]
 
 
@@ -201,7 +208,7 @@ def test_engines_are_built_before_the_blessing_where_the_server_loads_some(
     described: dict[str, Any], elsewhere: dict[str, Any]
 ) -> None:
     dag = elsewhere["dags"]["deploy_bundle"]
-    order = ["gate", "build_engine", "bless", "promote"]
+    order = ["gate", "build_engine", "bless", "approve", "promote"]
     assert {(first, second) for first, second in dag["edges"]} == {*itertools.pairwise(order)}
     task = dag["tasks"]["build_engine"]
     assert (task["queue"], task["pool"], task["executor_config"]) == ("engines", "serving", ["pod_override"])
@@ -227,6 +234,14 @@ def test_versions_are_pushed_with_patience_after_the_asset_is_out(
         assert dag["tasks"]["push"]["retries"] >= 5
         assert dag["tasks"]["push"]["outlets"] == []
         assert dag["tasks"]["push"]["pool"] == "default_pool"
+
+
+def test_a_person_is_asked_before_a_promotion_where_the_settings_want_it(
+    described: dict[str, Any], elsewhere: dict[str, Any]
+) -> None:
+    asked = elsewhere["dags"]["deploy_bundle"]["tasks"]["approve"]
+    assert (asked["operator"], asked["timeout"]) == ("ApprovalOperator", None)
+    assert "approve" not in described["dags"]["deploy_bundle"]["tasks"]
 
 
 @pytest.mark.usefixtures("tasks_module")  # Airflow reads its home when it is imported
@@ -331,6 +346,26 @@ class TestNightOfARun:
         assert tasks_module.version_of_run(context) == "8"
         assert tasks_module.version_of_run(context | {"params": {"night": "2026-11-02"}}) is None
         assert tasks_module.version_of_run(context | {"params": {"version": "5"}}) == "5"
+
+    def test_a_task_whose_fact_is_false_is_skipped_with_the_reason_and_raises_no_event(
+        self, tasks_module: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from airflow.sdk import dag
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        context = self.context(run_id="by hand") | {"params": {"night": "2026-11-01"}}
+        monkeypatch.setattr(tasks_module, "get_current_context", lambda: context)
+        told: dict[str, Any] = {"promoted": True}
+
+        @dag(dag_id="only_if", schedule=None)
+        def build() -> None:
+            tasks_module.night_task("promote", lambda _: told, only_if="promoted")
+
+        work = build().get_task("promote").python_callable
+        assert work() == {"night": "2026-11-01", "promoted": True}
+        told.update(promoted=False, reason="a later night answers")
+        with pytest.raises(AirflowSkipException, match="a later night answers"):
+            work()
 
     def test_a_run_without_any_says_what_to_type(self, tasks_module: Any) -> None:
         from ecclip.core import ConfigError

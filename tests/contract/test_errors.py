@@ -14,7 +14,7 @@ from ecclip import errors
 ROOT = Path(__file__).parents[2]
 SOURCES = {path: ast.parse(path.read_text()) for path in sorted((ROOT / "ecclip").rglob("*.py"))}
 DAGS = {path: ast.parse(path.read_text()) for path in sorted((ROOT / "dags").rglob("*.py"))}
-TRAVELS = ("PreprocessingError", "DecisionError")  # in bundles, beside a server that has no ecclip
+TRAVELS = ("PreprocessingError", "DecisionError", "BundleError")  # in bundles, beside a server that has no ecclip
 
 
 def _drawn() -> dict[str, str]:

@@ -211,8 +211,9 @@ def test_tests_come_through_the_doors() -> None:
 
 # what a format names: files, folders in a path, columns that the house adds to a listing, schemas
 FORMAT_FILES = {
-    "bundle.json", "evidence.npz", "golden.parquet", "heads.json", "index.json", "lineage.json", "pairs.parquet",
-    "recipes.json", "report.json", "snapshot.json", "start.json", "statistics.json",
+    "answers.json", "answers.parquet", "bundle.json", "evidence.npz", "golden.parquet", "heads.json", "index.json",
+    "lineage.json", "pairs.parquet", "products.parquet", "recipes.json", "report.json", "snapshot.json", "start.json",
+    "statistics.json",
 }  # fmt: skip
 FORMAT_FOLDERS = {
     "boilerplate", "groups", "heads", "listings", "placeholders", "quarantine", "shards", "texts", "towers",
@@ -220,7 +221,14 @@ FORMAT_FOLDERS = {
 FORMAT_COLUMNS = {
     value for name, value in vars(columns).items() if name.isupper() and "_" in value  # the others are plain words
 }  # fmt: skip
-FORMAT_SCHEMAS = ("ecclip.bundle/", "ecclip.embeddings/", "ecclip.shards/", "ecclip.snapshot/", "ecclip.start/")
+FORMAT_SCHEMAS = (
+    "ecclip.answers/",
+    "ecclip.bundle/",
+    "ecclip.embeddings/",
+    "ecclip.shards/",
+    "ecclip.snapshot/",
+    "ecclip.start/",
+)
 
 
 def _format_names(source: str) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ecclip.core import settings
+from ecclip.formats.answers import read_answers
 from ecclip.local import demo, status
 from ecclip.pipeline import STEPS
 
@@ -46,11 +47,16 @@ def test_the_demo_answers_and_its_second_run_changes_nothing(
     assert "answers of 127.0.0.1" in said
     assert {task.state for task in first[0].tasks.values()} == {"success"}
     digests = {key: task.facts.get("digest") for key, task in first[0].tasks.items() if "outcome" in task.facts}
-    assert len(digests) == len(STEPS)
+    assert len(digests) == len(STEPS) + 1  # and the catalog's answers
+    table, refused = read_answers(workspace / "work" / "answers" / first[0].night)
+    assert (
+        table.num_rows + refused.num_rows == first[0].tasks["nightly_catalog", "publish"].facts["written"]["listings"]
+    )
+    assert table["product_id"].null_count == 0
     assert {name: one["state"] for name, one in status().items()} == dict.fromkeys(status(), "stopped")
 
     second = demo(nights=1)
     said = capsys.readouterr().out
-    assert f"{len(STEPS)} of {len(STEPS)} stages were unchanged" in said
+    assert f"{len(digests)} of {len(digests)} stages were unchanged" in said
     assert {key: second[0].tasks[key].facts.get("digest") for key in digests} == digests
     assert not list((workspace / "work").glob("nights/*/.*.tmp-*"))

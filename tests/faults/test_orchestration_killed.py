@@ -28,14 +28,14 @@ from ecclip.local import (
 ROOT = Path(__file__).parents[2]
 NIGHT = "2026-11-01"
 AIRFLOW = ("airflow",)
-CHAIN = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups")
+CHAIN = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups", "catalog_answers")
 
-# the four DAGs of a night with the real task helper, and tasks that take no time unless told to
+# the DAGs of a night with the real task helper, and tasks that take no time unless told to
 _DAGS = """
 import os, time
 from pathlib import Path
 from airflow.sdk import dag
-from ecclip_tasks import BUNDLE, CHAMPION, DEFAULTS, FIRST_NIGHT, NIGHT_PARAM, SNAPSHOT, night_task
+from ecclip_tasks import BUNDLE, CHAMPION, DEFAULTS, FIRST_NIGHT, NIGHT_PARAM, PRODUCTS, SNAPSHOT, night_task
 
 WORK = Path(os.environ["ECCLIP_WORKSPACE"]) / "work"
 
@@ -56,7 +56,8 @@ def chain(name, schedule, outlet):
 chain("nightly_catalog", None, SNAPSHOT)
 chain("train_towers", SNAPSHOT, BUNDLE)
 chain("deploy_bundle", BUNDLE, CHAMPION)
-chain("product_groups", CHAMPION, None)
+chain("product_groups", CHAMPION, PRODUCTS)
+chain("catalog_answers", PRODUCTS, None)
 """
 
 

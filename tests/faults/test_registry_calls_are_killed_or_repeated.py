@@ -15,7 +15,7 @@ from ecclip.core import settings
 
 NIGHT = "2026-11-01"
 STEPS = 1100  # more than one batch of metrics
-PLACES = ["_run", "_logged_model", "_log_values", "_log_files", "_create_version"]
+PLACES = ["_run", "_logged_model", "_log_values", "_log_bundle", "_log_files", "_create_version"]
 
 pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tritonclient.grpc as triton
 from hostile_texts import HOSTILE_TEXTS, STEERING
@@ -40,9 +41,11 @@ from ecclip.client import (
     Unavailable,
 )
 from ecclip.core import Terminal, settings
+from ecclip.formats.answers import read_answers
 from ecclip.formats.bundle import Bundle
 from ecclip.local.answers import show_answers
 from ecclip.product_input import MAX_PIXELS, MESSAGE_PIXELS
+from ecclip.serving import AnswersConfig, answers
 from ecclip.serving.comparison import Tolerance, compare
 from ecclip.serving.export.inprocess import InProcess
 from ecclip.serving.golden import read_golden
@@ -88,6 +91,29 @@ def test_golden_listings_are_answered_as_in_process(client: ProductClient) -> No
             assert abs(float(np.linalg.norm(answer.embedding)) - 1.0) < 1e-4
             assert answer.category_scores == sorted(answer.category_scores, reverse=True)
     assert compare(golden, answers, Tolerance(score=1e-3, embedding=TOLERANCE)).reasons == []
+
+
+def test_a_catalog_is_answered_as_the_server_answers_what_its_shop_sends(client: ProductClient, tmp_path: Path) -> None:
+    landed, nothing = tmp_path / "land", tmp_path / "nothing"
+    snapshot = write_snapshot(tmp_path / "2026-01-01", listings=40, landed=landed)
+    nothing.mkdir()
+    answers(AnswersConfig(), snapshot, nothing, tiny_bundle(0), nothing, tmp_path / "answers")
+    photos = dict(
+        zip(*(pq.read_table(landed / "images")[name].to_pylist() for name in ("image_sha256", "image")), strict=True)
+    )
+    sent = pq.read_table(landed / "listings", columns=["title", "description", "image_sha256"]).to_pylist()
+    told = client.ask([Product(photos.get(row["image_sha256"]), row["title"], row["description"]) for row in sent])
+    table, refused = read_answers(tmp_path / "answers")
+    assert refused.num_rows == 0
+    for row, answer in zip(table.to_pylist(), told, strict=True):
+        assert (row["lineage_id"], tuple(row["category"])) == (answer.lineage, answer.categories[0])
+        attributes = {one["name"]: one["value"] for one in row["attributes"]}
+        assert attributes == {name: one["value"] for name, one in answer.attributes.items()}
+        decided = {f"attribute:{one['name']}": one["decision"] for one in row["attributes"]}
+        decided |= {name: row[f"{name}_decision"] for name in ("category", "age_restricted")}
+        assert decided.items() <= answer.decisions.items()
+        assert row["category_score"] == pytest.approx(answer.category_scores[0], abs=1e-5)
+        assert row["age_restricted_score"] == pytest.approx(answer.age_restricted, abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", [Console, Terminal])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Iterable
 from typing import Literal
@@ -11,17 +10,14 @@ from ecclip.client import Product, ProductClient
 from ecclip.core import IntegrityError, ServiceError, get_logger, patient
 from ecclip.core.services import close_shared_memory
 from ecclip.errors import ClientError, DeadlineExceeded, Overloaded, Unavailable
+from ecclip.formats.service import EXAMPLE
 from ecclip.serving.deploy.platforms import CANDIDATE, ENTRY
 from ecclip.serving.deploy.repair import verified
 from ecclip.serving.deploy.repository import Repository
 from ecclip.serving.server.access import client_options
 from ecclip.serving.server.control import Control
 
-_SHADES = base64.b64decode(  # PNG, 64 x 64 pixels, a ramp of grey
-    "iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAAAAACPAi4CAAAAcklEQVR42mNgYOHgERCRkFFQ0dAxMLGwcXDx8AkIiYhJSMnIKSipqGlo6eiZMGXGnAVL"
-    "VqzZsGXHngNHTpy5cOXGnQdPXrz58OXHH4ZRA0YNGDVg1IBRA0YNGDVg1IBRA0YNGDVg1IBRA0YNGDVguBsAAHs24GqR2oMfAAAAAElFTkSuQmCC"
-)
-_PROBE = Product(image=_SHADES, title="probe")
+_PROBE = Product(image=EXAMPLE["IMAGE"], title="probe")
 _ANSWER_LIMIT_S = 60.0  # for a first answer, which loads kernels
 
 

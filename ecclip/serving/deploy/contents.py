@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ecclip.atomic import files_below
-from ecclip.client import IMAGE_BYTES, TEXT_BYTES
 from ecclip.core import ContractError, IntegrityError, canonical_json
 from ecclip.formats.bundle import Bundle, lineage_of
-from ecclip.product_input import DEFINITION
+from ecclip.serving.answering.entry import entry_of
 from ecclip.serving.deploy.platforms import (
     CANDIDATE,
     ENTRY,
@@ -26,6 +23,8 @@ from ecclip.serving.engine.config import bundle_shapes, profiles_of
 from ecclip.serving.engine.described import DESCRIPTION, check_engine, engine_folder, plan_path
 from ecclip.serving.export.shipped_code import LIBRARIES
 
+_READS_LISTINGS = "ecclip/serving/answering/listings.py"  # which the entry model imports
+
 
 def contents_of(bundle: Path, digest: str, names: Mapping[str, str], target: Target) -> dict[str, dict[str, bytes]]:
     """Return the files of a version by model and path; ``names`` says what each graph's model is called."""
@@ -38,7 +37,7 @@ def contents_of(bundle: Path, digest: str, names: Mapping[str, str], target: Tar
         **{name: (TEMPLATES / ENTRY / name).read_bytes() for name in ("model.py", "entry_metrics.py")},
         "tokenizer.json": Bundle(bundle).tokenizer.read_bytes(),
         "known.json": Bundle(bundle).known_question.read_bytes(),
-        "entry.json": canonical_json(_entry(bundle, digest) | {"models": dict(names)}).encode(),
+        "entry.json": canonical_json(entry_of(bundle, lineage_of(digest)) | {"models": dict(names)}).encode(),
     }
     return contents | {ENTRY: entry, CANDIDATE: entry}
 
@@ -85,24 +84,9 @@ def _gpu_graph(bundle: Path, digest: str, tower: str, target: Target) -> dict[st
 
 def _code(bundle: Path) -> dict[str, bytes]:
     """Return the code of a bundle by path."""
-    if not (Bundle(bundle).code / LIBRARIES).is_file():
+    code = Bundle(bundle).code
+    if not all((code / name).is_file() for name in (LIBRARIES, _READS_LISTINGS)):
         raise IntegrityError(
             "the bundle's code is not that of this version of ecclip", value=bundle, next_step="run export of its night"
         )
-    return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in files_below(Bundle(bundle).code)}
-
-
-def _entry(bundle: Path, digest: str) -> dict[str, Any]:
-    described = Bundle(bundle).description()
-    heads = Bundle(bundle).described_heads()
-    return {
-        "embedding_dim": described["embedding_dim"],
-        "image_size": described["image_size"],
-        "max_tokens": described["max_tokens"],
-        "top_k": described["top_k"],
-        "heads": heads,
-        "image_bytes": IMAGE_BYTES,
-        "text_bytes": TEXT_BYTES,
-        "lineage": lineage_of(digest),
-        "product_input": json.loads((bundle / DEFINITION).read_text()),
-    }
+    return {path.relative_to(bundle).as_posix(): path.read_bytes() for path in files_below(code)}

@@ -11,19 +11,27 @@ from pathlib import Path
 
 import ecclip
 from ecclip.core import ConfigError, source_files
+from ecclip.formats.bundle import FLAVOUR
 
 LIBRARIES = "libraries.zip"
 # what the entry model imports from a bundle; what these and the tasks need follows from their imports
-ENTRIES = ("ecclip.product_input", "ecclip.formats.service", "ecclip.tasks.decision", "ecclip.tasks.kinds.task")
+ENTRIES = ("ecclip.formats.service", "ecclip.serving.answering.listings")
+# what answers with a bundle without a server: MLflow's flavour, and the process that answers a catalog
+OFFLINE = ("ecclip.serving.answering.pyfunc", "ecclip.serving.answering.worker")
 _WHOLE = "product_input"  # a package that is copied as it is, its door too
 _PACKAGE = '"""Part of ecclip, as the bundle was evaluated with it."""\n'
+_FLAVOUR = f'''"""MLflow's flavour of this bundle."""
+
+from {OFFLINE[0]} import _load_pyfunc  # noqa: F401 - MLflow calls it
+'''
 # pure Python libraries that clean titles; the compiled ones (numpy, Pillow, tokenizers) are installed on the server
 _PURE = ("ftfy", "wcwidth")
 _TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold: equal libraries give equal bytes
 
 
 def ship_code(folder: Path) -> None:
-    """Write ``ecclip/`` with the modules that the server reaches, ``tasks/`` with one file per task, ``libraries.zip``.
+    """Write ``ecclip/`` with the modules that are reached, ``tasks/`` with one file per task, ``libraries.zip``, and
+    MLflow's loader.
 
     The packages' ``__init__`` are empty, except that of ``product_input``, so that an installed ecclip is never mixed
     in. The libraries are part of the bundle, so that each version on a server reads titles as in its training.
@@ -37,6 +45,7 @@ def ship_code(folder: Path) -> None:
         shutil.copyfile(module, path)
         for above in path.relative_to(folder).parents[:-1]:
             (folder / above / "__init__.py").write_text(_PACKAGE)
+    (folder / f"{FLAVOUR}.py").write_text(_FLAVOUR)
     (folder / "tasks").mkdir()
     for number, (name, path) in enumerate(tasks.items()):
         shutil.copyfile(path, folder / "tasks" / f"{number:02d}_{name}.py")
@@ -50,9 +59,9 @@ def _task_files() -> dict[str, Path]:
 
 
 def _modules_of(tasks: Iterable[Path]) -> Iterator[Path]:
-    """Yield the modules that the entry model and the tasks reach, those that are copied otherwise left out."""
+    """Yield the modules that the entries and the tasks reach, those that are copied otherwise left out."""
     package = Path(ecclip.__file__).parent
-    reached = {path for entry in ENTRIES for path in source_files(entry)}
+    reached = {path for entry in (*ENTRIES, *OFFLINE) for path in source_files(entry)}
     for task in tasks:
         reached |= {*source_files(task)} - {task}
     for path in reached:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 from ecclip.core import Counts, stage
+from ecclip.formats.answers import write_products
 from ecclip.tasks.config import GroupProductsConfig
 from ecclip.tasks.decision import NEVER_AUTO
 from ecclip.tasks.matching.neighbours import all_neighbours, mutual_pairs, neighbour_blocks
@@ -118,13 +119,7 @@ def _write(output: Path, rows: Rows, matches: Matches, products: np.ndarray) -> 
         np.maximum.at(best, side[inside], matches.scores[inside])
     ids = rows.listing_ids.tolist()
     score = [float(value) if np.isfinite(value) else None for value in best]
-    table = pa.table(
-        {
-            "listing_id": pa.array(ids, pa.string()),
-            "product_id": pa.array([ids[index] for index in products], pa.string()),
-            "score": pa.array(score, pa.float32()),
-        }
-    )
+    write_products(ids, [ids[index] for index in products], score, output)
     pairs = pa.table(
         {
             "left": pa.array([ids[index] for index in matches.left], pa.string()),
@@ -132,5 +127,4 @@ def _write(output: Path, rows: Rows, matches: Matches, products: np.ndarray) -> 
             "score": pa.array(matches.scores.astype(np.float32), pa.float32()),
         }
     )
-    pq.write_table(table, output / "products.parquet")
     pq.write_table(pairs, output / "matches.parquet")

@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 
 from ecclip.core import ServiceError, settings
-from ecclip.local import AirflowApi
+from ecclip.local import AirflowApi, follow_night
+
+# a run whose last task was skipped
+_RUN = "/api/v2/dags/nightly_catalog/dagRuns/overtaken"
+_TASK = {"dag_id": "nightly_catalog", "dag_run_id": "overtaken", "try_number": 1, "start_date": "2026-11-02T00:00:00Z"}
+_TASK |= {"task_id": "promote", "state": "skipped", "duration": 1.0, "end_date": "2026-11-02T00:00:01Z"}
+_OVERTAKEN = {_RUN: {"state": "success"}, f"{_RUN}/taskInstances": {"task_instances": [_TASK]}}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -34,6 +40,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/api/v2/slow" and type(self).slow_left > 0:
             type(self).slow_left -= 1
             type(self).mended.wait()  # for longer than the client does
+        if "/dagRuns/overtaken" in self.path:
+            self._reply(200, _OVERTAKEN[self.path.rpartition("?")[0] or self.path])
+            return
         status = 500 if "assets/events" in self.path else 404 if self.path == "/api/v2/missing" else 200
         self._reply(status, {"path": self.path})
 
@@ -74,6 +83,13 @@ def test_a_refusal_is_an_error_with_its_status(api: AirflowApi) -> None:
 
 def test_a_run_that_is_queued_is_not_there_yet(api: AirflowApi) -> None:
     assert api.runs_caused_by("nightly_catalog", "run") == []
+
+
+def test_a_night_whose_last_task_was_skipped_has_no_next_dag_to_wait_for(api: AirflowApi) -> None:
+    shown: list[str] = []
+    view = follow_night(api, "2026-11-01", "overtaken", lambda _, task: shown.append(task.state))
+    assert shown == ["skipped"]
+    assert list(view.tasks) == [("nightly_catalog", "promote")]
 
 
 def test_a_server_that_is_gone_is_an_error_at_once() -> None:

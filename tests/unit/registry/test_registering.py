@@ -14,9 +14,10 @@ from markdown_it import MarkdownIt
 from registries import MLFLOW_WARNINGS, mlflow_client
 
 from ecclip import registry
+from ecclip.atomic import files_below
 from ecclip.core import ContractError, IntegrityError, digest_of, settings, verify_folder
 from ecclip.formats.bundle import lineage_of
-from ecclip.formats.service import INPUTS, OUTPUTS
+from ecclip.formats.service import INPUTS, OUTPUTS, VARIES
 
 pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("workspace")]
 
@@ -97,11 +98,24 @@ def test_the_version_page_lists_inputs_and_outputs_of_the_service(tmp_path: Path
     folder = Path(model.artifact_location.removeprefix("file://"))
     signature = yaml.safe_load((folder / "MLmodel").read_text())["signature"]
     for side, declared in (("inputs", INPUTS), ("outputs", OUTPUTS)):
-        columns = {column["name"]: column["type"] for column in json.loads(signature[side])}
+        columns = {column["name"]: column for column in json.loads(signature[side])}
         assert list(columns) == [one.name for one in declared]
-        numbers = [one.name for one in declared if one.datatype == "FP32"]
-        assert [name for name, kind in columns.items() if kind == "float"] == numbers
+        for one, column in zip(declared, columns.values(), strict=True):
+            assert (column["type"] == "array") is (one.size == VARIES)
+            assert (column.get("items", column)["type"] == "float") is (one.datatype == "FP32")
     assert json.loads((folder / "pointer.json").read_text())["digest"] == registered.digest
+
+
+def test_a_local_store_has_the_bundle_by_links_and_no_second_copy(workspace: Path, tmp_path: Path) -> None:
+    registered = registry.register(write_bundle(tmp_path / "bundle", NIGHT), NIGHT)
+    version = mlflow_client().get_model_version("ecclip", registered.version)
+    model = mlflow_client().get_logged_model(version.source.removeprefix("models:/"))
+    logged = Path(model.artifact_location.removeprefix("file://")) / "bundle"
+    stored = workspace / "work" / "bundles" / registered.digest
+    files = [path.relative_to(stored) for path in files_below(stored)]
+    assert [path.relative_to(logged) for path in files_below(logged)] == files
+    assert all((logged / path).samefile(stored / path) for path in files)
+    assert digest_of(logged) == registered.digest
 
 
 def test_the_artifacts_of_a_local_store_lie_in_the_work_folder(workspace: Path, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_unknown_equals_unknown_and_nothing_else() -> None:
 
 def test_the_bundle_says_what_it_is_and_where_it_comes_from() -> None:
     described = json.loads((tiny_bundle(0) / "bundle.json").read_text())
-    assert described["schema"] == "ecclip.bundle/3"
+    assert described["schema"] == "ecclip.bundle/4"
     assert described["labels"]["attribute:color"][0] is None
     assert described["lineage"]["night"] == "2026-01-01"
     parts = {"snapshot", "train", "towers", "embed", "evaluate"}

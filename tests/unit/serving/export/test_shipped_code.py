@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from serving_server import SERVING_PYTHON
 
-from ecclip.serving.export.shipped_code import ENTRIES, ship_code
+from ecclip.serving.export.shipped_code import ENTRIES, OFFLINE, ship_code
 from ecclip.tasks.kinds import TASKS
 
 ROOT = Path(__file__).parents[4]
@@ -71,7 +71,7 @@ def test_what_a_task_needs_goes_with_it_and_runs_where_it_serves(
     monkeypatch.setattr("ecclip.tasks.kinds.TASKS", [*TASKS, module.TASK])
     ship_code(tmp_path / "code")
     assert (tmp_path / "code" / "ecclip" / "formats" / "sampling.py").is_file()
-    command = [str(SERVING_PYTHON), "-I", "-c", _RUN, str(tmp_path / "code"), *ENTRIES]
+    command = [str(SERVING_PYTHON), "-I", "-c", _RUN, str(tmp_path / "code"), *ENTRIES, *OFFLINE]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["numpy"].startswith("1.")

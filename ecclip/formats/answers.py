@@ -1,0 +1,154 @@
+"""Tables of a whole catalog: what a bundle answers to each listing, and which listings are one product.
+
+``answers.parquet`` has one row per listing, as Spark or a BI tool reads it. What could not be answered is in
+``quarantine.parquet`` with its reason; ``answers.json`` says which bundle answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ecclip.errors import IntegrityError
+from ecclip.formats.documents import read_record, write_document
+
+__all__ = [
+    "COLUMNS",
+    "QUESTION",
+    "SCHEMA",
+    "AnsweredBy",
+    "product_ids",
+    "read_answers",
+    "read_origin",
+    "row_of",
+    "write_answers",
+    "write_products",
+]
+
+SCHEMA = "ecclip.answers/1"
+QUESTION = "question_sha256"  # of all that the listing was asked with
+_TABLE, _QUARANTINE, _FILE = "answers.parquet", "quarantine.parquet", "answers.json"
+_ROW_GROUP = 65536  # rows; by judgment: some megabytes
+_NEXT_STEP = "ecclip release answers"
+_SCORED = pa.struct([("name", pa.string()), ("value", pa.string()), ("score", pa.float32()), ("decision", pa.string())])
+COLUMNS = pa.schema(
+    [
+        pa.field("listing_id", pa.string(), nullable=False),
+        ("category", pa.list_(pa.string())),  # path, root to leaf
+        ("category_score", pa.float32()),
+        ("category_decision", pa.string()),
+        ("attributes", pa.list_(_SCORED)),
+        ("age_restricted_score", pa.float32()),
+        ("age_restricted_decision", pa.string()),
+        ("other_tasks", pa.list_(_SCORED)),
+        ("product_id", pa.string()),
+        pa.field("lineage_id", pa.string(), nullable=False),
+        pa.field(QUESTION, pa.string(), nullable=False),
+    ]
+)
+_REASONS = pa.schema([(name, pa.string()) for name in ("listing_id", "reason", "error", QUESTION)])
+_PRODUCTS = "products.parquet"
+_PRODUCT_COLUMNS = pa.schema([("listing_id", pa.string()), ("product_id", pa.string()), ("score", pa.float32())])
+
+
+@dataclass(frozen=True)
+class AnsweredBy:
+    """The digest of the bundle that answered, and its lineage id."""
+
+    bundle: str
+    lineage_id: str
+
+
+def row_of(listing_id: str, question: str, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without its product from the service's outputs by name; unknown is null."""
+    decisions = outputs["DECISION"]
+    first = next(zip(outputs["CATEGORY"], outputs["CATEGORY_SCORE"], strict=True), (None, None))
+    return {
+        "listing_id": listing_id,
+        "category": first[0],
+        "category_score": first[1],
+        "category_decision": decisions.get("category"),
+        "attributes": _scored(outputs["ATTRIBUTES"], decisions, "attribute:"),
+        "age_restricted_score": outputs["AGE_RESTRICTED_SCORE"],
+        "age_restricted_decision": decisions.get("age_restricted"),
+        "other_tasks": _scored(outputs.get("OTHER_TASKS") or {}, decisions, ""),
+        "product_id": None,
+        "lineage_id": outputs["LINEAGE"],
+        QUESTION: question,
+    }
+
+
+def write_answers(answers: pa.Table, refused: Iterable[Mapping[str, Any]], by: AnsweredBy, folder: Path) -> None:
+    """Write answers, and refused listings with their reasons, sorted by listing id; equal answers give equal bytes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {_TABLE: answers, _QUARANTINE: pa.Table.from_pylist(list(refused), schema=_REASONS)}
+    for name, table in tables.items():
+        pq.write_table(table.sort_by("listing_id"), folder / name, row_group_size=_ROW_GROUP, compression="zstd")
+    write_document(folder / _FILE, SCHEMA, asdict(by))
+
+
+def read_origin(folder: Path) -> AnsweredBy:
+    """Return who answered.
+
+    Raises:
+        ContractError: the answers have a schema that this code does not know.
+        IntegrityError: the record is missing or incomplete; names file and field.
+    """
+    return read_record(AnsweredBy, folder / _FILE, SCHEMA, _NEXT_STEP)
+
+
+def read_answers(folder: Path) -> tuple[pa.Table, pa.Table]:
+    """Return the answers; and the listings without one, with reason and error.
+
+    Raises:
+        ContractError: they have a schema that this code does not know.
+        IntegrityError: a file is missing or cannot be read; names it.
+    """
+    read_origin(folder)
+    return _read(folder / _TABLE, COLUMNS), _read(folder / _QUARANTINE, _REASONS)
+
+
+def write_products(listings: list[str], products: list[str], scores: list[float | None], folder: Path) -> None:
+    """Write which product each listing is, and its best match inside that product (None: it has none)."""
+    pq.write_table(pa.table([listings, products, scores], schema=_PRODUCT_COLUMNS), folder / _PRODUCTS)
+
+
+def product_ids(folder: Path, listings: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the product of each listing; null where the folder does not know it, or holds no products.
+
+    Raises:
+        IntegrityError: the products cannot be read; names the file.
+    """
+    path = folder / _PRODUCTS
+    known = _read(path, _PRODUCT_COLUMNS) if path.is_file() else _PRODUCT_COLUMNS.empty_table()
+    return known["product_id"].take(pc.index_in(listings, value_set=known["listing_id"].combine_chunks()))
+
+
+def _read(path: Path, schema: pa.Schema) -> pa.Table:
+    try:
+        return pq.read_table(path, schema=schema)
+    except (OSError, pa.ArrowException) as error:
+        raise IntegrityError("a table of the catalog cannot be read", value=path, next_step=_NEXT_STEP) from error
+
+
+def _scored(found: Mapping[str, Any], decisions: Mapping[str, str], prefix: str) -> list[dict[str, Any]]:
+    """Return values with scores and decisions by name; a value that is not one text is shown as its levels."""
+    return [
+        {
+            "name": name,
+            "value": _text(one["value"]),
+            "score": one["score"],
+            "decision": decisions.get(f"{prefix}{name}"),
+        }
+        for name, one in sorted(found.items())
+    ]
+
+
+def _text(value: Any) -> str | None:
+    return " > ".join(map(str, value)) if isinstance(value, list | tuple) else None if value is None else str(value)
