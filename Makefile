@@ -11,7 +11,7 @@ export ECCLIP_WORKSPACE ?= $(CURDIR)
 # compiled modules are kept, whatever the shell says: without them every process compiles its libraries again
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-fault mutants lint types bench-env up down status setup lock check-locks clean
+.PHONY: help demo test test-slow test-fault mutants wheels lint types bench-env up down status setup lock check-locks clean
 
 help:  ## this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -33,6 +33,10 @@ test-fault: setup  ## the fault tests: what docs/faults.md promises
 
 mutants: setup  ## change the code of ROOM= in small ways and count what its fast tests notice (docs/mutants.md)
 	@$(BIN)/python scripts/mutants $(ROOM)
+
+wheels: setup  ## build ecclip and ecclip-client, the client alone, into work/wheels
+	@for project in . packaging/client; do \
+		(cd $$project && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/work/wheels); done
 
 lint: setup  ## ruff
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -26,7 +26,8 @@ def room_of(path: Path) -> str:
 
 def reached_from(path: Path) -> set[str]:
     """Return the rooms and modules below ``ecclip`` that a file imports, at once or late, spawns or names."""
-    named = (name.split(".") for name in _names_in(ast.parse(path.read_bytes())))
+    package = ".".join(("ecclip", *path.relative_to(PACKAGE).parts[:-1]))
+    named = (name.split(".") for name in _names_in(ast.parse(path.read_bytes()), package))
     return {parts[1] for parts in named if parts[0] == "ecclip" and len(parts) > 1} - {room_of(path)}
 
 
@@ -51,12 +52,14 @@ def picture() -> str:
     return "\n".join([*lines, "```"]) + "\n"
 
 
-def _names_in(tree: ast.AST) -> Iterator[str]:
+def _names_in(tree: ast.AST, package: str) -> Iterator[str]:
     """Yield dotted names: of imports anywhere in a module, and of modules in texts, which are loaded or run by name."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            if node.module == "ecclip":
+        if isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield module
+            if module == "ecclip":
                 yield from (f"ecclip.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

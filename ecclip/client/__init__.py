@@ -1,9 +1,14 @@
-"""Ask the service over gRPC: typed questions and answers, sync and async."""
+"""Ask the service over gRPC: typed questions and answers, sync and async.
 
-from ecclip.client.clients import AsyncProductClient, ClientOptions, ProductClient
-from ecclip.client.security import TLS, TOKEN_NAME
-from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES, Answer, Product
-from ecclip.errors import ClientError, DeadlineExceeded, Overloaded, Rejected, Unavailable
+Imports are relative here: the wheel ecclip-client has these files, and those that they import, under another name
+(``packaging/client``).
+"""
+
+from ..errors import ClientError, ConfigError, DeadlineExceeded, Overloaded, Rejected, Unavailable
+from .clients import AsyncProductClient, ProductClient
+from .options import ClientOptions
+from .security import TLS, TOKEN_NAME
+from .types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES, Answer, Product
 
 __all__ = [
     "IMAGE_BYTES",
@@ -15,6 +20,7 @@ __all__ = [
     "AsyncProductClient",
     "ClientError",
     "ClientOptions",
+    "ConfigError",
     "DeadlineExceeded",
     "Overloaded",
     "Product",

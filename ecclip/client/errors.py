@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tritonclient.utils import InferenceServerException
 
-from ecclip.errors import ClientError, DeadlineExceeded, Overloaded, Rejected, Unavailable
+from ..errors import ClientError, DeadlineExceeded, Overloaded, Rejected, Unavailable
 
 RETRIED = (Unavailable, Overloaded)
 

@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tritonclient.grpc as triton
 
-from ecclip.client.types import IMAGE_BYTES, MAX_BATCH, MESSAGE_BYTES, Answer, Product
-from ecclip.errors import Rejected
-from ecclip.formats.service import INPUTS, OUTPUTS
-from ecclip.formats.service import decode as outputs_of
+from ..errors import Rejected
+from ..formats.service import INPUTS, OUTPUTS
+from ..formats.service import decode as outputs_of
+from .types import IMAGE_BYTES, MAX_BATCH, MESSAGE_BYTES, Answer, Product
 
 
-def check_sizes(products: Sequence[Product]) -> None:
-    """Raise Rejected for an image that no server would take; nothing has been sent yet."""
+def check_sizes(products: Iterable[Product]) -> None:
+    """Raise Rejected for an image that no server would take."""
     for number, product in enumerate(products):
-        if product.image is not None and len(product.image) > IMAGE_BYTES:
-            raise Rejected(
-                "an image is too large", value=f"listing {number}: {len(product.image)} bytes", limit=IMAGE_BYTES,
-                next_step="send it resized: 256 px is what the towers see at most",
-            )  # fmt: skip
+        _check_size(number, product)
 
 
-def batches(products: Sequence[Product], max_batch: int = MAX_BATCH) -> Iterator[Sequence[Product]]:
-    """Yield the listings in order, at most ``max_batch`` and about 32 MiB at a time."""
-    start, size = 0, 0
+def batches(products: Iterable[Product], max_batch: int = MAX_BATCH) -> Iterator[list[Product]]:
+    """Yield the listings in order, at most ``max_batch`` and about 32 MiB at a time.
+
+    Raises:
+        Rejected: no server would take an image.
+    """
+    batch: list[Product] = []
+    size = 0
     for number, product in enumerate(products):
+        _check_size(number, product)
         own = len(product.image or b"") + 4 * len(product.title or "") + 4 * len(product.description or "")
-        if number > start and (number - start == max_batch or size + own > MESSAGE_BYTES):
-            yield products[start:number]
-            start, size = number, 0
+        if batch and size + own > MESSAGE_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(product)
         size += own
-    if start < len(products):
-        yield products[start:]
+        if len(batch) == max_batch:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def encode(products: Sequence[Product], kinds: Any = triton) -> tuple[list[Any], list[Any]]:
@@ -74,3 +80,11 @@ def decode(result: Any, count: int) -> list[Answer]:
 
 def _bytes(value: bytes | str | None) -> bytes:
     return value.encode("utf-8", "replace") if isinstance(value, str) else value or b""
+
+
+def _check_size(number: int, product: Product) -> None:
+    if product.image is not None and len(product.image) > IMAGE_BYTES:
+        raise Rejected(
+            "an image is too large", value=f"listing {number}: {len(product.image)} bytes", limit=IMAGE_BYTES,
+            next_step="send it resized: 256 px is what the towers see at most",
+        )  # fmt: skip

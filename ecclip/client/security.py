@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ecclip.errors import ConfigError
+from ..errors import ConfigError
 
 # of the token: --grpc-restricted-protocol=inference:inference-key=<token> of a server, and the header of a question
 TOKEN_NAME = "inference-key"

@@ -67,6 +67,18 @@ def test_a_room_reaches_only_rooms_to_its_left(room: str) -> None:
     assert {name: rooms for name, rooms in found.items() if rooms} == {}
 
 
+def test_imports_of_the_client_are_relative_and_others_are_not() -> None:
+    """Its files are in a wheel where they, and what they import, have another name (packaging/client)."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for path in PACKAGE:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.level or str(node.module).split(".")[0] == "ecclip"):
+                found[bool(node.level)].add(path.relative_to(ROOT).parts[1])
+    assert found[True] == {"client"}
+    assert "client" not in found[False]
+    assert set().union(*(reached_from(path) for path in (ROOT / "ecclip/client").glob("*.py"))) == {"errors", "formats"}
+
+
 @pytest.mark.parametrize("name", GROUND)
 def test_the_ground_stands_on_the_standard_library(name: str) -> None:
     assert reached_from(ROOT / "ecclip" / f"{name}.py") <= {*GROUND}

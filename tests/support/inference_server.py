@@ -62,11 +62,11 @@ class InferenceServer:
 
 
 @contextmanager
-def inference_server(answer: Callable[[Question], Columns]) -> Iterator[InferenceServer]:
-    """Serve until the block ends."""
+def inference_server(answer: Callable[[Question], Columns], threads: int = 1) -> Iterator[InferenceServer]:
+    """Serve until the block ends, ``threads`` messages at once."""
     server = InferenceServer(answer)
     unlimited = [("grpc.max_receive_message_length", -1)]
-    serving = grpc.server(ThreadPoolExecutor(1), options=unlimited)
+    serving = grpc.server(ThreadPoolExecutor(threads), options=unlimited)
     infer = grpc.unary_unary_rpc_method_handler(
         server.infer, protocol.ModelInferRequest.FromString, protocol.ModelInferResponse.SerializeToString
     )

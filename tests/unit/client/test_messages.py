@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import grpc
@@ -14,7 +16,9 @@ from inference_server import Columns, InferenceServer, Question, inference_serve
 
 from ecclip.client import (
     IMAGE_BYTES,
+    AsyncProductClient,
     ClientOptions,
+    ConfigError,
     DeadlineExceeded,
     Overloaded,
     Product,
@@ -125,6 +129,76 @@ def test_every_failure_has_a_name_and_only_unavailability_is_tried_again(
 
 def test_the_pause_between_attempts_doubles_up_to_a_second() -> None:
     assert list(ClientOptions(retries=3, backoff_s=0.4).pauses()) == [0.4, 0.8, 1.0]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"timeout_s": 0.0}, {"timeout_s": float("inf")}, {"timeout_s": float("nan")}, {"margin_s": -1.0},
+        {"retries": -1}, {"backoff_s": float("inf")}, {"max_pause_s": -0.1}, {"max_batch": 0}, {"max_batch": 33},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_limit_that_would_never_end_or_never_ask_is_refused(wrong: dict[str, float]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(ConfigError, match=f"value: {name}={value}; limit: .*next: "):
+        ClientOptions(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_default_limit_of_time_is_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECCLIP_PATIENCE", "2.5")
+    assert (ClientOptions().timeout_s, ClientOptions(timeout_s=3.0).timeout_s) == (25.0, 3.0)
+    monkeypatch.delenv("ECCLIP_PATIENCE")
+    assert ClientOptions().timeout_s == 10.0
+
+
+def test_listings_are_taken_a_message_at_a_time_as_their_answers_are_read(server: InferenceServer) -> None:
+    taken = []
+
+    def listings() -> Iterator[Product]:
+        for number in range(7):
+            taken.append(number)
+            yield Product(title=f"{number}")
+
+    with _client(server, max_batch=3) as client:
+        answers = client.ask_each(listings())
+        assert (taken, server.asked) == ([], [])
+        assert next(answers).lineage == "0"
+        assert (len(taken), len(server.asked)) == (3, 1)
+        assert [one.lineage for one in answers] == [f"{number}" for number in range(1, 7)]
+    assert [one.rows for one in server.asked] == [3, 3, 1]
+
+
+def test_the_answers_before_a_listing_that_cannot_be_sent_are_read(server: InferenceServer) -> None:
+    products = [Product(title="0"), Product(title="1"), Product(image=bytes(IMAGE_BYTES + 1))]
+    read: list[str] = []
+    with _client(server, max_batch=1) as client, pytest.raises(Rejected, match="listing 2"):
+        read.extend(one.lineage for one in client.ask_each(products))
+    assert read == ["0", "1"]
+
+
+def test_messages_of_the_async_client_are_on_their_way_together_and_no_more_than_allowed() -> None:
+    together, now, most, lock = threading.Barrier(3), [0], [0], threading.Lock()
+
+    def wait_for_two_more(question: Question) -> Columns:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        together.wait()
+        with lock:
+            now[0] -= 1
+        return _titles_as_lineage(question)
+
+    async def ask(address: str) -> list[str]:
+        options = ClientOptions(timeout_s=600.0, max_batch=2)
+        async with AsyncProductClient(address, options, in_flight=3) as client:
+            return [one.lineage async for one in client.ask_each(Product(title=f"{number}") for number in range(18))]
+
+    with inference_server(wait_for_two_more, threads=8) as server:
+        assert asyncio.run(ask(server.address)) == [f"{number}" for number in range(18)]
+    assert (len(server.asked), most[0]) == (9, 3)
+    with pytest.raises(ConfigError, match="in_flight=0"):
+        AsyncProductClient("127.0.0.1:9", in_flight=0)
 
 
 def test_a_client_does_not_need_torch() -> None:
