@@ -48,7 +48,7 @@ class ProductClient:
         So many listings may be asked about as a catalog has: no more than one message of them is in memory.
 
         Raises:
-            ClientError: a message was not answered, or cannot be sent; the answers to those before it have been yielded.
+            ClientError: a message was not answered, or cannot be sent; answers before it have been yielded.
         """
         for batch in batches(products, self.options.max_batch):
             yield from self._ask(batch, request_id)
@@ -102,7 +102,7 @@ class AsyncProductClient:
         """Yield one answer per listing, in order, with up to ``in_flight`` messages sent ahead of what is read.
 
         Raises:
-            ClientError: a message was not answered, or cannot be sent; the answers to those before it have been yielded.
+            ClientError: a message was not answered, or cannot be sent; answers before it have been yielded.
         """
         sent: deque[asyncio.Task[list[Answer]]] = deque()
         try:

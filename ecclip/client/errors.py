@@ -19,6 +19,10 @@ def from_triton(error: InferenceServerException, address: str) -> ClientError:
             limit=message,
             next_step="ask again, or give more time: ClientOptions(timeout_s=...)",
         )
+    if "larger than max" in message.lower():  # the same status as of a full queue, but it will not fit later either
+        return Rejected(
+            "a message is too large on its way", value=address, limit=message, next_step="ClientOptions(max_batch=...)"
+        )
     if "exceeds maximum queue size" in message.lower() or status == "StatusCode.RESOURCE_EXHAUSTED":
         return Overloaded(
             "the server's queue is full", value=address, limit=message, next_step="ask again later, or ask less at once"
@@ -26,7 +30,12 @@ def from_triton(error: InferenceServerException, address: str) -> ClientError:
     if "protocol is restricted" in message.lower():
         return Rejected("the server wants a token", value=address, limit=message, next_step="ClientOptions(token=...)")
     if status == "StatusCode.UNAVAILABLE":
-        return Unavailable("the server does not answer", value=address, limit=message, next_step="ecclip status")
+        return Unavailable(
+            "the server does not answer",
+            value=address,
+            limit=message,
+            next_step="correct the address, or see whether it runs: ecclip status",
+        )
     return Rejected(
         "the server refused the question", value=message, next_step="correct the question by what the server says"
     )

@@ -113,6 +113,8 @@ def test_any_title_can_be_sent(server: InferenceServer) -> None:
         (grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded", DeadlineExceeded, 1),
         (grpc.StatusCode.UNAVAILABLE, "Request timeout expired", DeadlineExceeded, 1),
         (grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size", Overloaded, 4),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "slow down", Overloaded, 4),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max", Rejected, 1),
         (grpc.StatusCode.UNAVAILABLE, "failed to connect", Unavailable, 4),
         (grpc.StatusCode.INVALID_ARGUMENT, "unexpected shape", Rejected, 1),
     ],
