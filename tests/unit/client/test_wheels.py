@@ -13,6 +13,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from email.message import Message
 from email.parser import Parser
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def address(served: list[str]) -> str:
     return served[3]
 
 
-def _metadata(wheel: Path) -> object:
+def _metadata(wheel: Path) -> Message:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [one for one in archive.namelist() if one.endswith(".dist-info/METADATA")]
         return Parser().parsestr(archive.read(name).decode())
