@@ -168,7 +168,7 @@ def test_the_examples_of_the_page_run(alone: list[Path], address: str, tmp_path:
     (tmp_path / "photo.jpg").write_bytes(picture(1))
     printed = run_alone("\n".join(examples).replace("127.0.0.1:8001", address), alone, [], tmp_path)
     assert "the server does not answer 127.0.0.1:9" in printed
-    assert "fashion" in printed or "home" in printed
+    assert printed.startswith("[('")  # the first path of an answer
 
 
 def test_the_raw_call_of_the_page_is_answered_as_it_says(address: str) -> None:
