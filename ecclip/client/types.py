@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ecclip.formats.service import IMAGE_BYTES, TEXT_BYTES
+from ..formats.service import IMAGE_BYTES, TEXT_BYTES
 
 __all__ = ["IMAGE_BYTES", "MAX_BATCH", "MESSAGE_BYTES", "TEXT_BYTES", "Answer", "Product"]
 
