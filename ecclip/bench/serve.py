@@ -106,10 +106,14 @@ def main() -> None:
     nights = (chosen.night or newest_nights(settings().work)) if needs_nights else ()
     if needs_nights and len(nights) != 2:
         parser.error("--night is given twice: the older night, then the newer one")
-    run(result, SIZES[size], chosen.only or LOAD_PARTS, nights)
-    if chosen.only and chosen.out.is_file():
-        result = merged(read_result(chosen.out), result)
-    write_result(result, chosen.out)
+    old = read_result(chosen.out) if chosen.only and chosen.out.is_file() else None
+    if old:
+        merged(old, result)  # refused before anything is measured
+    try:
+        run(result, SIZES[size], chosen.only or LOAD_PARTS, nights)
+    finally:  # a part that failed is measured again with --only, the others stay
+        if result.rows:
+            write_result(merged(old, result) if old else result, chosen.out)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The processes of one machine: Airflow, MLflow and Triton as supervised services, and the demo that uses them."""
 
-from ecclip.local.airflow import COMPONENTS, pools
 from ecclip.local.airflow_rest import AirflowApi
 from ecclip.local.demonstration import demo
 from ecclip.local.following import NightView, TaskView, follow_night, trigger_night
@@ -10,7 +9,6 @@ from ecclip.local.services import airflow_api, down, start_services, status, sto
 from ecclip.local.triton import reconcile_servers, serve
 
 __all__ = [
-    "COMPONENTS",
     "AirflowApi",
     "NightView",
     "TaskView",
@@ -20,7 +18,6 @@ __all__ = [
     "follow_night",
     "make_workspace",
     "own_nights",
-    "pools",
     "reconcile_servers",
     "sample_config",
     "sample_nights",

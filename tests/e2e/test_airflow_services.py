@@ -16,16 +16,8 @@ from waiting import lives, wait_until
 
 from ecclip.core import ServiceError, settings
 from ecclip.core.services import Services
-from ecclip.local import (
-    COMPONENTS,
-    NightView,
-    TaskView,
-    airflow_api,
-    follow_night,
-    pools,
-    services,
-    trigger_night,
-)
+from ecclip.local import NightView, TaskView, airflow_api, follow_night, services, trigger_night
+from ecclip.local.airflow import COMPONENTS, pools
 
 pytestmark = pytest.mark.heavy
 

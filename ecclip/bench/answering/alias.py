@@ -17,7 +17,7 @@ from ecclip.client import Product, ProductClient
 from ecclip.core import ConfigError, ServiceError, get_logger, patient, settings
 from ecclip.local import start_services, stop_services
 from ecclip.registry import ModelRef
-from ecclip.serving import client_options
+from ecclip.serving import Repository, client_options
 
 _SERVICES = ("airflow", "mlflow", "triton")
 _QUESTION = Product(title="red steel mug")
@@ -58,16 +58,22 @@ def _moves(triton: str, mlflow: str, count: int) -> list[float]:
 
 
 def _pair() -> tuple[ModelRef, ModelRef]:
-    """Return the version that answered before, and the one that answers."""
-    now = registry.champion()
-    before = None if now is None else now.tags.get("previous_champion")
+    """Return the version that answered before, and the one that answers and is champion.
+
+    Raises:
+        ConfigError: the answers never changed, or the registry does not know one of both.
+    """
+    repository, now = Repository(settings().work / "model_repository"), registry.champion()
+    live = repository.live()
+    staged = repository.staged(live.previous) if live is not None and live.previous is not None else None
+    before = registry.version_of(staged.bundle) if staged is not None else None
     if now is None or before is None:
         raise ConfigError(
             "the alias can be moved between two versions that were champions",
-            value="no champion" if now is None else f"version {now.version} is the first one",
+            value="no champion" if now is None else f"version {now.version} alone",
             next_step="make demo",
         )
-    return registry.model_version(before), now
+    return before, now
 
 
 def _mlflow(addresses: dict[str, str]) -> str:

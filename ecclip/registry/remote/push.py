@@ -23,7 +23,7 @@ def push_night(night: str, stages: Sequence[str]) -> dict[str, Any]:
         ServiceError: the remote does not take it; a later call sends what is missing.
     """
     entries = lock_entries(night, stages)
-    push_entries(f"{parse_night(night)}-{'-'.join(stages)}", entries)
+    push_entries(f"{parse_night(night)}-{'-'.join(stages)}"[:120], entries)
     return {"night": night, "outputs": len(_outputs(entries)), "stages": sorted(entries)}
 
 
@@ -38,9 +38,7 @@ def push_entries(name: str, entries: Mapping[str, Any]) -> None:
         ServiceError: the remote does not take it.
     """
     folder = settings().work / "dvc" / "push" / name
-    write_atomic(folder / ".dvc" / "config", _config(), mode=0o600)  # of the remote's credentials, too
-    for before in folder.glob("[0-9]*.dvc"):
-        before.unlink()
+    write_atomic(folder / ".dvc" / "config", _config())
     for number, output in enumerate(_outputs(entries)):
         kept = {key: value for key, value in output.items() if key != "path"}
         write_atomic(folder / f"{number}.dvc", yaml.safe_dump({"outs": [{**kept, "path": f"output{number}"}]}))
