@@ -20,7 +20,7 @@ from hostile_rows import assert_closed, packed_line, plain
 
 from ecclip.core import read_manifest
 
-pytestmark = pytest.mark.fault(36)
+pytestmark = [pytest.mark.heavy, pytest.mark.fault(36)]
 LINE_MIB = 640
 MOST_KIB = 640 << 10  # a process that had such a line in memory would have had more, with what it is made of
 

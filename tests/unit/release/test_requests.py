@@ -21,7 +21,7 @@ from ecclip.formats.start import read_start
 
 NIGHTS = ("2026-11-01", "2026-11-02", "2026-11-03")
 
-pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("server")]
+pytestmark = [pytest.mark.heavy, pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("server")]
 
 
 def _registered(workspace: Path, night: str, top1: float = 0.8) -> str:
