@@ -14,6 +14,7 @@ from typing import Any
 import ecclip
 from ecclip.core import PRIVATE_UMASK, ServiceError, private_file, settings, write_atomic
 from ecclip.core.services import Service, Services, log_end
+from ecclip.formats.documents import read_json_object
 
 API_SERVER, SCHEDULER = "airflow-api-server", "airflow-scheduler"
 COMPONENTS = (API_SERVER, SCHEDULER, "airflow-dag-processor", "airflow-triggerer")
@@ -31,8 +32,12 @@ def password() -> str:
 
 
 def pools() -> dict[str, dict[str, Any]]:
-    """Return the pools that the DAGs ask for by name: pools.json beside them, as ``airflow pools import`` reads it."""
-    return dict(json.loads((_dags_folder() / "pools.json").read_text()))
+    """Return the pools that the DAGs ask for by name: pools.json beside them, as ``airflow pools import`` reads it.
+
+    Raises:
+        IntegrityError: it is missing or no JSON object.
+    """
+    return read_json_object(_dags_folder() / "pools.json", "copy it from ecclip's own dags/", "the list of pools")
 
 
 def airflow_env() -> dict[str, str]:

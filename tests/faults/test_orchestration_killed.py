@@ -64,7 +64,7 @@ chain("catalog_answers", PRODUCTS, None)
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "dags").mkdir()
-    for name in ("ecclip_tasks.py", ".airflowignore"):
+    for name in ("ecclip_tasks.py", "pools.json", ".airflowignore"):
         (tmp_path / "dags" / name).symlink_to(ROOT / "dags" / name)
     (tmp_path / "dags" / "nights.py").write_text(_DAGS)
     (tmp_path / "work").mkdir()
