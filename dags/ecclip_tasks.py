@@ -147,7 +147,7 @@ def chain(dag: str, **calls: Callable[[str], Any]) -> tuple[list[Any], list[Any]
     tasks = {}  # the first and the last of those that run a stage
     for name in stages_of(dag):
         if STEPS[name].runs_on == "gpu" and settings().gpu_workspace == "own":
-            tasks[name] = _apart(name)
+            tasks[name] = _remotely(name)
         else:
             one = night_task(name, calls.get(name, partial(_run_stage, name)), **placed[STEPS[name].runs_on])
             tasks[name] = (one, one)
@@ -159,37 +159,35 @@ def chain(dag: str, **calls: Callable[[str], Any]) -> tuple[list[Any], list[Any]
     return first, last
 
 
-def _apart(name: str) -> tuple[Any, Any]:
+def _remotely(name: str) -> tuple[Any, Any]:
     """Return the first and the last of the tasks by which a stage runs on a worker with a workspace of its own.
 
-    Both ends change dvc.lock and share its pool; a parcel of digests goes between them as an XCom.
+    Both ends change dvc.lock and share its pool; request and result go between them as XComs.
     """
 
-    def parcel_of(task_id: str) -> Any:
-        from ecclip.apart import Parcel
+    def submit(night: str) -> dict[str, str]:
+        from ecclip import remote_execution
 
-        return Parcel.model_validate_json(get_current_context()["ti"].xcom_pull(task_ids=task_id)["parcel"])
+        return {"request": remote_execution.submit(name, night).model_dump_json()}
 
-    def send(night: str) -> dict[str, str]:
-        from ecclip import apart
+    def execute(_: str) -> dict[str, str]:
+        from ecclip import remote_execution
 
-        return {"parcel": apart.send(name, night).model_dump_json()}
+        told = get_current_context()["ti"].xcom_pull(task_ids=f"submit_{name}")
+        request = remote_execution.StageRequest.model_validate_json(told["request"])
+        return {"result": remote_execution.execute(request).model_dump_json()}
 
-    def run(_: str) -> dict[str, str]:
-        from ecclip import apart
+    def fetch(_: str) -> Any:
+        from ecclip import remote_execution
 
-        return {"parcel": apart.run_apart(parcel_of(f"send_{name}")).model_dump_json()}
+        told = get_current_context()["ti"].xcom_pull(task_ids=name)
+        return remote_execution.fetch(remote_execution.StageResult.model_validate_json(told["result"]))
 
-    def take(_: str) -> Any:
-        from ecclip import apart
-
-        return apart.take(parcel_of(name))
-
-    sent = night_task(f"send_{name}", send, pool="dvc")
-    done = night_task(name, run, **GPU)
-    taken = night_task(f"take_{name}", take, pool="dvc")
-    sent >> done >> taken
-    return sent, taken
+    submitted = night_task(f"submit_{name}", submit, pool="dvc")
+    executed = night_task(name, execute, **GPU)
+    fetched = night_task(f"fetch_{name}", fetch, pool="dvc")
+    submitted >> executed >> fetched
+    return submitted, fetched
 
 
 def engine_tasks(build: Callable[[str], Any]) -> list[Any]:

@@ -15,8 +15,8 @@ from ecclip.registry.promotion import (
 )
 from ecclip.registry.registration import Registered, register
 from ecclip.registry.reigning import deployed, reigning
-from ecclip.registry.remote.exchange import send_outputs, take_outputs
 from ecclip.registry.remote.push import push_night
+from ecclip.registry.remote.transfer import fetch_outputs, push_outputs
 from ecclip.registry.restoring import restore_snapshot
 from ecclip.registry.starts import ReferenceConfig, StartConfig, reference, start
 from ecclip.registry.store import has_store
@@ -46,22 +46,22 @@ __all__ = [
     "deliver_all",
     "deployed",
     "dvc_version",
+    "fetch_outputs",
     "follow",
     "has_store",
     "last_champion",
     "model_version",
     "push_night",
+    "push_outputs",
     "record_version",
     "reference",
     "refuse_champion",
     "register",
     "reigning",
     "restore_snapshot",
-    "send_outputs",
     "set_champion",
     "start",
     "tag_version",
-    "take_outputs",
     "trace",
     "trace_back",
     "undecided",

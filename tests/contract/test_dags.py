@@ -217,10 +217,10 @@ def test_engines_are_built_before_the_blessing_where_the_server_loads_some(
 
 def test_a_stage_on_a_worker_of_its_own_waits_for_its_inputs_and_is_waited_for(elsewhere: dict[str, Any]) -> None:
     dag = elsewhere["dags"]["train_towers"]
-    order = ["start", "send_train", "train", "take_train", "send_embed", "embed", "take_embed", "evaluate"]
+    order = ["start", "submit_train", "train", "fetch_train", "submit_embed", "embed", "fetch_embed", "evaluate"]
     assert {*itertools.pairwise(order)} <= {(first, second) for first, second in dag["edges"]}
     assert {dag["tasks"][name]["queue"] for name in ("train", "embed")} == {"gpu"}
-    for name in ("send_train", "take_train", "send_embed", "take_embed"):
+    for name in ("submit_train", "fetch_train", "submit_embed", "fetch_embed"):
         assert (dag["tasks"][name]["queue"], dag["tasks"][name]["pool"]) == ("default", "dvc")
 
 

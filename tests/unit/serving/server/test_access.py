@@ -25,6 +25,8 @@ from ecclip.core import ConfigError, settings
 from ecclip.serving import Deployment, EmbeddedServer, client_options
 from ecclip.serving.server.control import Control
 
+pytestmark = pytest.mark.heavy
+
 TOKEN = "open-sesame=1"
 MUG = [Product(title="red steel mug")]
 Server = tuple[EmbeddedServer, Deployment]

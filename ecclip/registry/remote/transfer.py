@@ -12,7 +12,7 @@ from ecclip.registry.remote.push import push_entries
 from ecclip.registry.restoring import bring
 
 
-def send_outputs(night: str, stages: Sequence[str]) -> dict[str, Any]:
+def push_outputs(night: str, stages: Sequence[str]) -> dict[str, Any]:
     """Record the outputs of stages, push them, and return their entries of dvc.lock, which hold the digests.
 
     Raises:
@@ -25,7 +25,7 @@ def send_outputs(night: str, stages: Sequence[str]) -> dict[str, Any]:
     return entries
 
 
-def take_outputs(entries: Mapping[str, Any]) -> list[Path]:
+def fetch_outputs(entries: Mapping[str, Any]) -> list[Path]:
     """Fetch the outputs of another workspace's entries and return their folders, every file verified.
 
     Raises:
@@ -36,7 +36,9 @@ def take_outputs(entries: Mapping[str, Any]) -> list[Path]:
     bring(sorted(entries))
     folders = [settings().workspace / output["path"] for entry in entries.values() for output in entry["outs"]]
     if not folders:
-        raise ServiceError("nothing was sent", value=sorted(entries), next_step="run the stage before once more")
+        raise ServiceError(
+            "there is nothing to fetch", value=sorted(entries), next_step="run the stage that wrote it once more"
+        )
     for folder in folders:
         verify_folder(folder)
     return folders

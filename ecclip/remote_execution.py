@@ -1,7 +1,7 @@
-"""A stage in another workspace: its inputs go there by their digests over a DVC remote, and its output comes back so.
+"""Remote execution of a stage: another workspace fetches its inputs by digest from a DVC remote, and pushes its output.
 
-:func:`send` and :func:`take` run here, :func:`run_apart` there. A :class:`Parcel` is all that goes between them beside
-the remote; it is small and travels as JSON.
+:func:`submit` and :func:`fetch` run where the night is, :func:`execute` on the remote worker. A :class:`StageRequest`
+and a :class:`StageResult` are all that goes between them beside the remote; they are small and travel as JSON.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from ecclip.core import (
 )
 from ecclip.nights import NO_NIGHT, enter_night, previous_of, work_path
 from ecclip.pipeline import STEPS, run_stage
-from ecclip.registry import send_outputs, take_outputs
+from ecclip.registry import fetch_outputs, push_outputs
 
 
-class Parcel(BaseModel):
-    """What another workspace needs to run a stage of a night, or has made by it.
+class StageRequest(BaseModel):
+    """What a remote worker needs to run a stage of a night.
 
     Attributes:
         stage: its name.
         night: an ISO date.
         previous: the night that it is compared with, ``none`` for the first.
-        params: the text of the sender's params.yaml.
+        params: the text of the submitter's params.yaml.
         code: digest of the code that decides the stage's result.
-        outputs: entries of dvc.lock: the digests of the folders that lie in the remote.
+        inputs: entries of dvc.lock: the digests of the folders that the stage reads, which lie in the remote.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,11 +44,20 @@ class Parcel(BaseModel):
     previous: str
     params: str
     code: str
-    outputs: dict[str, Any]
+    inputs: dict[str, Any]
 
 
-def send(stage: str, night: str) -> Parcel:
-    """Push the inputs of a stage and return what another workspace runs it from.
+class StageResult(BaseModel):
+    """What a remote worker made: ``output`` is the entry of dvc.lock with the digest of the stage's folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    stage: str
+    night: str
+    output: dict[str, Any]
+
+
+def submit(stage: str, night: str) -> StageRequest:
+    """Push the inputs of a stage and return the request for a remote worker.
 
     Raises:
         ConfigError: the workspace has no DVC remote, or the stage reads what no stage of its night writes.
@@ -63,18 +72,18 @@ def send(stage: str, night: str) -> Parcel:
             limit="outputs of the same night",
             next_step="run it in this one: ECCLIP_GPU_WORKSPACE=shared",
         )
-    return Parcel(
+    return StageRequest(
         stage=stage,
         night=night,
         previous=previous_of(night) or NO_NIGHT,
         params=(settings().workspace / "params.yaml").read_text(),
         code=_code(stage),
-        outputs=send_outputs(night, [writers[template] for template in STEPS[stage].inputs.values()]),
+        inputs=push_outputs(night, [writers[template] for template in STEPS[stage].inputs.values()]),
     )
 
 
-def run_apart(parcel: Parcel) -> Parcel:
-    """Fetch the inputs, run the stage with the sender's parameters, push its output; return what the sender takes.
+def execute(request: StageRequest) -> StageResult:
+    """Fetch the inputs, run the stage with the submitter's parameters and push its output.
 
     Killed and called again it continues where the stage does.
 
@@ -83,33 +92,34 @@ def run_apart(parcel: Parcel) -> Parcel:
         ServiceError: the remote lacks an input, or does not take the output.
         EcclipError: what the stage itself raises.
     """
-    if parcel.code != _code(parcel.stage):
+    if request.code != _code(request.stage):
         raise ConfigError(
-            "the code here is not that of the sender, so that the result would be another one",
-            value=f"stage {parcel.stage}: {_code(parcel.stage)[:12]}",
-            limit=parcel.code[:12],
+            "the code here is not that of the submitter, so that the result would be another one",
+            value=f"stage {request.stage}: {_code(request.stage)[:12]}",
+            limit=request.code[:12],
             next_step="install the same version of ecclip on both sides",
         )
-    enter_night(parcel.night, parcel.previous)
-    write_atomic(settings().workspace / "params.yaml", parcel.params)
-    take_outputs(parcel.outputs)
-    run_stage(parcel.stage, parcel.night)
-    return parcel.model_copy(update={"outputs": send_outputs(parcel.night, [parcel.stage])})
+    enter_night(request.night, request.previous)
+    write_atomic(settings().workspace / "params.yaml", request.params)
+    fetch_outputs(request.inputs)
+    run_stage(request.stage, request.night)
+    output = push_outputs(request.night, [request.stage])
+    return StageResult(stage=request.stage, night=request.night, output=output)
 
 
-def take(parcel: Parcel) -> Report:
-    """Fetch the output that :func:`run_apart` pushed and return the stage's report.
+def fetch(result: StageResult) -> Report:
+    """Fetch the output that :func:`execute` pushed and return the stage's report.
 
     Raises:
         ServiceError: the remote has not all of it.
         IntegrityError: a file is not what its manifest says.
     """
-    take_outputs(parcel.outputs)
-    report = report_of(work_path(STEPS[parcel.stage].output, parcel.night))
+    fetch_outputs(result.output)
+    report = report_of(work_path(STEPS[result.stage].output, result.night))
     assert report is not None  # its folder was verified by its manifest
-    path = work_path(f"reports/{{night}}/{parcel.stage}.json", parcel.night)
+    path = work_path(f"reports/{{night}}/{result.stage}.json", result.night)
     write_atomic(path, canonical_json(report.model_dump()))
-    get_logger().info("taken from another workspace", stage=parcel.stage, night=parcel.night)
+    get_logger().info("fetched from a remote worker", stage=result.stage, night=result.night)
     return report
 
 
