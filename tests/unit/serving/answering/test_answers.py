@@ -16,6 +16,8 @@ from ecclip.formats.bundle import REPORT_PAGE, lineage_of
 from ecclip.formats.columns import IMAGE_ERROR, TITLE_ORIGINAL
 from ecclip.serving import AnswersConfig, answers
 
+pytestmark = pytest.mark.heavy
+
 LISTINGS = 60
 
 
