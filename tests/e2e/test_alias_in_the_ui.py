@@ -22,6 +22,8 @@ from serving_server import ENVIRONMENTS, SERVING_PYTHON
 from waiting import wait_until
 
 from ecclip import registry, release
+from ecclip.bench import new_result, serve
+from ecclip.bench.answering.sizes import SIZES
 from ecclip.client import Product, ProductClient
 from ecclip.core import digest_of, locked, settings
 from ecclip.formats.bundle import lineage_of
@@ -146,3 +148,8 @@ def test_whatever_a_person_does_to_the_alias_it_agrees_with_the_answers_again(ho
         assert house.answering() == "3"
     wait_until(lambda: house.agrees_on("1"), "the wish of the meantime")
     assert release.reconcile()["done"] == ""
+
+    result = new_result("ecclip bench serve --only alias --quick")
+    serve.run(result, SIZES["quick"], ["alias"], [])
+    assert result.headline["alias_to_answer_seconds"] > 0
+    assert house.agrees_on("1"), "the benchmark leaves the alias where it was"
