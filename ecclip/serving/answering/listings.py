@@ -235,7 +235,7 @@ class Listings:
 def _together(item: Item) -> np.ndarray:
     """Return the listing's embedding [d]: that of its image or title, or the normalised sum of both."""
     given = [one[0] for one in (item.from_image, item.from_text) if one is not None]
-    total: np.ndarray = np.sum(given, axis=0, dtype=np.float32)
+    total = np.asarray(np.sum(given, axis=0, dtype=np.float32))
     return total / max(float(np.linalg.norm(total)), 1e-12)
 
 
