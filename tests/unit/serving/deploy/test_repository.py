@@ -239,6 +239,20 @@ def test_an_embedded_tower_has_two_threads_if_nobody_says_more(tmp_path: Path) -
     assert _config(Repository(tmp_path), "text_tower", 1).parameters["threads"].string_value == "2"
 
 
+def test_versions_share_a_model_where_the_platform_lets_them(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(tiny_bundle(0), other)
+    (other / "manifest.json").write_text((other / "manifest.json").read_text() + " ")
+    Repository(tmp_path / "here").stage(tiny_bundle(0), 4)
+    repository = Repository(tmp_path / "here", Target("onnxruntime"))
+    repository.stage(other, 5)
+    shared = {"image_tower": [4], "text_tower": [4], "heads": [4]}
+    assert repository.graph_models([4]) == shared
+    assert repository.graph_models([5, 4, 5]) == shared | {"heads": [4, 5], "image_tower_5": [5], "text_tower_5": [5]}
+    assert repository.graph_models([9]) == {name: [9] for name in shared}, "what is not staged is asked for by its name"
+    assert repository.graph_folders() == ["heads", "image_tower", "image_tower_5", "text_tower", "text_tower_5"]
+
+
 def test_a_configuration_that_is_right_is_not_written_again(tmp_path: Path) -> None:
     repository, path = Repository(tmp_path), tmp_path / "product" / "config.pbtxt"
     repository.configure("product", [1])
