@@ -93,7 +93,7 @@ def test_a_server_that_is_started_again_has_another_key(server: Server) -> None:
     embedded, deployment = server
     before = embedded.repository.control_key()
     embedded.stop()
-    deployment.address = embedded.start().address
+    deployment.addresses = (embedded.start().address,)
     assert embedded.repository.control_key() != before
     assert _answers(server)
 
