@@ -6,7 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -47,10 +47,13 @@ class Replica:
         return service.address
 
     def kill(self) -> None:
-        """Kill it without a word; its models' processes end by themselves."""
+        """Kill it without a word, and its models' processes with it, as the end of a container does."""
         service, stubs = self._services.find(_NAME), self.stubs()
         assert service is not None
         os.kill(service.pid, signal.SIGKILL)
+        for stub in stubs:
+            with suppress(psutil.NoSuchProcess):
+                stub.kill()
         wait_ended(stubs, "the processes of its models")
 
     def stubs(self) -> list[psutil.Process]:
