@@ -7,6 +7,7 @@ import importlib
 import itertools
 import re
 import statistics
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -274,6 +275,12 @@ def test_formats_names_stand_in_formats_only() -> None:
     others = [path for path in SOURCES if not path.is_relative_to(ROOT / "ecclip" / "formats")]
     spelled = {str(path.relative_to(ROOT)): _format_names(path.read_text()) for path in others}
     assert {path: names for path, names in spelled.items() if names} == {}
+
+
+def test_modules_of_tests_have_names_of_their_own() -> None:
+    """Pytest, whose folders of tests are no packages, collects no second module of one name."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py")
+    assert {name for name, count in names.items() if count > 1} == set()
 
 
 def test_unit_tests_lie_where_what_they_test_lies() -> None:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from ecclip.bench.nightly.group_quality import TRUTHS, pair_quality, photo_quality
 
-pytestmark = pytest.mark.heavy
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), max_size=12))
@@ -29,6 +28,7 @@ def test_pairs_are_counted_as_one_by_one(rows: list[tuple[str, str]]) -> None:
     assert quality.recall == (len(found & true) / len(true) if true else 1)
 
 
+@pytest.mark.slow  # all photos of public data, where there are some
 @pytest.mark.parametrize("name", TRUTHS)
 def test_photos_alone_find_more_than_equal_hashes(name: str) -> None:
     folder = os.environ.get("ECCLIP_TEST_DATA")
