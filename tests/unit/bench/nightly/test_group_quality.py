@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from ecclip.bench.nightly.group_quality import TRUTHS, pair_quality, photo_quality
 
 
-
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), max_size=12))
 @settings(max_examples=50, derandomize=True)
 def test_pairs_are_counted_as_one_by_one(rows: list[tuple[str, str]]) -> None:
