@@ -13,12 +13,12 @@ from ecclip.bench.answering.messages import write_messages
 from ecclip.catalog.land.originals import OriginalPhotos
 from ecclip.client import IMAGE_BYTES, TEXT_BYTES, ClientOptions, Product
 from ecclip.core import ConfigError, IntegrityError, ServiceError
-from ecclip.formats.columns import IMAGE_SHA256, TITLE_ORIGINAL
+from ecclip.formats.columns import IMAGE_ERROR, IMAGE_SHA256, TITLE_ORIGINAL
 from ecclip.formats.snapshot import Snapshot
 from ecclip.serving import Deployment, EmbeddedServer, client_options
 
 LISTINGS = 256  # different ones, asked about in turns
-_COLUMNS = [TITLE_ORIGINAL, IMAGE_SHA256]
+_COLUMNS = [TITLE_ORIGINAL, IMAGE_SHA256, IMAGE_ERROR]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def serving(server: EmbeddedServer, bundles: tuple[Path, Path], products: Sequen
 
 
 def products_of(snapshot: Path, landed: Path, ingested: Path, count: int = LISTINGS) -> list[Product]:
-    """Return the first listings of a night that have photo and title, as the shop sent them.
+    """Return the first listings of a night that have a title and a good photo, as the shop sent them.
 
     Raises:
         IntegrityError: the night has none, or a photo has not landed.
@@ -84,14 +84,15 @@ def products_of(snapshot: Path, landed: Path, ingested: Path, count: int = LISTI
     found: list[Product] = []
     photos = OriginalPhotos(landed, ingested)
     for batch in Snapshot(snapshot).batches(_COLUMNS, rows=count):
-        rows = [row for row in zip(*batch.values(), strict=True) if all(row)]
+        named = zip(*batch.values(), strict=True)
+        rows = [(title, digest) for title, digest, error in named if title and digest and not error]
         originals = photos.read({digest for _, digest in rows})
         found += [one for title, digest in rows if _fits(one := Product(originals[digest], title))]
         if len(found) >= count:
             break
     if not found:
         raise IntegrityError(
-            "no listing of the night has a photo and a title", value=snapshot, next_step="name another night"
+            "no listing of the night has a good photo and a title", value=snapshot, next_step="name another night"
         )
     return found[:count]
 
