@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ..formats.service import IMAGE_BYTES, TEXT_BYTES
+from ..formats.service import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
 
 __all__ = ["IMAGE_BYTES", "MAX_BATCH", "MESSAGE_BYTES", "TEXT_BYTES", "Answer", "Product"]
 
 MESSAGE_BYTES = 32 * 1024 * 1024  # of a request; a larger one is read whole by the server before it is refused
-MAX_BATCH = 32  # products per request; the server batches requests itself
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ __all__ = [
     "EXAMPLE",
     "IMAGE_BYTES",
     "INPUTS",
+    "MAX_BATCH",
     "OUTPUTS",
     "TEXT_BYTES",
     "VARIES",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 VARIES = -1  # elements per listing: as many as there are
+MAX_BATCH = 32  # products per request; the server batches requests itself
 IMAGE_BYTES = 8 * 1024 * 1024  # of a photo as the shop has it; by judgment
 TEXT_BYTES = 64 * 1024  # of a title, and of a description; far above any title; by judgment
 

@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecclip.formats.service import INPUTS, OUTPUTS, unpadded
+from ecclip.formats.service import INPUTS, MAX_BATCH, OUTPUTS, unpadded
 from ecclip.serving.answering.answerer import Answerer
 
 if TYPE_CHECKING:
     import pandas
 
-_BATCH = 32  # listings at once; as in a message to the server
 _LIBRARIES = "libraries.zip"
 
 
@@ -51,10 +50,10 @@ def _load_pyfunc(path: str) -> BundleModel:
 
 def _batches(frame: pandas.DataFrame) -> Iterator[list[dict[str, bytes]]]:
     columns = {one.name: list(frame[one.name]) for one in INPUTS if one.name in frame}
-    for first in range(0, len(frame), _BATCH):
+    for first in range(0, len(frame), MAX_BATCH):
         yield [
             {one.name: _bytes(columns[one.name][row]) if one.name in columns else b"" for one in INPUTS}
-            for row in range(first, min(first + _BATCH, len(frame)))
+            for row in range(first, min(first + MAX_BATCH, len(frame)))
         ]
 
 

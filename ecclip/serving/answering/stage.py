@@ -27,10 +27,9 @@ from ecclip.formats.answers import (
 )
 from ecclip.formats.bundle import lineage_of
 from ecclip.formats.columns import IMAGE_ERROR, TITLE_ORIGINAL
+from ecclip.formats.service import MAX_BATCH
 from ecclip.formats.snapshot import PHOTO, Snapshot
 from ecclip.serving.answering.process import BundleProcess
-
-_BATCH = 32  # listings at once; as in a message to the server
 
 
 class AnswersConfig(StageConfig):
@@ -159,8 +158,8 @@ class _Known:
 
 def _ask(process: BundleProcess, questions: list[_Question], found: _Found) -> None:
     rows: list[dict[str, Any]] = []
-    for first in range(0, len(questions), _BATCH):
-        batch = questions[first : first + _BATCH]
+    for first in range(0, len(questions), MAX_BATCH):
+        batch = questions[first : first + MAX_BATCH]
         for question, (outputs, reason) in zip(batch, process.answer([one.given for one in batch]), strict=True):
             found.add(question, outputs, reason, rows)
     found.answers.append(pa.Table.from_pylist(rows, schema=COLUMNS))

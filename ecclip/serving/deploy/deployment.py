@@ -92,7 +92,7 @@ class Deployment:
         with self.repository.lock(), self._servers() as servers:
             staged = self.repository.verify(version)
             self._require_blessing(staged)
-            silent = [server.address for server in servers if not server.is_live(patient(_LIVE_S))]
+            silent = [server.address for server in servers if not is_running(server)]
             if silent:
                 raise ServiceError(
                     "not every server answers, and a deployment changes all of them or none",
@@ -148,7 +148,7 @@ class Deployment:
         """Switch each server to a version; yield the address of each that does not, and why."""
         for server in servers:
             try:
-                if not server.is_live(patient(_LIVE_S)):
+                if not is_running(server):
                     raise ServiceError("the server does not answer", value=server.address, next_step="start it")
                 self._switch(server, version)
             except ServiceError as error:
@@ -211,3 +211,8 @@ class Deployment:
             cost=dataclasses.asdict(candidate),
             champion_cost=dataclasses.asdict(others[0]) if others else {},
         )
+
+
+def is_running(server: Control) -> bool:
+    """Return whether a server says that it runs; a busy one is given time to."""
+    return server.is_live(patient(_LIVE_S))

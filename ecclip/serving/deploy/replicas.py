@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ecclip.core import EcclipError, get_logger, patient
+from ecclip.core import EcclipError, get_logger
 from ecclip.formats.live import Live
 from ecclip.serving.deploy.activation import probe, reconcile, unload_all
-from ecclip.serving.deploy.deployment import Deployment
+from ecclip.serving.deploy.deployment import Deployment, is_running
 from ecclip.serving.deploy.platforms import ENTRY
 from ecclip.serving.server.control import Control
 
-_LIVE_S = 10.0  # for a server to say that it runs, which a busy one takes longer for; by judgment
 _BROKEN = "had it loaded, without right answers"
 
 
@@ -42,7 +41,7 @@ def reconcile_replicas(deployment: Deployment) -> list[Reconciled]:
 def _reconciled(deployment: Deployment, address: str, live: Live) -> Reconciled:
     try:
         with deployment.control(address) as server:
-            if not server.is_live(patient(_LIVE_S)):
+            if not is_running(server):
                 return Reconciled(address, lags="does not answer: start it")
             wrong = _wrong(server, live)
             if wrong:
