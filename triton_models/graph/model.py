@@ -1,6 +1,7 @@
-"""A python model that runs one ONNX graph with onnxruntime, all requests of a call as one batch.
+"""A python model that runs one ONNX graph with onnxruntime, the rows of all requests of a call together.
 
-Runs in the serving environment: numpy 1.26, onnxruntime. The version folder holds ``model.onnx`` and ``known.npz``.
+Runs in the serving environment: numpy 1.26, onnxruntime. The version folder holds ``model.onnx``, ``known.npz`` and
+``onnx_graph.py``, by which ecclip runs a graph everywhere.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import triton_python_backend_utils as pb_utils
+from onnx_graph import Graph
 
 KNOWN_TOLERANCE = 1e-3  # other processors round otherwise; wrong weights are wrong by far more
 
@@ -26,23 +27,16 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(f"the serving environment needs numpy < 2, not {np.__version__}")
         config = json.loads(args["model_config"])
         folder = Path(args["model_repository"]) / args["model_version"]
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = int(config["parameters"]["threads"]["string_value"])
-        options.inter_op_num_threads = 1
-        # threads that spin while they wait take the processor from the other models of the server
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        graph = str(folder / "model.onnx")
-        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self._inputs = [one.name for one in self._session.get_inputs()]
-        self._outputs = [one.name for one in self._session.get_outputs()]
+        self._graph = Graph(folder / "model.onnx", int(config["parameters"]["threads"]["string_value"]))
         self._check(folder / "known.npz", f"{args['model_name']} version {args['model_version']}")
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer every request; the rows of all requests go through the graph together."""
-        parts = [[pb_utils.get_input_tensor_by_name(one, name).as_numpy() for name in self._inputs] for one in requests]
-        feed = {name: np.concatenate([part[column] for part in parts]) for column, name in enumerate(self._inputs)}
-        wanted = [name for name in self._outputs if any(name in one.requested_output_names() for one in requests)]
-        rows = self._run(feed, wanted)
+        graph = self._graph
+        parts = [[pb_utils.get_input_tensor_by_name(one, name).as_numpy() for name in graph.inputs] for one in requests]
+        feed = {name: np.concatenate([part[column] for part in parts]) for column, name in enumerate(graph.inputs)}
+        wanted = [name for name in graph.outputs if any(name in one.requested_output_names() for one in requests)]
+        rows = graph.run(feed, wanted)
         responses = []
         start = 0
         for arrays in parts:
@@ -52,12 +46,9 @@ class TritonPythonModel:
             start = stop
         return responses
 
-    def _run(self, feed: dict[str, np.ndarray], outputs: list[str]) -> dict[str, np.ndarray]:
-        return dict(zip(outputs, self._session.run(outputs, feed), strict=True))
-
     def _check(self, path: Path, who: str) -> None:
         known = np.load(path)
-        answer = self._run({name: known[name] for name in self._inputs}, self._outputs)
-        difference = float(np.max([np.abs(answer[name] - known[name]).max() for name in self._outputs]))
+        answer = self._graph.run({name: known[name] for name in self._graph.inputs})
+        difference = float(np.max([np.abs(answer[name] - known[name]).max() for name in answer]))
         if not difference <= KNOWN_TOLERANCE:
             raise pb_utils.TritonModelException(f"{who} answers a known question wrongly: off by {difference:.3g}")

@@ -43,7 +43,7 @@ class OnnxBundle:
     def ask(self, products: Sequence[Product]) -> list[dict[str, Any]]:
         """Return the answers, as the service's outputs by name, of listings that go through the graphs together."""
         pixels = np.stack([self._preprocessor.image(one.image or b"") for one in products])
-        ids, mask = (np.stack(one) for one in zip(*(self._tokens(one) for one in products), strict=True))
+        ids, mask = self._preprocessor.tokens([title_text(one.title or "") for one in products], pad_to_longest=True)
         image = self._image.run(None, {"pixels": pixels})[: self._outputs]
         text = self._text.run(None, {"ids": ids, "mask": mask})[: self._outputs]
         feed = {
@@ -57,9 +57,6 @@ class OnnxBundle:
         queries = [Query(title_text(one.title or ""), None) for one in products]
         answers = [self._decider.answer(row, "both", query) for row, query in zip(logits, queries, strict=True)]
         return [answer | {"EMBEDDING": one.tolist()} for answer, one in zip(answers, embeddings, strict=True)]
-
-    def _tokens(self, product: Product) -> tuple[np.ndarray, np.ndarray]:
-        return self._preprocessor.title(product.title or "")
 
 
 def _session(graph: Path, threads: int | None) -> onnxruntime.InferenceSession:

@@ -12,12 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
 from ecclip.atomic import MANIFEST, sha256_file
 from ecclip.formats.bundle import Bundle, lineage_of
 from ecclip.serving.answering.entry import entry_of
 from ecclip.serving.answering.listings import HEADS, IMAGE_TOWER, TEXT_TOWER, Call, Listings
+from ecclip.serving.answering.onnx_graph import Graph
 
 
 class Answerer:
@@ -37,7 +36,7 @@ class Answerer:
         if warning := self._listings.unicode_warning():
             _complain(warning)
         graphs = (IMAGE_TOWER, TEXT_TOWER, HEADS)
-        self._sessions = {name: _session(bundle.graph(name), threads) for name in graphs}
+        self._graphs = {name: Graph(bundle.graph(name), threads) for name in graphs}
         self._pool = ThreadPoolExecutor(threads)
 
     def answer(self, questions: Sequence[Mapping[str, bytes]]) -> list[tuple[dict[str, Any], str]]:
@@ -56,18 +55,7 @@ class Answerer:
         return [(self._listings.outputs(item), item.reason) for item in items]
 
     def _run(self, call: Call) -> None:
-        rows = self._sessions[call.graph].run(call.outputs, call.feed)
-        call.take(dict(zip(call.outputs, rows, strict=True)))
-
-
-def _session(graph: Path, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    # threads that spin while they wait take the processor from those that prepare listings
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        call.take(self._graphs[call.graph].run(call.feed, call.outputs))
 
 
 def _complain(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import ecclip
 from ecclip.atomic import files_below
 from ecclip.core import ContractError, IntegrityError, canonical_json
 from ecclip.formats.bundle import Bundle, lineage_of
@@ -23,6 +24,7 @@ from ecclip.serving.engine.config import bundle_shapes, profiles_of
 from ecclip.serving.engine.described import DESCRIPTION, check_engine, engine_folder, plan_path
 from ecclip.serving.export.shipped_code import LIBRARIES
 
+_RUNS_GRAPHS = Path(ecclip.__file__).parent / "serving" / "answering" / "onnx_graph.py"
 _READS_LISTINGS = "ecclip/serving/answering/listings.py"  # which the entry model imports
 
 
@@ -65,6 +67,7 @@ def _python_graph(bundle: Path, model: str) -> dict[str, bytes]:
     parts = Bundle(bundle)
     return {
         "model.py": (TEMPLATES / "graph" / "model.py").read_bytes(),
+        _RUNS_GRAPHS.name: _RUNS_GRAPHS.read_bytes(),
         "model.onnx": parts.graph(model).read_bytes(),
         "known.npz": parts.known_answer(model).read_bytes(),
     }

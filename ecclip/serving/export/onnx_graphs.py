@@ -32,14 +32,16 @@ GRAPHS = {
 def export_graph(name: str, module: torch.nn.Module, example: tuple[torch.Tensor, ...], path: Path) -> None:
     """Write ``module`` as ONNX with a dynamic batch; equal modules give equal bytes.
 
-    ``example`` [B, ...] has a batch of at least 2 (a batch of 1 would be taken for a constant).
+    The text tower's number of tokens is dynamic, too: who runs the graph may leave out padding that no text of a batch
+    needs. ``example`` [B, ...] has a batch of at least 2 (a batch of 1 would be taken for a constant).
     """
     import onnx
     import torch
 
     inputs, outputs = GRAPHS[name]
     unnamed = [f"{_OUTPUT}{number}" for number in range(len(outputs))]
-    batch = torch.export.Dim("batch")
+    batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
+    open_sizes = {0: batch, 1: tokens} if name == "text_tower" else {0: batch}
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             module.eval(),
@@ -48,7 +50,7 @@ def export_graph(name: str, module: torch.nn.Module, example: tuple[torch.Tensor
             opset_version=OPSET,
             input_names=list(inputs),
             output_names=unnamed,
-            dynamic_shapes=tuple({0: batch} for _ in example),
+            dynamic_shapes=tuple(open_sizes for _ in example),
             external_data=False,
             verbose=False,
         )

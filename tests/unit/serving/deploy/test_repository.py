@@ -147,6 +147,7 @@ def test_a_version_holds_what_the_bundle_and_the_templates_hold(tmp_path: Path) 
     for name in ("image_tower", "text_tower", "heads"):
         expected[f"{name}/5/model.py"] = (templates / "graph" / "model.py").read_bytes()
         expected[f"{name}/5/model.onnx"] = bundle.graph(name).read_bytes()
+        expected[f"{name}/5/onnx_graph.py"] = (bundle.code / "ecclip/serving/answering/onnx_graph.py").read_bytes()
         expected[f"{name}/5/known.npz"] = bundle.known_answer(name).read_bytes()
     described = bundle.description()
     sizes = {name: described[name] for name in ("embedding_dim", "image_size", "max_tokens")}
