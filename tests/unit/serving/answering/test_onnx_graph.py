@@ -22,7 +22,8 @@ def runs_graphs(tmp_path_factory: pytest.TempPathFactory) -> Any:
     repository.stage(tiny_bundle(0), 1)
     path = repository.folder / "text_tower" / "1" / "onnx_graph.py"
     spec = importlib.util.spec_from_file_location("staged_onnx_graph", path)
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
