@@ -18,9 +18,10 @@ EcclipError
     ├── BusyError             a server took too long to answer: it may be asked again
     └── ClientError           a question to the service was not answered
         ├── Unavailable       no server, or one that is going away: tried again, then raised
+        │   └── NotLoaded     a server that does not have the model: one that starts is asked again, then raised
         ├── Overloaded        the queue is full: tried again after a pause, then raised
         ├── DeadlineExceeded  no answer in time; not tried again, since the time is gone
-        └── Rejected          the question itself is wrong: too large, malformed, no such model
+        └── Rejected          the question itself is wrong: too large, malformed, or without the token
 
 Outside the tree are a request to stop, files that travel in bundles and so import nothing of ecclip, and what one
 module tells another about a single cell, photo or request; no user sees the last:
@@ -129,6 +130,10 @@ class Unavailable(ClientError):
     """There is no server at the address, or it is going away."""
 
 
+class NotLoaded(Unavailable):
+    """The server runs and does not have the model: it is starting, nothing was deployed yet, or the name is wrong."""
+
+
 class Overloaded(ClientError):
     """The server's queue is full."""
 
@@ -138,7 +143,7 @@ class DeadlineExceeded(ClientError):
 
 
 class Rejected(ClientError):
-    """The question is too large or malformed, or there is no such model."""
+    """The question is too large or malformed, or comes without the token that the server wants."""
 
 
 class Preempted(SystemExit):

@@ -4,7 +4,7 @@ Imports are relative here: the wheel ecclip-client has these files, and those th
 (``packaging/client``).
 """
 
-from ..errors import ClientError, ConfigError, DeadlineExceeded, Overloaded, Rejected, Unavailable
+from ..errors import ClientError, ConfigError, DeadlineExceeded, NotLoaded, Overloaded, Rejected, Unavailable
 from .clients import AsyncProductClient, ProductClient
 from .options import ClientOptions
 from .security import TLS, TOKEN_NAME
@@ -22,6 +22,7 @@ __all__ = [
     "ClientOptions",
     "ConfigError",
     "DeadlineExceeded",
+    "NotLoaded",
     "Overloaded",
     "Product",
     "ProductClient",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tritonclient.utils import InferenceServerException
 
-from ..errors import ClientError, DeadlineExceeded, Overloaded, Rejected, Unavailable
+from ..errors import ClientError, DeadlineExceeded, NotLoaded, Overloaded, Rejected, Unavailable
 
 RETRIED = (Unavailable, Overloaded)
 
@@ -29,6 +29,13 @@ def from_triton(error: InferenceServerException, address: str) -> ClientError:
         )
     if "protocol is restricted" in message.lower():
         return Rejected("the server wants a token", value=address, limit=message, next_step="ClientOptions(token=...)")
+    if status == "StatusCode.NOT_FOUND":  # of a server that has just started, until what is live is loaded
+        return NotLoaded(
+            "the server does not have the model, or not yet",
+            value=address,
+            limit=message,
+            next_step="see whether something is deployed: ecclip status; or correct ClientOptions(model=...)",
+        )
     if status == "StatusCode.UNAVAILABLE":
         return Unavailable(
             "the server does not answer",

@@ -85,8 +85,10 @@ class ClientOptions:
 
     def pauses(self) -> Iterator[float]:
         """Yield the pause after each failed attempt that is followed by another one."""
-        for attempt in range(self.retries):
-            yield min(self.backoff_s * 2**attempt, self.max_pause_s)
+        pause = self.backoff_s
+        for _ in range(self.retries):
+            yield min(pause, self.max_pause_s)
+            pause = min(2 * pause, self.max_pause_s)
 
     def channel(self) -> dict[str, Any]:
         """Return the arguments of the client library for its channel."""

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from waiting import wait_until
 
 from ecclip.cli import app
-from ecclip.client import TLS, TOKEN_NAME, ClientOptions, Product, ProductClient, Rejected
+from ecclip.client import TLS, TOKEN_NAME, ClientOptions, NotLoaded, Product, ProductClient, Rejected
 from ecclip.core import settings
 from ecclip.core.services import Services, choose_port
 from ecclip.local import airflow, make_workspace
@@ -214,7 +214,7 @@ def test_triton_starts_with_the_options_of_the_compose_file_and_asks_for_certifi
     secured: tuple[str, ClientOptions, Composed],
 ) -> None:
     address, options, files = secured
-    with ProductClient(address, options) as client, pytest.raises(Rejected, match="unknown model"):
+    with ProductClient(address, options) as client, pytest.raises(NotLoaded, match="unknown model"):
         client.ask([Product(title="mug")])
     bare = ClientOptions(tls=options.tls, retries=0)
     with ProductClient(address, bare) as client, pytest.raises(Rejected, match=TOKEN_NAME):

@@ -90,7 +90,7 @@ def test_a_server_that_comes_up_empty_is_found_and_brought_to_what_is_live(both:
     with pytest.raises(ServiceError, match=f"{deployment.addresses[1]} does not answer: start it"):
         reconcile_servers()
     second.start()
-    assert _lineages(deployment) == [_lineage(1), "Rejected"]
+    assert _lineages(deployment) == [_lineage(1), "NotLoaded"]
     assert f"{deployment.addresses[1]}: serves nothing" in release.state()["state"]
     found = reconcile_servers()
     assert found[deployment.addresses[1]] == "served nothing, and answers from version 1 again"

@@ -9,7 +9,7 @@ from typing import Literal
 from ecclip.client import Product, ProductClient
 from ecclip.core import IntegrityError, ServiceError, get_logger, patient
 from ecclip.core.services import close_shared_memory
-from ecclip.errors import ClientError, DeadlineExceeded, Overloaded, Unavailable
+from ecclip.errors import DeadlineExceeded, NotLoaded, Overloaded, Rejected, Unavailable
 from ecclip.formats.service import EXAMPLE
 from ecclip.serving.deploy.platforms import CANDIDATE, ENTRY
 from ecclip.serving.deploy.repair import verified
@@ -118,11 +118,11 @@ def probe(
         error = answer.error or (f"it is bundle {answer.lineage}" if lineage not in ("", answer.lineage) else "")
     except Overloaded:
         return "answers"  # it said so itself
+    except (NotLoaded, Rejected) as refusal:
+        error = str(refusal)
     except (DeadlineExceeded, Unavailable) as silence:
         get_logger().warning("a model does not answer in time", model=model, version=version, error=str(silence))
         return "silent"
-    except ClientError as refusal:
-        error = str(refusal)
     if error:
         get_logger().warning("a model answers with an error", model=model, version=version, error=error)
     return "broken" if error else "answers"

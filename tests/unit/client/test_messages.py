@@ -20,6 +20,7 @@ from ecclip.client import (
     ClientOptions,
     ConfigError,
     DeadlineExceeded,
+    NotLoaded,
     Overloaded,
     Product,
     ProductClient,
@@ -116,6 +117,7 @@ def test_any_title_can_be_sent(server: InferenceServer) -> None:
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "slow down", Overloaded, 4),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max", Rejected, 1),
         (grpc.StatusCode.UNAVAILABLE, "failed to connect", Unavailable, 4),
+        (grpc.StatusCode.NOT_FOUND, "Request for unknown model", NotLoaded, 4),
         (grpc.StatusCode.INVALID_ARGUMENT, "unexpected shape", Rejected, 1),
     ],
 )
@@ -131,6 +133,7 @@ def test_every_failure_has_a_name_and_only_unavailability_is_tried_again(
 
 def test_the_pause_between_attempts_doubles_up_to_a_second() -> None:
     assert list(ClientOptions(retries=3, backoff_s=0.4).pauses()) == [0.4, 0.8, 1.0]
+    assert list(ClientOptions(retries=2000).pauses())[-1] == 1.0, "however often it is asked again"
 
 
 @pytest.mark.parametrize(
