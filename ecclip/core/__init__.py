@@ -16,7 +16,7 @@ from ecclip.core.fail_points import fail_point
 from ecclip.core.fingerprint import fingerprint, source_files
 from ecclip.core.locks import folder_lock, locked
 from ecclip.core.log import bind, configure_logging, get_logger, track
-from ecclip.core.manifests import Manifest, digest_of, read_manifest, verify_folder
+from ecclip.core.manifests import Manifest, digest_of, has_digest, read_manifest, verify_folder
 from ecclip.core.parameters import Parameter, parameters_of, unknown_names
 from ecclip.core.private import PRIVATE_UMASK, keep_private, private_file
 from ecclip.core.stages import (
@@ -65,6 +65,7 @@ __all__ = [
     "forget_once_published",
     "fsync_path",
     "get_logger",
+    "has_digest",
     "keep_private",
     "locked",
     "night_of",

@@ -105,6 +105,11 @@ def digest_of(path: Path) -> str:
     raise IntegrityError("an input is missing", value=path, next_step="run the stage that writes it")
 
 
+def has_digest(folder: Path, digest: str) -> bool:
+    """Return whether a folder was published with this digest; its files are not compared (:func:`verify_folder`)."""
+    return _is_published(folder) and sha256_file(folder / MANIFEST) == digest
+
+
 def _is_published(folder: Path) -> bool:
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())

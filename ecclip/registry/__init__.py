@@ -3,6 +3,7 @@
 Built on MLflow (runs, model versions, aliases) and DVC (data versions). MLflow is imported when first needed.
 """
 
+from ecclip.registry.bundles import stored_bundle
 from ecclip.registry.data_versions import dvc_version, record_version
 from ecclip.registry.gate import GateConfig, MetricGate, Verdict, check_gate
 from ecclip.registry.lineage import trace, trace_back
@@ -61,6 +62,7 @@ __all__ = [
     "restore_snapshot",
     "set_champion",
     "start",
+    "stored_bundle",
     "tag_version",
     "trace",
     "trace_back",

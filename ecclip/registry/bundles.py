@@ -14,6 +14,7 @@ from ecclip.core import (
     IntegrityError,
     canonical_json,
     digest_of,
+    has_digest,
     locked,
     read_manifest,
     recover_folder,
@@ -23,6 +24,7 @@ from ecclip.core import (
 )
 from ecclip.formats.bundle import Bundle
 from ecclip.registry.tracking.names import flat_parameters
+from ecclip.registry.versions import ModelRef
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +120,26 @@ def proven_bundle(folder: Path) -> Bundle:
     return bundle
 
 
-def kept_metrics(digest: str, night: str, *, proven: bool) -> dict[str, float]:
-    """Return the metrics of a bundle of the store after comparing every file with its manifest.
+def stored_bundle(reference: ModelRef, *, whole: bool = False) -> Path:
+    """Return the folder of a version's bundle in the bundle store; ``whole`` compares every file with its manifest.
+
+    Raises:
+        IntegrityError: it is missing, or not what its digest says.
+    """
+    digest = reference.digest
+    folder = settings().work / "bundles" / digest
+    if not (_sound if whole else has_digest)(folder, digest):
+        raise IntegrityError(
+            f"the bundle of version {reference.version} in the bundle store is missing or does not match its digest",
+            value=folder if digest else "the version names no bundle",
+            limit=digest or None,
+            next_step=f"restore it: ecclip release register --night {reference.night or 'NIGHT'}",
+        )
+    return folder
+
+
+def kept_metrics(reference: ModelRef, *, proven: bool) -> dict[str, float]:
+    """Return the metrics of a version's bundle after comparing every file with its manifest.
 
     ``proven`` also requires consistent parts; a champion may predate that check.
 
@@ -127,14 +147,7 @@ def kept_metrics(digest: str, night: str, *, proven: bool) -> dict[str, float]:
         ContractError: the parts do not belong together.
         IntegrityError: the bundle is not in the store, or not what its digest says.
     """
-    folder = settings().work / "bundles" / digest
-    if not digest or not folder.is_dir() or not _sound(folder, digest):
-        raise IntegrityError(
-            "a bundle of the store is missing or does not match its digest",
-            value=folder,
-            limit=digest,
-            next_step=f"restore it: ecclip release register --night {night}",
-        )
+    folder = stored_bundle(reference, whole=True)
     return (proven_bundle(folder) if proven else Bundle(folder)).metrics()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from ecclip.core import ContractError, EcclipError, StageConfig, canonical_json, settings, write_atomic
-from ecclip.registry.bundles import kept_metrics
+from ecclip.registry.bundles import kept_metrics, stored_bundle
 from ecclip.registry.reigning import reigning
 from ecclip.registry.versions import ModelRef, model_version, tag_version
 
@@ -100,9 +100,9 @@ def _verdict(
     """Return the verdict; a bundle whose claims cannot be verified is refused for that reason, and the refusal is
     recorded."""
     try:
-        new = kept_metrics(challenger.digest, challenger.night, proven=True)
+        new = kept_metrics(challenger, proven=True)
         if prove is not None:
-            prove(settings().work / "bundles" / challenger.digest)
+            prove(stored_bundle(challenger))
     except ContractError as error:
         against = None if answers is None else answers.version
         return Verdict(version=challenger.version, passed=False, reasons=(str(error),), champion=against)
@@ -110,7 +110,7 @@ def _verdict(
 
 
 def _compare(cfg: GateConfig, challenger: ModelRef, new: dict[str, float], answers: ModelRef | None) -> Verdict:
-    old = None if answers is None else kept_metrics(answers.digest, answers.night, proven=False)
+    old = None if answers is None else kept_metrics(answers, proven=False)
     compared = tuple(_row(name, gate, new, old) for name, gate in sorted(cfg.metrics.items()))
     reasons = [f"{row['metric']}: {row['reason']}" for row in compared if row["reason"]]
     if not compared:

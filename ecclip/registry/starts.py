@@ -10,16 +10,14 @@ from pydantic import Field
 from ecclip.core import (
     ConfigError,
     Counts,
-    IntegrityError,
     StageConfig,
-    digest_of,
     parse_night,
-    settings,
     stage,
     verify_folder,
 )
 from ecclip.formats.bundle import TOWERS
 from ecclip.formats.start import Start, write_start
+from ecclip.registry.bundles import stored_bundle
 from ecclip.registry.reigning import reigning
 from ecclip.registry.versions import ModelRef, all_versions
 
@@ -104,13 +102,6 @@ def _night(name: str) -> str | None:
 
 def _checked_bundle(reference: ModelRef) -> Path:
     """Return the folder of a version's bundle, whose towers are what its manifest says."""
-    folder = settings().work / "bundles" / reference.digest
-    if not folder.is_dir() or digest_of(folder) != reference.digest:
-        raise IntegrityError(
-            f"the bundle of champion version {reference.version} is not in the bundle store",
-            value=folder,
-            limit=reference.digest,
-            next_step=f"restore it: ecclip release register --night {reference.night}",
-        )
+    folder = stored_bundle(reference)
     verify_folder(folder, TOWERS)
     return folder

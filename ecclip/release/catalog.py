@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from ecclip import registry
 from ecclip.atomic import MANIFEST
-from ecclip.core import ContractError, IntegrityError, bind, digest_of, get_logger, parse_night, settings
+from ecclip.core import ContractError, bind, get_logger, parse_night, settings
 from ecclip.formats.answers import read_origin
 from ecclip.nights import NO_NIGHT, prepare_workspace, published_nights, work_path
 from ecclip.pipeline import STEPS, stage_config
@@ -41,7 +41,7 @@ def answer_catalog(night: str | None = None) -> dict[str, Any]:
         cast(AnswersConfig, stage_config("answers")),
         snapshot=settings().work / "snapshots" / chosen,
         products=_newest_products(chosen),
-        bundle=_bundle(reference),
+        bundle=registry.stored_bundle(reference),
         previous=_answered_before(chosen, reference),
         output=_folder(chosen),
     )
@@ -57,18 +57,6 @@ def _published(night: str | None) -> str:
     if parse_night(night) not in published_nights():
         raise ContractError("the night is not published", value=night, next_step=f"ecclip run publish --night {night}")
     return night
-
-
-def _bundle(reference: ModelRef) -> Path:
-    folder = settings().work / "bundles" / reference.digest
-    if not (folder / MANIFEST).is_file() or digest_of(folder) != reference.digest:
-        raise IntegrityError(
-            f"the bundle of version {reference.version}, which answers, is not in the bundle store",
-            value=folder,
-            limit=reference.digest,
-            next_step=f"restore it: ecclip release register --night {reference.night}",
-        )
-    return folder
 
 
 def _newest_products(night: str) -> Path:

@@ -97,7 +97,7 @@ def build_engine_night(
     """
     from ecclip.serving import EngineConfig, build_engines
 
-    bundle = settings().work / "bundles" / _registered(night, version).digest if version else _bundle(night)
+    bundle = registry.stored_bundle(_registered(night, version)) if version else _bundle(night)
     return build_engines(bundle, cast(EngineConfig, stage_config("engine")), builder, capability)
 
 

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, cast
 
 from ecclip import registry
-from ecclip.core import GateError, IntegrityError, get_logger, locked, settings
+from ecclip.core import GateError, get_logger, locked, settings
 from ecclip.pipeline import stage_config
 from ecclip.registry import GateConfig, ModelRef, Verdict
 
@@ -46,13 +46,7 @@ def examine(reference: ModelRef) -> tuple[int, Blessing]:
     """
     from ecclip.serving import EngineConfig, bless, stage_bundle
 
-    bundle = settings().work / "bundles" / reference.digest
-    if not reference.digest or not (bundle / "manifest.json").is_file():
-        raise IntegrityError(
-            f"the bundle of version {reference.version} is not in the bundle store",
-            value=bundle if reference.digest else "the version names no bundle",
-            next_step=f"restore it: ecclip release register --night {reference.night or 'NIGHT'}",
-        )
+    bundle = registry.stored_bundle(reference)
     engine = cast(EngineConfig, stage_config("engine"))
     number = stage_bundle(bundle, int(reference.version), engine).version
     blessing = bless(number, deploy_config())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecclip.atomic import remove_tree
-from ecclip.core import IntegrityError, digest_of, get_logger, sha256_bytes, sha256_file, verify_folder, write_atomic
+from ecclip.core import IntegrityError, get_logger, has_digest, sha256_bytes, sha256_file, verify_folder, write_atomic
 from ecclip.formats.bundle import Bundle
 from ecclip.serving.deploy.contents import contents_of
 from ecclip.serving.deploy.repository import Repository, Staged
@@ -28,8 +28,7 @@ def verified(repository: Repository, version: int) -> Staged:
 
 def _has_bundle(repository: Repository, staged: Staged) -> bool:
     """Whether the files can be made again: those for a GPU need its engines, which belong to a deployment."""
-    bundle = repository.bundles / staged.bundle
-    return staged.platform == "embedded" and (bundle / "manifest.json").is_file() and digest_of(bundle) == staged.bundle
+    return staged.platform == "embedded" and has_digest(repository.bundles / staged.bundle, staged.bundle)
 
 
 def _put_back(repository: Repository, staged: Staged, bundle: Bundle) -> None:
