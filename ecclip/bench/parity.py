@@ -39,7 +39,7 @@ _SEEN = """
 import hashlib, pickle, sys
 from pathlib import Path
 code, bundle, tokenizer, image_size, max_tokens = sys.argv[1:]
-sys.path[:0] = [code, code + "/libraries.zip"]
+sys.path[:0] = [code, *map(str, Path(code).glob("*.zip"))]
 from ecclip.product_input import Preprocessor, read_canonical, title_text
 preprocessor = Preprocessor(int(image_size), int(max_tokens), Path(tokenizer), read_canonical(Path(bundle)))
 while rows := pickle.load(sys.stdin.buffer):

@@ -27,6 +27,7 @@ EVIDENCE = "evidence.npz"
 TOKENIZER = "tokenizer.json"
 DESCRIPTION = "bundle.json"
 FLAVOUR = "ecclip_bundle"  # module of its code by which MLflow loads it
+LIBRARIES = "libraries.zip"  # in its code: the pure Python ones by which its titles are cleaned
 _NEXT_STEP = "run export of its night again"
 
 
@@ -70,6 +71,11 @@ class Bundle:
     def code(self) -> Path:
         """The folder of the preprocessing and decision code, as it was when the bundle was made."""
         return self.folder / "code"
+
+    @property
+    def libraries(self) -> Path:
+        """The archive of libraries that the code imports; a place of ``sys.path``."""
+        return self.code / LIBRARIES
 
     @property
     def known_question(self) -> Path:

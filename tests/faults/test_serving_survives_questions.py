@@ -275,7 +275,7 @@ _SKEW = """
 import hashlib, json, sys
 from pathlib import Path
 folder = Path(sys.argv[1])
-sys.path[:0] = [str(folder / "code"), str(folder / "code" / "libraries.zip")]
+sys.path[:0] = [str(folder / "code"), *map(str, (folder / "code").glob("*.zip"))]
 from ecclip.product_input import Preprocessor, PreprocessingError, title_text
 import numpy
 preprocessor = Preprocessor(64, 16, folder / "tokenizer.json")

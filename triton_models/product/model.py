@@ -35,7 +35,7 @@ class TritonPythonModel:
         self._version = int(args["model_version"])
         entry = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
         # this process serves this version alone
-        sys.path[:0] = [str(folder / "code"), str(folder / "code" / "libraries.zip")]
+        sys.path[:0] = [str(folder / "code"), *map(str, (folder / "code").glob("*.zip"))]
         self._service = importlib.import_module("ecclip.formats.service")
         module = importlib.import_module("ecclip.serving.answering.listings")
         self._models = entry["models"]

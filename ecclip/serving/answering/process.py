@@ -14,7 +14,6 @@ from typing import Any
 
 from ecclip.core import ContractError, ServiceError
 from ecclip.formats.bundle import Bundle
-from ecclip.serving.export.shipped_code import LIBRARIES
 
 _WORKER = "ecclip.serving.answering.worker"
 _TAIL = 2000  # characters of what a process said before it ended
@@ -34,7 +33,7 @@ class BundleProcess:
     """
 
     def __init__(self, bundle: Path, threads: int) -> None:
-        code = Bundle(bundle).code
+        code, libraries = Bundle(bundle).code, Bundle(bundle).libraries
         if not (code / f"{_WORKER.replace('.', '/')}.py").is_file():
             raise ContractError(
                 "the bundle's code cannot answer without a server",
@@ -46,7 +45,7 @@ class BundleProcess:
         self._process = subprocess.Popen(
             # -P: the folder that the process starts in is not searched for modules
             [sys.executable, "-P", "-m", _WORKER, str(bundle), str(threads)],
-            env={**os.environ, "PYTHONPATH": f"{code}{os.pathsep}{code / LIBRARIES}", "PYTHONDONTWRITEBYTECODE": "1"},
+            env={**os.environ, "PYTHONPATH": f"{code}{os.pathsep}{libraries}", "PYTHONDONTWRITEBYTECODE": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

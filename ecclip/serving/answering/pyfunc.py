@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ecclip.formats.bundle import Bundle
 from ecclip.formats.service import INPUTS, MAX_BATCH, OUTPUTS, unpadded
 from ecclip.serving.answering.answerer import Answerer
 
 if TYPE_CHECKING:
     import pandas
-
-_LIBRARIES = "libraries.zip"
 
 
 class BundleModel:
@@ -43,9 +42,8 @@ class BundleModel:
 
 def _load_pyfunc(path: str) -> BundleModel:
     """Return the model of a bundle's folder; called by MLflow."""
-    bundle = Path(path)
-    sys.path.insert(0, str(bundle / "code" / _LIBRARIES))  # the libraries by which its titles were cleaned
-    return BundleModel(bundle)
+    sys.path.insert(0, str(Bundle(Path(path)).libraries))
+    return BundleModel(Path(path))
 
 
 def _batches(frame: pandas.DataFrame) -> Iterator[list[dict[str, bytes]]]:

@@ -22,7 +22,6 @@ from ecclip.serving.deploy.platforms import (
 )
 from ecclip.serving.engine.config import bundle_shapes, profiles_of
 from ecclip.serving.engine.described import DESCRIPTION, check_engine, engine_folder, plan_path
-from ecclip.serving.export.shipped_code import LIBRARIES
 
 _RUNS_GRAPHS = Path(ecclip.__file__).parent / "serving" / "answering" / "onnx_graph.py"
 _READS_LISTINGS = "ecclip/serving/answering/listings.py"  # which the entry model imports
@@ -88,7 +87,7 @@ def _gpu_graph(bundle: Path, digest: str, tower: str, target: Target) -> dict[st
 def _code(bundle: Path) -> dict[str, bytes]:
     """Return the code of a bundle by path."""
     code = Bundle(bundle).code
-    if not all((code / name).is_file() for name in (LIBRARIES, _READS_LISTINGS)):
+    if not (Bundle(bundle).libraries.is_file() and (code / _READS_LISTINGS).is_file()):
         raise IntegrityError(
             "the bundle's code is not that of this version of ecclip", value=bundle, next_step="run export of its night"
         )

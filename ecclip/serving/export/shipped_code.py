@@ -11,18 +11,17 @@ from pathlib import Path
 
 import ecclip
 from ecclip.core import ConfigError, source_files
-from ecclip.formats.bundle import FLAVOUR
+from ecclip.formats.bundle import FLAVOUR, LIBRARIES
 
-LIBRARIES = "libraries.zip"
 # what the entry model imports from a bundle; what these and the tasks need follows from their imports
-ENTRIES = ("ecclip.formats.service", "ecclip.serving.answering.listings")
+_ENTRIES = ("ecclip.formats.service", "ecclip.serving.answering.listings")
 # what answers with a bundle without a server: MLflow's flavour, and the process that answers a catalog
-OFFLINE = ("ecclip.serving.answering.pyfunc", "ecclip.serving.answering.worker")
+_OFFLINE = ("ecclip.serving.answering.pyfunc", "ecclip.serving.answering.worker")
 _WHOLE = "product_input"  # a package that is copied as it is, its door too
 _PACKAGE = '"""Part of ecclip, as the bundle was evaluated with it."""\n'
 _FLAVOUR = f'''"""MLflow's flavour of this bundle."""
 
-from {OFFLINE[0]} import _load_pyfunc  # noqa: F401 - MLflow calls it
+from {_OFFLINE[0]} import _load_pyfunc  # noqa: F401 - MLflow calls it
 '''
 # pure Python libraries that clean titles; the compiled ones (numpy, Pillow, tokenizers) are installed on the server
 _PURE = ("ftfy", "wcwidth")
@@ -61,7 +60,7 @@ def _task_files() -> dict[str, Path]:
 def _modules_of(tasks: Iterable[Path]) -> Iterator[Path]:
     """Yield the modules that the entries and the tasks reach, those that are copied otherwise left out."""
     package = Path(ecclip.__file__).parent
-    reached = {path for entry in (*ENTRIES, *OFFLINE) for path in source_files(entry)}
+    reached = {path for entry in (*_ENTRIES, *_OFFLINE) for path in source_files(entry)}
     for task in tasks:
         reached |= {*source_files(task)} - {task}
     for path in reached:

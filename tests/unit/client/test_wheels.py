@@ -41,7 +41,7 @@ from pathlib import Path
 import ecclip
 from ecclip.serving import Deployment, EmbeddedServer
 from ecclip.serving.deploy.platforms import TEMPLATES
-from ecclip.serving.export.shipped_code import ship_code
+from ecclip.serving.export import ship_code
 work, bundle, environments, python, code = map(Path, sys.argv[1:])
 code.mkdir()
 ship_code(code)

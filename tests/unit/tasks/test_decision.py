@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ecclip.client import Answer
-from ecclip.serving.export.shipped_code import ship_code
+from ecclip.serving.export import ship_code
 from ecclip.tasks.decision import Decider, DecisionError
 from ecclip.tasks.kinds import TASKS, HeadScores, Query, Task
 from ecclip.tasks.scores import confidence, probabilities

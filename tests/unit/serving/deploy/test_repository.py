@@ -196,7 +196,7 @@ def test_what_a_killed_writer_left_is_removed_before_the_next_one_works(tmp_path
 def test_code_of_another_ecclip_is_refused(tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     shutil.copytree(tiny_bundle(0), bundle)
-    (bundle / "code" / "libraries.zip").unlink()
+    Bundle(bundle).libraries.unlink()
     sealed(bundle)
     with pytest.raises(IntegrityError) as refused:
         Repository(tmp_path / "repository").stage(bundle, 1)
