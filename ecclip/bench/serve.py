@@ -18,7 +18,7 @@ from ecclip.bench.answering.onnx_bundle import WORKERS
 from ecclip.bench.answering.overload import measure_overload
 from ecclip.bench.answering.scene import Scene, products_of, serving
 from ecclip.bench.answering.sizes import SIZES, Sizes
-from ecclip.bench.answering.throughput import measure_throughput
+from ecclip.bench.answering.throughput import entered_peak, measure_throughput
 from ecclip.bench.machine import new_result
 from ecclip.bench.parity import night_folders
 from ecclip.bench.result import Result, read_result, write_result
@@ -30,8 +30,11 @@ LOAD_PARTS = ("throughput", "overload", "leaks", "deployments")  # on a server o
 PARTS = (*LOAD_PARTS, "alias")  # in this workspace, with Airflow, MLflow and Triton
 
 
-def run(result: Result, sizes: Sizes, parts: Sequence[str], nights: Sequence[str]) -> None:
-    """Enter the figures of some parts; the two ``nights`` of this workspace give bundles and listings."""
+def run(result: Result, sizes: Sizes, parts: Sequence[str], nights: Sequence[str], peak: float | None = None) -> None:
+    """Enter the figures of some parts; the two ``nights`` of this workspace give bundles and listings.
+
+    ``peak`` is the server's largest rate, where it has been measured before.
+    """
     if set(parts) & set(LOAD_PARTS):
         older, newer = (night_folders(settings().work, night) for night in nights)
         products = products_of(newer.snapshot, newer.landed, newer.ingested)
@@ -39,14 +42,15 @@ def run(result: Result, sizes: Sizes, parts: Sequence[str], nights: Sequence[str
             tempfile.TemporaryDirectory(prefix="ecclip-serve-") as folder,
             serving(EmbeddedServer(Path(folder)), (older.bundle, newer.bundle), products) as scene,
         ):
-            under_load(result, scene, sizes, parts)
+            under_load(result, scene, sizes, parts, peak)
     if "alias" in parts:
         measure_alias(result, sizes)
 
 
-def under_load(result: Result, scene: Scene, sizes: Sizes, parts: Sequence[str]) -> None:
-    """Enter the figures of the parts that load a server."""
-    peak = measure_throughput(result, scene, sizes) if "throughput" in parts else None
+def under_load(result: Result, scene: Scene, sizes: Sizes, parts: Sequence[str], peak: float | None = None) -> None:
+    """Enter the figures of the parts that load a server; ``peak`` as for :func:`run`."""
+    if "throughput" in parts:
+        peak = measure_throughput(result, scene, sizes)
     later: dict[str, Callable[[], None]] = {
         "overload": lambda: measure_overload(result, scene, sizes, peak),
         "leaks": lambda: measure_leaks(result, scene, sizes),
@@ -110,7 +114,7 @@ def main() -> None:
     if old:
         merged(old, result)  # refused before anything is measured
     try:
-        run(result, SIZES[size], chosen.only or LOAD_PARTS, nights)
+        run(result, SIZES[size], chosen.only or LOAD_PARTS, nights, entered_peak(old) if old else None)
     finally:  # a part that failed is measured again with --only, the others stay
         if result.rows:
             write_result(merged(old, result) if old else result, chosen.out)

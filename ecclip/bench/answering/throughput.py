@@ -24,6 +24,7 @@ from ecclip.core.services import choose_port
 
 SERVER, WEB = "ecclip", "FastAPI with onnxruntime"
 _WEB_MODULE, _WEB_SLOT, _WEB_START_S = "ecclip.bench.answering.web_peer", 2, 120.0
+_ANSWERED = "listings answered, "  # how the rows of rates begin
 _PERCENTILES = (50, 95, 99)  # the usual ones
 _AT_ONCE = 16  # listings per call of the peer that has them all at hand
 _COMPARED = ((InProcess.name, "onnxruntime", (4, 16)), (WEB, "fastapi", (1, 4, 16, 64)))  # in the headline
@@ -55,6 +56,12 @@ def measure_throughput(result: Result, scene: Scene, sizes: Sizes) -> float:
     return peak
 
 
+def entered_peak(result: Result) -> float | None:
+    """Return the server's largest rate, listings per second, that :func:`measure_throughput` entered; None: none."""
+    rates = [row.value for row in result.rows if row.system == SERVER and row.what.startswith(_ANSWERED)]
+    return max(rates, default=None)
+
+
 def _measure(wires: Mapping[str, Load], in_process: InProcess, sizes: Sizes) -> _Rates:
     found = _Rates()
     for repetition in range(sizes.repetitions):
@@ -83,7 +90,7 @@ def _in_process(found: _Rates, peer: InProcess, clients: int, sizes: Sizes) -> N
 def _enter_rates(result: Result, found: _Rates, sizes: Sizes) -> None:
     for clients in sizes.concurrency:
         for name in (SERVER, InProcess.name, WEB):
-            result.add(f"listings answered, {_clients(clients)}", name, "1/s", found.rates[name, clients])
+            result.add(_ANSWERED + _clients(clients), name, "1/s", found.rates[name, clients])
 
 
 def _enter_latencies(result: Result, found: _Rates, sizes: Sizes) -> None:

@@ -16,7 +16,7 @@ from ecclip.bench.answering.onnx_bundle import OnnxBundle
 from ecclip.bench.answering.overload import Question, generate, recovery
 from ecclip.bench.answering.scene import Scene, products_of, serving
 from ecclip.bench.answering.sizes import SIZES
-from ecclip.bench.serve import merged, newest_nights, under_load
+from ecclip.bench.serve import entered_peak, merged, newest_nights, under_load
 from ecclip.client import Answer, Product
 from ecclip.core import ConfigError, digest_of
 from ecclip.formats.bundle import lineage_of
@@ -62,6 +62,14 @@ def test_a_part_that_is_measured_alone_joins_the_others_of_its_commit_only() -> 
     assert both.command == "ecclip bench serve; ecclip bench serve --only alias"
     with pytest.raises(ResultError, match="another commit"):
         merged(replace(whole, commit="0" * 40), part)
+
+
+def test_an_overload_takes_the_rate_that_a_run_before_it_measured() -> None:
+    result = new_result("ecclip bench serve --only throughput")
+    assert entered_peak(result) is None
+    for clients, system, rate in ((4, "ecclip", 80.0), (16, "ecclip", 100.0), (16, "FastAPI with onnxruntime", 120.0)):
+        result.add(f"listings answered, {clients} clients", system, "1/s", [rate])
+    assert entered_peak(result) == 100.0
 
 
 def test_without_two_nights_it_says_what_is_missing(tmp_path: Path) -> None:
