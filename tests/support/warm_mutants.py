@@ -1,6 +1,7 @@
 """A pytest plugin of `make mutants`: what costs seconds is made once, before the processes of the changes are forked.
 
-``MUTANTS_WARM`` names modules to import and functions to call (``module:function``) that remember what they return.
+``MUTANTS_WARM`` names modules to import and functions to call (``module:function`` or ``module:function=3``, with that
+number) that remember what they return.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ def pytest_collection_finish() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # each test says what it lets pass; the import here is nobody's
         for name in os.environ.get("MUTANTS_WARM", "").split():
-            found = pkgutil.resolve_name(name)
-            if ":" in name:
-                found()
+            path, _, number = name.partition("=")
+            found = pkgutil.resolve_name(path)
+            if ":" in path:
+                found(*map(int, filter(None, [number])))
     state()._stats.clear()  # no test has called these functions
     gc.freeze()  # pytest collects garbage several times at its end: in a forked process that would copy all of this
