@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 import typing
 from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
 from typing import Any
 
 from ecclip.errors import ConfigError
@@ -49,7 +50,7 @@ def verify(config: Any) -> None:
         if value is None:
             continue
         where = f"{type(config).__name__.removesuffix('Config').lower()}: {field.name}"
-        choices = typing.get_args(hints[field.name]) if typing.get_origin(hints[field.name]) is typing.Literal else ()
+        choices = choices_of(hints[field.name])
         if choices and value not in choices:
             raise ConfigError(
                 f"{where} is unknown",
@@ -65,6 +66,13 @@ def verify(config: Any) -> None:
                 limit=range_text(limits),
                 next_step="correct it in params.yaml; docs/parameters.md has the ranges",
             )
+
+
+def choices_of(annotation: Any) -> tuple[Any, ...]:
+    """Return the values that a type lists, a `Literal` or an enumeration of texts; none where it lists none."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return typing.get_args(annotation)
+    return tuple(annotation) if isinstance(annotation, type) and issubclass(annotation, StrEnum) else ()
 
 
 def refuse_unknown(given: Iterable[str], known: Iterable[str], what: str) -> None:

@@ -1,8 +1,9 @@
 """What contrastive pretraining gains on real product photos, with ablations.
 
 ``python -m ecclip.bench.pretrain_quality --data FOLDER --out results/pretrain_quality.json``: trains the default
-recipe and its ablations on three public sets, split by group, and reports retrieval on held-out groups and linear
-probes of the image tower before and after. An interrupted run continues where it stopped.
+recipe and its ablations on three public sets, split by group, and reports retrieval on held-out groups, linear probes
+of the image tower before and after, and matching and clustering by what training was told about groups. An interrupted
+run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -16,33 +17,35 @@ import numpy as np
 import torch
 
 from ecclip.bench.machine import new_result
+from ecclip.bench.quality.catalog_label import CatalogLabel, label_variants
 from ecclip.bench.quality.data import SETS, Product, load_products, write_shards
+from ecclip.bench.quality.market import MARKET
 from ecclip.bench.quality.probe import interval, probe_hits
+from ecclip.bench.quality.trained import folder_of, trained
 from ecclip.bench.result import Result, Row, write_result
-from ecclip.formats.bundle import TOWERS
 from ecclip.formats.snapshot import SHARDS
-from ecclip.model import Towers, TowersConfig, build_towers, load_towers, save_towers
+from ecclip.model import Towers, TowersConfig, build_towers
+from ecclip.sample import SampleConfig
 from ecclip.train import (
     RECALL_AT,
-    Trainer,
     TrainerConfig,
     encode_images,
     encode_texts,
     hit_ranks,
     keep_freed_memory,
-    open_pairs,
 )
 
+_DEFAULT = "default"
 _RECIPE = TrainerConfig()
-_PLAIN = replace(_RECIPE.sampler, distinct_groups=False, hard_negative_share=0.0)
+_LABELS = label_variants(_RECIPE)
 # each takes one idea away from the default recipe
 VARIANTS: dict[str, TrainerConfig] = {
-    "default": _RECIPE,
-    "hard labels, groups may meet": replace(_RECIPE, labels="hard", sampler=_PLAIN),
+    _DEFAULT: _RECIPE,
     "no hard negatives": replace(_RECIPE, sampler=replace(_RECIPE.sampler, hard_negative_share=0.0)),
     "batch of a quarter": replace(
         _RECIPE, sampler=replace(_RECIPE.sampler, batch_size=max(2, _RECIPE.sampler.batch_size // 4))
     ),
+    **_LABELS,
 }
 PROBES = (
     ("myntra_fashion", "category"),
@@ -55,30 +58,31 @@ _BEFORE = "start (ImageNet and sentence encoder)"
 
 
 def run(
-    data: Path, work: Path, command: str, variants: Mapping[str, TrainerConfig], towers_cfg: TowersConfig
+    data: Path,
+    work: Path,
+    command: str,
+    variants: Mapping[str, TrainerConfig],
+    towers_cfg: TowersConfig,
+    night: SampleConfig = MARKET,
 ) -> Result:
     """Train every variant and return the figures; ``work`` keeps towers and checkpoints for a run that goes on."""
     products = load_products(data)
     counts = {split: sum(one.split == split for one in products) for split in ("train", "validation", "test")}
     result = new_result(command, listings=counts, towers=towers_cfg.vision, image_size=towers_cfg.image_size)
     write_shards([one for one in products if one.split == "train"], work / SHARDS)
-    before = _probe_scores(result, _BEFORE, build_towers(towers_cfg), products)
+    start = build_towers(towers_cfg)
+    before = _probe_scores(result, _BEFORE, start, products)
+    labels = CatalogLabel(result, work, products, towers_cfg, start, night)
+    labels.enter_start(_BEFORE)
     for name, cfg in variants.items():
-        towers = _trained(work / name.replace(" ", "-").replace(",", ""), work / SHARDS, towers_cfg, cfg)
+        folder = folder_of(work, name, cfg, towers_cfg)
+        towers = trained(folder, work / SHARDS, towers_cfg, cfg)
         after = _probe_scores(result, name, towers, products)
         _gains(result, name, before, after)
+        if name in (_DEFAULT, *_LABELS):
+            labels.enter(name, cfg, towers, folder)
+    labels.enter_headline(_DEFAULT)
     return result
-
-
-def _trained(folder: Path, shards: Path, towers_cfg: TowersConfig, cfg: TrainerConfig) -> Towers:
-    if (folder / TOWERS / "towers.json").is_file():
-        return load_towers(folder / TOWERS)
-    towers = build_towers(towers_cfg)
-    pairs = open_pairs(shards, folder)
-    Trainer(towers, pairs, towers.preprocessor(), cfg, folder / "steps", threads=torch.get_num_threads()).run()
-    pairs.close()
-    save_towers(towers, folder / TOWERS)
-    return towers
 
 
 def _probe_scores(
@@ -112,7 +116,7 @@ def _retrieval(result: Result, system: str, towers: Towers, products: list[Produ
         ranks = hit_ranks(queries, candidates, groups)
         for k in RECALL_AT:
             mean = _enter(result, f"recall@{k}, {way}, of {len(products)} held-out listings", system, ranks < k)
-            if (system, way, k) == ("default", "text to image", 10):
+            if (system, way, k) == (_DEFAULT, "text to image", 10):
                 result.head(text_to_image_recall_at_10=mean)
 
 
@@ -127,7 +131,7 @@ def _gains(
             system,
             hits.astype(float) - before[source, label].astype(float),
         )
-        if system == "default":
+        if system == _DEFAULT:
             result.head(**{f"probe_gain_{source}_{label}": gain})
 
 

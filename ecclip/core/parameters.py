@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, SecretStr
 
-from ecclip.fields import LIMITS, closest, range_text
+from ecclip.fields import LIMITS, choices_of, closest, range_text
 
 ENTRY = "<name>"  # stands for the key in a table of configurations
 _PLAIN = {
@@ -129,8 +129,8 @@ def _leaves(name: str, value: Any) -> Iterator[str]:
 
 def _kind(annotation: Any) -> str:
     origin, inside = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is typing.Literal:
-        return ", ".join(f"`{choice}`" for choice in inside)
+    if choices := choices_of(annotation):
+        return ", ".join(f"`{choice}`" for choice in choices)
     if origin in (list, tuple):
         return f"list of {_kind(inside[0])}"
     if origin is dict or (origin is not None and isinstance(origin, type) and issubclass(origin, Mapping)):

@@ -160,6 +160,21 @@ class Snapshot(Listings):
         """The folder of the digests of all texts as they were before cleaning."""
         return self.folder / TEXTS
 
+    def strongest_evidence(self) -> dict[str, float]:
+        """Return the weight (0 to 1) of the strongest evidence that joins a listing to another one of its group.
+
+        A listing that is alone in its group is not among them.
+        """
+        import pyarrow.dataset as ds  # late: it looks for pandas, which training does without
+
+        edges = ds.dataset([str(path) for path in sorted(self.groups.glob("*.parquet"))], format="parquet")
+        used = edges.to_table(columns=["left", "right", "weight"], filter=pc.field("mark").is_null())
+        ends = pa.concat_tables(
+            [used.select([side, "weight"]).rename_columns(["listing", "weight"]) for side in ("left", "right")]
+        )
+        strongest = ends.group_by("listing").aggregate([("weight", "max")])
+        return dict(zip(strongest["listing"].to_pylist(), strongest["weight_max"].to_pylist(), strict=True))
+
     def recipes(self) -> Recipes | None:
         """Return the recipes by which it was cleaned, or None for a snapshot from before they named a schema.
 

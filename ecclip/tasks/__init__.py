@@ -17,5 +17,6 @@ __all__ = [
     "group_products",
     "kinds",
     "load_heads",
+    "matching",
     "read_evidence",
 ]

@@ -18,7 +18,7 @@ from ecclip.model import (
     encode_images,
     encode_texts,
 )
-from ecclip.train.config import AugmentConfig, Labels, Loss, OptimizerConfig, Precision, SamplerConfig, TrainerConfig
+from ecclip.train.config import AugmentConfig, Loss, OptimizerConfig, Precision, SamplerConfig, TrainerConfig
 from ecclip.train.data.loader import Loader
 from ecclip.train.data.order import plan_epoch, plan_training
 from ecclip.train.data.pairs import Pair, Pairs, open_pairs
@@ -33,6 +33,7 @@ from ecclip.train.engine.retrieval import RECALL_AT, hit_ranks, recall_at_k, ret
 from ecclip.train.engine.tower_executor import tower_executor
 from ecclip.train.engine.trainer import Trainer
 from ecclip.train.loss.contrastive import contrastive_gradients
+from ecclip.train.loss.labels import Labels
 from ecclip.train.loss.sigmoid import sigmoid_gradients
 from ecclip.train.loss.similarity import LossGradients
 

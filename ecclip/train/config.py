@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 from ecclip.errors import ConfigError
 from ecclip.fields import parameter, verify
+from ecclip.train.loss.labels import Labels
 
-Labels = Literal["soft", "mask", "hard"]
 Loss = Literal["softmax", "sigmoid"]
 Precision = Literal["float32", "bfloat16", "float16"]
 LearningRateScaling = Literal["root", "linear", "none"]
@@ -32,7 +32,17 @@ class SamplerConfig:
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
     batch_size: int = parameter(64, "pairs per batch; all of them are compared with each other", ge=2)
-    distinct_groups: bool = parameter(True, "never put two listings of one group into a batch")
+    group_share: float = parameter(
+        0.0,
+        "share of a batch that comes as several listings of one group, as far as there are such: what the catalog"
+        " teaches",
+        ge=0,
+        le=1,
+    )
+    listings_per_group: int = parameter(4, "most listings of a group that come together", ge=2)
+    distinct_groups: bool = parameter(
+        True, "never put listings of one group into a batch but those that group_share puts together"
+    )
     hard_negative_share: float = parameter(
         0.25, "share of a batch that comes as clusters of one category: hard negatives", ge=0, le=1
     )
@@ -121,9 +131,16 @@ class TrainerConfig:
     seed: int = parameter(0, "every random choice is a pure function of it, the epoch, the step and the row", ge=0)
     loss: Loss = parameter("softmax", "cross entropy over the batch (softmax) or a sigmoid for every pair")
     labels: Labels = parameter(
-        "soft",
-        "what counts as a match within a group: every pair, sharing the target (soft), the own pair, the others left"
-        " out of the sum (mask), or the own pair alone (hard)",
+        Labels.SOFT,
+        "what counts as a match within a group: the own pair alone (hard), the others being left out (mask), every pair"
+        " of image and text (soft), or also every pair of images and of texts (soft_within)",
+    )
+    weak_groups: float = parameter(
+        0.0,
+        "how much less sure a match is where the evidence that joins its group is weak: certainty = 1 - weak_groups x"
+        " (1 - weight of a listing's strongest evidence); 0: all groups count alike",
+        ge=0,
+        le=1,
     )
     micro_batch_size: int = parameter(
         128,

@@ -73,6 +73,7 @@ EDGES_SCHEMA = pa.schema(
         pa.field("right", pa.string()),
         pa.field("evidence", pa.string()),
         pa.field("weight", pa.float64()),
+        pa.field("mark", pa.string()),
     ]
 )
 

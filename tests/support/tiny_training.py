@@ -12,6 +12,7 @@ from ecclip.model import PRESETS, Towers, build_towers
 from ecclip.train import (
     AugmentConfig,
     Batch,
+    Labels,
     OptimizerConfig,
     Preempted,
     Progress,
@@ -31,10 +32,11 @@ TOWERS = {"preset": "tiny", "text_config": TEXT_CONFIG, "max_tokens": 32}
 TINY = replace(PRESETS["tiny"], text_config=TEXT_CONFIG, vision_dropout=0.2, drop_path=0.1)
 TRAINER = TrainerConfig(
     epochs=3,
+    labels=Labels.SOFT_WITHIN,
     micro_batch_size=7,
     checkpoint_every=4,
     workers=0,
-    sampler=SamplerConfig(batch_size=16, hard_negative_share=0.5),
+    sampler=SamplerConfig(batch_size=16, hard_negative_share=0.5, group_share=0.5),
     augment=AugmentConfig(),
     optimizer=OptimizerConfig(tower_learning_rate=1e-3, projection_learning_rate=3e-3, freeze=()),
 )
@@ -46,7 +48,7 @@ def tiny_towers(**changes: Any) -> Towers:
 
 
 def random_batch(size: int = 14, groups: list[int] | None = None, seed: int = 0) -> Batch:
-    """Return a batch of noise; some texts are shorter than others."""
+    """Return a batch of noise; some texts are shorter than others, and some groups weak."""
     chance = torch.Generator().manual_seed(seed)
     mask = (torch.arange(8)[None, :] < torch.randint(3, 9, (size, 1), generator=chance)).long()
     codes = groups if groups is not None else [row // 2 if row < 6 else row for row in range(size)]
@@ -55,6 +57,7 @@ def random_batch(size: int = 14, groups: list[int] | None = None, seed: int = 0)
         ids=torch.randint(1000, 9000, (size, 8), generator=chance) * mask,
         mask=mask,
         groups=torch.tensor(codes),
+        certainty=torch.rand(size, generator=chance),
     )
 
 

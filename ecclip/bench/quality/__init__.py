@@ -1,3 +1,18 @@
-"""The parts of ``ecclip bench quality``: public data without leaks, and linear probes."""
+"""The parts of ``ecclip bench quality``: data without leaks, linear probes, and the catalog as label."""
 
-__all__ = ["data", "probe"]
+from ecclip.bench.quality.cache import kept
+from ecclip.bench.quality.gain import difference, ratio
+from ecclip.bench.quality.grouping import Grouped, group_by_vectors
+
+__all__ = [
+    "Grouped",
+    "catalog_label",
+    "data",
+    "difference",
+    "group_by_vectors",
+    "kept",
+    "market",
+    "probe",
+    "ratio",
+    "trained",
+]

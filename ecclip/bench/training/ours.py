@@ -8,7 +8,15 @@ from typing import Literal, Protocol
 import torch
 
 from ecclip.model import Towers
-from ecclip.train import Batch, Optimizer, OptimizerConfig, accumulate_gradients, deterministic, tower_executor
+from ecclip.train import (
+    Batch,
+    Optimizer,
+    OptimizerConfig,
+    TrainerConfig,
+    accumulate_gradients,
+    deterministic,
+    tower_executor,
+)
 
 Precision = Literal["float32", "bfloat16"]
 MANY_STEPS = 1000  # of the learning-rate schedule, on which no timing depends
@@ -71,7 +79,7 @@ class Ours:
                 self.towers,
                 self.batch,
                 micro_batch_size=-(-len(self.batch) // micro_batches),
-                labels="soft",
+                labels=TrainerConfig().labels,
                 seed=(0, self.steps),
                 precision=self.precision,
                 executor=executor,

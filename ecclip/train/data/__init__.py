@@ -1,3 +1,3 @@
 """Training pairs: read from shards, ordered by a pure function, decoded ahead of the step."""
 
-__all__ = ["listings", "loader", "order", "pairs", "preview"]
+__all__ = ["certainty", "listings", "loader", "order", "pairs", "preview"]

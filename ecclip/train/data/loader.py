@@ -19,10 +19,28 @@ _AUGMENTATION_STREAM = 2  # keeps its random numbers apart from other uses of th
 
 
 class Loader:
-    """Makes batches from row numbers."""
+    """Makes batches from row numbers.
 
-    def __init__(self, pairs: Pairs, preprocessor: Preprocessor, cfg: AugmentConfig, seed: int, workers: int) -> None:
+    Args:
+        pairs: to read.
+        preprocessor: the one that belongs to the towers.
+        cfg: how a pair is varied.
+        seed: of the training.
+        workers: threads that work ahead; 0: none.
+        certainty: float32 [N], how sure it is that a pair belongs to its group; None: certain.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        preprocessor: Preprocessor,
+        cfg: AugmentConfig,
+        seed: int,
+        workers: int,
+        certainty: np.ndarray | None = None,
+    ) -> None:
         self.pairs, self.preprocessor, self.cfg = pairs, preprocessor, cfg
+        self.certainty = certainty
         self.seed, self.workers = seed, workers
 
     def batches(self, plan: Iterable[tuple[int, np.ndarray]]) -> Iterator[Batch]:
@@ -50,16 +68,23 @@ class Loader:
             pair = self.pairs[row]
             pixels.append(varied_image(pair.image, self.preprocessor.image_size, self.cfg, chance))
             texts.append(varied_text(pair, self.cfg, chance))
-        return collate(pixels, texts, self.pairs.groups[rows], self.preprocessor)
+        certainty = None if self.certainty is None else self.certainty[rows]
+        return collate(pixels, texts, self.pairs.groups[rows], self.preprocessor, certainty)
 
 
 def collate(
-    pixels: Sequence[np.ndarray], texts: Sequence[str], groups: np.ndarray, preprocessor: Preprocessor
+    pixels: Sequence[np.ndarray],
+    texts: Sequence[str],
+    groups: np.ndarray,
+    preprocessor: Preprocessor,
+    certainty: np.ndarray | None = None,
 ) -> Batch:
-    """Return a batch on the CPU of pixels uint8 [3, S, S] each, texts, padded to the longest, and groups int64 [B]."""
+    """Return a batch on the CPU of pixels uint8 [3, S, S] each, texts, padded to the longest, groups int64 [B] and how
+    sure they are, float32 [B]."""
     ids, mask = preprocessor.tokens(texts, pad_to_longest=True)
-    arrays = (np.stack(pixels), ids, mask, np.asarray(groups, dtype=np.int64))
-    return Batch(*(torch.from_numpy(array) for array in arrays))
+    shown, products = torch.from_numpy(np.stack(pixels)), torch.from_numpy(np.asarray(groups, dtype=np.int64))
+    sure = None if certainty is None else torch.from_numpy(certainty)
+    return Batch(shown, torch.from_numpy(ids), torch.from_numpy(mask), products, sure)
 
 
 def varied_image(data: bytes, size: int, cfg: AugmentConfig, chance: np.random.Generator) -> np.ndarray:

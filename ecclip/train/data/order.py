@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ecclip.train.config import SamplerConfig
+from ecclip.train.data.placing import place
 
 _ORDER_STREAM = 1  # keeps its random numbers apart from other uses of the seed
 
@@ -44,17 +45,25 @@ def plan_epoch(
 ) -> list[np.ndarray]:
     """Return the batches of an epoch, row numbers int64 [size] each; ``sizes`` is ``batch_size`` as often as it fits.
 
-    Rows that do not fill a batch, or whose group is in every batch already, are left out of this epoch; which ones
-    differs from epoch to epoch.
+    Listings of one group come together on purpose, up to ``group_share`` of all rows; where ``distinct_groups`` is on,
+    they meet in no other way. Rows that do not fill a batch, or whose group is in every batch already, are left out of
+    this epoch; which ones differs from epoch to epoch.
     """
     chance = np.random.default_rng([seed, epoch, _ORDER_STREAM])
     sizes = _even(cfg.batch_size, len(groups)) if sizes is None else sizes
     if not sizes:
         return []
-    rows = np.concatenate(_units(categories, cfg, chance))
-    if not cfg.distinct_groups:
-        return np.split(rows, np.cumsum(sizes))[:-1]
-    placed = zip(_place(rows, groups, sizes), sizes, strict=True)
+    together = _of_one_group(groups, cfg, chance)
+    rest = np.setdiff1d(np.arange(len(groups)), np.concatenate([*together, np.zeros(0, dtype=np.int64)]))
+    units = _units(rest, categories, cfg, chance)
+    shuffled = chance.permutation(len(units) + len(together))
+    pieces: list[list[int]] = []
+    for position in shuffled.tolist():
+        if position < len(units):
+            pieces += [[row] for row in units[position].tolist()]
+        else:
+            pieces.append(together[position - len(units)].tolist())
+    placed = zip(place(pieces, groups, sizes, distinct=cfg.distinct_groups), sizes, strict=True)
     return [np.asarray(batch, dtype=np.int64) for batch, size in placed if len(batch) == size]
 
 
@@ -80,34 +89,28 @@ def _sizes(cfg: SamplerConfig, count: int, epoch: int, epochs: int) -> list[int]
         seen += size
 
 
-def _units(categories: np.ndarray, cfg: SamplerConfig, chance: np.random.Generator) -> list[np.ndarray]:
-    """Return single rows and clusters of one category, shuffled."""
-    rows = chance.permutation(len(categories))
+def _of_one_group(groups: np.ndarray, cfg: SamplerConfig, chance: np.random.Generator) -> list[np.ndarray]:
+    """Return pieces of two to ``listings_per_group`` rows of one group each, ``group_share`` of all rows at most."""
+    if cfg.group_share == 0:
+        return []
+    rows = chance.permutation(len(groups))
+    pieces = [piece for piece in _runs(rows, groups, cfg.listings_per_group) if len(piece) > 1]
+    pieces = [pieces[position] for position in chance.permutation(len(pieces))]
+    ends = np.cumsum([len(piece) for piece in pieces])
+    return pieces[: int(np.searchsorted(ends, cfg.group_share * len(groups), side="right"))]
+
+
+def _units(
+    rows: np.ndarray, categories: np.ndarray, cfg: SamplerConfig, chance: np.random.Generator
+) -> list[np.ndarray]:
+    """Return the rows as clusters of one category, ``hard_negative_share`` of them, and as single ones."""
+    rows = rows[chance.permutation(len(rows))]
     clustered = int(cfg.hard_negative_share * len(rows))
-    chosen, singles = rows[:clustered], rows[clustered:]
-    chosen = chosen[np.argsort(categories[chosen], kind="stable")]
-    borders = np.flatnonzero(np.diff(categories[chosen])) + 1
-    clusters = [
-        part[start : start + cfg.cluster_size]
-        for part in np.split(chosen, borders)
-        for start in range(0, len(part), cfg.cluster_size)
-    ]
-    units = [*clusters, *singles[:, None]]
-    return [units[position] for position in chance.permutation(len(units))]
+    return [*_runs(rows[:clustered], categories, cfg.cluster_size), *rows[clustered:, None]]
 
 
-def _place(rows: np.ndarray, groups: np.ndarray, sizes: Sequence[int]) -> list[list[int]]:
-    """Put every row into the first batch that has room and does not have its group yet (first fit)."""
-    batches: list[list[int]] = [[] for _ in sizes]
-    taken: list[set[int]] = [set() for _ in sizes]
-    first_open = 0
-    for row in rows.tolist():
-        group = int(groups[row])
-        for number in range(first_open, len(sizes)):
-            if len(batches[number]) < sizes[number] and group not in taken[number]:
-                batches[number].append(row)
-                taken[number].add(group)
-                break
-        while first_open < len(sizes) and len(batches[first_open]) == sizes[first_open]:
-            first_open += 1
-    return batches
+def _runs(rows: np.ndarray, values: np.ndarray, longest: int) -> list[np.ndarray]:
+    """Cut rows into pieces of one value of ``values`` and at most ``longest`` rows, in the order of the values."""
+    rows = rows[np.argsort(values[rows], kind="stable")]
+    borders = np.flatnonzero(np.diff(values[rows])) + 1
+    return [part[start : start + longest] for part in np.split(rows, borders) for start in range(0, len(part), longest)]

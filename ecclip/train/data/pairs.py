@@ -59,6 +59,10 @@ class Pairs(Sequence[Pair]):
             image=values["image"],
         )
 
+    def listing_ids(self) -> list[str]:
+        """Return the ids of all pairs, in order."""
+        return [listing for batch in self._batches for listing in batch.column("listing_id").to_pylist()]
+
     def close(self) -> None:
         """Release the file."""
         self._batches = []

@@ -7,31 +7,38 @@ one's part of that gradient backward (GradCache: Gao et al., 2021, https://arxiv
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ecclip.model import Towers, text_lengths
-from ecclip.train.config import Labels, Loss, Precision
+from ecclip.train.config import Loss, Precision
 from ecclip.train.distributed.world import SINGLE_PROCESS, World
 from ecclip.train.engine.budget import Budget
 from ecclip.train.engine.passes import Passes
 from ecclip.train.engine.tower_executor import TowerExecutor, run_sequentially, vision_draws
 from ecclip.train.loss.contrastive import contrastive_gradients
+from ecclip.train.loss.labels import Labels
 from ecclip.train.loss.sigmoid import sigmoid_gradients
 from ecclip.train.loss.similarity import LossGradients
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pixels uint8 [B, 3, S, S], ids and mask int64 [B, T], groups int64 [B]."""
+    """Pixels uint8 [B, 3, S, S], ids and mask int64 [B, T], groups int64 [B].
+
+    ``certainty`` float32 [B] says how sure it is that a pair belongs to its group; None: certain.
+    """
 
     pixels: Tensor
     ids: Tensor
     mask: Tensor
     groups: Tensor
+    certainty: Tensor | None = None
 
     def __len__(self) -> int:
         return int(self.pixels.shape[0])
@@ -42,12 +49,15 @@ class Batch:
 
     def part(self, rows: slice) -> Batch:
         """Return some rows of the batch."""
-        return Batch(self.pixels[rows], self.ids[rows], self.mask[rows], self.groups[rows])
+        return self._each(lambda tensor: tensor[rows])
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
-        names = ("pixels", "ids", "mask", "groups")
-        return Batch(*(getattr(self, name).to(device, non_blocking=True) for name in names))
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        certainty = None if self.certainty is None else change(self.certainty)
+        return Batch(change(self.pixels), change(self.ids), change(self.mask), change(self.groups), certainty)
 
 
 def accumulate_gradients(
@@ -76,7 +86,7 @@ def accumulate_gradients(
         batch: on the towers' device; of several processes each has its rows, in order.
         micro_batch_size: largest number of pairs whose activations exist at once; the gradients depend on it through
             dropout alone.
-        labels: see :func:`contrastive_gradients` and :func:`sigmoid_gradients`.
+        labels: what counts as a match within a group; :class:`Labels` has the formulas.
         seed: randomness of a micro-batch is a pure function of ``seed`` and its first row in the whole batch: both
             passes draw the same dropout, and so do any processes whose micro-batches begin and end at the same rows.
         precision: number format of the encoders.
@@ -94,7 +104,7 @@ def accumulate_gradients(
     embeddings = world.together(
         lambda: executor(partial(image.embed, micro_batches), partial(text.embed, micro_batches))
     )
-    result = _loss(towers, *embeddings, batch.groups, labels, loss, world)
+    result = _loss(towers, *embeddings, batch, labels, loss, world)
     world.together(
         lambda: executor(
             partial(image.backward, micro_batches, result.image, loss_scale),
@@ -132,13 +142,14 @@ def _passes(
 
 
 def _loss(
-    towers: Towers, image: Tensor, text: Tensor, groups: Tensor, labels: Labels, loss: Loss, world: World
+    towers: Towers, image: Tensor, text: Tensor, batch: Batch, labels: Labels, loss: Loss, world: World
 ) -> LossGradients:
+    told: dict[str, Any] = {"groups": batch.groups, "labels": labels, "certainty": batch.certainty, "world": world}
     if loss == "softmax":
-        return contrastive_gradients(image, text, towers.logit_scale, groups, labels, world=world)
+        return contrastive_gradients(image, text, towers.logit_scale, **told)
     if towers.logit_bias is None:
         raise ValueError("the sigmoid loss needs towers with a logit bias: call add_logit_bias() first")
-    return sigmoid_gradients(image, text, towers.logit_scale, towers.logit_bias, groups, labels, world=world)
+    return sigmoid_gradients(image, text, towers.logit_scale, towers.logit_bias, **told)
 
 
 def _unscale(towers: Towers, loss_scale: float) -> None:

@@ -48,6 +48,7 @@ class Trainer:
         timing: file that gets throughput, one JSON object per line; no result depends on it.
         tracker: gets every metric as soon as it is measured, speed included; no result depends on it.
         log: called with an event and named values.
+        certainty: float32 [N], how sure it is that a pair belongs to its group; None: certain.
         world: the processes that train together; each is given equal arguments and computes its rows of a batch. The
             first one validates, logs and writes; all see the folder.
     """
@@ -65,6 +66,7 @@ class Trainer:
         timing: Path | None = None,
         tracker: Tracker | None = None,
         log: Callable[..., None] = log_to_logging,
+        certainty: np.ndarray | None = None,
         world: World = SINGLE_PROCESS,
     ) -> None:
         self.towers, self.pairs, self.cfg, self.world, self.threads = towers, pairs, cfg, world, threads
@@ -76,7 +78,7 @@ class Trainer:
         self._aside = 0.0
         if cfg.loss == "sigmoid":
             towers.add_logit_bias()
-        self.loader = Loader(pairs, preprocessor, cfg.augment, cfg.seed, cfg.workers)
+        self.loader = Loader(pairs, preprocessor, cfg.augment, cfg.seed, cfg.workers, certainty)
         self.plan = self._plan()
         self._full_batch = max(len(rows) for _, rows in self.plan)
         prepare_execution(towers, cfg)

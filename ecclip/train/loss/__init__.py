@@ -1,3 +1,3 @@
-"""Group-aware contrastive losses with their gradients, computed by blocks of rows."""
+"""Contrastive losses with the catalog as label, with their gradients, computed by blocks of rows."""
 
-__all__ = ["contrastive", "sigmoid", "similarity"]
+__all__ = ["contrastive", "labels", "sigmoid", "similarity"]

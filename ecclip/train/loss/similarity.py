@@ -1,14 +1,13 @@
-"""Rows of the similarity matrix of a batch on demand: what both losses are made of."""
+"""Rows of a similarity matrix of a batch on demand, and what its gradient means for the embeddings."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from ecclip.train.config import Labels
-from ecclip.train.distributed.world import World
+from ecclip.train.loss.pairs import PairLabels
 
 BLOCK_ROWS = 1024  # of the similarity matrix that exist at once; bounds the memory
 
@@ -27,52 +26,68 @@ class LossGradients:
     logit_scale: Tensor
     logit_bias: Tensor | None = None
 
+    def plus_within(self, image: WithinGradients, text: WithinGradients) -> LossGradients:
+        """Return the gradients of this loss plus the mean of the losses within the two modalities."""
+        return replace(
+            self,
+            loss=self.loss + (image.loss + text.loss) / 2,
+            image=self.image + image.embeddings / 2,
+            text=self.text + text.embeddings / 2,
+            logit_scale=self.logit_scale + (image.logit_scale + text.logit_scale) / 2,
+            logit_bias=None if self.logit_bias is None else self.logit_bias + (image.logit_bias + text.logit_bias) / 2,
+        )
+
+
+@dataclass(frozen=True)
+class WithinGradients:
+    """The loss within one modality and its gradients, as :class:`LossGradients` has them; embeddings [b, d]."""
+
+    loss: Tensor
+    embeddings: Tensor
+    logit_scale: Tensor
+    logit_bias: Tensor
+
 
 class Similarities:
-    """The rows of this process's images against the texts of the whole batch, in at least float32.
+    """Embeddings of this process against those of the whole batch, in at least float32, and their gradients.
 
     Args:
-        image: [b, d] of length 1.
-        text: [b, d] of length 1.
+        anchors: [b, d] of length 1.
+        candidates: [b, d] of length 1; those of the other processes are gathered.
         logit_scale: logarithm of the factor on the similarities, scalar.
-        groups: int64 [b].
-        labels: what counts as a match inside a group.
-        world: the processes that hold the other rows.
+        pairs: what every pair counts as.
+
+    Attributes:
+        anchor_gradient: [b, d], of this process's anchors, as far as :meth:`backward` was called.
+        candidate_gradient: [B, d], this process's part of that of all candidates.
+        scale_gradient: this process's part of that of the logarithm of the scale.
     """
 
-    def __init__(
-        self, image: Tensor, text: Tensor, logit_scale: Tensor, groups: Tensor, labels: Labels, world: World
-    ) -> None:
-        dtype = torch.promote_types(image.dtype, torch.float32)
-        self.counts = world.counts(len(image))
-        self.first = sum(self.counts[: world.rank])
-        self.own = slice(self.first, self.first + len(image))
-        self.image, self.text = image.detach().to(dtype), world.gather(text.detach().to(dtype), self.counts)
+    def __init__(self, anchors: Tensor, candidates: Tensor, logit_scale: Tensor, pairs: PairLabels) -> None:
+        dtype = at_least_float32(anchors)
+        self.pairs = pairs
+        self.anchors = anchors.detach().to(dtype)
+        self.candidates = pairs.world.gather(candidates.detach().to(dtype), pairs.counts)
         self.scale = logit_scale.detach().to(dtype).exp()
-        self.groups, self.labels = world.gather(groups, self.counts), labels
-        self.size = len(self.groups)
-
-    def blocks(self, block_rows: int) -> list[slice]:
-        """Cut the rows of this process into blocks."""
-        rows = len(self.image)
-        return [slice(start, min(start + block_rows, rows)) for start in range(0, rows, block_rows)]
+        self.anchor_gradient = torch.empty_like(self.anchors)
+        self.candidate_gradient = torch.zeros_like(self.candidates)
+        self.scale_gradient = self.anchors.new_zeros(())
 
     def logits(self, rows: slice) -> Tensor:
         """Return the scaled similarities [rows, B]."""
-        return self.scale * (self.image[rows] @ self.text.T)
+        return self.scale * (self.anchors[rows] @ self.candidates.T)
 
-    def same_group(self, rows: slice) -> Tensor:
-        """Return bool [rows, B]: which texts show the product of the image's group."""
-        return self.groups[self._global(rows), None] == self.groups[None, :]
+    def backward(self, rows: slice, gradient: Tensor, logits: Tensor) -> None:
+        """Propagate the gradient [rows, B] of the loss with respect to these logits [rows, B]."""
+        self.anchor_gradient[rows] = self.scale * (gradient @ self.candidates)
+        self.candidate_gradient += self.scale * (gradient.T @ self.anchors[rows])
+        self.scale_gradient += (gradient * logits).sum()
 
-    def identity(self, rows: slice) -> Tensor:
-        """Return bool [rows, B]: which text belongs to the image."""
-        index = torch.arange(self.size, device=self.groups.device)
-        return index[self._global(rows), None] == index[None, :]
+    def own_candidates(self) -> Tensor:
+        """Return the gradient [b, d] of this process's candidates, summed over all processes."""
+        return self.pairs.world.sum(self.candidate_gradient)[self.pairs.own]
 
-    def left_out(self, rows: slice) -> Tensor | None:
-        """Return bool [rows, B]: which pairs are neither matches nor negatives; None: there are none."""
-        return self.same_group(rows) & ~self.identity(rows) if self.labels == "mask" else None
 
-    def _global(self, rows: slice) -> slice:
-        return slice(self.first + rows.start, self.first + rows.stop)
+def at_least_float32(embeddings: Tensor) -> torch.dtype:
+    """Return the number format of logits and loss for embeddings [B, d]."""
+    return torch.promote_types(embeddings.dtype, torch.float32)

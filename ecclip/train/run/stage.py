@@ -44,6 +44,7 @@ from ecclip.model import (
 )
 from ecclip.spool import Spool
 from ecclip.train.config import TrainerConfig
+from ecclip.train.data.certainty import group_certainty
 from ecclip.train.data.listings import held_out
 from ecclip.train.data.pairs import PAIRS, Pairs, open_pairs
 from ecclip.train.distributed.launch import train_in_processes
@@ -203,6 +204,7 @@ def _trainer(
         timing=folder.parent.with_name("train.timing.jsonl"),
         tracker=spool,
         log=get_logger().info,
+        certainty=group_certainty(snapshot, pairs, trainer_cfg.weak_groups),
         world=world,
     )
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -14,6 +15,7 @@ from tiny_training import tiny_towers
 
 from ecclip.errors import IntegrityError
 from ecclip.train import AugmentConfig, Batch, Loader, Pair, Pairs, PairsError, open_pairs
+from ecclip.train.data.certainty import group_certainty
 from ecclip.train.data.loader import varied_image, varied_text
 
 
@@ -115,3 +117,40 @@ def test_a_damaged_shard_is_named_and_nothing_is_trained_on(snapshot: Path, tmp_
     with pytest.raises(PairsError if damage == "empty" else IntegrityError, match=named):
         open_pairs(shards, tmp_path / "scratch")
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def doubtful(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
+    """A snapshot whose edges have other weights, every third one unused, and the strongest one of each listing."""
+    snapshot = write_snapshot(tmp_path_factory.mktemp("doubtful"), 60)
+    path = snapshot / "groups" / "edges-00000.parquet"
+    table = pq.read_table(path)
+    edges = [
+        {**edge, "weight": 0.1 + number % 7 / 10, "mark": "cut" if number % 3 == 0 else None}
+        for number, edge in enumerate(table.to_pylist())
+    ]
+    pq.write_table(pa.Table.from_pylist(edges, schema=table.schema), path)
+    strongest: dict[str, float] = {}
+    for edge in edges:
+        for end in (edge["left"], edge["right"]) if edge["mark"] is None else ():
+            strongest[end] = max(strongest.get(end, 0.0), edge["weight"])
+    return snapshot, strongest
+
+
+@pytest.mark.parametrize("weak_groups", [0.5, 1.0])
+def test_a_listing_is_as_certain_as_the_strongest_evidence_that_joins_it_to_its_group(
+    doubtful: tuple[Path, dict[str, float]], tmp_path: Path, weak_groups: float
+) -> None:
+    snapshot, strongest = doubtful
+    pairs = open_pairs(snapshot / "shards", tmp_path)
+    assert group_certainty(snapshot, pairs, 0.0) is None
+    found = group_certainty(snapshot, pairs, weak_groups)
+    assert found is not None
+    weights = np.array([strongest.get(pair.listing_id, 1.0) for pair in pairs])
+    assert np.allclose(found, 1 - weak_groups * (1 - weights), atol=1e-6)
+    assert len(set(np.round(found, 3).tolist())) > 3
+    loader = Loader(pairs, tiny_towers().preprocessor(), AugmentConfig(), 0, 0, found)
+    batch = loader.make(0, np.array([5, 0, 3]))
+    assert batch.certainty is not None
+    assert batch.certainty.tolist() == found[[5, 0, 3]].tolist()
+    assert batch.part(slice(1, 3)).to(torch.device("cpu")).certainty.tolist() == found[[0, 3]].tolist()  # type: ignore[union-attr]

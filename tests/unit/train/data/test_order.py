@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +46,50 @@ def test_every_row_is_seen_within_a_few_epochs() -> None:
         row for epoch in range(6) for batch in plan_epoch(GROUPS, CATEGORIES, CFG, 0, epoch) for row in batch.tolist()
     }
     assert seen == set(range(len(GROUPS)))
+
+
+TOGETHER = replace(CFG, group_share=0.5, listings_per_group=3)
+
+
+def _companions(batch: np.ndarray) -> int:
+    """Return how many rows of a batch have another row of their group beside them."""
+    _, codes, counts = np.unique(GROUPS[batch], return_inverse=True, return_counts=True)
+    return int((counts[codes] > 1).sum())
+
+
+@pytest.mark.parametrize("epoch", range(3))
+def test_listings_of_a_group_come_together_up_to_the_share_that_is_wanted(epoch: int) -> None:
+    plan = plan_epoch(GROUPS, CATEGORIES, TOGETHER, seed=0, epoch=epoch)
+    assert all(len(batch) == 16 for batch in plan)
+    assert len(GROUPS) // 16 - 1 <= len(plan)
+    rows = np.concatenate(plan)
+    assert len(set(rows.tolist())) == len(rows)
+    together = sum(_companions(batch) for batch in plan)
+    assert 0.4 * len(GROUPS) <= together <= 0.5 * len(GROUPS)
+    for batch in plan:
+        assert max(Counter(GROUPS[batch].tolist()).values()) <= 3
+
+
+def test_no_more_come_together_than_the_groups_hold() -> None:
+    groups = np.concatenate([np.arange(60), [0, 1, 2]])
+    plan = plan_epoch(groups, np.zeros(63, dtype=np.int64), replace(TOGETHER, group_share=1.0), 0, 0)
+    assert len(plan) == 3
+    assert sum(len(batch) - len(set(groups[batch].tolist())) for batch in plan) <= 3
+
+
+def test_pairs_that_do_not_fill_an_odd_batch_are_parted() -> None:
+    groups = np.repeat(np.arange(30), 2)
+    cfg = SamplerConfig(batch_size=15, group_share=1.0, distinct_groups=False)
+    plan = plan_epoch(groups, np.zeros(60, dtype=np.int64), cfg, seed=0, epoch=0)
+    assert [len(batch) for batch in plan] == [15] * 4
+    assert sorted(np.concatenate(plan).tolist()) == list(range(60))
+    assert all(len(set(groups[batch].tolist())) == 8 for batch in plan)
+
+
+def test_groups_that_come_together_differ_from_epoch_to_epoch_alone() -> None:
+    first = np.stack(plan_epoch(GROUPS, CATEGORIES, TOGETHER, seed=3, epoch=1))
+    assert np.array_equal(first, np.stack(plan_epoch(GROUPS, CATEGORIES, TOGETHER, seed=3, epoch=1)))
+    assert not np.array_equal(first, np.stack(plan_epoch(GROUPS, CATEGORIES, TOGETHER, seed=3, epoch=2)))
 
 
 def test_groups_may_meet_when_that_is_wanted() -> None:

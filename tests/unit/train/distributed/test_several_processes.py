@@ -39,7 +39,7 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
 CASES: dict[str, dict[str, Any]] = {
     f"{loss} {labels} {size}": {"loss": loss, "labels": labels, "micro_batch_size": size, "train": False}
     for loss in ("softmax", "sigmoid")
-    for labels in ("soft", "mask", "hard")
+    for labels in ("soft_within", "soft", "mask", "hard")
     for size in (2, 5, 13)
 }
 CASES["one micro-batch each, with dropout"] = {

@@ -27,22 +27,24 @@ from ecclip.train.engine.budget import Budget
 SEED = (5, 0, 3)
 
 
-@pytest.mark.parametrize("labels", ["soft", "mask", "hard"])
+@pytest.mark.parametrize("certain", [True, False])
+@pytest.mark.parametrize("labels", list(Labels))
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("block_rows", [1, 5, 64])
-def test_blocked_loss_equals_the_dense_one(loss: Loss, labels: Labels, block_rows: int) -> None:
+def test_blocked_loss_equals_the_dense_one(loss: Loss, labels: Labels, block_rows: int, certain: bool) -> None:
     chance = torch.Generator().manual_seed(0)
     image, text = (functional.normalize(torch.randn(13, 6, generator=chance, dtype=torch.float64)) for _ in range(2))
     scale, bias = torch.tensor(2.0, dtype=torch.float64), torch.tensor(-3.0, dtype=torch.float64)
     groups = torch.tensor([0, 0, 1, 2, 2, 2, 3, 4, 5, 6, 7, 8, 8])
     for tensor in (image, text, scale, bias):
         tensor.requires_grad_(True)
-    expected = dense_loss(image, text, scale, bias, groups, loss, labels)
+    certainty = None if certain else torch.rand(13, generator=chance, dtype=torch.float64)
+    expected = dense_loss(image, text, scale, bias, groups, loss, labels, certainty)
     expected.backward()
     if loss == "softmax":
-        found = contrastive_gradients(image, text, scale, groups, labels, block_rows)
+        found = contrastive_gradients(image, text, scale, groups, labels, block_rows, certainty=certainty)
     else:
-        found = sigmoid_gradients(image, text, scale, bias, groups, labels, block_rows)
+        found = sigmoid_gradients(image, text, scale, bias, groups, labels, block_rows, certainty=certainty)
     torch.testing.assert_close(found.loss, expected.detach(), atol=1e-12, rtol=0)
     pairs = [(found.image, image), (found.text, text), (found.logit_scale, scale)]
     if found.logit_bias is not None:
@@ -60,6 +62,38 @@ def test_all_pairs_of_a_group_are_positives_of_the_sigmoid_loss_with_soft_labels
     for labels, value in expected.items():
         found = sigmoid_gradients(image, text, scale, bias, torch.tensor([7, 7]), labels)  # type: ignore[arg-type]
         torch.testing.assert_close(found.loss, value, atol=1e-12, rtol=0)
+
+
+def test_within_a_modality_every_listing_of_a_group_is_an_anchor_and_the_others_its_positives() -> None:
+    chance = torch.Generator().manual_seed(1)
+    image, text = (functional.normalize(torch.randn(5, 4, generator=chance, dtype=torch.float64)) for _ in range(2))
+    scale, groups = torch.tensor(1.5, dtype=torch.float64), torch.tensor([4, 9, 4, 4, 2])
+    found = contrastive_gradients(image, text, scale, groups, Labels.SOFT_WITHIN)
+    across = contrastive_gradients(image, text, scale, groups, Labels.SOFT)
+    expected = torch.zeros((), dtype=torch.float64)
+    for embeddings in (image, text):  # equation 2 of Khosla et al. 2020, as it stands there
+        for anchor in (0, 2, 3):
+            logits = scale.exp() * embeddings @ embeddings[anchor]
+            below = sum(logits[other].exp() for other in range(5) if other != anchor)
+            terms = [torch.log(logits[positive].exp() / below) for positive in (0, 2, 3) if positive != anchor]
+            expected = expected - sum(terms) / len(terms) / 5 / 2
+    torch.testing.assert_close(found.loss - across.loss, expected, atol=1e-12, rtol=0)
+
+
+def test_a_group_that_the_catalog_is_not_sure_of_lies_between_soft_and_mask() -> None:
+    chance = torch.Generator().manual_seed(2)
+    image, text = (functional.normalize(torch.randn(6, 4, generator=chance, dtype=torch.float64)) for _ in range(2))
+    scale, groups = torch.tensor(1.0, dtype=torch.float64), torch.tensor([0, 0, 1, 2, 3, 3])
+
+    def loss(labels: Labels, certainty: float | None = None) -> float:
+        sure = None if certainty is None else torch.full((6,), certainty, dtype=torch.float64)
+        return float(contrastive_gradients(image, text, scale, groups, labels, certainty=sure).loss)
+
+    assert loss(Labels.SOFT, 1.0) == pytest.approx(loss(Labels.SOFT), abs=1e-12)
+    assert loss(Labels.SOFT, 0.0) == pytest.approx(loss(Labels.MASK), abs=1e-12)
+    assert loss(Labels.SOFT_WITHIN, 0.0) == pytest.approx(loss(Labels.MASK), abs=1e-12)
+    between = sorted([loss(Labels.SOFT), loss(Labels.MASK)])
+    assert between[0] < loss(Labels.SOFT, 0.5) < between[1]
 
 
 def _gradients(towers: Towers) -> dict[str, Tensor]:
@@ -84,7 +118,8 @@ def _reference(
         width = int(batch.mask[rows].sum(dim=1).max())
         parts.append((image, towers.encode_text(batch.ids[rows, :width], batch.mask[rows, :width])))
     image, text = (torch.cat(side) for side in zip(*parts, strict=True))
-    value = dense_loss(image, text, towers.logit_scale, towers.logit_bias, batch.groups, loss, labels)
+    scalars = (towers.logit_scale, towers.logit_bias)
+    value = dense_loss(image, text, *scalars, batch.groups, loss, labels, batch.certainty)
     value.backward()
     return value.detach(), _gradients(towers)
 
@@ -105,7 +140,14 @@ def _assert_equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None
 @pytest.mark.fault(15)
 @pytest.mark.parametrize(
     ("loss", "labels"),
-    [("softmax", "soft"), ("softmax", "mask"), ("softmax", "hard"), ("sigmoid", "soft"), ("sigmoid", "mask")],
+    [
+        ("softmax", Labels.SOFT_WITHIN),
+        ("softmax", Labels.SOFT),
+        ("softmax", Labels.MASK),
+        ("softmax", Labels.HARD),
+        ("sigmoid", Labels.SOFT_WITHIN),
+        ("sigmoid", Labels.MASK),
+    ],
 )
 @pytest.mark.parametrize("micro_batches", [1, 2, 3, 7])
 def test_micro_batches_give_the_gradients_of_the_full_batch_with_dropout(
@@ -242,7 +284,7 @@ def test_reduced_precision_keeps_the_loss_in_float32(precision: Precision) -> No
 
 @pytest.mark.fault(13)
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
-@pytest.mark.parametrize("labels", ["soft", "mask", "hard"])
+@pytest.mark.parametrize("labels", list(Labels))
 def test_a_batch_of_one_product_and_a_constant_batch_have_a_finite_loss(loss: Loss, labels: Labels) -> None:
     towers = tiny_towers()
     towers.add_logit_bias()
