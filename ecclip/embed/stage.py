@@ -34,7 +34,9 @@ class EmbedConfig(_Batches):
     """Parameters of the stage embed."""
 
     features: bool = Field(
-        False, description="keep the towers' own features beside the embeddings, for heads that read them"
+        True,
+        description="keep the towers' own features beside the embeddings, for heads that read them; with the default "
+        "towers 8.7 kB a listing instead of 2 kB",
     )
 
 

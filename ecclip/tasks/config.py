@@ -14,14 +14,22 @@ class HeadsConfig(StageConfig):
 
     features: dict[str, Literal["embedding", "towers", "both"]] = Field(
         {},
-        description="task -> what its heads read: the embedding, the towers' own features (`embed.features`), or both; "
-        "a task that is not named reads the embedding",
+        description="task -> what its heads read: the embedding, the towers' own features, or both; a task that is not "
+        "named reads both, or the embedding alone where `embed.features` is off",
     )
     regularisation: tuple[float, ...] = Field(
         (0.001, 0.01, 0.1, 1.0),
         min_length=1,
-        description="values of scikit-learn's C (inverse strength of the L2 penalty) to try; the best on validation "
-        "is kept; by judgment: decades up to scikit-learn's default",
+        description="values of scikit-learn's C (inverse strength of the L2 penalty) to try, the strongest penalty "
+        "first, until validation gets worse; by judgment: decades up to scikit-learn's default",
+    )
+    axes: int = Field(
+        512, ge=2, description="principal axes of what a head reads that are kept while it is fitted; by judgment"
+    )
+    fusion: Literal["best", "joint", "stacked"] = Field(
+        "best",
+        description="how heads of photo and title come about: one fit of both at once (joint), the two heads weighed "
+        "on validation (stacked), or whichever is better there (best)",
     )
     max_iterations: int = Field(
         200, ge=1, description="iterations of the solver of a head; twice the default of scikit-learn"

@@ -142,6 +142,13 @@ class TrainerConfig:
         ge=0,
         le=1,
     )
+    image_size: int | None = parameter(
+        None,
+        "side of the pictures that training sees, pixels; none: that of the towers, at which photos are embedded and"
+        " served. A smaller one is cheaper and may cost nothing (Touvron et al. 2019); networks with a fixed input size"
+        " take no other",
+        ge=2,
+    )
     micro_batch_size: int = parameter(
         128,
         "largest number of pairs on the device at once; a larger batch is accumulated exactly. Halved when memory"
@@ -162,12 +169,29 @@ class TrainerConfig:
     gradient_checkpointing: bool = parameter(
         False, "keep the inputs of the layers only and compute the rest again in the backward pass"
     )
-    weight_interpolation: float = parameter(
-        0.5,
-        "share of the initial weights in the final ones (Wortsman et al. 2022, Robust fine-tuning, section 3:"
-        " interpolation keeps what the initial weights could do)",
+    weight_interpolation: float | None = parameter(
+        None,
+        "share of the initial weights in the final ones (Wortsman et al. 2022, Robust fine-tuning); none: the best of"
+        " interpolation_shares on validation",
+        ge=0,
+        le=1,
+    )
+    interpolation_shares: tuple[float, ...] = parameter(
+        (0.5, 0.0, 1.0),
+        "shares that are tried where none is given; 1 leaves the networks as they were: never worse than not training."
+        " Each costs a pass over the listings of the probe. Of equal ones the first is taken",
+    )
+    average_decay: float | None = parameter(
+        None,
+        "decay of a moving average of the weights, which takes their place at the end; none: no average. Takes the"
+        " memory of the weights once more",
         ge=0,
         lt=1,
+    )
+    patience: int | None = parameter(
+        None,
+        "validations in a row without a gain of retrieval after which training stops; none: it runs all epochs",
+        ge=1,
     )
     checkpoint_every: int = parameter(20, "steps between checkpoints", ge=1)
     keep_checkpoints: int = parameter(2, "valid checkpoints that are kept", ge=1)
@@ -184,3 +208,10 @@ class TrainerConfig:
 
     def __post_init__(self) -> None:
         verify(self)
+        if not self.interpolation_shares or not all(0 <= share <= 1 for share in self.interpolation_shares):
+            raise ConfigError(
+                "trainer: interpolation_shares does not fit",
+                value=self.interpolation_shares,
+                limit="one share from 0 to 1, or several",
+                next_step="correct it in params.yaml, section train",
+            )

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecclip.tasks.config import EvaluateConfig
-from ecclip.tasks.heads.linear import UNSEEN, LinearHead, Samples, constant_head, fit_sigmoid, fit_softmax
 from ecclip.tasks.heads.matrix import MODALITIES, Head, Heads, join
+from ecclip.tasks.heads.reading import Readings
+from ecclip.tasks.heads.target import ONE_LABEL, fit_target
 from ecclip.tasks.kinds import Target
 from ecclip.tasks.kinds.task import NO_LABEL
 from ecclip.tasks.report.metrics import threshold_at
 from ecclip.tasks.rows import Rows
 from ecclip.tasks.scores import NEVER_AUTO, confidence, probabilities
-
-ONE_LABEL = "all train listings have the same label"
 
 
 @dataclass(frozen=True)
@@ -29,26 +28,26 @@ class Trained:
 
 def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Trained:
     """Fit every target from every modality; what cannot be trained becomes a constant that is never ``auto``."""
-    dim, columns = rows.dim, sum(len(target.labels) for target in targets)
-    inputs = rows.inputs(features=any(choice != "embedding" for choice in cfg.heads.features.values()))
+    choices = {target.name: features_read(target.task, rows, cfg) for target in targets}
+    inputs = rows.inputs(features=any(choice != "embedding" for choice in choices.values()))
     widths = (inputs[0].shape[1], inputs[1].shape[1])
-    joined = join(*inputs, widths)
-    weight = np.zeros((len(MODALITIES), sum(widths), columns))
-    bias = np.zeros((len(MODALITIES), columns))
+    weight = np.zeros((len(MODALITIES), sum(widths), sum(len(target.labels) for target in targets)))
+    bias = np.zeros((len(MODALITIES), weight.shape[2]))
     layout = _layout(targets)
     temperatures: dict[str, dict[str, float]] = {target.name: {} for target in targets}
     untrained: dict[str, str] = {}
-    for index, modality in enumerate(MODALITIES):
-        for target, head in zip(targets, layout, strict=True):
-            read = columns_read(modality, cfg.heads.features.get(target.task, "embedding"), dim, widths)
-            fitted, reason = _fit(joined[:, read], rows, target, modality, cfg)
-            weight[index, read, head.start : head.stop] = fitted.weight
+    readings = Readings(rows, join(*inputs, widths), widths, cfg.heads.axes)
+    for target, head in zip(targets, layout, strict=True):
+        found = fit_target(readings, rows, target, choices[target.name], cfg)
+        for index, modality in enumerate(MODALITIES):
+            fitted, reason = found[modality]
+            weight[index, :, head.start : head.stop] = fitted.weight
             bias[index, head.start : head.stop] = fitted.bias
             temperatures[target.name][modality] = fitted.temperature
             if reason:
                 untrained[f"{target.name}/{modality}"] = reason
     heads = Heads(
-        dim,
+        rows.dim,
         weight.astype(np.float32),
         bias.astype(np.float32),
         layout,
@@ -60,12 +59,9 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
     return Trained(heads, temperatures, untrained)
 
 
-def columns_read(modality: str, choice: str, dim: int, widths: tuple[int, int]) -> np.ndarray:
-    """Return the columns, int64 [F], of the joined inputs that a head of ``modality`` reads (``heads.features``)."""
-    starts = {"image": [(0, widths[0])], "text": [(widths[0], widths[1])]}
-    parts = [part for name in ("image", "text") if modality in (name, "both") for part in starts[name]]
-    slices = {"embedding": slice(0, dim), "towers": slice(dim, None), "both": slice(0, None)}
-    return np.concatenate([start + np.arange(width)[slices[choice]] for start, width in parts])
+def features_read(task: str, rows: Rows, cfg: EvaluateConfig) -> str:
+    """Return what the heads of a task read: what the configuration says, else all that the embeddings have."""
+    return cfg.heads.features.get(task, "embedding" if rows.image_features is None else "both")
 
 
 def _unlabelled(targets: list[Target], untrained: dict[str, str]) -> dict[str, list[str]]:
@@ -89,38 +85,6 @@ def _layout(targets: list[Target]) -> tuple[Head, ...]:
         Head(target.task, target.name, target.loss, start, stop, target.labels)
         for target, start, stop in zip(targets, starts, stops, strict=True)
     )
-
-
-def _fit(
-    features: np.ndarray, rows: Rows, target: Target, modality: str, cfg: EvaluateConfig
-) -> tuple[LinearHead, str]:
-    """Return the head and, where it is a mere constant, the reason."""
-    train = _samples(features, rows, target, modality, "train")
-    validation = _samples(features, rows, target, modality, "validation")
-    usable = validation if len(validation.y) >= cfg.calibration.min_rows else None
-    reason = _why_untrainable(train.y, target)
-    if not len(train.y):
-        return constant_head(features.shape[1], np.full(len(target.labels), _without_rows(target))), reason
-    if target.loss == "sigmoid":
-        return fit_sigmoid(train, usable, cfg.heads.regularisation, cfg.heads.max_iterations), reason
-    return fit_softmax(train, usable, len(target.labels), cfg.heads.regularisation, cfg.heads.max_iterations), reason
-
-
-def _without_rows(target: Target) -> float:
-    return UNSEEN if target.loss == "sigmoid" else 0.0
-
-
-def _why_untrainable(y: np.ndarray, target: Target) -> str:
-    if not len(y):
-        return "no labels" if (target.y < 0).all() else "no labelled train listing of this modality"
-    if len(np.unique(y)) == 1:
-        return ONE_LABEL
-    return ""
-
-
-def _samples(features: np.ndarray, rows: Rows, target: Target, modality: str, split: str) -> Samples:
-    used = (rows.split == split) & (target.y >= 0) & rows.has(modality)
-    return Samples(features[used], target.y[used])
 
 
 def _thresholds(

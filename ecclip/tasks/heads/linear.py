@@ -5,14 +5,13 @@ Temperature scaling: Guo et al., On Calibration of Modern Neural Networks, ICML 
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+
+from ecclip.tasks.heads.logistic import fit_path
 
 # logit of a class without a training row, and of a flag without labels: a probability of 1e-13
 UNSEEN = -30.0
@@ -59,7 +58,8 @@ def fit_softmax(
     bias[present] = 0.0
     if len(present) < 2:
         return constant_head(train.x.shape[1], bias)
-    heads = [_spread(model, present, bias) for model in _path(train, strengths, max_iterations, class_weight=None)]
+    strengths = strengths if validation is not None else _middle(strengths)
+    heads = (_spread(model, present, bias) for model in _path(train, strengths, max_iterations))
     return _best(heads, validation, log_loss_softmax)
 
 
@@ -75,10 +75,10 @@ def fit_sigmoid(
     if share in (0.0, 1.0):
         return constant_head(train.x.shape[1], np.array([-UNSEEN if share else UNSEEN]))
     prior = np.log(share / (1.0 - share))
-    models = _path(train, strengths, max_iterations, class_weight="balanced")
-    heads = [LinearHead(model.weight, model.bias + prior) for model in models]
-    both_sides = validation is not None and len(np.unique(validation.y)) == 2
-    return _best(heads, validation if both_sides else None, log_loss_sigmoid)
+    known = validation if validation is not None and len(np.unique(validation.y)) == 2 else None
+    strengths = strengths if known is not None else _middle(strengths)
+    models = _path(train, strengths, max_iterations, balanced=True)
+    return _best((LinearHead(model.weight, model.bias + prior) for model in models), known, log_loss_sigmoid)
 
 
 def log_loss_softmax(logits: np.ndarray, y: np.ndarray, smoothing: float = 0.0) -> float:
@@ -98,45 +98,45 @@ def log_loss_sigmoid(logits: np.ndarray, y: np.ndarray, smoothing: float = 0.0) 
     return float((np.logaddexp(0.0, logits[:, 0]) - yes * logits[:, 0]).mean())
 
 
-def _best(
-    heads: list[LinearHead], validation: Samples | None, loss: Callable[[np.ndarray, np.ndarray, float], float]
-) -> LinearHead:
-    """Return the head of least validation loss at its own best temperature; without validation the middle one.
+def _middle(strengths: tuple[float, ...]) -> tuple[float, ...]:
+    return (sorted(strengths)[len(strengths) // 2],)
 
-    n correct answers do not prove certainty: the labels are smoothed by 1 / (n + 2), as in Platt (1999).
+
+def _best(
+    heads: Iterable[LinearHead], validation: Samples | None, loss: Callable[[np.ndarray, np.ndarray, float], float]
+) -> LinearHead:
+    """Return the head of least validation loss at its own best temperature; without validation the first one.
+
+    Heads come with less and less penalty, each dearer to fit than the one before: the first one that is worse than its
+    predecessor is the last one looked at. n correct answers do not prove certainty: the labels are smoothed by
+    1 / (n + 2), as in Platt (1999).
     """
-    if validation is None:
-        return heads[len(heads) // 2]
-    smoothing = 1.0 / (len(validation.y) + 2.0)
-    found: list[tuple[float, int, LinearHead]] = []
-    for number, head in enumerate(heads):
+    least, best = np.inf, None
+    for head in heads:
+        if validation is None:
+            return head
+        smoothing = 1.0 / (len(validation.y) + 2.0)
         logits = head.logits(validation.x)
         result = minimize_scalar(
-            lambda log_t, logits=logits: loss(logits / np.exp(log_t), validation.y, smoothing),
+            lambda log_t, logits=logits, smoothing=smoothing: loss(logits / np.exp(log_t), validation.y, smoothing),
             bounds=_LOG_TEMPERATURES,
             method="bounded",
         )
-        found.append((float(result.fun), number, head.cooled(float(np.exp(result.x)))))
-    return min(found, key=lambda entry: entry[:2])[2]
+        if best is not None and result.fun >= least:
+            break
+        least, best = float(result.fun), head.cooled(float(np.exp(result.x)))
+    if best is None:
+        raise ValueError("a head needs at least one strength")
+    return best
 
 
 def _path(
-    train: Samples, strengths: tuple[float, ...], max_iterations: int, class_weight: str | None
-) -> list[LinearHead]:
-    """Fit one model per strength, each starting from the one before; embeddings are centred and scaled meanwhile."""
-    mean = train.x.mean(axis=0, dtype=np.float64).astype(np.float32)
-    spread = float(np.sqrt(np.square(train.x - mean).mean())) or 1.0
-    x = ((train.x - mean) / spread).astype(np.float32)
-    model = LogisticRegression(max_iter=max_iterations, warm_start=True, class_weight=class_weight)
-    heads = []
-    for strength in sorted(strengths):
-        model.C = strength
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # the number of iterations is bounded on purpose
-            model.fit(x, train.y)
-        weight = model.coef_.T.astype(np.float64) / spread
-        heads.append(LinearHead(weight, model.intercept_.astype(np.float64) - mean @ weight))
-    return heads
+    train: Samples, strengths: tuple[float, ...], max_iterations: int, *, balanced: bool = False
+) -> Iterator[LinearHead]:
+    """Fit one model per strength to the classes that are present, the strongest penalty first."""
+    present, y = np.unique(train.y, return_inverse=True)
+    path = fit_path(train.x, y, len(present), strengths, max_iterations, balanced=balanced)
+    return (LinearHead(weight, bias) for weight, bias in path)
 
 
 def _spread(head: LinearHead, present: np.ndarray, bias: np.ndarray) -> LinearHead:

@@ -28,6 +28,7 @@ class Loader:
         seed: of the training.
         workers: threads that work ahead; 0: none.
         certainty: float32 [N], how sure it is that a pair belongs to its group; None: certain.
+        image_size: side of the pictures, pixels; None: that of the preprocessor.
     """
 
     def __init__(
@@ -38,10 +39,13 @@ class Loader:
         seed: int,
         workers: int,
         certainty: np.ndarray | None = None,
+        *,
+        image_size: int | None = None,
     ) -> None:
         self.pairs, self.preprocessor, self.cfg = pairs, preprocessor, cfg
         self.certainty = certainty
         self.seed, self.workers = seed, workers
+        self.image_size = image_size or preprocessor.image_size
 
     def batches(self, plan: Iterable[tuple[int, np.ndarray]]) -> Iterator[Batch]:
         """Yield one batch per (epoch, row numbers int64 [B]), in order; ``workers`` threads work ahead, 0: none."""
@@ -66,7 +70,7 @@ class Loader:
         for row in rows.tolist():
             chance = np.random.default_rng([self.seed, epoch, row, _AUGMENTATION_STREAM])
             pair = self.pairs[row]
-            pixels.append(varied_image(pair.image, self.preprocessor.image_size, self.cfg, chance))
+            pixels.append(varied_image(pair.image, self.image_size, self.cfg, chance))
             texts.append(varied_text(pair, self.cfg, chance))
         certainty = None if self.certainty is None else self.certainty[rows]
         return collate(pixels, texts, self.pairs.groups[rows], self.preprocessor, certainty)

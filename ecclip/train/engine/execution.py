@@ -13,10 +13,17 @@ def prepare_execution(towers: Towers, cfg: TrainerConfig) -> None:
     """Switch the towers to what the configuration says of compilation, layout, attention and recomputation.
 
     Raises:
-        TrainError: a network does not support a requested switch.
+        TrainError: a network does not support a requested switch, or the size of the pictures.
     """
     image: Any = towers.image_encoder.tower
     text: Any = towers.text_encoder.tower
+    if cfg.image_size not in (None, towers.cfg.image_size) and hasattr(image, "set_input_size"):
+        raise TrainError(
+            "the vision tower takes pictures of one size",
+            value=cfg.image_size,
+            limit=towers.cfg.image_size,
+            next_step="leave train.trainer.image_size out",
+        )
     towers.image_encoder.use_channels_last(cfg.channels_last)
     try:
         text.set_attn_implementation("sdpa" if cfg.fused_attention else "eager")

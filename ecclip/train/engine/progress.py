@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -21,6 +22,7 @@ class Progress:
 
     ``metrics`` are (step, name, value) rows; ``skipped`` counts steps that were not finite, ``skipped_in_a_row``
     those since the last good one; ``validated`` is the step that the held-out listings were last measured after.
+    ``best`` is the best validation so far, the mean of what was measured, and ``stale`` how many came after it.
     ``micro_batch_size`` and ``micro_batch_tokens`` are the budget that the memory has allowed so far, ``loss_scale``
     and ``steps_since_overflow`` the state of the loss scale in float16.
     """
@@ -29,6 +31,8 @@ class Progress:
     skipped: int = 0
     skipped_in_a_row: int = 0
     validated: int = 0
+    best: float | None = None
+    stale: int = 0
     metrics: list[tuple[int, str, float]] = field(default_factory=list)
     micro_batch_size: int = 1
     micro_batch_tokens: int | None = None
@@ -47,6 +51,16 @@ class Progress:
     def add(self, step: int, **values: float) -> None:
         """Record values after ``step`` steps; ``__`` in a name becomes a slash."""
         self.metrics += [(step, name.replace("__", "/"), value) for name, value in values.items()]
+
+    def judge(self, measured: Mapping[str, float]) -> None:
+        """Count a validation as better than all before, or as one more without a gain; nothing measured is neither."""
+        if not measured:
+            return
+        score = sum(measured.values()) / len(measured)
+        if self.best is None or score > self.best:
+            self.best, self.stale = score, 0
+        else:
+            self.stale += 1
 
 
 def log_to_logging(event: str, **values: object) -> None:

@@ -28,6 +28,8 @@ from ecclip.train.engine.optimizer import Optimizer
 from ecclip.train.engine.process import catch_termination, deterministic
 from ecclip.train.engine.progress import Progress, Reporter, log_nothing, log_to_logging
 from ecclip.train.engine.tower_executor import TowerExecutor, tower_executor
+from ecclip.train.weights.averaging import Average
+from ecclip.train.weights.interpolation import Interpolation
 
 _DROPOUT_STREAM = 3  # keeps its random numbers apart from other uses of the seed
 _LOG_EVERY = 10  # steps
@@ -45,6 +47,7 @@ class Trainer:
         folder: where checkpoints live; equal inputs must come with an equal folder, others with another one.
         threads: of the CPU kernels; part of the result's bits.
         validate: metrics of the towers, taken before the first step, on the way and after the last one.
+        probe: measures by which the share of the initial weights is chosen, each the higher the better.
         timing: file that gets throughput, one JSON object per line; no result depends on it.
         tracker: gets every metric as soon as it is measured, speed included; no result depends on it.
         log: called with an event and named values.
@@ -63,6 +66,7 @@ class Trainer:
         *,
         threads: int = 2,
         validate: Validate | None = None,
+        probe: Validate | None = None,
         timing: Path | None = None,
         tracker: Tracker | None = None,
         log: Callable[..., None] = log_to_logging,
@@ -78,16 +82,15 @@ class Trainer:
         self._aside = 0.0
         if cfg.loss == "sigmoid":
             towers.add_logit_bias()
-        self.loader = Loader(pairs, preprocessor, cfg.augment, cfg.seed, cfg.workers, certainty)
+        size = cfg.image_size
+        self.loader = Loader(pairs, preprocessor, cfg.augment, cfg.seed, cfg.workers, certainty, image_size=size)
         self.plan = self._plan()
         self._full_batch = max(len(rows) for _, rows in self.plan)
         prepare_execution(towers, cfg)
         self.optimizer = Optimizer(towers, cfg.optimizer, len(self.plan))
-        self._start = {
-            name: parameter.detach().clone()
-            for name, parameter in self.optimizer.parameters.items()
-            if cfg.weight_interpolation > 0 and ".tower." in name
-        }
+        self._probe = probe
+        self._interpolation = Interpolation(self.optimizer.parameters)
+        self._average = Average(self.optimizer.parameters, cfg.average_decay)
         self.store = CheckpointStore(folder, cfg.keep_checkpoints, self._log, is_owner=is_first)
 
     def run(self) -> Progress:
@@ -108,7 +111,7 @@ class Trainer:
             progress = self._resume() or self._begin()
             self.world.copy_from_first(self.towers.state_dict().values())
             self._learning_curve(progress)
-            for batch in self._batches(progress.step):
+            for batch in self._batches(progress):
                 budget = progress.budget
                 self._step(progress, batch, executor)
                 self._reporter.publish(progress)
@@ -122,8 +125,10 @@ class Trainer:
                 if is_due and progress.step < len(self.plan):
                     self._save(progress)
             self.towers.train(False)
-            self._interpolate_with_start()
-            progress.add(progress.step, **self._measure())
+            self._average.apply()
+            self._interpolate_with_start(progress)
+            # a name has every step once, and one that stopped early has been measured after its last step already
+            progress.add(len(self.plan), **self._measure())
             self._reporter.publish(progress)
         return progress
 
@@ -149,11 +154,15 @@ class Trainer:
             )
         return plan
 
-    def _interpolate_with_start(self) -> None:
-        """Move the networks back towards where they started, by ``weight_interpolation`` of the way."""
-        with torch.no_grad():
-            for name, start in self._start.items():
-                self.optimizer.parameters[name].lerp_(start, self.cfg.weight_interpolation)
+    def _interpolate_with_start(self, progress: Progress) -> None:
+        """Move the networks back towards where they started, by the share that is best on validation."""
+        cfg, probe = self.cfg, self._probe
+        shares = cfg.interpolation_shares if cfg.weight_interpolation is None else (cfg.weight_interpolation,)
+        asked = None if probe is None else lambda: probe(self.towers)
+        share, scores = self._interpolation.choose(shares, asked, self.world)
+        found = {"share": share} | {f"score_at_{one}": score for one, score in scores.items()}
+        progress.add(len(self.plan), **{f"interpolation/{name}": value for name, value in found.items()})
+        self._log("networks interpolated with their start", share=share, scores=scores)
 
     def _begin(self) -> Progress:
         progress = Progress(micro_batch_size=self.cfg.micro_batch_size, micro_batch_tokens=self.cfg.micro_batch_tokens)
@@ -170,11 +179,20 @@ class Trainer:
         if due and progress.validated != step:
             started = time.perf_counter()
             self.towers.train(False)
-            progress.add(step, **self._measure())
+            measured = self._measure()
+            progress.add(step, **measured)
+            progress.judge(measured)
             self.towers.train(True)
             progress.validated = step
             self._aside += time.perf_counter() - started
         self._reporter.publish(progress)
+
+    def _has_stopped_improving(self, progress: Progress) -> bool:
+        patience = self.cfg.patience
+        if patience is None or not self.world.any(progress.stale >= patience):
+            return False
+        self._log("training stops: validation does not improve", step=progress.step, of=len(self.plan))
+        return True
 
     def _measure(self) -> dict[str, float]:
         return self._validate(self.towers) if self._validate else {}
@@ -188,6 +206,7 @@ class Trainer:
         prefix = "optimizer."
         moments = {k.removeprefix(prefix): v for k, v in checkpoint.tensors.items() if k.startswith(prefix)}
         self.optimizer.load(moments)
+        self._average.load(checkpoint.tensors)
         self._log("training resumes", step=checkpoint.step, of=len(self.plan))
         state = checkpoint.state
         return Progress(**{**state, "metrics": [(int(s), str(n), float(v)) for s, n, v in state["metrics"]]})
@@ -206,14 +225,17 @@ class Trainer:
     def _write(self, progress: Progress) -> None:
         towers = {f"towers.{name}": tensor for name, tensor in self.towers.state_dict().items()}
         moments = {f"optimizer.{name}": tensor for name, tensor in self.optimizer.state().items()}
-        self.store.save(progress.step, {**towers, **moments}, vars(progress))
+        self.store.save(progress.step, {**towers, **moments, **self._average.state()}, vars(progress))
 
-    def _batches(self, first: int) -> Iterator[Batch]:
-        """Yield the batches from a step on and report their speed, not counting measurements in between."""
+    def _batches(self, progress: Progress) -> Iterator[Batch]:
+        """Yield the batches that are left and report their speed, not counting measurements in between."""
         self.towers.train(True)
+        first = progress.step
         plan = self.plan[first:]
         batches = self.loader.batches((epoch, rows[self.world.rows(len(rows))]) for epoch, rows in plan)
         for step, (_, rows) in enumerate(plan, start=first + 1):
+            if self._has_stopped_improving(progress):
+                return
             asked, self._aside = time.perf_counter(), 0.0
             batch = next(batches)
             wait = time.perf_counter() - asked
@@ -230,6 +252,7 @@ class Trainer:
         is_finite = not self.world.any(not all(math.isfinite(value) for value in values.values()))
         if is_finite:
             self.optimizer.step(step, len(self.plan[step][1]) / self._full_batch)
+            self._average.update(step + 1)
             with torch.no_grad():
                 self.towers.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
             progress.skipped_in_a_row = 0

@@ -53,6 +53,7 @@ from ecclip.train.engine.heap import keep_freed_memory
 from ecclip.train.engine.retrieval import retrieval_metrics
 from ecclip.train.engine.trainer import Progress, Trainer
 from ecclip.train.run.tracking import FOLDER, save_preview, tracking
+from ecclip.train.weights.probe import Probe, labelled
 
 _PRESETS_MEAN = f"towers by name ({', '.join(PRESETS)}), which the other parameters then change"
 
@@ -74,6 +75,12 @@ class TrainConfig(StageConfig):
     fine_tune: FineTuneConfig = Field(FineTuneConfig(), description="what differs when training goes on")
     retrain: bool = Field(False, description="start from the pretrained weights even if there is a champion")
     validation_listings: int = Field(1000, ge=0, description="most held-out listings that retrieval is measured on")
+    probe_listings: int = Field(
+        300,
+        ge=0,
+        description="most listings that linear probes learn from, and half as many to measure on, where the share"
+        " of the initial weights is chosen; by judgment",
+    )
 
 
 @stage
@@ -138,7 +145,7 @@ def train_with(
         _write_metrics(progress, history, output)
     return Counts(
         read={"pairs": len(pairs.groups)},
-        written={"steps": len(trainer.plan)},
+        written={"steps": progress.step},
         dropped={"skipped_steps": progress.skipped} if progress.skipped else {},
         detail={"start": kind, "epochs": trainer_cfg.epochs, **history["retrieval"]},
     )
@@ -201,6 +208,7 @@ def _trainer(
         folder / "steps",
         threads=settings().torch_threads,
         validate=validate,
+        probe=Probe(lambda: labelled(snapshot, cfg.probe_listings), settings().torch_threads),
         timing=folder.parent.with_name("train.timing.jsonl"),
         tracker=spool,
         log=get_logger().info,
@@ -256,11 +264,16 @@ def _history(trainer: Trainer, progress: Progress, kind: str) -> dict[str, Any]:
     return {
         "schema": "ecclip.training/1",
         "start": kind,
-        "steps": len(trainer.plan),
-        "pairs_seen": sum(len(rows) for _, rows in trainer.plan),
+        "steps": progress.step,
+        "pairs_seen": sum(len(rows) for _, rows in trainer.plan[: progress.step]),
         "skipped_steps": progress.skipped,
         "loss_by_epoch": [sum(values) / len(values) for _, values in sorted(losses.items())],
         "retrieval": {name: value for name, value in last.items() if name.startswith("retrieval/")},
+        "interpolation": {
+            name.removeprefix("interpolation/"): value
+            for name, value in last.items()
+            if name.startswith("interpolation/")
+        },
         "retrieval_before": {name: value for name, value in first.items() if name.startswith("retrieval/")},
     }
 
