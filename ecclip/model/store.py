@@ -13,6 +13,7 @@ from safetensors.torch import load, save
 from ecclip.atomic import canonical_json, write_atomic
 from ecclip.errors import ModelError
 from ecclip.model.config import TowersConfig
+from ecclip.model.design import Design
 from ecclip.model.text import portable_config, text_encoder_from_config
 from ecclip.model.towers import Towers
 from ecclip.model.vision import build_image_encoder
@@ -26,6 +27,8 @@ def save_towers(towers: Towers, folder: Path) -> None:
     """Write ``towers.json``, ``towers.safetensors`` and ``tokenizer.json``; equal towers give equal bytes."""
     cfg = asdict(towers.cfg.portable())
     description = {"schema": SCHEMA, "config": cfg, "text_config": portable_config(towers.text_encoder)}
+    if towers.cfg.start is not None:
+        description["design"] = towers.design.to_dict()
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in towers.state_dict().items()}
     write_atomic(folder / WEIGHTS, save(state))
     write_atomic(folder / TOKENIZER, towers.tokenizer)
@@ -38,12 +41,12 @@ def load_towers(folder: Path) -> Towers:
     Raises:
         ModelError: a file is missing or is not what this version writes.
     """
-    cfg, text_config = _read_description(folder)
+    cfg, text_config, design = _read_description(folder)
     with torch.random.fork_rng(devices=[]):
-        image_encoder = build_image_encoder(cfg, weights=False)
-        text_encoder = text_encoder_from_config(cfg, text_config)
+        image_encoder = build_image_encoder(cfg, design, weights=False)
+        text_encoder = text_encoder_from_config(cfg, text_config, design)
     tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
-    towers = Towers(cfg, image_encoder, text_encoder, tokenizer)
+    towers = Towers(cfg, image_encoder, text_encoder, tokenizer, design)
     try:
         state = load((folder / WEIGHTS).read_bytes())
         dtype = state["logit_scale"].dtype
@@ -65,11 +68,11 @@ def load_preprocessor(folder: Path, canonical: CanonicalPhoto = CanonicalPhoto()
 
     ``canonical`` is what a photo as the shop has it becomes first; who reads a snapshot has canonical photos already.
     """
-    cfg, _ = _read_description(folder)
-    return Preprocessor(cfg.image_size, cfg.max_tokens, folder / TOKENIZER, canonical)
+    cfg, _, design = _read_description(folder)
+    return Preprocessor(cfg.image_size, cfg.max_tokens, folder / TOKENIZER, canonical, design.reading)
 
 
-def _read_description(folder: Path) -> tuple[TowersConfig, dict[str, object]]:
+def _read_description(folder: Path) -> tuple[TowersConfig, dict[str, object], Design]:
     for name in (DESCRIPTION, WEIGHTS, TOKENIZER):
         if not (folder / name).is_file():
             raise ModelError("a file of the towers is missing", value=folder / name, next_step="save them again")
@@ -87,4 +90,5 @@ def _read_description(folder: Path) -> tuple[TowersConfig, dict[str, object]]:
             limit=SCHEMA,
             next_step="train again, or use the version of ecclip that saved them",
         )
-    return TowersConfig.from_dict(values), text_config
+    design = Design.from_dict(description["design"]) if "design" in description else Design()
+    return TowersConfig.from_dict(values), text_config, design

@@ -7,8 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ecclip.errors import ModelError
 from ecclip.model.config import TowersConfig
-from ecclip.model.text import TextEncoder, build_text_encoder, tokenizer_text
+from ecclip.model.design import Design
+from ecclip.model.starts import Taken, take_over
+from ecclip.model.text import TextEncoder, build_text_encoder, read_tokenizer, text_encoder_from_config
 from ecclip.model.vision import ImageEncoder, build_image_encoder
 from ecclip.product_input import Preprocessor
 
@@ -28,10 +31,16 @@ class Towers(nn.Module):
     """
 
     def __init__(
-        self, cfg: TowersConfig, image_encoder: ImageEncoder, text_encoder: TextEncoder, tokenizer: str
+        self,
+        cfg: TowersConfig,
+        image_encoder: ImageEncoder,
+        text_encoder: TextEncoder,
+        tokenizer: str,
+        design: Design = Design(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__()
         self.cfg = cfg
+        self.design = design
         self.tokenizer = tokenizer
         self.image_encoder = image_encoder
         self.text_encoder = text_encoder
@@ -65,7 +74,7 @@ class Towers(nn.Module):
 
     def preprocessor(self) -> Preprocessor:
         """Return the preprocessing that belongs to these towers."""
-        return Preprocessor(self.cfg.image_size, self.cfg.max_tokens, self.tokenizer)
+        return Preprocessor(self.cfg.image_size, self.cfg.max_tokens, self.tokenizer, reading=self.design.reading)
 
     def train(self, mode: bool = True) -> Towers:
         """Switch dropout and stochastic depth; batch normalisation stays in evaluation mode."""
@@ -80,12 +89,44 @@ def build_towers(cfg: TowersConfig) -> Towers:
     """Return the towers of a configuration in evaluation mode; equal configurations give equal weights.
 
     Raises:
-        ModelError: a package, file or name is missing or does not fit.
+        ModelError: a package, file or name is missing or does not fit, or a start cannot be taken over exactly.
     """
+    if cfg.start is not None:
+        return _from_start(take_over(cfg))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(cfg.seed)
         image_encoder = build_image_encoder(cfg)
         text_encoder = build_text_encoder(cfg)
         for encoder in (image_encoder, text_encoder):
             nn.init.normal_(encoder.projection.weight, std=encoder.projection.in_features**-0.5)
-    return Towers(cfg, image_encoder, text_encoder, tokenizer_text(cfg))
+    return Towers(cfg, image_encoder, text_encoder, read_tokenizer(cfg.tokenizer or cfg.text))
+
+
+def _from_start(taken: Taken) -> Towers:
+    """Return the towers of a start, with its projections, temperature and bias."""
+    with torch.random.fork_rng(devices=[]):
+        image = build_image_encoder(taken.cfg, taken.design, weights=False)
+        text = text_encoder_from_config(taken.cfg, taken.text_config, taken.design)
+    towers = Towers(taken.cfg, image, text, taken.tokenizer, taken.design)
+    # a product with the identity is exact; so every start has a projection to train
+    projection = torch.eye(image.projection.in_features) if taken.image_projection is None else taken.image_projection
+    try:
+        image.tower.load_state_dict(taken.image)
+        image.projection.load_state_dict({"weight": projection})
+        text.tower.load_state_dict(taken.text)
+        text.projection.load_state_dict({"weight": taken.text_projection} | _named("bias", taken.text_bias))
+    except RuntimeError as error:
+        raise ModelError(
+            "a start cannot be taken over exactly: its weights are not those of its configuration",
+            value=taken.cfg.start,
+            limit=str(error)[:300],
+            next_step="take another start, or its files anew",
+        ) from error
+    towers.logit_scale.data.copy_(taken.logit_scale)
+    if taken.logit_bias is not None:
+        towers.logit_bias = nn.Parameter(taken.logit_bias.clone())
+    return towers
+
+
+def _named(name: str, value: Tensor | None) -> dict[str, Tensor]:
+    return {} if value is None else {name: value}

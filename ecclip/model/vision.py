@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from ecclip.errors import ModelError
 from ecclip.model.config import TowersConfig
+from ecclip.model.design import Design
 from ecclip.model.weights import package_file, split_source
 
 # On a CPU the activations of this many pictures stay in the cache from layer to layer: 1.3 times as fast as 64 at once.
@@ -67,12 +69,19 @@ class ImageEncoder(nn.Module):
         return functional.normalize(self.projection(self.dropout(features)), dim=-1)
 
 
-def build_image_encoder(cfg: TowersConfig, *, weights: bool = True) -> ImageEncoder:
+def build_image_encoder(
+    cfg: TowersConfig,
+    design: Design = Design(),  # noqa: B008 - frozen
+    *,
+    weights: bool = True,
+) -> ImageEncoder:
     """Return the image encoder of a configuration; ``weights=False`` leaves it random, to be loaded over."""
-    kind, _ = split_source(cfg.vision_weights)
-    pretrained = weights and kind == "hub"
+    kind = split_source(cfg.vision_weights)[0] if weights else "random"
+    arguments, pool = _arguments(design.vision)
     try:
-        tower: Any = timm.create_model(cfg.vision, pretrained=pretrained, drop_path_rate=cfg.drop_path or None)
+        tower: Any = timm.create_model(
+            cfg.vision, pretrained=kind == "hub", drop_path_rate=cfg.drop_path or None, **arguments
+        )
     except (RuntimeError, TypeError) as error:
         raise ModelError(
             "timm cannot build the vision tower",
@@ -80,14 +89,24 @@ def build_image_encoder(cfg: TowersConfig, *, weights: bool = True) -> ImageEnco
             limit=str(error),
             next_step="name a model of timm.list_models() as towers.vision",
         ) from error
-    if weights and kind in ("package", "path"):
+    if kind in ("package", "path"):
         _load_weights(tower, cfg.vision_weights)
-    tower.reset_classifier(0)
+    tower.reset_classifier(0, **pool)
     width = int(getattr(tower, "head_hidden_size", tower.num_features))
     mean, std = _SCALES.get(cfg.vision_weights) or [
-        [255.0 * value for value in tower.default_cfg[name]] for name in ("mean", "std")
+        [255.0 * value for value in own or tower.default_cfg[name]]
+        for name, own in (("mean", design.mean), ("std", design.std))
     ]
     return ImageEncoder(tower.to(memory_format=torch.channels_last), width, cfg, mean, std)
+
+
+def _arguments(described: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return what timm builds a network with, and what its pooling is changed to afterwards."""
+    arguments = dict(described)
+    pool, eps = arguments.pop("pool_afterwards", None), arguments.pop("norm_eps", None)
+    if eps is not None:
+        arguments["norm_layer"] = partial(nn.LayerNorm, eps=eps)
+    return arguments, {} if pool is None else {"global_pool": pool}
 
 
 def _load_weights(tower: nn.Module, source: str) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ecclip.errors import ModelError
 
+_OF_THIS_MACHINE = ("path:", "open_clip:local-dir:")
+
 
 def package_file(distribution: str, suffix: str) -> Path:
     """Return the file of an installed distribution whose path ends in ``suffix``; none of its code is imported."""
@@ -48,6 +50,8 @@ def local_folder(source: str) -> Path | None:
 
 
 def portable_source(source: str) -> str:
-    """Return a source without the folders of this machine, for files that travel."""
-    kind, name = split_source(source)
-    return f"path:{Path(name).name}" if kind == "path" else source
+    """Return a source, or a start, without the folders of this machine, for files that travel."""
+    for kind in _OF_THIS_MACHINE:
+        if source.startswith(kind):
+            return f"{kind}{Path(source.removeprefix(kind)).name}"
+    return source

@@ -23,12 +23,14 @@ from ecclip.product_input.photo import (
     is_canonical,
     read_canonical,
 )
-from ecclip.product_input.preprocessing import Preprocessor, square
+from ecclip.product_input.preprocessing import Preprocessor
+from ecclip.product_input.resizing import FILTERS, Reading
 from ecclip.product_input.text import clean_text, description_text, title_text
 from ecclip.product_input.units import spell_units
 
 __all__ = [
     "DEFINITION",
+    "FILTERS",
     "FORMATS",
     "MAX_PIXELS",
     "MESSAGE_PIXELS",
@@ -37,6 +39,7 @@ __all__ = [
     "PixelBudget",
     "PreprocessingError",
     "Preprocessor",
+    "Reading",
     "canonical_jpeg",
     "canonical_of",
     "clean_text",
@@ -47,6 +50,5 @@ __all__ = [
     "open_image",
     "read_canonical",
     "spell_units",
-    "square",
     "title_text",
 ]

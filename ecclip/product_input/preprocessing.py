@@ -6,18 +6,21 @@ cleaning, training and serving cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ecclip.product_input.decoding import PixelBudget, open_image
 from ecclip.product_input.photo import CanonicalPhoto, canonical_jpeg
+from ecclip.product_input.resizing import Reading, part, whole
 from ecclip.product_input.text import title_text
 
 # of a text that are tokenised, which bounds the time; by judgment: four times what 256 tokens of English take
 MAX_CHARACTERS = 4096
+_FULL_SIZE = 1 << 16  # pixels; no JPEG has a longer side, so the decoder reduces nothing
 
 
 class Preprocessor:
@@ -28,6 +31,7 @@ class Preprocessor:
         max_tokens: tokens of a text.
         tokenizer_file: path of ``tokenizer.json``, or its content (which starts with a brace).
         canonical: form of the photos; that of the snapshot on which the towers were trained.
+        reading: the rules by which the towers were pretrained.
     """
 
     def __init__(
@@ -36,19 +40,30 @@ class Preprocessor:
         max_tokens: int,
         tokenizer_file: str | Path,
         canonical: CanonicalPhoto = CanonicalPhoto(),  # noqa: B008 - frozen
+        reading: Reading = Reading(),  # noqa: B008 - frozen
     ) -> None:
         from tokenizers import Tokenizer  # cleaning photos needs no tokenizer
 
         self.image_size = image_size
         self.max_tokens = max_tokens
         self.canonical = canonical
+        self.reading = reading
         content = str(tokenizer_file)
         if not content.startswith("{"):
             content = Path(content).read_text(encoding="utf-8")
         self._tokenizer = Tokenizer.from_str(content)
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.no_padding()
-        self._pad_id = self._tokenizer.token_to_id("[PAD]") or self._tokenizer.token_to_id("<pad>") or 0
+        named = self._tokenizer.token_to_id("[PAD]") or self._tokenizer.token_to_id("<pad>") or 0
+        self._pad_id = named if reading.pad_id is None else reading.pad_id
+
+    @classmethod
+    def described(
+        cls, described: Mapping[str, Any], tokenizer_file: str | Path, canonical: CanonicalPhoto
+    ) -> Preprocessor:
+        """Return the preprocessing of a bundle from its description: ``image_size``, ``max_tokens``, ``reading``."""
+        reading = Reading(**described.get("reading", {}))
+        return cls(described["image_size"], described["max_tokens"], tokenizer_file, canonical, reading)
 
     def image(self, data: bytes, budget: PixelBudget | None = None) -> np.ndarray:
         """Return pixels uint8 [3, S, S] of a photo as the shop sent it: those of its canonical JPEG.
@@ -59,16 +74,27 @@ class Preprocessor:
         return self.pixels(canonical_jpeg(data, self.canonical, budget)[0])
 
     def pixels(self, jpeg: bytes) -> np.ndarray:
-        """Return pixels uint8 [3, S, S] of the centre square of a canonical JPEG, as snapshots have them.
+        """Return pixels uint8 [3, S, S] of a canonical JPEG, as snapshots have them.
 
         Raises:
             PreprocessingError: the bytes are not a picture, or are damaged.
         """
-        picture = open_image(jpeg, self.image_size)
-        width, height = picture.size
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        return square(picture, self.image_size, (left, top, left + side, top + side))
+        return whole(self._open(jpeg, self.image_size), self.image_size, self.reading)
+
+    def part(self, jpeg: bytes, share: float, place: tuple[float, float], size: int | None = None) -> np.ndarray:
+        """Return pixels uint8 [3, size, size] of a part of a canonical JPEG, to learn from.
+
+        Args:
+            jpeg: as snapshots have them.
+            share: of each side that is kept, in (0, 1].
+            place: how far to the right and down the part lies, 0 to 1.
+            size: side of the square; None: ``image_size``.
+
+        Raises:
+            PreprocessingError: the bytes are not a picture, or are damaged.
+        """
+        size = size or self.image_size
+        return part(self._open(jpeg, size), size, self.reading, share, place)
 
     def title(self, title: str) -> tuple[np.ndarray, np.ndarray]:
         """Return ids and mask, int64 [T] each, of a title as its seller wrote it, padded to T = ``max_tokens``."""
@@ -78,22 +104,23 @@ class Preprocessor:
     def tokens(self, texts: Sequence[str], *, pad_to_longest: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return ids and mask, int64 [B, T] each, of texts that are already clean, such as the titles of a snapshot.
 
-        T is ``max_tokens``, or the number of tokens of the longest of these texts.
+        T is ``max_tokens``, or the number of tokens of the longest of these texts. Towers that read texts of one
+        length get ``max_tokens`` tokens, which all count, whatever the texts.
         """
         encodings = self._tokenizer.encode_batch([_printable(text) for text in texts])
-        width = max((len(e.ids) for e in encodings), default=1) if pad_to_longest else self.max_tokens
+        fixed = self.reading.fixed_length
+        shorter = pad_to_longest and not fixed
+        width = max((len(e.ids) for e in encodings), default=1) if shorter else self.max_tokens
         ids = np.full((len(texts), width), self._pad_id, dtype=np.int64)
-        mask = np.zeros((len(texts), width), dtype=np.int64)
+        mask = np.full((len(texts), width), int(fixed), dtype=np.int64)
         for row, encoding in enumerate(encodings):
             ids[row, : len(encoding.ids)] = encoding.ids
             mask[row, : len(encoding.ids)] = 1
         return ids, mask
 
-
-def square(picture: Image.Image, size: int, box: tuple[float, float, float, float]) -> np.ndarray:
-    """Return pixels uint8 [3, size, size] of the region ``box`` (left, top, right, bottom) of a picture, bilinear."""
-    resized = picture.resize((size, size), Image.Resampling.BILINEAR, box=box)
-    return np.ascontiguousarray(np.asarray(resized, dtype=np.uint8).transpose(2, 0, 1))
+    def _open(self, jpeg: bytes, size: int) -> Image.Image:
+        """Return the picture; what the rules of a pretraining resize is decoded in full size, as it was there."""
+        return open_image(jpeg, size if self.reading.resize == "square" else _FULL_SIZE)
 
 
 def _printable(text: str) -> str:

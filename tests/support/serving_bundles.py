@@ -19,6 +19,7 @@ from ecclip.formats.report import TaskReport
 from ecclip.serving.export.stage import ExportConfig, export
 
 if TYPE_CHECKING:
+    from ecclip.model import Towers
     from ecclip.tasks import Heads
 
 DIM = 32
@@ -36,11 +37,18 @@ def save_tiny_towers(folder: Path, seed: int = 0) -> None:
     save_towers(build_towers(cfg), folder)
 
 
-def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(COLOURS)) -> dict[str, Path]:
-    """Write a snapshot, towers and heads below ``folder``; return the inputs of ``export``."""
+def tiny_sources(
+    folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(COLOURS), towers: Towers | None = None
+) -> dict[str, Path]:
+    """Write a snapshot, towers (or those given) and heads below ``folder``; return the inputs of ``export``."""
+    from ecclip.model import save_towers
     from ecclip.tasks import Head, Heads
 
-    save_tiny_towers(folder / "train" / "towers", seed)
+    if towers is None:
+        save_tiny_towers(folder / "train" / "towers", seed)
+    else:
+        save_towers(towers, folder / "train" / "towers")
+    dim = DIM if towers is None else towers.cfg.embedding_dim
     paths = [path for path, _ in CATEGORIES]
     labels = {"category": paths, "attribute:color": [None, *colours], "age_restricted": ["age_restricted"]}
     tasks, start = [], 0
@@ -50,10 +58,10 @@ def tiny_sources(folder: Path, seed: int = 0, colours: tuple[str, ...] = tuple(C
         tasks.append(Head(task, name, loss, start, start + len(values), list(values)))
         start += len(values)
     chance = np.random.default_rng(seed)
-    weight = chance.normal(size=(3, 2 * DIM, start), scale=4.0).astype(np.float32)
+    weight = chance.normal(size=(3, 2 * dim, start), scale=4.0).astype(np.float32)
     bias = chance.normal(size=(3, start)).astype(np.float32)
     thresholds = {task.name: dict.fromkeys(("image", "text", "both"), 0.6) for task in tasks}
-    heads = Heads(DIM, weight, bias, tuple(tasks), thresholds, UNTAUGHT)
+    heads = Heads(dim, weight, bias, tuple(tasks), thresholds, UNTAUGHT)
     landed = folder / "land"  # holds what ingest leaves as well
     snapshot = write_snapshot(folder / "2026-01-01", listings=120, landed=landed)
     write_evaluated(snapshot, folder / "train", heads, folder)
@@ -129,6 +137,12 @@ def export_tiny(folder: Path, seed: int = 0, **parameters: Any) -> Path:
         export(
             ExportConfig(golden=10, **parameters), **tiny_sources(folder / "sources", seed), output=folder / "bundle"
         )
+    return folder / "bundle"
+
+
+def export_towers(folder: Path, towers: Towers) -> Path:
+    """Export a bundle of these towers below ``folder``, with heads of random weights."""
+    export(ExportConfig(golden=10), **tiny_sources(folder / "sources", towers=towers), output=folder / "bundle")
     return folder / "bundle"
 
 

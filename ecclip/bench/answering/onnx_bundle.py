@@ -29,9 +29,7 @@ class OnnxBundle:
     def __init__(self, folder: Path, threads: int | None = None) -> None:
         bundle, described = Bundle(folder), Bundle(folder).description()
         heads = bundle.described_heads()
-        self._preprocessor = Preprocessor(
-            described["image_size"], described["max_tokens"], bundle.tokenizer, read_canonical(folder)
-        )
+        self._preprocessor = Preprocessor.described(described, bundle.tokenizer, read_canonical(folder))
         self._decider = Decider(heads, TASKS, described["top_k"])
         self._outputs = (
             2 if sum(heads["widths"]) > 2 * heads["dim"] else 1

@@ -23,6 +23,7 @@ def entry_of(bundle: Path, lineage: str) -> dict[str, Any]:
         "embedding_dim": described["embedding_dim"],
         "image_size": described["image_size"],
         "max_tokens": described["max_tokens"],
+        "reading": described.get("reading", {}),
         "top_k": described["top_k"],
         "heads": Bundle(bundle).described_heads(),
         "image_bytes": IMAGE_BYTES,

@@ -98,9 +98,7 @@ class Listings:
     ) -> None:
         self._made_with = entry["product_input"]
         self._complain = complain
-        self._preprocessor = Preprocessor(
-            entry["image_size"], entry["max_tokens"], tokenizer, canonical_of(self._made_with)
-        )
+        self._preprocessor = Preprocessor.described(entry, tokenizer, canonical_of(self._made_with))
         heads = entry["heads"]
         tasks = [_load(path).TASK for path in sorted((code / "tasks").glob("*.py"))]
         self._decider = Decider(heads, tasks, entry["top_k"])

@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 import subprocess
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -213,6 +214,7 @@ def _description(
         "embedding_dim": towers.embedding_dim,
         "image_size": towers.image_size,
         "max_tokens": towers.max_tokens,
+        "reading": asdict(twin.towers.design.reading),
         "top_k": cfg.top_k,
         "labels": {head.name: head.labels for head in twin.heads.parts},
         "lineage": lineage,

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 import torch
 
-from ecclip.product_input import Preprocessor, open_image, square
+from ecclip.product_input import Preprocessor
 from ecclip.train.config import AugmentConfig
 from ecclip.train.data.pairs import Pair, Pairs
 from ecclip.train.engine.accumulation import Batch
@@ -70,7 +70,7 @@ class Loader:
         for row in rows.tolist():
             chance = np.random.default_rng([self.seed, epoch, row, _AUGMENTATION_STREAM])
             pair = self.pairs[row]
-            pixels.append(varied_image(pair.image, self.image_size, self.cfg, chance))
+            pixels.append(varied_image(pair.image, self.preprocessor, self.cfg, chance, self.image_size))
             texts.append(varied_text(pair, self.cfg, chance))
         certainty = None if self.certainty is None else self.certainty[rows]
         return collate(pixels, texts, self.pairs.groups[rows], self.preprocessor, certainty)
@@ -91,14 +91,13 @@ def collate(
     return Batch(shown, torch.from_numpy(ids), torch.from_numpy(mask), products, sure)
 
 
-def varied_image(data: bytes, size: int, cfg: AugmentConfig, chance: np.random.Generator) -> np.ndarray:
-    """Return pixels uint8 [3, size, size] of a random square part, mirrored or not."""
+def varied_image(
+    data: bytes, preprocessor: Preprocessor, cfg: AugmentConfig, chance: np.random.Generator, size: int | None = None
+) -> np.ndarray:
+    """Return pixels uint8 [3, size, size] of a random part of a photo, mirrored or not; None: the towers' size."""
     area, left, top, mirrored = chance.random(4)
-    picture = open_image(data, size)
-    width, height = picture.size
-    side = min(width, height) * math.sqrt(cfg.smallest_crop + (1 - cfg.smallest_crop) * area)
-    left, top = left * (width - side), top * (height - side)
-    pixels = square(picture, size, (left, top, left + side, top + side))
+    share = math.sqrt(cfg.smallest_crop + (1 - cfg.smallest_crop) * area)
+    pixels = preprocessor.part(data, share, (left, top), size)
     return np.ascontiguousarray(pixels[:, :, ::-1]) if mirrored < cfg.flip else pixels
 
 

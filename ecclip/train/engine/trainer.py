@@ -79,6 +79,8 @@ class Trainer:
         self._validate = validate if is_first else None
         self._log = log if is_first else log_nothing
         self._reporter = Reporter(self.device, tracker if is_first else None, timing if is_first else None)
+        # SigLIP was pretrained without a limit: a start that is above it stays where it is
+        self._max_logit_scale = max(MAX_LOGIT_SCALE, float(towers.logit_scale.detach()))
         self._aside = 0.0
         if cfg.loss == "sigmoid":
             towers.add_logit_bias()
@@ -254,7 +256,7 @@ class Trainer:
             self.optimizer.step(step, len(self.plan[step][1]) / self._full_batch)
             self._average.update(step + 1)
             with torch.no_grad():
-                self.towers.logit_scale.clamp_(max=MAX_LOGIT_SCALE)
+                self.towers.logit_scale.clamp_(max=self._max_logit_scale)
             progress.skipped_in_a_row = 0
             scale = {"train/logit_scale": float(self.towers.logit_scale.detach().exp())}
             progress.add(step + 1, **values, **scale, **norms, **self.optimizer.rates())

@@ -247,7 +247,7 @@ def _starting_towers(cfg: TrainConfig, start: Path) -> tuple[Towers, str]:
     champion = read_start(start)
     if champion.towers is not None and not cfg.retrain:
         towers = load_towers(champion.towers)
-        if towers.cfg == cfg.towers.portable():
+        if cfg.towers.describes(towers.cfg):
             return towers, champion.kind
         get_logger().warning("the champion has other towers: training starts afresh", champion=champion.bundle)
     return build_towers(cfg.towers), "pretrained"

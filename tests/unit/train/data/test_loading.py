@@ -70,10 +70,10 @@ def test_without_variation_training_sees_what_serving_sees(pairs: Pairs) -> None
     preprocessor = tiny_towers().preprocessor()
     square = next(row for row in range(len(pairs)) if _is_square(pairs[row].image))
     plain = AugmentConfig(smallest_crop=1.0, flip=0.0, richer_text=0.0)
-    varied = varied_image(pairs[square].image, 32, plain, np.random.default_rng(0))
+    varied = varied_image(pairs[square].image, preprocessor, plain, np.random.default_rng(0))
     assert np.array_equal(varied, preprocessor.pixels(pairs[square].image))
     mirrored = AugmentConfig(smallest_crop=1.0, flip=1.0)
-    flipped = varied_image(pairs[square].image, 32, mirrored, np.random.default_rng(0))
+    flipped = varied_image(pairs[square].image, preprocessor, mirrored, np.random.default_rng(0))
     assert np.array_equal(flipped[:, :, ::-1], varied)
 
 
