@@ -2,8 +2,8 @@
 
 ``python -m ecclip.bench.pretrain_quality --data FOLDER --out results/pretrain_quality.json``: trains the default
 recipe and its ablations on three public sets, split by group, and reports retrieval on held-out groups, linear probes
-of the image tower before and after, and matching and clustering by what training was told about groups. An interrupted
-run continues where it stopped.
+of the image tower before and after, what the recipe's choices are worth in the heads, and matching and clustering by
+what training was told about groups. An interrupted run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ecclip.bench.quality.catalog_label import CatalogLabel, label_variants
 from ecclip.bench.quality.data import SETS, Product, load_products, write_shards
 from ecclip.bench.quality.market import MARKET
 from ecclip.bench.quality.probe import interval, probe_hits
+from ecclip.bench.quality.recipe import enter_recipe, recipe_variants
 from ecclip.bench.quality.trained import folder_of, trained
 from ecclip.bench.result import Result, Row, write_result
 from ecclip.formats.snapshot import SHARDS
@@ -45,6 +46,7 @@ VARIANTS: dict[str, TrainerConfig] = {
     "batch of a quarter": replace(
         _RECIPE, sampler=replace(_RECIPE.sampler, batch_size=max(2, _RECIPE.sampler.batch_size // 4))
     ),
+    **recipe_variants(_RECIPE),
     **_LABELS,
 }
 PROBES = (
@@ -76,9 +78,11 @@ def run(
     labels.enter_start(_BEFORE)
     for name, cfg in variants.items():
         folder = folder_of(work, name, cfg, towers_cfg)
-        towers = trained(folder, work / SHARDS, towers_cfg, cfg)
+        towers = trained(folder, work / SHARDS, towers_cfg, cfg, products)
         after = _probe_scores(result, name, towers, products)
         _gains(result, name, before, after)
+        if name == _DEFAULT:
+            enter_recipe(result, folder / "recipe", products, {"trained": towers, "frozen start": start}, PROBES)
         if name in (_DEFAULT, *_LABELS):
             labels.enter(name, cfg, towers, folder)
     labels.enter_headline(_DEFAULT)

@@ -1,9 +1,11 @@
 """Embeddings and labels to heads, thresholds and a report; matching and clustering of the whole catalog."""
 
 from ecclip.tasks.config import EvaluateConfig, GroupProductsConfig
+from ecclip.tasks.heads.fitting import train_heads
 from ecclip.tasks.heads.matrix import Head, Heads, load_heads
 from ecclip.tasks.matching.stage import group_products
 from ecclip.tasks.report.evidence import check_claims, read_evidence
+from ecclip.tasks.rows import Rows
 from ecclip.tasks.stage import evaluate
 
 __all__ = [
@@ -11,6 +13,7 @@ __all__ = [
     "GroupProductsConfig",
     "Head",
     "Heads",
+    "Rows",
     "check_claims",
     "decision",
     "evaluate",
@@ -19,4 +22,5 @@ __all__ = [
     "load_heads",
     "matching",
     "read_evidence",
+    "train_heads",
 ]

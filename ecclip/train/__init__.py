@@ -36,6 +36,7 @@ from ecclip.train.loss.contrastive import contrastive_gradients
 from ecclip.train.loss.labels import Labels
 from ecclip.train.loss.sigmoid import sigmoid_gradients
 from ecclip.train.loss.similarity import LossGradients
+from ecclip.train.weights.probe import Labelled, Probe
 
 __all__ = [
     "PREEMPTED_EXIT_CODE",
@@ -47,6 +48,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointStore",
     "DivergedError",
+    "Labelled",
     "Labels",
     "Loader",
     "Loss",
@@ -59,6 +61,7 @@ __all__ = [
     "PairsError",
     "Precision",
     "Preempted",
+    "Probe",
     "ProcessesError",
     "Progress",
     "SamplerConfig",

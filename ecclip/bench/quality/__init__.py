@@ -1,4 +1,4 @@
-"""The parts of ``ecclip bench quality``: data without leaks, linear probes, and the catalog as label."""
+"""The parts of ``ecclip bench quality``: data without leaks, probes, the recipe's heads, the catalog as label."""
 
 from ecclip.bench.quality.cache import kept
 from ecclip.bench.quality.gain import difference, ratio
@@ -14,5 +14,6 @@ __all__ = [
     "market",
     "probe",
     "ratio",
+    "recipe",
     "trained",
 ]

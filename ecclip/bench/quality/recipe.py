@@ -1,0 +1,161 @@
+"""What the recipe's choices are worth in the heads: what they read, how photo and title meet, at which size photos are.
+
+Heads are fitted and chosen as the stage evaluate does it, on the products of one set at a time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ecclip.bench.quality.cache import kept
+from ecclip.bench.quality.data import Product
+from ecclip.bench.quality.gain import difference, ratio
+from ecclip.bench.result import Result, Row
+from ecclip.model import Preprocessor, Towers, encode_images, encode_texts
+from ecclip.tasks import EvaluateConfig, Rows, train_heads
+from ecclip.tasks.kinds import Target
+from ecclip.train import TrainerConfig
+
+SIZES = (128, 160, 224)  # of photos, pixels
+_LEAST = 10  # training products per class; by judgment
+_NO_LABEL = -2
+
+
+def recipe_variants(recipe: TrainerConfig) -> dict[str, TrainerConfig]:
+    """Return trainings that differ from the recipe in what is kept of them, and in which layers learn how much."""
+    gentle = replace(recipe.optimizer, layer_decay=0.6)
+    return {
+        "all of the training is kept": replace(recipe, weight_interpolation=0.0),
+        "half of the start is kept": replace(recipe, weight_interpolation=0.5),
+        "a moving average is kept": replace(recipe, weight_interpolation=0.0, average_decay=0.95),
+        "layer decay 0.6": replace(recipe, optimizer=gentle),
+        "frozen image tower": replace(recipe, optimizer=replace(recipe.optimizer, freeze=("image_encoder.tower",))),
+    }
+
+
+def enter_recipe(
+    result: Result,
+    folder: Path,
+    products: Sequence[Product],
+    towers: Mapping[str, Towers],
+    probes: Sequence[tuple[str, str]],
+) -> None:
+    """Enter the heads' accuracy in every cell, and what the first of the choices gains over the others.
+
+    Args:
+        result: gets the rows.
+        folder: keeps what the towers gave out and which answers were right.
+        products: of all sets.
+        towers: by name: the trained ones first, then those that they are compared with.
+        probes: pairs of set and label.
+    """
+    sizes = sorted({*SIZES, *(one.cfg.image_size for one in towers.values())})
+    found = {name: _outputs(folder / name, one, products, sizes) for name, one in towers.items()}
+    own, cfg = next(iter(towers.values())).cfg.image_size, EvaluateConfig()
+    for source, label in probes:
+        chosen = np.flatnonzero([one.source == source for one in products])
+        target = _target([products[row] for row in chosen], label)
+        hits: dict[str, dict[str, np.ndarray]] = {}
+        for name, size in ((name, size) for name in towers for size in (own, *(one for one in sizes if one != own))):
+            rows = _rows(products, chosen, found[name], size, towers[name].cfg.embedding_dim)
+            systems = {"": cfg} if hits else _readings(label)
+            for what, choice in systems.items():
+                system = f"{name}, {size} px{what and ', '}{what}"
+                file = folder / "hits" / f"{source}-{label} {system}.npz"
+                hits[system] = kept(file, partial(_hits, rows, target, choice))
+        _enter(result, f"{source}, {label}", hits, _groups(products, chosen))
+
+
+def _readings(label: str) -> dict[str, EvaluateConfig]:
+    """Return what heads may read and how photo and title may meet; the default first."""
+    choices: dict[str, dict[str, Any]] = {
+        "": {},
+        "embedding alone": {"features": {label: "embedding"}},
+        "features alone": {"features": {label: "towers"}},
+        "photo and title at once": {"fusion": "joint"},
+        "photo and title weighed": {"fusion": "stacked"},
+    }
+    return {name: EvaluateConfig(heads=heads) for name, heads in choices.items()}
+
+
+def _outputs(folder: Path, towers: Towers, products: Sequence[Product], sizes: Sequence[int]) -> dict[str, np.ndarray]:
+    workers = torch.get_num_threads()
+    photos, titles = [one.image for one in products], [one.title for one in products]
+
+    def images(size: int) -> dict[str, np.ndarray]:
+        preprocessor = Preprocessor(size, towers.cfg.max_tokens, towers.tokenizer)
+        return {"image": encode_images(towers, preprocessor, photos, 16, workers, what="outputs")}
+
+    def texts() -> dict[str, np.ndarray]:
+        return {"text": encode_texts(towers, towers.preprocessor(), titles, 32, workers, what="outputs")}
+
+    by_size = {f"{size}": kept(folder / f"photos-{size}.npz", lambda s=size: images(s))["image"] for size in sizes}
+    return by_size | kept(folder / "titles.npz", texts)
+
+
+def _rows(
+    products: Sequence[Product], chosen: np.ndarray, arrays: Mapping[str, np.ndarray], size: int, dim: int
+) -> Rows:
+    image, text = arrays[f"{size}"][chosen], arrays["text"][chosen]
+    return Rows(
+        listing_ids=np.array([products[row].listing_id for row in chosen], dtype=object),
+        titles=[products[row].title for row in chosen],
+        given={},
+        groups=_groups(products, chosen),
+        split=np.array([products[row].split for row in chosen]),
+        image=image[:, :dim],
+        text=text[:, :dim],
+        image_features=image[:, dim:],
+        text_features=text[:, dim:],
+    )
+
+
+def _groups(products: Sequence[Product], chosen: np.ndarray) -> np.ndarray:
+    return np.unique([products[row].group for row in chosen], return_inverse=True)[1]
+
+
+def _target(products: Sequence[Product], label: str) -> Target:
+    """Return the classes with ten train products; products of others are asked nowhere."""
+    values = [one.labels.get(label) for one in products]
+    counts = Counter(value for value, one in zip(values, products, strict=True) if value and one.split == "train")
+    names = sorted(name for name, count in counts.items() if count >= _LEAST)
+    y = np.array([names.index(value) if value in names else _NO_LABEL for value in values])
+    return Target(label, label, "softmax", names, y)
+
+
+def _hits(rows: Rows, target: Target, cfg: EvaluateConfig) -> dict[str, np.ndarray]:
+    """Return by modality where the heads are right on the rows of split test, float64 [N], NaN elsewhere."""
+    heads = train_heads(rows, [target], cfg).heads
+    inputs = rows.inputs(features=heads.read_features)
+    asked = (rows.split == "test") & (target.y >= 0)
+    found = {}
+    for modality in ("image", "text", "both"):
+        right = (heads.logits(*inputs, modality).argmax(axis=1) == target.y).astype(np.float64)
+        found[modality] = np.where(asked & rows.has(modality), right, np.nan)
+    return found
+
+
+def _enter(result: Result, cell: str, hits: Mapping[str, Mapping[str, np.ndarray]], groups: np.ndarray) -> None:
+    """Enter every system, and what the first one gains over it, paired by listing."""
+    first = next(iter(hits.values()))
+    for system, found in hits.items():
+        for modality, right in found.items():
+            asked = ~np.isnan(right) & ~np.isnan(first[modality])
+            ones = np.ones(int(asked.sum()))
+            value = ratio(right[asked], ones, groups[asked])
+            _row(result, f"heads, {modality}, {cell}", system, value, len(ones))
+            if found is not first:
+                gain = difference((first[modality][asked], ones), (right[asked], ones), groups[asked])
+                _row(result, f"gain of the recipe's heads, {modality}, {cell}", f"over {system}", gain, len(ones))
+
+
+def _row(result: Result, what: str, system: str, value: tuple[float, float, float], count: int) -> None:
+    result.rows.append(Row(what, system, *(round(value[0], 4), "share"), *(round(one, 4) for one in value[1:]), count))
