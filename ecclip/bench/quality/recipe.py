@@ -26,7 +26,7 @@ from ecclip.train import TrainerConfig
 
 SIZES = (128, 160, 224)  # of photos, pixels
 _LEAST = 10  # training products per class; by judgment
-_NO_LABEL = -2
+_NO_LABEL = -2  # as the tasks number it
 
 
 def recipe_variants(recipe: TrainerConfig) -> dict[str, TrainerConfig]:
@@ -91,7 +91,8 @@ def _outputs(folder: Path, towers: Towers, products: Sequence[Product], sizes: S
     photos, titles = [one.image for one in products], [one.title for one in products]
 
     def images(size: int) -> dict[str, np.ndarray]:
-        preprocessor = Preprocessor(size, towers.cfg.max_tokens, towers.tokenizer)
+        reading = towers.design.reading
+        preprocessor = Preprocessor(size, towers.cfg.max_tokens, towers.tokenizer, reading=reading)
         return {"image": encode_images(towers, preprocessor, photos, 16, workers, what="outputs")}
 
     def texts() -> dict[str, np.ndarray]:

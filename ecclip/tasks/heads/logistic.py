@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 _LEAST_GAIN = 1e-6  # relative decrease of the objective at which a fit ends: answers no longer change; by judgment
-_LEAST_CURVATURE = 1e-6
+_LEAST_CURVATURE = 1e-6  # of a class that nearly all rows have; by judgment
 
 
 def fit_path(

@@ -25,7 +25,7 @@ from ecclip.train.engine.retrieval import recall_at_k
 _PENALTIES = (0.01, 0.1, 1.0, 10.0)  # in units of the mean squared length of a row; the best on validation, by judgment
 _MOST_LABELS = 4  # kinds of labels: the category and the three most frequent attributes, as a rule; by judgment
 _LEAST_ROWS = 5  # train listings that a value needs, and validation listings a label; by judgment
-_RANK = 10
+_RANK = 10  # of the recall, the widest that training reports
 
 
 @dataclass(frozen=True)

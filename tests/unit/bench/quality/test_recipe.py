@@ -9,7 +9,7 @@ import pytest
 from snapshots import write_snapshot
 from tiny_training import TRAINER, tiny_towers
 
-from ecclip.bench.machine import new_result
+from ecclip.bench import new_result
 from ecclip.bench.quality import recipe
 from ecclip.bench.quality.data import Product
 
