@@ -13,12 +13,15 @@ _POLL_S = 0.02
 Found = TypeVar("Found")
 
 
-def wait_until(condition: Callable[[], Found], what: str, limit_s: float = HANG_S) -> Found:
-    """Return what ``condition`` returns as soon as that is true; ``what`` completes "waited in vain for ..."."""
+def wait_until(condition: Callable[[], Found], what: str, limit_s: float = HANG_S, every_s: float = _POLL_S) -> Found:
+    """Return what ``condition`` returns as soon as that is true; ``what`` completes "waited in vain for ...".
+
+    ``every_s`` spares a condition that costs a server something.
+    """
     deadline = time.monotonic() + limit_s
     while not (found := condition()):
         assert time.monotonic() < deadline, f"waited in vain for {what} ({limit_s:g} s)"
-        time.sleep(_POLL_S)
+        time.sleep(every_s)
     return found
 
 
