@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from dumps import market, write_dump
+from waiting import wait_until
 
-from ecclip.core import digest_of, settings
+from ecclip.core import digest_of, folder_lock, settings
 from ecclip.nights import known_nights, work_path
 from ecclip.pipeline import STEPS, run_stage, stages_of
 
@@ -79,13 +81,19 @@ def test_a_backfill_out_of_order_and_replays_end_with_one_output_each(
 
 def test_two_processes_that_run_one_stage_at_once_write_it_once(workspace: Path) -> None:
     run_stage("extract", FIRST)
-    run_stage("land", FIRST)
-    command = [sys.executable, "-m", "ecclip", "run", "ingest", "--night", FIRST]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    output = work_path(STEPS["land"].output, FIRST)
+    command = [sys.executable, "-m", "ecclip", "run", "land", "--night", FIRST]
+    with folder_lock(output):  # neither begins before both are there
+        both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        wait_until(lambda: all(_holds_open(process, f".{output.name}.lock") for process in both), "both to wait")
     said = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     reports = [json.loads(out) for out, _ in said]
     assert sorted(report["outcome"] for report in reports) == ["unchanged", "written"]
-    assert {report["digest"] for report in reports} == {digest_of(workspace / "work" / "nights" / FIRST / "ingest")}
-    left = [path.name for path in (workspace / "work" / "nights" / FIRST).iterdir() if ".tmp-" in path.name]
-    assert left == []
+    assert {report["digest"] for report in reports} == {digest_of(output)}
+    assert [path.name for path in output.parent.iterdir() if ".tmp-" in path.name] == []
+
+
+def _holds_open(process: subprocess.Popen[str], name: str) -> bool:
+    assert process.poll() is None, "it did not wait"
+    return any(Path(file.path).name == name for file in psutil.Process(process.pid).open_files())
