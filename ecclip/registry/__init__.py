@@ -10,6 +10,7 @@ from ecclip.registry.lineage import trace, trace_back
 from ecclip.registry.promotion import (
     ask_for,
     complete_champion,
+    end_challenge,
     last_champion,
     refuse_champion,
     set_champion,
@@ -47,6 +48,7 @@ __all__ = [
     "deliver_all",
     "deployed",
     "dvc_version",
+    "end_challenge",
     "fetch_outputs",
     "follow",
     "has_store",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecclip.core import GateError, fail_point, get_logger, locked, now, settings
-from ecclip.registry.store import CHALLENGER, CHAMPION, MODEL, aliases, answering, client
+from ecclip.registry.store import CHALLENGER, CHAMPION, MODEL, OVERTAKEN, aliases, answering, client
 from ecclip.registry.versions import ModelRef, model_version, version_of
 
 if TYPE_CHECKING:
@@ -109,6 +109,18 @@ def refuse_champion(version: str, reason: str, back_to: str | None, wait_s: floa
     get_logger().warning("the request to make a version champion is refused", version=version, reason=reason)
 
 
+def end_challenge(version: str, reason: str, wait_s: float = 60.0) -> None:
+    """Take @challenger from a version that a later night has overtaken, and say on it why: nobody waits for it.
+
+    Raises:
+        ServiceError: the registry does not answer, or another promoter holds the lock for ``wait_s`` seconds.
+    """
+    with locked(settings().work / "run" / "promote.lock", "the promotion", wait_s), answering():
+        store = client()
+        store.set_model_version_tag(MODEL, version, OVERTAKEN, reason[:_LONGEST_TAG])
+        _end_challenge(store, version)
+
+
 def last_champion() -> ModelRef | None:
     """Return the version on which alias and answers last agreed, found by its bundle; None before the first.
 
@@ -136,7 +148,7 @@ def _tag(store: MlflowClient, target: ModelRef, previous: str | None, reason: st
     told = replaced | {"champion_reason": reason, "champion_at": _time()}
     for name, value in told.items():
         store.set_model_version_tag(MODEL, target.version, name, value)
-    for name in sorted({"refused_at", "refused_reason", "rolled_back", "replaced_by"} & {*target.tags}):
+    for name in sorted({"refused_at", "refused_reason", "rolled_back", "replaced_by", OVERTAKEN} & {*target.tags}):
         store.delete_model_version_tag(MODEL, target.version, name)
     if previous is not None:
         name, value = ("rolled_back", reason) if _is_older(target, previous) else ("replaced_by", target.version)

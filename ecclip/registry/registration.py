@@ -16,7 +16,7 @@ from ecclip.formats.bundle import DESCRIPTION, REPORT, REPORT_PAGE, lineage_of
 from ecclip.registry.bundles import BundleFacts, keep_bundle, read_facts
 from ecclip.registry.card import BUNDLE, describe, write_card
 from ecclip.registry.data_versions import dvc_version
-from ecclip.registry.store import CHALLENGER, MODEL, answering, client, experiment_id, log_batches
+from ecclip.registry.store import CHALLENGER, MODEL, OVERTAKEN, answering, client, experiment_id, log_batches
 from ecclip.registry.tracking.names import metric_name, training_metric_name
 from ecclip.registry.tracking.tracked import deliver_all, training_key
 from ecclip.registry.tracking.training_runs import steps_of, training_run
@@ -68,6 +68,8 @@ def register(bundle: Path, night: str, metrics_spool: Path | None = None) -> Reg
         _complete_tags(store, reference, facts)
         if "champion_reason" not in reference.tags:  # a former champion does not become challenger again
             store.set_registered_model_alias(MODEL, CHALLENGER, reference.version)
+            if OVERTAKEN in reference.tags:  # by a champion that may have been rolled back since
+                store.delete_model_version_tag(MODEL, reference.version, OVERTAKEN)
         ended = run.info.end_time or run.info.start_time
         store.set_terminated(run.info.run_id, "FINISHED", end_time=ended)
     get_logger().info("registered", version=reference.version, digest=facts.digest, night=night)

@@ -19,6 +19,7 @@ EXPERIMENT = "ecclip"
 MODEL = "ecclip"
 CHAMPION = "champion"
 CHALLENGER = "challenger"
+OVERTAKEN = "overtaken"  # tag of a version that a later night kept from the servers, with the reason
 
 # Read by MLflow when it is imported. A hanging registry must delay a night by seconds, not by MLflow's default minutes.
 _ENVIRONMENT = {

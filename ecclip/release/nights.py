@@ -193,6 +193,7 @@ def _superseded(reference: ModelRef, answers: ModelRef | None) -> str:
 
 
 def _skipped(night: str, reference: ModelRef, what: str, reason: str) -> dict[str, Any]:
+    registry.end_challenge(reference.version, reason)
     get_logger().warning(f"not {what}", version=reference.version, reason=reason)
     return {"night": night, "version": reference.version, "digest": reference.digest, what: False, "reason": reason}
 

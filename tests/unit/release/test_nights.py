@@ -94,6 +94,30 @@ def test_an_old_night_that_is_run_again_does_not_bring_its_model_back(workspace:
     assert registry.model_version("1").aliases == ()
 
 
+def test_every_night_of_a_week_again_leaves_the_champion_and_nobody_to_wait_for(
+    workspace: Path, server: ServerTable
+) -> None:
+    week = [f"2026-11-0{day}" for day in range(1, 8)]
+    for night in week:
+        _bundle(workspace, night)
+        _release(night)
+    for again, top1 in ((week, 0.81), (week[::-1], 0.82)):
+        for night in again[::2]:  # by other code since: other bundles; the others are as they were
+            _bundle(workspace, night, top1)
+        for night in again:
+            version = release.register_night(night)["version"]
+            release.gate_night(night)
+            blessed, promoted = release.bless_night(night), release.promote_night(night)
+            assert promoted["promoted"] is (night == week[-1]), "what is not promoted raises no event"
+            if night != week[-1]:
+                assert (blessed["blessed"], "a later night, 2026-11-07" in promoted["reason"]) == (False, True)
+                assert registry.model_version(version).tags["overtaken"] == promoted["reason"]
+            assert registry.undecided() is None, "the next night does not wait for it"
+            reigning = registry.champion()
+            assert reigning is not None
+            assert (reigning.night, server.live) == (week[-1], int(reigning.version))
+
+
 def test_when_the_alias_cannot_move_the_old_version_answers_again(
     workspace: Path, server: ServerTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
