@@ -126,7 +126,10 @@ def layers_below_the_top(towers: Towers) -> dict[str, int]:
     depth = {name: top - layer for name, layer in found.items()}
     text = {name: _text_layer(name) for name, _ in towers.text_encoder.tower.named_parameters()}
     top = max(text.values(), default=0)
-    return depth | {f"text_encoder.tower.{name}": top - layer for name, layer in text.items()}
+    # the norm after the last layer of CLIP's and SigLIP's towers belongs to the top
+    return depth | {
+        f"text_encoder.tower.{name}": 0 if name.startswith("final_") else top - layer for name, layer in text.items()
+    }
 
 
 def _text_layer(name: str) -> int:
