@@ -1,24 +1,30 @@
-"""A server under load answers what it takes, refuses at once what it does not, and keeps nothing of who has gone."""
+"""A server under load answers what it takes, refuses at once what it does not, keeps nothing of who has gone, and is
+back by itself when it is killed."""
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import socket
+import subprocess
+import sys
+import threading
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 import pytest
 from serving_bundles import shared_sources, tiny_bundle
-from serving_server import embedded_server
+from serving_server import ENVIRONMENTS, SERVING_PYTHON, embedded_server
 from waiting import wait_until
 
 from ecclip.bench.answering.deployments import Running
 from ecclip.bench.answering.leaks import held_by
 from ecclip.bench.answering.scene import Scene, generate, products_of, serving
-from ecclip.client import Answer, ClientOptions, Product, ProductClient
+from ecclip.client import Answer, ClientError, ClientOptions, Product, ProductClient, Unavailable
 from ecclip.core import digest_of
 from ecclip.core.services import Service
 from ecclip.formats.bundle import lineage_of
@@ -40,7 +46,8 @@ def products() -> list[Product]:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory, products: list[Product]) -> Iterator[Scene]:
-    server = embedded_server(tmp_path_factory.mktemp("load"))
+    (work := tmp_path_factory.mktemp("load") / "work").mkdir()
+    server = embedded_server(work)
     with serving(server, (tiny_bundle(0), tiny_bundle(1)), products) as scene:
         yield scene
     assert server.attach() is None
@@ -95,6 +102,80 @@ def test_what_the_queue_does_not_take_is_refused_at_once_and_what_it_takes_is_an
     answers = [one.outcome for one in fates.questions if one.is_answered]
     assert set(answers) == {_lineage()}
     assert len(answers) >= QUEUE
+
+
+class _Asker(threading.Thread):
+    """A client that asks again and again, and keeps what became of each question."""
+
+    def __init__(self, address: str, product: Product, options: ClientOptions) -> None:
+        super().__init__(daemon=True)
+        self._address, self._product, self._options = address, product, options
+        self._stopped = threading.Event()
+        self.answers: list[Answer] = []
+        self.errors: list[ClientError] = []
+
+    def run(self) -> None:
+        """Ask until told to stop."""
+        with ProductClient(self._address, self._options) as client:
+            while not self._stopped.is_set():
+                try:
+                    self.answers += client.ask([self._product])
+                except ClientError as error:
+                    self.errors.append(error)
+
+    def await_answers(self) -> None:
+        """Wait for two more answers: the first may have been on its way already."""
+        seen = len(self.answers)
+        wait_until(lambda: len(self.answers) > seen + 1, "answers")
+
+    def stop(self) -> None:
+        """Let it end its question, and wait for that."""
+        self._stopped.set()
+        self.join()
+
+
+@contextmanager
+def _supervised(scene: Scene) -> Iterator[None]:
+    """Have ``ecclip serve`` watch the server, as the services of this machine do."""
+    environment = {
+        "ECCLIP_WORKSPACE": str(scene.server.work.parent),
+        "ECCLIP_TRITON_HOME": str(ENVIRONMENTS / "triton"),
+        "ECCLIP_SERVING_PYTHON": str(SERVING_PYTHON),
+    }
+    supervisor = subprocess.Popen([sys.executable, "-m", "ecclip", "serve"], env=os.environ | environment)
+    try:
+        yield
+    finally:
+        supervisor.kill()  # told to end, it would stop the server
+        supervisor.wait()
+
+
+@pytest.mark.fault(20)
+def test_killed_under_load_it_answers_again_by_itself_and_no_question_is_lost_without_a_word(
+    scene: Scene, products: list[Product]
+) -> None:
+    scene.bless(2)
+    scene.deployment.go_live(2)  # which stays loaded beside the version that answers
+    scene.deployment.roll_back(1)
+    killed = _service(scene)
+    patient, usual = ClientOptions(retries=1_000_000, max_pause_s=0.2), ClientOptions()
+    askers = [_Asker(killed.address, one, options) for one, options in zip(products, [patient, usual] * 2, strict=True)]
+    with _supervised(scene), ExitStack() as stack:
+        for asker in askers:
+            asker.start()
+            stack.callback(asker.stop)
+        for asker in askers:
+            asker.await_answers()
+        os.kill(killed.pid, signal.SIGKILL)
+        wait_until(lambda: (scene.server.attach() or killed).pid != killed.pid, "another server")
+        for asker in askers:
+            asker.await_answers()
+    assert _service(scene).address == killed.address, "clients find it where it was"
+    assert [one for one in killed.remains() if one.startswith("process")] == [], "of the one that was killed"
+    assert {(one.error, one.lineage) for asker in askers for one in asker.answers} == {("", _lineage())}
+    assert [asker.errors for asker in askers[::2]] == [[], []], "who asks again loses nothing"
+    errors = [error for asker in askers for error in asker.errors]
+    assert all(isinstance(error, Unavailable) and error.value == killed.address for error in errors), errors
 
 
 @pytest.mark.fault(27)
