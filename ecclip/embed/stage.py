@@ -10,9 +10,10 @@ import torch
 from pydantic import Field
 
 from ecclip.core import Counts, StageConfig, digest_of, get_logger, settings, stage
+from ecclip.embed.frozen import embed_frozen, frozen_towers
 from ecclip.errors import PairsError
 from ecclip.formats.bundle import TOWERS
-from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_origin
+from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_frozen, write_origin
 from ecclip.formats.pair_scores import write_pair_scores
 from ecclip.formats.sampling import smallest_hashes
 from ecclip.formats.snapshot import PHOTO, Listings
@@ -50,7 +51,10 @@ class ScorePairsConfig(_Batches):
 
 @stage
 def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Counts:
-    """Write both embeddings of every listing of a snapshot.
+    """Write both embeddings of every listing of a snapshot, and beside them those of the frozen start.
+
+    The frozen start says of a photo or a title what it said on any night before, so that it is taken from there where
+    an earlier night lies beside this one.
 
     Raises:
         ContractError: the snapshot or the towers cannot be read.
@@ -60,9 +64,10 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Coun
     towers = digest_of(trained / TOWERS)
     write_origin(Origin(snapshot=digest_of(snapshot), trained=digest_of(trained), towers=towers), output)
     embedded = int((~np.isnan(embeddings.image).any(axis=1)).sum())
+    frozen = _embed_frozen(snapshot, trained, output)
     return Counts(
         read={"listings": len(embeddings.listing_ids), "photos": photos},
-        written={"text_embeddings": len(embeddings.listing_ids), "image_embeddings": embedded},
+        written={"text_embeddings": len(embeddings.listing_ids), "image_embeddings": embedded, "frozen": frozen},
         dropped={"photo cannot be decoded": photos - embedded} if photos > embedded else {},
     )
 
@@ -92,6 +97,18 @@ def score_pairs(cfg: ScorePairsConfig, cleaned: Path, reference: Path, output: P
         written={"pairs": len(ids)},
         detail={"champion": champion.version, "bundle": champion.bundle},
     )
+
+
+def _embed_frozen(snapshot: Path, trained: Path, output: Path) -> int:
+    """Write what the frozen start says of the listings, and return how many there are."""
+    device = torch.device(settings().device)
+    with deterministic(settings().torch_threads, device):
+        towers = frozen_towers(trained, load_towers(trained / TOWERS).cfg)
+        if towers is None:
+            return 0
+        found = embed_frozen(towers.to(device), snapshot, output.parents[1].glob("*/embed"))
+    write_frozen(found, output)
+    return len(found.titles)
 
 
 def agreements(ids: list[str], image: np.ndarray, text: np.ndarray, references: int) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,13 +15,27 @@ import pyarrow.parquet as pq
 from ecclip.errors import IntegrityError
 from ecclip.formats.documents import read_record, write_document
 
-__all__ = ["SCHEMA", "Embeddings", "Origin", "load_embeddings", "read_origin", "write_embeddings", "write_origin"]
+__all__ = [
+    "SCHEMA",
+    "Embeddings",
+    "Frozen",
+    "Origin",
+    "load_embeddings",
+    "load_frozen",
+    "read_origin",
+    "write_embeddings",
+    "write_frozen",
+    "write_origin",
+]
 
 SCHEMA = "ecclip.embeddings/1"
 _PART = "part-00000.parquet"
 _ORIGIN = "lineage.json"
 _IMAGE, _TEXT = "image_embedding", "text_embedding"
 _FEATURES = ("image_features", "text_features")
+_CONTENT = ("image_sha256", "title_sha256")  # of what was embedded, for the night after
+_FROZEN, _WEIGHTS = "frozen", "weights"
+_WIDTH = "image_features"  # how wide they are, which a night without a photo does not show
 _ROW_GROUP = 4096  # rows; by judgment
 _NEXT_STEP = "run the stage embed of this night"
 
@@ -36,6 +53,23 @@ class Embeddings:
     text: np.ndarray
     image_features: np.ndarray | None = None
     text_features: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What a frozen start says of a night's listings, and by which content of which weights it is found again.
+
+    Attributes:
+        embeddings: of the listings, with the towers' own features.
+        photos: digest of each listing's photo, None without one.
+        titles: digest of each listing's title.
+        weights: digest of the weights, and of the code that embeds.
+    """
+
+    embeddings: Embeddings
+    photos: list[str | None]
+    titles: list[str]
+    weights: str
 
 
 @dataclass(frozen=True)
@@ -64,6 +98,34 @@ def read_origin(folder: Path) -> Origin:
 
 def write_embeddings(embeddings: Embeddings, folder: Path) -> None:
     """Write one Parquet part, sorted by listing id; equal embeddings give equal bytes."""
+    _write(embeddings, folder, {})
+
+
+def write_frozen(frozen: Frozen, folder: Path) -> None:
+    """Write beside a night's embeddings those of the frozen start."""
+    content = dict(zip(_CONTENT, (frozen.photos, frozen.titles), strict=True))
+    _write(frozen.embeddings, folder / _FROZEN, content, {_WEIGHTS: frozen.weights})
+
+
+def load_frozen(folder: Path) -> Frozen | None:
+    """Return what :func:`write_frozen` wrote beside a night's embeddings, None where it wrote nothing.
+
+    Raises:
+        IntegrityError: they cannot be read; names the file.
+    """
+    path = folder / _FROZEN / _PART
+    if not path.is_file():
+        return None
+    with _readable(path):
+        table = pq.read_table(path, columns=[*_CONTENT])
+        weights = (table.schema.metadata or {})[_WEIGHTS.encode()].decode()
+        photos, titles = (table.column(name).to_pylist() for name in _CONTENT)
+    return Frozen(load_embeddings(path.parent), photos, titles, weights)
+
+
+def _write(
+    embeddings: Embeddings, folder: Path, more: Mapping[str, list[Any]], metadata: Mapping[str, str] | None = None
+) -> None:
     order = sorted(range(len(embeddings.listing_ids)), key=embeddings.listing_ids.__getitem__)
     missing = np.isnan(embeddings.image[order]).any(axis=1)
     columns = {
@@ -74,8 +136,15 @@ def write_embeddings(embeddings: Embeddings, folder: Path) -> None:
     if embeddings.image_features is not None and embeddings.text_features is not None:
         columns[_FEATURES[0]] = _vectors(embeddings.image_features[order], missing)
         columns[_FEATURES[1]] = _vectors(embeddings.text_features[order], np.zeros(len(order), dtype=bool))
+    told = {_WIDTH: str(0 if embeddings.image_features is None else embeddings.image_features.shape[1])}
+    columns |= {name: pa.array([values[row] for row in order], pa.string()) for name, values in more.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.table(columns), folder / _PART, row_group_size=_ROW_GROUP, compression="zstd")
+    pq.write_table(
+        pa.table(columns, metadata={**told, **(metadata or {})}),
+        folder / _PART,
+        row_group_size=_ROW_GROUP,
+        compression="zstd",
+    )
 
 
 def load_embeddings(folder: Path) -> Embeddings:
@@ -85,12 +154,19 @@ def load_embeddings(folder: Path) -> Embeddings:
         IntegrityError: they are missing or cannot be read; names the file.
     """
     path = folder / _PART
-    try:
+    with _readable(path):
         table = pq.read_table(path).combine_chunks()
         ids, text = table.column("listing_id").to_pylist(), _matrix(table.column(_TEXT), 0)
         image = _matrix(table.column(_IMAGE), text.shape[1])
         names = [name for name in _FEATURES if name in table.column_names]
-        return Embeddings(ids, image, text, *[_matrix(table.column(name), 0) for name in names])
+        width = int((table.schema.metadata or {}).get(_WIDTH.encode(), b"0"))
+        return Embeddings(ids, image, text, *[_matrix(table.column(name), width) for name in names])
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, KeyError, pa.ArrowException) as error:
         raise IntegrityError("the embeddings cannot be read", value=path, next_step=_NEXT_STEP) from error
 
@@ -108,5 +184,6 @@ def _matrix(column: pa.ChunkedArray, width: int) -> np.ndarray:
     values = np.concatenate([np.asarray(chunk.flatten(), dtype=np.float32) for chunk in column.chunks])
     width = len(values) // int(valid.sum()) if valid.any() else width
     matrix = np.full((len(valid), width), np.nan, dtype=np.float32)
-    matrix[valid] = values.reshape(-1, width)
+    if valid.any():
+        matrix[valid] = values.reshape(-1, width)
     return matrix

@@ -1,15 +1,65 @@
-"""The report of a night's tasks: what ``evaluate`` measured, and what it measured it on."""
+"""The report of a night's tasks: what ``evaluate`` measured, on what, and beside whom."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any, Literal
 
 from ecclip.errors import IntegrityError
 from ecclip.formats.documents import read_document, read_field, write_document
 
 SCHEMA = "ecclip.report/1"
+FROZEN_START = "frozen_start"  # the pretrained weights before any training of ours, with heads fitted alike
 _NEXT_STEP = "run evaluate of its night again"
+_LATER = ("comparisons", "cells")  # fields that reports of earlier versions do not have
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Two systems on the same test listings, by one metric of one task and modality.
+
+    Attributes:
+        metric: the metric, of which more is better.
+        rows: listings that it rests on; of a flag those on its rarer side.
+        ours: value of the trained model.
+        other: value of the other system.
+        difference: ours minus other.
+        error: standard error of the difference, by resampling whole groups.
+        low: lower end of the 95 % interval of the difference.
+        high: upper end.
+    """
+
+    metric: str
+    rows: int
+    ours: float
+    other: float
+    difference: float
+    error: float
+    low: float
+    high: float
+
+    @property
+    def outcome(self) -> Literal["ahead", "behind", "even"]:
+        """Where ours stands: beyond the interval on either side, or neither."""
+        return "ahead" if self.low > 0 else "behind" if self.high < 0 else "even"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescored:
+    """A bundle and another system on the same test listings of tonight.
+
+    Attributes:
+        ours: metrics of the bundle, by their names in a report.
+        theirs: metrics of the other system; those that it cannot have are missing.
+        cells: comparisons by task and modality (``category/image``), and by part of the catalog
+            (``category/image, root: home``).
+    """
+
+    ours: dict[str, float]
+    theirs: dict[str, float]
+    cells: dict[str, Comparison]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +73,10 @@ class TaskReport:
         slices: metrics of parts of the test listings, by name of the metric and of the part.
         rows: how many listings there were, by what for.
         missing: why a metric, or a whole task, is not there.
+        comparisons: by cell ``<task>/<modality>`` and system, the fields of a :class:`Comparison`.
+        cells: how many cells there are (``cells_total``), and in how many ours is beyond the interval of the difference
+            to the frozen start (``cells_ahead``, ``cells_behind``) or the start's own tower serves
+            (``cells_fallback``).
     """
 
     metrics: dict[str, float]
@@ -31,6 +85,19 @@ class TaskReport:
     slices: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    comparisons: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    cells: dict[str, int] = field(default_factory=dict)
+
+    def compared_with(self, system: str) -> dict[str, Comparison]:
+        """Return the comparisons with a system by cell."""
+        return {cell: Comparison(**found[system]) for cell, found in self.comparisons.items() if system in found}
+
+
+def count_cells(compared: Iterable[Comparison], fallback: int = 0) -> dict[str, int]:
+    """Return ``cells_ahead``, ``cells_behind``, ``cells_fallback`` and ``cells_total`` of comparisons, one per cell."""
+    outcomes = [one.outcome for one in compared]
+    counts = {f"cells_{name}": outcomes.count(name) for name in ("ahead", "behind")}
+    return counts | {"cells_fallback": fallback, "cells_total": len(outcomes)}
 
 
 def write_report(report: TaskReport, path: Path) -> None:
@@ -45,7 +112,8 @@ def read_report(path: Path) -> TaskReport:
         ContractError: it has a schema that this code does not know.
         IntegrityError: it cannot be read; names the file and, where it is one, the field.
     """
-    content = read_document(path, SCHEMA, _NEXT_STEP)
+    later: dict[str, Any] = {name: {} for name in _LATER}
+    content = later | read_document(path, SCHEMA, _NEXT_STEP)
     found = {one.name: read_field(content, one.name, dict, path, _NEXT_STEP) for one in fields(TaskReport)}
     for name, value in found["metrics"].items():
         if not isinstance(value, int | float):

@@ -4,7 +4,9 @@ from ecclip.tasks.config import EvaluateConfig, GroupProductsConfig
 from ecclip.tasks.heads.fitting import train_heads
 from ecclip.tasks.heads.matrix import Head, Heads, load_heads
 from ecclip.tasks.matching.stage import group_products
-from ecclip.tasks.report.evidence import check_claims, read_evidence
+from ecclip.tasks.report.claims import check_claims
+from ecclip.tasks.report.evidence import read_evidence
+from ecclip.tasks.report.recount import rescore
 from ecclip.tasks.rows import Rows
 from ecclip.tasks.stage import evaluate
 
@@ -22,5 +24,6 @@ __all__ = [
     "load_heads",
     "matching",
     "read_evidence",
+    "rescore",
     "train_heads",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ecclip.core import ContractError, digest_of
 from ecclip.formats.columns import GROUP_ID, SPLIT
-from ecclip.formats.embeddings import Origin, load_embeddings, read_origin
+from ecclip.formats.embeddings import Embeddings, Origin, load_embeddings, load_frozen, read_origin
 from ecclip.formats.snapshot import Snapshot
 
 _COLUMNS = ["listing_id", "title", GROUP_ID, SPLIT]
@@ -74,25 +74,38 @@ def load_rows(snapshot: Path, embedded: Path, columns: Sequence[str] = ()) -> Ro
     table = Snapshot(snapshot).table(sorted({*_COLUMNS, *columns})).sort_by("listing_id")
     found: dict[str, list[Any]] = table.to_pydict()
     origin_of(snapshot, embedded)
-    embeddings = load_embeddings(embedded)
-    order = np.argsort(np.array(embeddings.listing_ids, dtype=object), kind="stable")
-    if [embeddings.listing_ids[index] for index in order] != found["listing_id"]:
-        raise ContractError(
-            "the embeddings are not those of the snapshot's listings",
-            value=f"{len(order)} embeddings, {table.num_rows} listings",
-            next_step="run embed again",
-        )
     return Rows(
         listing_ids=np.array(found["listing_id"], dtype=object),
         titles=[title or "" for title in found["title"]],
         given={name: found[name] for name in columns},
         groups=np.unique(np.array(found[GROUP_ID], dtype=str), return_inverse=True)[1],
         split=np.array(found[SPLIT], dtype=str),
-        image=embeddings.image[order],
-        text=embeddings.text[order],
-        image_features=None if embeddings.image_features is None else embeddings.image_features[order],
-        text_features=None if embeddings.text_features is None else embeddings.text_features[order],
+        **_vectors(load_embeddings(embedded), found["listing_id"]),
     )
+
+
+def frozen_rows(rows: Rows, embedded: Path) -> Rows | None:
+    """Return the rows as the frozen start embeds them, None where the embeddings came without.
+
+    Raises:
+        ContractError: they are not those of these listings.
+    """
+    frozen = load_frozen(embedded)
+    return None if frozen is None else replace(rows, **_vectors(frozen.embeddings, rows.listing_ids.tolist()))
+
+
+def _vectors(embeddings: Embeddings, listing_ids: list[str]) -> dict[str, Any]:
+    """Return the arrays of a :class:`Rows` in the order of ``listing_ids``."""
+    order = np.argsort(np.array(embeddings.listing_ids, dtype=object), kind="stable")
+    if [embeddings.listing_ids[index] for index in order] != listing_ids:
+        raise ContractError(
+            "the embeddings are not those of the snapshot's listings",
+            value=f"{len(order)} embeddings, {len(listing_ids)} listings",
+            next_step="run embed again",
+        )
+    names = ("image", "text", "image_features", "text_features")
+    given = {name: getattr(embeddings, name) for name in names}
+    return {name: None if values is None else values[order] for name, values in given.items()}
 
 
 def origin_of(snapshot: Path, embedded: Path) -> Origin:

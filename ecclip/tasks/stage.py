@@ -18,6 +18,7 @@ from ecclip.tasks.matching.report import FoundProducts, report_matching
 from ecclip.tasks.report.classes import report_tasks
 from ecclip.tasks.report.evidence import write_evidence
 from ecclip.tasks.report.findings import Findings
+from ecclip.tasks.report.frozen import answered, report_frozen
 from ecclip.tasks.report.page import write_page
 from ecclip.tasks.rows import Rows, load_rows, origin_of
 
@@ -26,8 +27,9 @@ from ecclip.tasks.rows import Rows, load_rows, origin_of
 def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) -> Counts:
     """Train and calibrate the heads of all tasks and write heads/, report.json, report.html and evidence.npz.
 
-    Heads learn from split train, temperatures and thresholds come from validation, the report is about test. What
-    cannot be measured is left out and explained in the report's ``missing``.
+    Heads learn from split train, temperatures and thresholds come from validation, the report is about test, and
+    compares each task and modality with the frozen start on the same listings. What cannot be measured is left out and
+    explained in the report's ``missing``.
 
     Raises:
         ConfigError: ``heads.features`` names an unknown task.
@@ -40,8 +42,9 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         targets = _targets(rows, cfg, findings)
         trained = train_heads(rows, targets, cfg)
         replace(trained.heads, towers=origin.towers).save(output / HEADS)
-        write_evidence(rows, targets, trained.heads, output)
         scored = report_tasks(TASKS, rows, targets, trained, cfg, findings)
+        frozen = report_frozen(embedded, rows, targets, answered(scored, trained), cfg, findings)
+        write_evidence(rows, targets, trained.heads, output, frozen)
         products = _report_products(rows, cfg, findings)
         lineage = asdict(origin) | {"embedded": digest_of(embedded)}
         Bundle(output).write_report(findings.report(lineage))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ecclip.tasks.kinds.task import NO_LABEL, HeadScores, Query, Target, Task, in_words
+from ecclip.tasks.kinds.task import NO_LABEL, HeadScores, Limit, Query, Target, Task, in_words
 from ecclip.tasks.scores import plain
 
 if TYPE_CHECKING:
@@ -25,8 +25,14 @@ class AgeRestricted(Task):
     title = "Age restriction"
     columns = ("age_restricted",)
     outputs = ("AGE_RESTRICTED_SCORE", "AGE_CLASS", "AGE_CLASS_SCORE")
+    # by judgment: a flag that misses every other restricted listing is no protection
+    gate: ClassVar = {"both/recall": Limit(floor=0.5), "text/recall": Limit(floor=0.4)}
     headline = (("average precision", "average_precision"),)
-    details = (("recall at the wanted precision", "recall_at_precision"), *Task.details[1:])
+    details = (
+        ("flagged, of those that carry the flag", "recall"),
+        ("recall at the wanted precision", "recall_at_precision"),
+        *Task.details[1:],
+    )
     note = "The flag is rare: for a decision without review both sides count the same."
 
     def targets(self, rows: Rows, cfg: EvaluateConfig) -> list[Target]:
@@ -51,16 +57,19 @@ class AgeRestricted(Task):
     def report(
         self, scored: ScoredHead, rows: Rows, resample: Bootstrap, cfg: EvaluateConfig, findings: Findings
     ) -> None:
-        """Add average precision and the recall at the precision that `auto` promises."""
-        from ecclip.tasks.report.metrics import average_precision, recall_at
+        """Add average precision, how many of the restricted listings are flagged, and how many at `auto.precision`."""
+        from ecclip.tasks.report.metrics import average_precision, interval, recall_at
 
         truth, scores = scored.truth.astype(np.float64), scored.scores[:, 0]
         findings.rows[f"{scored.prefix}/test_positives"] = int(truth.sum())
         if not truth.any():
             findings.add_missing(f"{scored.prefix}/average_precision", "no test listing is age restricted")
             return
-        interval = resample.weighted(average_precision, truth, scores)
-        findings.add(f"{scored.prefix}/average_precision", average_precision(truth, scores), interval)
+        found = average_precision(truth, scores)
+        findings.add(f"{scored.prefix}/average_precision", found, interval(resample.average_precisions(truth, scores)))
+        flagged = (scored.answer == 1).astype(np.float64)
+        value = float((flagged * truth).sum() / truth.sum())
+        findings.add(f"{scored.prefix}/recall", value, resample.ratio(flagged * truth, truth))
         findings.add(f"{scored.prefix}/recall_at_precision", recall_at(truth, scores, cfg.auto.precision))
 
 

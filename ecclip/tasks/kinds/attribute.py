@@ -66,6 +66,10 @@ class Attributes(Task):
         found = outputs["ATTRIBUTES"].items()
         return ", ".join(f"{name} {in_words(one['value'], one['score'])}" for name, one in found) or "-"
 
+    def counted(self, scored: ScoredHead) -> np.ndarray:
+        """Return bool [M]: the listings that have the attribute."""
+        return _is_present(scored)
+
     def report_together(
         self, scored: list[ScoredHead], rows: Rows, modality: str, cfg: EvaluateConfig, findings: Findings
     ) -> None:

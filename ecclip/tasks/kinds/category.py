@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from ecclip.tasks.report.metrics import Bootstrap
     from ecclip.tasks.rows import Rows
 
-_HANGUL = re.compile("[가-힣ㄱ-ㅎㅏ-ㅣ]")
 _MIN_SLICE_ROWS = 10  # by judgment: below it one listing moves a share by more than ten points
 
 
@@ -102,17 +100,14 @@ class Category(Task):
 
     def _slices(self, scored: ScoredHead, rows: Rows, findings: Findings) -> None:
         """Top1 by root category and by script of the title, where there are enough listings to say something."""
+        from ecclip.tasks.report.parts import catalog_parts
+
         right = scored.answer == scored.truth
-        members: dict[str, list[int]] = {}
-        for place, index in enumerate(scored.rows):
-            root = (self.truth(scored, rows, place) or [""])[0]
-            script = "Hangul" if _HANGUL.search(rows.titles[index]) else "other"
-            members.setdefault(f"root: {root}", []).append(place)
-            members.setdefault(f"title script: {script}", []).append(place)
+        members = {name: part[scored.rows] for name, part in catalog_parts(rows).items()}
         findings.slices[f"{scored.prefix}/{self.accuracy}"] = {
-            name: {"value": round(float(right[places].mean()), 6), "rows": len(places)}
-            for name, places in sorted(members.items())
-            if len(places) >= _MIN_SLICE_ROWS
+            name: {"value": round(float(right[part].mean()), 6), "rows": int(part.sum())}
+            for name, part in sorted(members.items())
+            if part.sum() >= _MIN_SLICE_ROWS
         }
 
 

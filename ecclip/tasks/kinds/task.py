@@ -130,6 +130,10 @@ class Task:
     ) -> None:
         """Add the metrics ``<task>/<modality>/*`` of all heads together; :meth:`report` has those of a single head."""
 
+    def counted(self, scored: ScoredHead) -> np.ndarray:
+        """Return bool [M]: the answers that the first metric of the headline counts."""
+        return np.ones(len(scored.rows), dtype=bool)
+
     def truth(self, scored: ScoredHead, rows: Rows, place: int) -> list[str]:
         """Return the true label of test listing ``place`` for people, level by level."""
         number = int(scored.truth[place])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,12 +47,43 @@ class ScoredHead:
             return (self.scores[:, 0] >= 0.5).astype(np.int64)
         return self.scores.argmax(axis=1)
 
+    def part(self, places: np.ndarray) -> ScoredHead:
+        """Return the answers at some ``places`` [K]."""
+        return replace(
+            self,
+            rows=self.rows[places],
+            scores=self.scores[places],
+            scores_before=self.scores_before[places],
+            truth=self.truth[places],
+        )
+
+
+def score_heads(
+    rows: Rows, targets: Sequence[Target], trained: Trained, logits: Mapping[str, np.ndarray], split: str = "test"
+) -> dict[str, ScoredHead]:
+    """Return the answers of all heads to the labelled listings of a split, by ``<head>/<modality>``.
+
+    ``logits`` [N, C] are those of the heads, by modality.
+    """
+    scored = [
+        score_head(rows, target, head, trained, logits[modality], modality, split)
+        for modality in MODALITIES
+        for target, head in zip(targets, trained.heads.parts, strict=True)
+    ]
+    return {one.prefix: one for one in scored}
+
 
 def score_head(
-    rows: Rows, target: Target, head: Head, trained: Trained, logits: np.ndarray, modality: str
+    rows: Rows,
+    target: Target,
+    head: Head,
+    trained: Trained,
+    logits: np.ndarray,
+    modality: str,
+    split: str = "test",
 ) -> ScoredHead:
-    """Pick the labelled test listings of a modality; ``logits`` [N, C] are those of the heads."""
-    chosen = np.flatnonzero((rows.split == "test") & rows.has(modality) & (target.y != NO_LABEL))
+    """Pick the labelled listings of a split and modality; ``logits`` [N, C] are those of the heads."""
+    chosen = np.flatnonzero((rows.split == split) & rows.has(modality) & (target.y != NO_LABEL))
     part = logits[chosen][:, head.start : head.stop].astype(np.float64)
     before = part * trained.temperatures[target.name][modality]
     return ScoredHead(
@@ -75,21 +106,20 @@ def report_tasks(
     findings: Findings,
 ) -> dict[str, ScoredHead]:
     """Add the metrics of every task from every modality; return the answers by ``<head>/<modality>``."""
-    found: dict[str, ScoredHead] = {}
-    inputs = rows.inputs(features=trained.heads.read_features)
+    found = score_heads(rows, targets, trained, logits_of(rows, trained))
     for modality in MODALITIES:
-        logits = trained.heads.logits(*inputs, modality)
         for task in tasks:
-            scored = [
-                score_head(rows, target, head, trained, logits, modality)
-                for target, head in zip(targets, trained.heads.parts, strict=True)
-                if target.task == task.name
-            ]
+            scored = [one for one in found.values() if (one.target.task, one.modality) == (task.name, modality)]
             for one in scored:
                 report_head(task, one, rows, trained, cfg, findings)
             task.report_together(scored, rows, modality, cfg, findings)
-            found |= {one.prefix: one for one in scored}
     return found
+
+
+def logits_of(rows: Rows, trained: Trained) -> dict[str, np.ndarray]:
+    """Return the logits [N, C] of all listings by modality."""
+    inputs = rows.inputs(features=trained.heads.read_features)
+    return {modality: trained.heads.logits(*inputs, modality) for modality in MODALITIES}
 
 
 def report_head(

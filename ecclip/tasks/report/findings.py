@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from ecclip.formats.report import TaskReport
+from ecclip.formats.report import FROZEN_START, Comparison, TaskReport, count_cells
 
 
 @dataclass
 class Findings:
-    """Metrics by name ``<task>/<modality>/<metric>``, their intervals, slices, rows and reasons for gaps."""
+    """Metrics by name ``<task>/<modality>/<metric>``, their intervals, slices, rows and reasons for gaps.
+
+    Beside them comparisons with other systems by cell, and how the cells end.
+    """
 
     metrics: dict[str, float] = field(default_factory=dict)
     intervals: dict[str, list[float]] = field(default_factory=dict)
     slices: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
+    comparisons: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    cells: dict[str, int] = field(default_factory=dict)
 
     def add(self, name: str, value: float, interval: tuple[float, float] | None = None) -> None:
         """Add a metric; one that is not finite is missing, never zero."""
@@ -30,6 +37,13 @@ class Findings:
     def add_missing(self, name: str, reason: str) -> None:
         """Record why a metric, or a whole task, could not be measured."""
         self.missing[name] = reason
+
+    def compare(self, system: str, compared: Mapping[str, Comparison], fallback: int = 0) -> None:
+        """Add comparisons with a system by cell; those with the frozen start decide where the cells end."""
+        for cell, one in compared.items():
+            self.comparisons.setdefault(cell, {})[system] = asdict(one)
+        if system == FROZEN_START:
+            self.cells = count_cells(compared.values(), fallback)
 
     def report(self, lineage: dict[str, str]) -> TaskReport:
         """Return them as the report of what was made from ``lineage``."""

@@ -10,6 +10,8 @@ from sklearn.metrics import average_precision_score
 
 from ecclip.tasks.scores import NEVER_AUTO
 
+_CELLS_AT_ONCE = 4_000_000  # of a matrix of resamplings by answers; bounds the memory
+
 
 @dataclass(frozen=True)
 class Bin:
@@ -115,12 +117,31 @@ class Bootstrap:
         draws = np.random.default_rng(seed).integers(0, max(count, 1), (rounds, count))
         self._times = np.stack([np.bincount(draw, minlength=count) for draw in draws]).astype(np.float64)
 
-    def ratio(self, numerator: np.ndarray, denominator: np.ndarray) -> tuple[float, float]:
-        """Return the interval of sum(numerator) / sum(denominator), both [N]."""
+    def ratios(self, numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+        """Return sum(numerator) / sum(denominator), both [N], of every resampling [R]; NaN where the latter is 0."""
         groups = self._times.shape[1]
         above = self._times @ np.bincount(self._place, numerator, groups)
         below = self._times @ np.bincount(self._place, denominator, groups)
-        return _interval(above[below > 0] / below[below > 0])
+        return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
+
+    def average_precisions(
+        self, truth: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return :func:`average_precision` of ``truth`` and ``scores``, both [N], of every resampling [R].
+
+        ``weights`` [N] count some answers more, or not at all. NaN where a resampling has no 1.
+        """
+        weight = np.ones(len(truth)) if weights is None else weights
+        order = np.argsort(-scores, kind="stable")
+        last_of_score = np.append(np.diff(scores[order]) != 0, True)
+        at_once = max(1, _CELLS_AT_ONCE // max(len(scores), 1))
+        blocks = (self._times[first : first + at_once] for first in range(0, len(self._times), at_once))
+        rows, counts, asked = self._place[order], weight[order], truth[order]
+        return np.concatenate([_step_areas(block[:, rows] * counts, asked, last_of_score) for block in blocks])
+
+    def ratio(self, numerator: np.ndarray, denominator: np.ndarray) -> tuple[float, float]:
+        """Return the interval of sum(numerator) / sum(denominator), both [N]."""
+        return interval(self.ratios(numerator, denominator))
 
     def mean(self, values: np.ndarray) -> tuple[float, float]:
         """Return the interval of the mean of ``values`` [N]."""
@@ -129,11 +150,25 @@ class Bootstrap:
     def weighted(self, measure: Callable[..., float], *columns: np.ndarray) -> tuple[float, float]:
         """Return the interval of ``measure(*columns, weights)``; ``weights`` [N] counts how often a row is drawn."""
         values = np.array([measure(*columns, times[self._place]) for times in self._times])
-        return _interval(values[np.isfinite(values)])
+        return interval(values)
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Return the 2.5 and 97.5 percent points of resampled ``values`` [R]; those that are not finite are left out."""
+    values = values[np.isfinite(values)]
     if len(values) == 0:
         return (float("nan"), float("nan"))
     low, high = np.percentile(values, [2.5, 97.5])
     return (float(low), float(high))
+
+
+def _step_areas(weights: np.ndarray, truth: np.ndarray, last_of_score: np.ndarray) -> np.ndarray:
+    """Return the areas under the precision-recall steps [R] of ``truth`` [N], best score first, by weights [R, N]."""
+    found = (weights * truth).cumsum(axis=1)[:, last_of_score]
+    given = weights.cumsum(axis=1)[:, last_of_score]
+    precision = np.divide(found, given, out=np.zeros_like(found), where=given > 0)
+    gained = np.diff(found, axis=1, prepend=0.0)
+    total = found[:, -1]
+    area = (gained * precision).sum(axis=1)
+    result: np.ndarray = np.divide(area, total, out=np.full(len(area), np.nan), where=total > 0)
+    return result

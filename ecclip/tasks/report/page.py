@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ecclip.core import shown, write_atomic
+from ecclip.formats.report import FROZEN_START, Comparison
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.matrix import MODALITIES
 from ecclip.tasks.kinds import TASKS, Task
@@ -39,6 +40,7 @@ _CATALOG_DETAILS = {
         ("V-measure", "v_measure"),
     ),
 }
+_SYSTEMS = {FROZEN_START: "frozen start"}
 _RICHEST_FIRST = ("both", "image", "text")
 
 
@@ -66,6 +68,8 @@ def write_page(
         "headline": _headline(findings),
         "sections": [_section(task, rows, scored, findings, cfg) for task in TASKS],
         "details": {name: _details(name, lines, findings) for name, lines in _CATALOG_DETAILS.items()},
+        "paired": _paired(findings),
+        "outcomes": findings.cells,
         "missing": sorted(findings.missing.items()),
         "cfg": cfg,
         "products": _products(rows, products, cfg),
@@ -98,6 +102,29 @@ def _cell(task: str, modality: str, metric: str, findings: Findings) -> dict[str
 def _details(task: str, lines: Sequence[tuple[str, str]], findings: Findings) -> list[dict[str, Any]]:
     found = [_line(label, task, metric, findings) for label, metric in lines]
     return [line for line in found if any(cell["value"] is not None for cell in line["cells"])]
+
+
+def _paired(findings: Findings) -> list[dict[str, Any]]:
+    """Return a line per task and system: by modality the comparison of ours with it, None where there is none."""
+    titles = {task.name: (task.title, task.headline[0][0]) for task in TASKS} | {
+        name: (label, "") for name, label in (("matching", "Matching"), ("clustering", "Products"))
+    }
+    systems = sorted({name for found in findings.comparisons.values() for name in found})
+    return [
+        {
+            "label": " · ".join(filter(None, titles[task])),
+            "system": _SYSTEMS.get(system, system),
+            "cells": [_compared(findings, f"{task}/{modality}", system) for modality in MODALITIES],
+        }
+        for system in systems
+        for task in titles
+        if any(system in findings.comparisons.get(f"{task}/{modality}", {}) for modality in MODALITIES)
+    ]
+
+
+def _compared(findings: Findings, cell: str, system: str) -> Comparison | None:
+    found = findings.comparisons.get(cell, {}).get(system)
+    return None if found is None else Comparison(**found)
 
 
 def _section(

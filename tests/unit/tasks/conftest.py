@@ -12,16 +12,32 @@ import pytest
 from snapshots import change_listings, write_snapshot
 
 from ecclip.core import digest_of
-from ecclip.formats.embeddings import Embeddings, Origin, write_origin
+from ecclip.formats.embeddings import Embeddings, Frozen, Origin, write_frozen, write_origin
 from ecclip.formats.embeddings import write_embeddings as write
 
 DIM = 32
 
 
-def write_embeddings(snapshot: Path, folder: Path, noise: float = 0.5, dim: int = DIM, seed: int = 0) -> Path:
-    """Write embeddings whose direction is the sum of category, colour, material and group, and noise."""
+def write_embeddings(
+    snapshot: Path, folder: Path, noise: float = 0.5, dim: int = DIM, seed: int = 0, frozen_noise: float = 1.5
+) -> Path:
+    """Write embeddings whose direction is the sum of category, colour, material and group, and noise.
+
+    The frozen start knows the same with ``frozen_noise``.
+    """
     columns = ["listing_id", "category", "attributes", "group_id", "image_sha256", "title"]
     rows = pq.read_table(snapshot / "listings", columns=columns).sort_by("listing_id").to_pylist()
+    ids = [row["listing_id"] for row in rows]
+    write(Embeddings(ids, *_directions(rows, noise, dim, seed)), folder)
+    start = _directions(rows, frozen_noise, dim, seed + 1)
+    photos, titles = ([row[name] for row in rows] for name in ("image_sha256", "title"))
+    write_frozen(Frozen(Embeddings(ids, *start, *start), photos, titles, "f" * 64), folder)
+    write_origin(Origin(snapshot=digest_of(snapshot), trained="t" * 64, towers="w" * 64), folder)
+    return folder
+
+
+def _directions(rows: list[dict[str, Any]], noise: float, dim: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return vectors of length 1 of photos and of titles, float32 [N, dim]."""
     chance = np.random.default_rng(seed)
     known: dict[str, np.ndarray] = {}
 
@@ -37,13 +53,7 @@ def write_embeddings(snapshot: Path, folder: Path, noise: float = 0.5, dim: int 
         names = ["/".join(row["category"] or ()), *(f"{k}={v}" for k, v in row["attributes"] or ()), row["group_id"]]
         image.append(direction(*names) if row["image_sha256"] else np.full(dim, np.nan))
         text.append(direction(*("text " + name for name in names)))
-
-    embeddings = Embeddings(
-        [row["listing_id"] for row in rows], np.array(image, np.float32), np.array(text, np.float32)
-    )
-    write(embeddings, folder)
-    write_origin(Origin(snapshot=digest_of(snapshot), trained="t" * 64, towers="w" * 64), folder)
-    return folder
+    return np.array(image, np.float32), np.array(text, np.float32)
 
 
 @pytest.fixture(scope="session")
