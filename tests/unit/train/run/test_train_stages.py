@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from tiny_training import TINY
 
 from ecclip.core import ContractError, settings
 from ecclip.embed.stage import EmbedConfig, ScorePairsConfig, embed, score_pairs
-from ecclip.formats.embeddings import load_embeddings
+from ecclip.formats.embeddings import load_embeddings, load_frozen, write_frozen
+from ecclip.formats.snapshot import Listings
 from ecclip.formats.start import Start, write_start
-from ecclip.model import load_towers
+from ecclip.model import build_towers, encode_images, load_towers
 from ecclip.train.run.stage import TrainConfig, _forget_other_runs, train
 
 TRAINER = {
@@ -114,9 +115,34 @@ def test_every_listing_is_embedded_with_equal_bytes_each_time(workspace: Path, t
     assert embeddings.listing_ids == [f"l{number:06d}" for number in range(240)]
     missing = np.isnan(embeddings.image).any(axis=1)
     assert missing.sum() == 24
-    assert reports[0].written == {"image_embeddings": 216, "text_embeddings": 240}
+    assert reports[0].written == {"image_embeddings": 216, "text_embeddings": 240, "frozen": 240}
     np.testing.assert_allclose(np.linalg.norm(embeddings.image[~missing], axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(embeddings.text, axis=1), 1, atol=1e-5)
+
+
+def test_the_frozen_start_is_embedded_beside_and_found_again_the_night_after(
+    workspace: Path, trained: Path, tmp_path: Path
+) -> None:
+    """What is found must be what would be computed, to the bit; what is found is changed to see that it is."""
+    snapshot = workspace / "snapshot"
+    nights = [tmp_path / "nights" / f"2026-11-0{number}" / "embed" for number in (1, 2)]
+    embed(cfg=EmbedConfig(), snapshot=snapshot, trained=trained, output=nights[0])
+    alone = load_frozen(nights[0])
+    assert alone is not None
+    start = build_towers(TINY)
+    photos = [
+        row["image"] for row in Listings(snapshot).table(["listing_id", "image"]).sort_by("listing_id").to_pylist()
+    ]
+    expected = encode_images(start, start.preprocessor(), photos, what="outputs")
+    features = alone.embeddings.image_features
+    np.testing.assert_allclose(features, expected[:, TINY.embedding_dim :], atol=1e-5)
+    changed = alone.embeddings.text + np.float32(1)
+    write_frozen(replace(alone, embeddings=replace(alone.embeddings, text=changed)), nights[0])
+    embed(cfg=EmbedConfig(), snapshot=snapshot, trained=trained, output=nights[1])
+    found = load_frozen(nights[1])
+    assert found is not None
+    np.testing.assert_array_equal(found.embeddings.image_features, features)
+    np.testing.assert_array_equal(found.embeddings.text, changed)
 
 
 def test_photo_and_title_of_every_listing_are_compared_by_the_champion(
