@@ -9,6 +9,7 @@ from ecclip import registry
 from ecclip.core import GateError, get_logger, locked, settings
 from ecclip.pipeline import stage_config
 from ecclip.registry import GateConfig, ModelRef, Verdict
+from ecclip.release.scoring import score_beside
 
 if TYPE_CHECKING:
     from ecclip.serving import Blessing, DeployConfig
@@ -27,10 +28,11 @@ def deploy_config() -> DeployConfig:
 
 
 def judge(version: str) -> Verdict:
-    """Compare a version with what answers, by the section ``gate`` of params.yaml."""
+    """Compare a version with what answered before and with the frozen start, by the section ``gate`` of params.yaml."""
     from ecclip.tasks import check_claims
 
-    return registry.check_gate(cast(GateConfig, stage_config("gate")), version, prove=check_claims)
+    cfg = cast(GateConfig, stage_config("gate"))
+    return registry.check_gate(cfg, version, prove=check_claims, score=score_beside)
 
 
 def examine(reference: ModelRef) -> tuple[int, Blessing]:

@@ -17,9 +17,16 @@ from ecclip.formats.report import TaskReport
 
 
 def write_bundle(
-    folder: Path, night: str = "2026-11-01", metrics: dict[str, float] | None = None, seed: int = 0
+    folder: Path,
+    night: str = "2026-11-01",
+    metrics: dict[str, float] | None = None,
+    seed: int = 0,
+    rows: dict[str, int] | None = None,
 ) -> Path:
-    """Write a bundle into ``folder`` and return it; another seed is another digest."""
+    """Write a bundle into ``folder`` and return it; another seed is another digest.
+
+    ``rows`` are what its report says of the listings behind the metrics.
+    """
     snapshot = sha256_bytes(f"snapshot {night}".encode())
     metrics = {"category/both/top1": 0.8, "category/both/ece": 0.05} if metrics is None else metrics
     write_atomic(folder / "towers" / "towers.safetensors", bytes((seed + index) % 256 for index in range(4096)))
@@ -27,7 +34,7 @@ def write_bundle(
     parts = {"snapshot": snapshot, "train": "0" * 64, "towers": towers, "embed": "e" * 64, "evaluate": "1" * 64}
     lineage = parts | {"git_commit": "c" * 40, "night": night}
     told = {"snapshot": snapshot, "trained": "0" * 64, "towers": towers, "embedded": "e" * 64}
-    report = TaskReport(metrics=metrics, rows={"test": 10}, lineage=told)
+    report = TaskReport(metrics=metrics, rows={"test": 10, **(rows or {})}, lineage=told)
     labels = [["home", "mugs"], ["home", "lamps"]]
     heads = {
         "dim": 8,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,10 @@ from pydantic import ValidationError
 from registries import MLFLOW_WARNINGS
 
 from ecclip import registry
-from ecclip.core import ContractError, GateError
+from ecclip.core import ContractError, GateError, IntegrityError
+from ecclip.formats.report import Comparison, Rescored
 from ecclip.registry import GateConfig, MetricGate
+from ecclip.registry.comparing import Score
 from ecclip.tasks.kinds import TASKS
 
 pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("workspace")]
@@ -23,10 +26,10 @@ CFG = GateConfig(
 )
 
 
-def _version(folder: Path, night: str, **metrics: float) -> str:
+def _version(folder: Path, night: str, rows: dict[str, int] | None = None, **metrics: float) -> str:
     named = {f"category/both/{name}": value for name, value in metrics.items()}
-    bundle = write_bundle(folder / f"{night}-{len(list(folder.iterdir()))}", night, named, seed=sum(map(ord, night)))
-    return registry.register(bundle, night).version
+    place = folder / f"{night}-{len(list(folder.iterdir()))}"
+    return registry.register(write_bundle(place, night, named, sum(map(ord, night)), rows), night).version
 
 
 def _champion(folder: Path, **metrics: float) -> str:
@@ -188,13 +191,15 @@ def test_the_verdict_is_kept_on_the_version_and_beside_the_night(workspace: Path
         "champion": first,
         "compared": [
             {
-                "metric": name, "challenger": value, "champion": before, "floor": floor, "allowed_drop": drop,
-                "reason": reason.removeprefix(f"{name}: "),
+                "metric": name, "challenger": value, "champion": before, "best_champion": before, "floor": floor,
+                "allowed_drop": drop, "rows": None, "decides": True, "reason": reason.removeprefix(f"{name}: "),
             }
             for (name, value, before, floor, drop), reason in zip(
                 [(ECE, 0.2, 0.05, 0.1, None), (TOP1, 0.4, 0.8, 0.5, 0.02)], reasons, strict=True
             )
         ],
+        "cells": [],
+        "notes": [],
     }  # fmt: skip
 
 
@@ -256,3 +261,145 @@ def test_an_error_measure_may_not_rise_by_more_than_the_allowed_drop_and_may_fal
         verdict = registry.check_gate(cfg, _version(tmp_path, f"2026-11-{night:02d}", top1=0.8, ece=ece))
         assert verdict.passed is passes
     assert "0.0800 against the champion's 0.0500" in verdict.reasons[0]
+
+
+def test_drops_that_are_each_allowed_do_not_add_up_over_five_nights(tmp_path: Path) -> None:
+    """Each night loses 0.015 of the allowed 0.02 against what answers; the second loss is one too many."""
+    answers = [_champion(tmp_path, top1=0.80, ece=0.05)]
+    verdicts = []
+    for night in range(2, 7):
+        top1 = 0.80 - 0.015 * len(answers)
+        version = _version(tmp_path, f"2026-11-{night:02d}", top1=top1, ece=0.05)
+        verdicts.append(registry.check_gate(CFG, version))
+        if verdicts[-1].passed:
+            answers.append(registry.set_champion(version, "test").version)
+    assert [verdict.passed for verdict in verdicts] == [True, False, False, False, False]
+    reason = f"0.7700 against 0.8000 of version {answers[0]}, an earlier champion: worse by more than 0.0200"
+    assert verdicts[-1].reasons == (f"{TOP1}: {reason}",)
+    assert verdicts[-1].champion == answers[1]
+    rows = {row["metric"]: (row["champion"], row["best_champion"]) for row in verdicts[-1].compared}
+    assert rows[TOP1] == (0.785, 0.8)
+
+
+def test_a_champion_that_was_rolled_back_is_no_measure(tmp_path: Path) -> None:
+    old = _champion(tmp_path, top1=0.70, ece=0.05)
+    registry.set_champion(_version(tmp_path, "2026-11-02", top1=0.95, ece=0.05), "test")
+    registry.set_champion(old, "its answers were wrong")
+    assert registry.check_gate(CFG, _version(tmp_path, "2026-11-03", top1=0.70, ece=0.05)).passed
+
+
+def test_a_champion_whose_bundle_is_gone_is_left_out_unless_it_answers(workspace: Path, tmp_path: Path) -> None:
+    old = _champion(tmp_path, top1=0.90, ece=0.05)
+    new = registry.set_champion(_version(tmp_path, "2026-11-02", top1=0.80, ece=0.05), "test")
+    third = _version(tmp_path, "2026-11-03", top1=0.80, ece=0.05)
+    assert not registry.check_gate(CFG, third).passed
+    shutil.rmtree(workspace / "work" / "bundles" / registry.model_version(old).digest)
+    assert registry.check_gate(CFG, third).passed
+    shutil.rmtree(workspace / "work" / "bundles" / new.digest)
+    assert "bundle of the store is missing" in registry.check_gate(CFG, third).reasons[0]
+
+
+def test_a_metric_on_few_listings_decides_nothing_and_without_any_other_nothing_passes(tmp_path: Path) -> None:
+    few, enough = {"category/both/test": 19}, {"category/both/test": 20}
+    verdict = registry.check_gate(CFG, _version(tmp_path, "2026-11-01", few, top1=0.1, ece=0.9))
+    assert not verdict.passed
+    assert [row["decides"] for row in verdict.compared] == [False, False]
+    assert verdict.reasons[0].startswith("no gated metric rests on gate.min_rows = 20 test listings")
+    assert TOP1 in verdict.reasons[0]
+    assert len(registry.check_gate(CFG, _version(tmp_path, "2026-11-02", enough, top1=0.1, ece=0.9)).reasons) == 2
+
+
+def test_recall_of_a_flag_rests_on_those_that_carry_it_and_has_a_floor_of_its_own(tmp_path: Path) -> None:
+    recall = "age_restricted/both/recall"
+    assert GateConfig().metrics[recall].floor == 0.5
+    cfg = GateConfig(metrics={TOP1: MetricGate(floor=0.5), recall: MetricGate(floor=0.5)})
+    for number, (flagged, passes) in enumerate([(19, True), (20, False)], start=1):
+        rows = {"age_restricted/both/test": 900, "age_restricted/both/test_positives": flagged}
+        night = f"2026-11-{number:02d}"
+        bundle = write_bundle(tmp_path / night, night, {TOP1: 0.8, recall: 0.3}, number, rows)
+        assert registry.check_gate(cfg, registry.register(bundle, night).version).passed is passes
+
+
+def test_a_task_that_nobody_labels_decides_nothing_until_a_champion_had_it(tmp_path: Path) -> None:
+    ece = GateConfig(metrics={TOP1: MetricGate(floor=0.5), ECE: MetricGate(floor=0.1, higher_is_better=False)})
+    nothing = {"category/both/test": 0}
+    cfg = GateConfig(metrics={"brand/both/accuracy": MetricGate(floor=0.5), **ece.metrics})
+    rows = {"brand/both/test": 0}
+    assert registry.check_gate(cfg, _version(tmp_path, "2026-11-01", rows, top1=0.8, ece=0.05)).passed
+    _champion(tmp_path, top1=0.8, ece=0.05)
+    verdict = registry.check_gate(ece, _version(tmp_path, "2026-11-02", nothing))
+    assert verdict.reasons == (
+        f"{ECE}: the challenger has no such metric",
+        f"{TOP1}: the challenger has no such metric",
+    )
+
+
+def _compared(difference: float, error: float, rows: int = 400) -> Comparison:
+    return Comparison(
+        metric="top1", rows=rows, ours=0.7 + difference, other=0.7, difference=difference, error=error,
+        low=difference - 2 * error, high=difference + 2 * error,
+    )  # fmt: skip
+
+
+def _score(workspace: Path, frozen: dict[str, Comparison], **champions: dict[str, Comparison]) -> Score:
+    """Return what tonight's listings say: of the frozen start, and of champions by their version (``v1``)."""
+    digests = {registry.model_version(name[1:]).digest: cells for name, cells in champions.items()}
+
+    def score(challenger: Path, other: Path | None) -> Rescored:
+        if other is not None and other.name not in digests:
+            raise IntegrityError("the snapshot of the bundle's night is gone", next_step="dvc checkout")
+        return Rescored(ours={TOP1: 0.81}, theirs={TOP1: 0.9}, cells=frozen if other is None else digests[other.name])
+
+    return score
+
+
+def test_what_answers_is_asked_about_tonights_listings_and_its_own_claims_no_longer_count(
+    workspace: Path, tmp_path: Path
+) -> None:
+    first = _champion(tmp_path, top1=0.80, ece=0.05)
+    second = _version(tmp_path, "2026-11-02", top1=0.80, ece=0.05)
+    assert registry.check_gate(CFG, second).passed
+    verdict = registry.check_gate(CFG, second, score=_score(workspace, {}, **{f"v{first}": {}}))
+    assert verdict.reasons == (f"{TOP1}: 0.8100 against the champion's 0.9000: worse by more than 0.0200",)
+    unasked = registry.check_gate(CFG, second, score=_score(workspace, {}))
+    assert unasked.passed
+    assert "snapshot of the bundle's night is gone" in unasked.notes[0]
+
+
+def test_any_cell_or_part_that_is_proven_worse_than_the_frozen_start_or_a_champion_refuses(
+    workspace: Path, tmp_path: Path
+) -> None:
+    first = _champion(tmp_path, top1=0.80, ece=0.05)
+    second = _version(tmp_path, "2026-11-02", top1=0.80, ece=0.05)
+    lax = GateConfig(metrics={TOP1: MetricGate(floor=0.5)})
+    part, clear, vague = "category/image, root: home", _compared(-0.10, 0.02), _compared(-0.10, 0.08)
+    for frozen, champion, refused in (
+        ({"category/image": clear}, {}, ["category/image"]),
+        ({"category/image": vague}, {}, []),
+        ({part: clear}, {}, [part]),
+        ({part: _compared(-0.5, 0.01, rows=19)}, {}, []),
+        ({}, {"category/text": clear}, ["category/text"]),
+        ({"category/text": _compared(-0.01, 0.001)}, {"category/text": _compared(-0.01, 0.001)}, ["category/text"]),
+        ({"category/image": _compared(0.1, 0.02)}, {"category/image": _compared(0.1, 0.02)}, []),
+    ):
+        score = _score(workspace, frozen, **{f"v{first}": champion})
+        verdict = registry.check_gate(lax, second, score=score)
+        assert [row["cell"] for row in verdict.cells if row["reason"]] == refused
+        assert verdict.passed is (refused == [])
+        assert len(verdict.reasons) == len(refused)
+    assert (
+        "of the frozen start"
+        in registry.check_gate(lax, second, score=_score(workspace, {part: clear}, **{f"v{first}": {}})).reasons[0]
+    )
+
+
+def test_many_comparisons_refuse_no_more_often_than_one(workspace: Path, tmp_path: Path) -> None:
+    """Two standard errors below are proof of one comparison, and to be expected among fifty."""
+    version = _version(tmp_path, "2026-11-01", top1=0.80, ece=0.05)
+    one = {"category/image": _compared(-0.10, 0.05)}
+    fifty = {f"category/image, root: r{number}": _compared(-0.10, 0.05) for number in range(50)}
+    cfg = GateConfig(metrics={TOP1: MetricGate(floor=0.5)})
+    assert not registry.check_gate(cfg, version, score=_score(workspace, one)).passed
+    verdict = registry.check_gate(cfg, version, score=_score(workspace, fifty))
+    assert verdict.passed
+    assert len(verdict.cells) == 50
