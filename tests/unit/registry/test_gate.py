@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,6 @@ from ecclip import registry
 from ecclip.core import ContractError, GateError, IntegrityError
 from ecclip.formats.report import Comparison, Rescored
 from ecclip.registry import GateConfig, MetricGate
-from ecclip.registry.comparing import Score
 from ecclip.tasks.kinds import TASKS
 
 pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtures("workspace")]
@@ -341,7 +341,9 @@ def _compared(difference: float, error: float, rows: int = 400) -> Comparison:
     )  # fmt: skip
 
 
-def _score(workspace: Path, frozen: dict[str, Comparison], **champions: dict[str, Comparison]) -> Score:
+def _score(
+    workspace: Path, frozen: dict[str, Comparison], **champions: dict[str, Comparison]
+) -> Callable[[Path, Path | None], Rescored]:
     """Return what tonight's listings say: of the frozen start, and of champions by their version (``v1``)."""
     digests = {registry.model_version(name[1:]).digest: cells for name, cells in champions.items()}
 
