@@ -296,7 +296,7 @@ def test_a_champion_whose_bundle_is_gone_is_left_out_unless_it_answers(workspace
     shutil.rmtree(workspace / "work" / "bundles" / registry.model_version(old).digest)
     assert registry.check_gate(CFG, third).passed
     shutil.rmtree(workspace / "work" / "bundles" / new.digest)
-    assert "bundle of the store is missing" in registry.check_gate(CFG, third).reasons[0]
+    assert "in the bundle store is missing" in registry.check_gate(CFG, third).reasons[0]
 
 
 def test_a_metric_on_few_listings_decides_nothing_and_without_any_other_nothing_passes(tmp_path: Path) -> None:
