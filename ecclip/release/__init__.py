@@ -17,6 +17,7 @@ from ecclip.release.nights import (
     register_night,
 )
 from ecclip.release.requests import reconcile, roll_back
+from ecclip.release.scoring import score_beside
 
 __all__ = [
     "answer_catalog",
@@ -29,6 +30,7 @@ __all__ = [
     "register_night",
     "requested",
     "roll_back",
+    "score_beside",
     "state",
     "trace",
 ]

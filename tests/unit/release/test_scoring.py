@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,12 +12,11 @@ import pytest
 from registries import MLFLOW_WARNINGS
 from serving_bundles import shared_sources, tiny_bundle
 
-from ecclip.client import Product
+from ecclip import release
 from ecclip.core import ContractError, IntegrityError
 from ecclip.formats.snapshot import Snapshot
-from ecclip.release.scoring import score_beside
-from ecclip.serving.export.inprocess import InProcess
-from ecclip.tasks import read_evidence
+from ecclip.model import encode_images, encode_texts, load_preprocessor, load_towers
+from ecclip.tasks import decision, kinds, load_heads, read_evidence
 
 pytestmark = pytest.mark.filterwarnings(*MLFLOW_WARNINGS)
 
@@ -33,7 +33,13 @@ def store(workspace: Path) -> Path:
 
 def _top1_as_served(bundle: Path, listing_ids: list[str]) -> float:
     """Ask a bundle about each listing as the server does, and count how often its first category is the true one."""
-    served = InProcess(bundle / "towers", bundle / "heads", top_k=1)
+    towers, preprocessor, heads = (
+        load_towers(bundle / "towers"),
+        load_preprocessor(bundle / "towers"),
+        load_heads(bundle / "heads"),
+    )
+    decider = decision.Decider(heads.describe(), kinds.TASKS, top_k=1)
+    what: Literal["embedding", "outputs"] = "outputs" if heads.read_features else "embedding"
     listings = Snapshot(shared_sources()["snapshot"])
     columns = ["listing_id", "title", "category", "image_sha256"]
     rows = {row["listing_id"]: row for row in listings.table(columns).to_pylist()}
@@ -43,14 +49,16 @@ def _top1_as_served(bundle: Path, listing_ids: list[str]) -> float:
         if row["image_sha256"] is None:
             continue
         photo = dict(listings.photos({row["image_sha256"]}))[row["image_sha256"]]
-        answer = served.ask(Product(image=photo, title=row["title"] or ""))
-        right.append(tuple(answer.categories[0]) == tuple(row["category"]))
+        image = encode_images(towers, preprocessor, [photo], what=what)
+        text = encode_texts(towers, preprocessor, [row["title"] or ""], what=what)
+        answer = decider.answer(heads.logits(image, text, "both")[0], "both")
+        right.append(tuple(answer["CATEGORY"][0]) == tuple(row["category"]))
     return float(np.mean(right))
 
 
 def test_a_champion_answers_tonights_test_listings_as_the_server_would(store: Path) -> None:
     one, other = tiny_bundle(0), tiny_bundle(1)
-    found = score_beside(one, other)
+    found = release.score_beside(one, other)
     ids = read_evidence(one)["listing_ids"].tolist()
     assert found.ours[TOP1] == pytest.approx(_top1_as_served(one, ids), abs=1e-6)
     assert found.theirs[TOP1] == pytest.approx(_top1_as_served(other, ids), abs=1e-6)
@@ -61,7 +69,7 @@ def test_a_champion_answers_tonights_test_listings_as_the_server_would(store: Pa
 
 
 def test_a_bundle_beside_itself_differs_in_nothing(store: Path) -> None:
-    found = score_beside(tiny_bundle(0), tiny_bundle(0))
+    found = release.score_beside(tiny_bundle(0), tiny_bundle(0))
     assert found.ours == found.theirs
     assert {(one.difference, one.low, one.high, one.error) for one in found.cells.values()} == {(0.0, 0.0, 0.0, 0.0)}
 
@@ -71,7 +79,7 @@ def test_without_the_nights_own_snapshot_nothing_is_asked(store: Path) -> None:
     pq.write_table(pq.read_table(listings).slice(0, 3), listings)
     (store / "snapshots" / NIGHT / "manifest.json").unlink(missing_ok=True)
     with pytest.raises(ContractError, match="not the one that the bundle was made from"):
-        score_beside(tiny_bundle(0), tiny_bundle(1))
+        release.score_beside(tiny_bundle(0), tiny_bundle(1))
     shutil.rmtree(store / "snapshots" / NIGHT)
     with pytest.raises(IntegrityError, match="snapshot of the bundle's night is gone"):
-        score_beside(tiny_bundle(0), tiny_bundle(1))
+        release.score_beside(tiny_bundle(0), tiny_bundle(1))
