@@ -28,7 +28,8 @@ _Vectors = dict[str, np.ndarray]
 def frozen_towers(trained: Path, served: TowersConfig) -> Towers | None:
     """Return the towers that a training started from, before any night; None where the training does not say.
 
-    They see photos of the size that the trained ones see: ``served`` is the configuration of those.
+    They see photos of the size that the trained ones see: ``served`` is the configuration of those. A start that is
+    taken over has its own.
 
     Raises:
         ModelError: a package, file or name of the configuration is missing by now.
@@ -38,7 +39,8 @@ def frozen_towers(trained: Path, served: TowersConfig) -> Towers | None:
     if not isinstance(start, Mapping):
         get_logger().warning("the training does not say what it started from", trained=str(trained))
         return None
-    return build_towers(replace(TowersConfig.from_dict(start), image_size=served.image_size))
+    cfg = TowersConfig.from_dict(start)
+    return build_towers(cfg if cfg.start else replace(cfg, image_size=served.image_size))
 
 
 def embed_frozen(towers: Towers, listings: Path, earlier: Iterable[Path] = ()) -> Frozen:

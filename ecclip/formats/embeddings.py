@@ -103,7 +103,7 @@ def write_embeddings(embeddings: Embeddings, folder: Path) -> None:
 
 def write_frozen(frozen: Frozen, folder: Path) -> None:
     """Write beside a night's embeddings those of the frozen start."""
-    content = dict(zip(_CONTENT, (frozen.photos, frozen.titles), strict=True))
+    content: dict[str, list[Any]] = {_CONTENT[0]: frozen.photos, _CONTENT[1]: frozen.titles}
     _write(frozen.embeddings, folder / _FROZEN, content, {_WEIGHTS: frozen.weights})
 
 
