@@ -81,7 +81,7 @@ OUTPUTS = (
     Tensor("OTHER_TASKS", "BYTES", 1, "json", "task → value, score, for tasks of your own; unknown: both null"),
     Tensor(
         "DECISION", "BYTES", 1, "json",
-        "head → `auto` (at the configured precision on validation), `review` or `unknown`",
+        "head → `auto` (at the promised precision, as proven on held-out listings), `review` or `unknown`",
     ),
     Tensor("EMBEDDING", "FP32", VARIES, "number", "length 1"),
     Tensor("LINEAGE", "BYTES", 1, "text", "leads back to bundle, run, snapshot, commit: `ecclip registry trace <id>`"),

@@ -22,6 +22,7 @@ from ecclip.registry.comparing import (
     largest_drop,
     rows_of,
 )
+from ecclip.registry.promises import promises_refuted
 from ecclip.registry.reigning import reigning
 from ecclip.registry.versions import ModelRef, model_version, tag_version
 
@@ -109,8 +110,8 @@ def check_gate(
     answer to the test listings of the challenger's night; without it, or where it cannot, claims are compared.
 
     Fails closed: parts that do not belong together, no gated metric, none that rests on enough listings, one that is
-    missing or not a number, no floor for a first champion, or a registry that does not answer give a verdict that is
-    not passed, with the reason.
+    missing or not a number, no floor for a first champion, a precision of `auto` answers that the test listings refute,
+    or a registry that does not answer give a verdict that is not passed, with the reason.
     """
     try:
         challenger = model_version(version)
@@ -170,6 +171,7 @@ def _compare(
     cells = tuple(cell_rows(asked, cfg.min_rows))
     reasons = [f"{row['metric']}: {row['reason']}" for row in compared if row["reason"]]
     reasons += [f"{row['cell']}: {row['reason']}" for row in cells if row["reason"]]
+    reasons += promises_refuted(new)
     return Verdict(
         version=challenger.version,
         passed=not reasons and any(row["decides"] for row in compared),

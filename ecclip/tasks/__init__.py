@@ -20,10 +20,12 @@ __all__ = [
     "decision",
     "evaluate",
     "group_products",
+    "guarantee",
     "kinds",
     "load_heads",
     "matching",
     "read_evidence",
     "rescore",
+    "thresholds",
     "train_heads",
 ]

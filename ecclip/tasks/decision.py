@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ecclip.tasks.kinds.task import HeadScores, Query, Task
-from ecclip.tasks.scores import AUTO, NEVER_AUTO, REVIEW, UNKNOWN, confidence, probabilities
+from ecclip.tasks.scores import AUTO, EVEN_CHANCE, NEVER_AUTO, REVIEW, UNKNOWN, answered, confidence, probabilities
 
 
 class DecisionError(ValueError):
@@ -30,6 +30,7 @@ class Decider:
         if unknown:
             raise DecisionError(f"heads of tasks without code: {sorted(unknown)}")
         self._thresholds = dict(heads["thresholds"])
+        self._class_thresholds = dict(heads.get("class_thresholds", {}))
         self._modalities = list(heads["modalities"])
         self._unlabelled = {(head, one) for head, found in heads.get("unlabelled", {}).items() for one in found}
         self._top_k = top_k
@@ -68,8 +69,10 @@ class Decider:
     def _decision(self, scored: HeadScores, modality: str) -> str:
         if scored.scores is None:
             return UNKNOWN
-        threshold = float(self._thresholds.get(scored.name, {}).get(modality, NEVER_AUTO))
-        return AUTO if confidence(scored.scores, scored.loss) >= threshold else REVIEW
+        number = int(answered(scored.scores, scored.loss))
+        pooled = self._thresholds.get(scored.name, {}).get(modality, NEVER_AUTO)
+        threshold = self._class_thresholds.get(scored.name, {}).get(modality, {}).get(str(number), pooled)
+        return AUTO if confidence(scored.scores, scored.loss) >= max(float(threshold), EVEN_CHANCE) else REVIEW
 
 
 def _merge(outputs: dict[str, Any], answer: Mapping[str, Any]) -> None:

@@ -12,7 +12,10 @@ import numpy as np
 from ecclip.core import ContractError, digest_of
 from ecclip.formats.columns import GROUP_ID, SPLIT
 from ecclip.formats.embeddings import Embeddings, Origin, load_embeddings, load_frozen, read_origin
+from ecclip.formats.sampling import sets_thresholds
 from ecclip.formats.snapshot import Snapshot
+
+THRESHOLDS = "thresholds"  # the part of split validation that nothing is chosen on, so that thresholds can be
 
 _COLUMNS = ["listing_id", "title", GROUP_ID, SPLIT]
 
@@ -22,7 +25,8 @@ class Rows:
     """Labels and embeddings in listing_id order; every array has N rows, embeddings are float32 [N, d].
 
     ``given`` holds the columns of the snapshot that the tasks asked for, None where a cell is empty. NaN rows of
-    ``image`` and ``text`` stand for a missing photo or title.
+    ``image`` and ``text`` stand for a missing photo or title. ``split`` is train, validation, thresholds or test: two
+    groups of three of the snapshot's validation set the thresholds of `auto` and teach nothing else.
     """
 
     listing_ids: np.ndarray
@@ -79,7 +83,9 @@ def load_rows(snapshot: Path, embedded: Path, columns: Sequence[str] = ()) -> Ro
         titles=[title or "" for title in found["title"]],
         given={name: found[name] for name in columns},
         groups=np.unique(np.array(found[GROUP_ID], dtype=str), return_inverse=True)[1],
-        split=np.array(found[SPLIT], dtype=str),
+        split=np.array(
+            [_part(split, group) for split, group in zip(found[SPLIT], found[GROUP_ID], strict=True)], dtype=str
+        ),
         **_vectors(load_embeddings(embedded), found["listing_id"]),
     )
 
@@ -106,6 +112,10 @@ def _vectors(embeddings: Embeddings, listing_ids: list[str]) -> dict[str, Any]:
     names = ("image", "text", "image_features", "text_features")
     given = {name: getattr(embeddings, name) for name in names}
     return {name: None if values is None else values[order] for name, values in given.items()}
+
+
+def _part(split: str, group: str) -> str:
+    return THRESHOLDS if split == "validation" and sets_thresholds(str(group)) else split
 
 
 def origin_of(snapshot: Path, embedded: Path) -> Origin:

@@ -10,6 +10,7 @@ import numpy as np
 AUTO = "auto"
 REVIEW = "review"
 UNKNOWN = "unknown"  # there were no labels to learn from: no answer, which is not the answer no
+EVEN_CHANCE = 0.5  # an answer with a lower score is likelier wrong than right, and never auto
 NEVER_AUTO = 2.0  # above every score: what a head without a usable threshold gets
 
 
@@ -31,6 +32,24 @@ def confidence(scores: np.ndarray, loss: str) -> np.ndarray:
         yes = scores[..., 0]
         return np.maximum(yes, 1.0 - yes)
     result: np.ndarray = scores.max(axis=-1)
+    return result
+
+
+def answered(scores: np.ndarray, loss: str) -> np.ndarray:
+    """Return the class [...] that ``scores`` [..., C] answer: the best one, or 1 for yes and 0 for no."""
+    if loss == "sigmoid":
+        return (scores[..., 0] >= 0.5).astype(np.int64)
+    result: np.ndarray = scores.argmax(axis=-1)
+    return result
+
+
+def is_auto(scores: np.ndarray, thresholds: np.ndarray, loss: str) -> np.ndarray:
+    """Return bool [...]: which answers of ``scores`` [..., C] reach the threshold of their class and an even chance.
+
+    ``thresholds`` [C] are by class, of a flag for no and yes.
+    """
+    least = np.maximum(thresholds[answered(scores, loss)], EVEN_CHANCE)
+    result: np.ndarray = confidence(scores, loss) >= least
     return result
 
 

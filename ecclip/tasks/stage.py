@@ -20,16 +20,16 @@ from ecclip.tasks.report.evidence import write_evidence
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.frozen import answered, report_frozen
 from ecclip.tasks.report.page import write_page
-from ecclip.tasks.rows import Rows, load_rows, origin_of
+from ecclip.tasks.rows import THRESHOLDS, Rows, load_rows, origin_of
 
 
 @stage
 def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) -> Counts:
     """Train and calibrate the heads of all tasks and write heads/, report.json, report.html and evidence.npz.
 
-    Heads learn from split train, temperatures and thresholds come from validation, the report is about test, and
-    compares each task and modality with the frozen start on the same listings. What cannot be measured is left out and
-    explained in the report's ``missing``.
+    Heads learn from split train, are chosen and calibrated on a third of validation, and their thresholds are proven on
+    the other groups of validation. The report is about test, and compares each task and modality with the frozen start
+    on the same listings. What cannot be measured is left out and explained in the report's ``missing``.
 
     Raises:
         ConfigError: ``heads.features`` names an unknown task.
@@ -61,7 +61,7 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
 
 def _row_counts(rows: Rows) -> dict[str, int]:
     counts = {"listings": len(rows.listing_ids), "groups": len(np.unique(rows.groups))}
-    counts |= {split: int((rows.split == split).sum()) for split in ("train", "validation", "test")}
+    counts |= {split: int((rows.split == split).sum()) for split in ("train", "validation", THRESHOLDS, "test")}
     return counts | {f"with_{modality}": int(rows.has(modality).sum()) for modality in MODALITIES}
 
 

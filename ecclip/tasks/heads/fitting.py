@@ -12,9 +12,9 @@ from ecclip.tasks.heads.reading import Readings
 from ecclip.tasks.heads.target import ONE_LABEL, fit_target
 from ecclip.tasks.kinds import Target
 from ecclip.tasks.kinds.task import NO_LABEL
-from ecclip.tasks.report.metrics import threshold_at
-from ecclip.tasks.rows import Rows
-from ecclip.tasks.scores import NEVER_AUTO, confidence, probabilities
+from ecclip.tasks.rows import THRESHOLDS, Rows
+from ecclip.tasks.scores import probabilities
+from ecclip.tasks.thresholds import Answers, Thresholds, thresholds_of
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
         {},
         _unlabelled(targets, untrained),
         widths=widths,
+        promise=cfg.auto.precision,
     )
-    heads.thresholds.update(_thresholds(heads, inputs, rows, targets, untrained, cfg))
+    _set_thresholds(heads, inputs, rows, targets, untrained, cfg)
     return Trained(heads, temperatures, untrained)
 
 
@@ -87,39 +88,34 @@ def _layout(targets: list[Target]) -> tuple[Head, ...]:
     )
 
 
-def _thresholds(
+def _set_thresholds(
     heads: Heads,
     inputs: tuple[np.ndarray, np.ndarray],
     rows: Rows,
     targets: list[Target],
     untrained: dict[str, str],
     cfg: EvaluateConfig,
-) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {target.name: {} for target in targets}
+) -> None:
+    """Set the thresholds of every head and modality on listings that neither heads nor calibration were fitted to."""
+    for target in targets:
+        heads.thresholds[target.name] = {}
     for modality in MODALITIES:
-        known = (rows.split == "validation") & rows.has(modality)
+        known = rows.in_validation & rows.has(modality)
         logits = heads.logits(inputs[0][known], inputs[1][known], modality)
         for target, head in zip(targets, heads.parts, strict=True):
-            name = f"{target.name}/{modality}"
-            scores = probabilities(logits[:, head.start : head.stop], head.loss)
-            found[target.name][modality] = (
-                NEVER_AUTO if name in untrained else _threshold(scores, target.loss, target.y[known], cfg)
-            )
-    return found
+            found = Thresholds()
+            if f"{target.name}/{modality}" not in untrained:
+                scores = probabilities(logits[:, head.start : head.stop], head.loss)
+                found = _thresholds(scores, target, rows, known, cfg)
+            heads.thresholds[target.name][modality] = found.score
+            if found.classes:
+                own = {str(number): score for number, score in sorted(found.classes.items())}
+                heads.class_thresholds.setdefault(target.name, {})[modality] = own
 
 
-def _threshold(scores: np.ndarray, loss: str, y: np.ndarray, cfg: EvaluateConfig) -> float:
-    """A flag is rare, so its two sides count the same: a missed one cannot hide behind many that are not flagged."""
-    asked = y != NO_LABEL
-    scores, y = scores[asked], y[asked]
-    if not len(y):
-        return NEVER_AUTO
-    sure = confidence(scores, loss)
-    if loss == "softmax":
-        return threshold_at(sure, scores.argmax(axis=1) == y, cfg.auto.precision, cfg.auto.min_rows)
-    correct = (scores[:, 0] >= 0.5) == (y == 1)
-    yes = float((y == 1).mean())
-    if yes in (0.0, 1.0):
-        return NEVER_AUTO
-    weights = np.where(y == 1, 0.5 / yes, 0.5 / (1 - yes))
-    return threshold_at(sure, correct, cfg.auto.precision, cfg.auto.min_rows, weights)
+def _thresholds(scores: np.ndarray, target: Target, rows: Rows, known: np.ndarray, cfg: EvaluateConfig) -> Thresholds:
+    """Return the thresholds of a head with ``scores`` [M, C] of the ``known`` listings, bool [N]; M are known."""
+    labelled = target.y[known] != NO_LABEL
+    answers = Answers.of(scores[labelled], target.y[known][labelled], rows.groups[known][labelled], target.loss)
+    held_out = rows.split[known][labelled] == THRESHOLDS
+    return thresholds_of(answers.part(held_out), answers.part(~held_out), cfg.auto)

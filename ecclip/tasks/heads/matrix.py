@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save
 
 from ecclip.core import IntegrityError, canonical_json, write_atomic
 from ecclip.formats.bundle import HEADS_FILE
+from ecclip.tasks.scores import NEVER_AUTO
 
 MODALITIES = ("image", "text", "both")
 
@@ -35,7 +36,9 @@ class Heads:
     ``weight`` is float32 [3, i + t, C] and ``bias`` float32 [3, C] in the order image, text, both. ``widths`` are i and
     t, what is read of a photo and of a title: the embedding (``dim`` numbers), and the tower's features behind it
     where a task reads them.
-    ``thresholds`` maps head -> modality -> the score from which on an answer needs no review.
+    ``thresholds`` maps head -> modality -> the score from which on an answer needs no review, ``class_thresholds``
+    head -> modality -> class number, in decimal digits -> that of a class with one of its own. ``promise`` is the
+    precision that both keep.
     ``unlabelled`` maps head -> the modalities without labels to learn from: the head has no answer there. ``towers``
     is the digest of the towers whose embeddings the heads read.
     """
@@ -48,6 +51,8 @@ class Heads:
     unlabelled: dict[str, list[str]] = field(default_factory=dict)
     towers: str = ""
     widths: tuple[int, int] = (0, 0)
+    class_thresholds: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    promise: float = 0.95
 
     def __post_init__(self) -> None:
         if self.widths == (0, 0):
@@ -66,6 +71,8 @@ class Heads:
             "modalities": list(MODALITIES),
             "heads": [vars(head) for head in self.parts],
             "thresholds": self.thresholds,
+            "class_thresholds": self.class_thresholds,
+            "promise": self.promise,
             "unlabelled": self.unlabelled,
             "towers": self.towers,
         }
@@ -75,6 +82,13 @@ class Heads:
         index = MODALITIES.index(modality)
         result: np.ndarray = join(image, text, self.widths) @ self.weight[index] + self.bias[index]
         return result
+
+    def class_thresholds_of(self, head: Head, modality: str) -> np.ndarray:
+        """Return for each class [C], of a flag for no and yes, the score from which its answers need no review."""
+        own = self.class_thresholds.get(head.name, {}).get(modality, {})
+        pooled = self.thresholds.get(head.name, {}).get(modality, NEVER_AUTO)
+        classes = 2 if head.loss == "sigmoid" else head.stop - head.start
+        return np.array([own.get(str(number), pooled) for number in range(classes)], dtype=np.float64)
 
     def save(self, folder: Path) -> None:
         """Write heads.json and heads.safetensors; equal heads give equal bytes."""
@@ -118,6 +132,7 @@ def load_heads(folder: Path) -> Heads:
             described["unlabelled"],
             described["towers"],
             tuple(described["widths"]),
+            **{name: described[name] for name in ("class_thresholds", "promise") if name in described},
         )
     except Exception as error:  # safetensors has its own error class for each kind of damage
         raise IntegrityError("the heads cannot be read", value=folder, next_step="run evaluate again") from error

@@ -43,7 +43,8 @@ def report_matching(rows: Rows, modality: str, cfg: EvaluateConfig, findings: Fi
     vectors, groups, split = rows.vectors(modality)[members], rows.groups[members], rows.split[members]
     scores, found = all_neighbours(vectors, min(cfg.matching.neighbours, len(members) - 1))
     retrieved = score_neighbours(np.arange(len(members)), scores, found, groups)
-    threshold = match_threshold(retrieved.part(split == "validation"), cfg.matching.precision, cfg.matching.min_pairs)
+    asked = retrieved.part(rows.in_validation[members])
+    threshold = match_threshold(asked, cfg.matching.precision, cfg.matching.min_pairs)
     _retrieval(retrieved.part(split == "test"), groups, matching, cfg, findings)
     if threshold >= NEVER_AUTO:
         reason = f"no score reaches precision {cfg.matching.precision} on the validation pairs"

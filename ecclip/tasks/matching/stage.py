@@ -89,7 +89,7 @@ def _match_both_ways(rows: Rows, cfg: GroupProductsConfig) -> tuple[dict[str, Vi
 
 def _threshold(vectors: np.ndarray, rows: Rows, members: np.ndarray, cfg: GroupProductsConfig) -> float:
     """Return the threshold that keeps the wanted precision for validation listings among all; 2.0 if none does."""
-    queries = np.flatnonzero(rows.split[members] == "validation")
+    queries = np.flatnonzero(rows.in_validation[members])
     if not len(queries) or len(members) < 2:
         return NEVER_AUTO
     neighbours = min(cfg.matching.neighbours, len(members) - 1)

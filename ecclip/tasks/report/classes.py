@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ecclip.tasks.config import EvaluateConfig
+from ecclip.tasks.guarantee import auto_cell
 from ecclip.tasks.heads.fitting import Trained
 from ecclip.tasks.heads.matrix import MODALITIES, Head
 from ecclip.tasks.kinds import Target, Task
@@ -20,7 +21,7 @@ from ecclip.tasks.report.metrics import (
     reliability,
 )
 from ecclip.tasks.rows import Rows
-from ecclip.tasks.scores import confidence, probabilities
+from ecclip.tasks.scores import answered, is_auto, probabilities
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class ScoredHead:
     scores: np.ndarray
     scores_before: np.ndarray  # without temperature
     truth: np.ndarray
-    threshold: float
+    thresholds: np.ndarray  # by class [C], of a flag for no and yes
 
     @property
     def prefix(self) -> str:
@@ -43,9 +44,12 @@ class ScoredHead:
     @property
     def answer(self) -> np.ndarray:
         """Return the class answered [M]; of a flag 1 or 0."""
-        if self.target.loss == "sigmoid":
-            return (self.scores[:, 0] >= 0.5).astype(np.int64)
-        return self.scores.argmax(axis=1)
+        return answered(self.scores, self.target.loss)
+
+    @property
+    def auto(self) -> np.ndarray:
+        """Return bool [M]: which answers need no review."""
+        return is_auto(self.scores, self.thresholds, self.target.loss)
 
     def part(self, places: np.ndarray) -> ScoredHead:
         """Return the answers at some ``places`` [K]."""
@@ -93,7 +97,7 @@ def score_head(
         probabilities(part, target.loss),
         probabilities(before, target.loss),
         target.y[chosen],
-        trained.heads.thresholds[target.name][modality],
+        trained.heads.class_thresholds_of(head, modality),
     )
 
 
@@ -133,19 +137,26 @@ def report_head(
         return
     resample = Bootstrap(rows.groups[scored.rows], cfg.bootstrap_rounds, cfg.seed)
     task.report(scored, rows, resample, cfg, findings)
-    _scores(scored, cfg, findings)
+    _scores(scored, rows.groups[scored.rows], cfg, findings)
 
 
-def _scores(scored: ScoredHead, cfg: EvaluateConfig, findings: Findings) -> None:
-    """Calibration before and after the temperature, and what the threshold of `auto` brings."""
-    right = scored.answer == scored.truth
+def _scores(scored: ScoredHead, groups: np.ndarray, cfg: EvaluateConfig, findings: Findings) -> None:
+    """Calibration before and after the temperature, and what `auto` brings."""
     for name, scores in (("ece_before", scored.scores_before), ("ece", scored.scores)):
         sure, correct = _calibrated_pairs(scored, scores)
         findings.add(f"{scored.prefix}/{name}", calibration_error(sure, correct, cfg.calibration.bins))
-    auto = confidence(scored.scores, scored.target.loss) >= scored.threshold
-    findings.add(f"{scored.prefix}/auto_coverage", float(auto.mean()))
-    if auto.any():
-        findings.add(f"{scored.prefix}/auto_precision", float(right[auto].mean()))
+    _auto(scored, groups, cfg, findings)
+
+
+def _auto(scored: ScoredHead, groups: np.ndarray, cfg: EvaluateConfig, findings: Findings) -> None:
+    """Coverage and precision of `auto` answers beside the promise; ``groups`` [M] are those of the answers."""
+    cell = auto_cell(scored.answer == scored.truth, scored.auto, groups, cfg.auto.precision)
+    findings.rows[f"{scored.prefix}/auto"] = cell.auto
+    findings.add(f"{scored.prefix}/auto_coverage", cell.coverage)
+    findings.add(f"{scored.prefix}/auto_promise", cell.promise)
+    if cell.auto:
+        findings.add(f"{scored.prefix}/auto_precision", cell.precision)
+        findings.add(f"{scored.prefix}/auto_precision_at_most", cell.precision_at_most)
     else:
         findings.add_missing(f"{scored.prefix}/auto_precision", "no test answer reaches the threshold of auto")
 

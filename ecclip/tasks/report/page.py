@@ -14,6 +14,7 @@ from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.matrix import MODALITIES
 from ecclip.tasks.kinds import TASKS, Task
 from ecclip.tasks.matching.report import FoundProducts
+from ecclip.tasks.report.auto import auto_cells, auto_table
 from ecclip.tasks.report.classes import ScoredHead, reliability_of
 from ecclip.tasks.report.examples import answer_examples, confusions, product_examples, thumbnails
 from ecclip.tasks.report.findings import Findings
@@ -70,6 +71,7 @@ def write_page(
         "details": {name: _details(name, lines, findings) for name, lines in _CATALOG_DETAILS.items()},
         "paired": _paired(findings),
         "outcomes": findings.cells,
+        "auto": auto_table(auto_cells(scored, rows, cfg)),
         "missing": sorted(findings.missing.items()),
         "cfg": cfg,
         "products": _products(rows, products, cfg),

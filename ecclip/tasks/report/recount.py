@@ -11,7 +11,7 @@ import numpy as np
 
 from ecclip.formats.bundle import HEADS
 from ecclip.formats.report import Comparison, Rescored
-from ecclip.tasks.config import EvaluateConfig
+from ecclip.tasks.config import AutoConfig, EvaluateConfig
 from ecclip.tasks.heads.fitting import Trained
 from ecclip.tasks.heads.matrix import MODALITIES, Heads, load_heads
 from ecclip.tasks.kinds import TASKS, Target
@@ -31,7 +31,8 @@ def measure(heads: Heads, evidence: Mapping[str, np.ndarray]) -> tuple[Findings,
     ``evidence`` has what these heads read of the listings, and the truth in their class numbers.
     """
     rows, findings = rows_of(evidence, heads.dim), Findings()
-    scored = report_tasks(TASKS, rows, targets_of(heads, evidence), as_trained(heads), _FEW_ROUNDS, findings)
+    cfg = _FEW_ROUNDS.model_copy(update={"auto": AutoConfig(precision=heads.promise)})
+    scored = report_tasks(TASKS, rows, targets_of(heads, evidence), as_trained(heads), cfg, findings)
     return findings, scored
 
 

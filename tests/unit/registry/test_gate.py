@@ -405,3 +405,17 @@ def test_many_comparisons_refuse_no_more_often_than_one(workspace: Path, tmp_pat
     verdict = registry.check_gate(cfg, version, score=_score(workspace, fifty))
     assert verdict.passed
     assert len(verdict.cells) == 50
+
+
+def test_a_promise_of_auto_that_the_test_listings_refute_is_a_reason_by_name(tmp_path: Path) -> None:
+    kept = {"top1": 0.8, "ece": 0.05, "auto_promise": 0.95}
+    assert registry.check_gate(CFG, _version(tmp_path, "2026-11-01", **kept)).passed, "nothing was auto"
+    at_the_limit = _version(tmp_path, "2026-11-02", **kept, auto_precision_at_most=0.95)
+    assert registry.check_gate(CFG, at_the_limit).passed
+    below = registry.check_gate(CFG, _version(tmp_path, "2026-11-03", **kept, auto_precision_at_most=0.9499))
+    assert below.reasons == ("category/both/auto_precision_at_most: 0.9499, less than the 0.9500 that `auto` promises",)
+    del kept["auto_promise"]
+    unsaid = registry.check_gate(CFG, _version(tmp_path, "2026-11-04", **kept, auto_precision_at_most=1.0))
+    assert unsaid.reasons == (
+        "category/both/auto_precision_at_most: the bundle does not say what `auto` promises",
+    )

@@ -53,6 +53,7 @@ HEADS: dict[str, Any] = {
         "attribute:color": {"image": 2.0, "text": 0.6, "both": 0.5},
         "age_restricted": {"image": 0.9, "text": 0.8},
     },
+    "class_thresholds": {"attribute:color": {"text": {"2": 0.9}, "both": {"1": 2.0}}},
 }
 
 
@@ -71,14 +72,16 @@ def naive_answer(row: list[float], modality: str, k: int) -> dict[str, Any]:
     colour_at = max(range(3), key=lambda index: colour[index])
     sure = {"category": max(category), "attribute:color": max(colour), "age_restricted": max(age, 1 - age)}
     value = paths[1][colour_at]
+    least = {name: HEADS["thresholds"][name].get(modality, 2.0) for name in sure}
+    own = HEADS["class_thresholds"]["attribute:color"].get(modality, {})
+    least["attribute:color"] = own.get(str(colour_at), least["attribute:color"])
     return {
         "categories": [tuple(paths[0][index]) for index in ranked],
         "category_scores": [category[index] for index in ranked],
         "attributes": {} if value is None else {"color": {"value": value, "score": colour[colour_at]}},
         "age_restricted": age,
         "decisions": {
-            name: "auto" if score >= HEADS["thresholds"][name].get(modality, 2.0) else "review"
-            for name, score in sure.items()
+            name: "auto" if score >= least[name] and score >= 0.5 else "review" for name, score in sure.items()
         },
     }
 
@@ -112,8 +115,22 @@ def test_a_score_at_the_threshold_is_auto_and_a_missing_threshold_is_review() ->
     assert answered(HEADS, np.full(8, 30.0), "both").decisions["age_restricted"] == "review"
 
 
+def test_an_answer_below_an_even_chance_is_never_auto_whatever_its_threshold() -> None:
+    three = one_head(3) | {"thresholds": {"category": {"image": 0.1}}}
+    assert answered(three, np.zeros(3), "image").decisions["category"] == "review"
+    assert answered(three, np.array([2.0, 0.0, 0.0]), "image").decisions["category"] == "auto"
+
+
+def test_a_class_with_a_threshold_of_its_own_does_not_ask_that_of_the_others() -> None:
+    two = one_head(2) | {"thresholds": {"category": {"image": 0.6}}}
+    two |= {"class_thresholds": {"category": {"image": {"1": 0.9}}}}
+    sure = {number: np.log(np.array([0.8, 0.2][:: 1 - 2 * number])) for number in (0, 1)}
+    assert [answered(two, sure[number], "image").decisions["category"] for number in (0, 1)] == ["auto", "review"]
+    assert answered(two, np.log(np.array([0.05, 0.95])), "image").decisions["category"] == "auto"
+
+
 def test_a_head_without_any_threshold_is_never_sure_enough() -> None:
-    decisions = answered({**HEADS, "thresholds": {}}, np.full(8, 90.0), "both").decisions
+    decisions = answered({**HEADS, "thresholds": {}, "class_thresholds": {}}, np.full(8, 90.0), "both").decisions
     assert decisions == dict.fromkeys(("category", "attribute:color", "age_restricted"), "review")
 
 

@@ -23,11 +23,13 @@ from snapshots import CATEGORIES
 from ecclip.client import Answer
 from ecclip.core import ContractError, digest_of, verify_folder
 from ecclip.formats.embeddings import load_embeddings, read_origin, write_origin
+from ecclip.formats.sampling import sets_thresholds
 from ecclip.tasks import EvaluateConfig, Heads, evaluate, load_heads
 from ecclip.tasks.decision import Decider
 from ecclip.tasks.kinds import TASKS
 
-FEW_ROUNDS = EvaluateConfig(bootstrap_rounds=40)
+# a promise that 80 validation listings of a few products each can prove
+FEW_ROUNDS = EvaluateConfig(bootstrap_rounds=40, auto={"precision": 0.8})
 MakeSnapshot = Callable[..., Path]
 
 
@@ -50,13 +52,15 @@ def report_of(output: Path) -> dict[str, Any]:
 def test_every_task_is_measured_from_every_modality(evaluated: Path) -> None:
     report = report_of(evaluated)
     assert report["schema"] == "ecclip.report/1"
-    assert report["missing"] == {}
+    assert {name for name in report["missing"] if not name.endswith("/auto_precision")} == set()
     for modality in ("image", "text", "both"):
         metrics = report["metrics"]
         assert metrics[f"category/{modality}/top1"] > 0.9
         assert metrics[f"category/{modality}/top5"] >= metrics[f"category/{modality}/top1"]
         assert metrics[f"category/{modality}/level1"] >= metrics[f"category/{modality}/level3"]
         assert metrics[f"attributes/{modality}/present_accuracy"] > 0.8
+        assert metrics[f"category/{modality}/auto_coverage"] > 0.5
+        assert metrics[f"category/{modality}/auto_precision_at_most"] >= metrics[f"category/{modality}/auto_promise"] == 0.8
         assert metrics[f"age_restricted/{modality}/average_precision"] > 0.9
         assert metrics[f"matching/{modality}/recall@1"] > 0.7
         assert metrics[f"clustering/{modality}/precision"] > 0.8
@@ -114,6 +118,27 @@ def test_scores_and_thresholds_come_from_validation(
     assert thresholds[1] == 2.0
 
 
+def test_thresholds_rest_on_listings_that_nothing_was_fitted_to(
+    make_snapshot: MakeSnapshot, evaluated: Path, tmp_path: Path
+) -> None:
+    """Wrong labels on the groups that prove thresholds change neither weights nor calibration, and nothing is auto."""
+    wrong = {"/".join(path): CATEGORIES[place - 1][0] for place, (path, _) in enumerate(CATEGORIES)}
+    told: list[bool] = []
+
+    def relabel(row: dict[str, Any]) -> None:
+        if row["split"] == "validation":
+            told.append(sets_thresholds(row["group_id"]))
+            if told[-1]:
+                row["category"] = wrong["/".join(row["category"])]
+
+    folder = make_snapshot(600, relabel=relabel)
+    evaluate(FEW_ROUNDS, folder, tmp_path / "embedded", tmp_path / "evaluate")
+    assert 0.5 < np.mean(told) < 0.8
+    tensors = "heads/heads.safetensors"
+    assert (tmp_path / "evaluate" / tensors).read_bytes() == (evaluated / tensors).read_bytes()
+    assert set(load_heads(tmp_path / "evaluate" / "heads").thresholds["category"].values()) == {2.0}
+
+
 def test_the_reported_accuracy_is_that_of_the_saved_heads(snapshot: Path, embedded: Path, evaluated: Path) -> None:
     """Load the heads as the server does and count right answers, and the share decided without review."""
     heads, embeddings = load_heads(evaluated / "heads"), load_embeddings(embedded)
@@ -136,7 +161,7 @@ def test_twice_gives_equal_bytes_in_another_process_with_other_threads_and_witho
     code = (
         "import sys; from pathlib import Path; from ecclip.tasks import EvaluateConfig, evaluate\n"
         "assert not {'pyspark', 'airflow', 'torch'} & set(sys.modules)\n"
-        "evaluate(EvaluateConfig(bootstrap_rounds=40), *map(Path, sys.argv[1:]))"
+        "evaluate(EvaluateConfig(bootstrap_rounds=40, auto={'precision': 0.8}), *map(Path, sys.argv[1:]))"
     )
     arguments = [str(snapshot), str(embedded), str(tmp_path / "evaluate")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TZ": "Asia/Seoul"}
