@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtr, bdtrik
 
 from ecclip.tasks.config import AutoConfig
 from ecclip.tasks.guarantee import effective_rows, effective_rows_so_far, error_at_most, rows_for_proof
@@ -195,7 +195,7 @@ def _claims(answers: Answers, error: float, confidence_wanted: float) -> list[_C
 
 def _power(rows: np.ndarray, error: np.ndarray, claim: _Claim) -> np.ndarray:
     """Return how likely ``rows`` answers [K] with an ``error`` [K] prove the claim."""
-    rows = np.floor(rows)
-    allowed = binom.ppf(1 - claim.confidence, rows, claim.error)
-    allowed -= binom.cdf(allowed, rows, claim.error) > 1 - claim.confidence
-    return np.where(allowed >= 0, binom.cdf(allowed, rows, error), 0.0)
+    rows, risk = np.floor(rows).astype(np.int64), 1 - claim.confidence
+    provable = (1 - claim.error) ** rows <= risk  # without an error at all
+    allowed = np.floor(bdtrik(risk, np.maximum(rows, 1).astype(np.float64), claim.error))
+    return np.where(provable, bdtr(np.where(provable, allowed, 0), rows, error), 0.0)

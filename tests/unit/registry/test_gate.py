@@ -416,6 +416,4 @@ def test_a_promise_of_auto_that_the_test_listings_refute_is_a_reason_by_name(tmp
     assert below.reasons == ("category/both/auto_precision_at_most: 0.9499, less than the 0.9500 that `auto` promises",)
     del kept["auto_promise"]
     unsaid = registry.check_gate(CFG, _version(tmp_path, "2026-11-04", **kept, auto_precision_at_most=1.0))
-    assert unsaid.reasons == (
-        "category/both/auto_precision_at_most: the bundle does not say what `auto` promises",
-    )
+    assert unsaid.reasons == ("category/both/auto_precision_at_most: the bundle does not say what `auto` promises",)

@@ -60,7 +60,11 @@ def test_every_task_is_measured_from_every_modality(evaluated: Path) -> None:
         assert metrics[f"category/{modality}/level1"] >= metrics[f"category/{modality}/level3"]
         assert metrics[f"attributes/{modality}/present_accuracy"] > 0.8
         assert metrics[f"category/{modality}/auto_coverage"] > 0.5
-        assert metrics[f"category/{modality}/auto_precision_at_most"] >= metrics[f"category/{modality}/auto_promise"] == 0.8
+        assert (
+            metrics[f"category/{modality}/auto_precision_at_most"]
+            >= metrics[f"category/{modality}/auto_promise"]
+            == 0.8
+        )
         assert metrics[f"age_restricted/{modality}/average_precision"] > 0.9
         assert metrics[f"matching/{modality}/recall@1"] > 0.7
         assert metrics[f"clustering/{modality}/precision"] > 0.8

@@ -73,7 +73,7 @@ def broken_share(one: World, nights: int = NIGHTS) -> tuple[float, float]:
 @pytest.mark.parametrize(
     ("one", "least_coverage"),
     [
-        (world(0.7, 1.0), 0.02),  # proven down to some score, refuted at a half
+        (world(0.7, 1.0), 0.005),  # proven down to some score, refuted at a half
         (world(0.949, 0.949), 0.0),  # no score says anything, and every answer is a little below the promise
         (world(0.96, 0.93), 0.0),  # the surest answers are the worst
         (world(0.7, 1.0, repeats=8), 0.0),  # listings of a product are right or wrong together
@@ -90,18 +90,18 @@ def test_the_promise_is_kept_in_nearly_all_of_a_thousand_nights(one: World, leas
 
 def test_duplicates_counted_one_by_one_would_break_it() -> None:
     """What the groups are for: 70 products a night are no 315 answers."""
-    one = world(0.949, 0.949, repeats=8)
+    one = world(0.94, 0.94, repeats=8)
     right = ~one.answers.wrong
     broken = {True: 0, False: 0}
-    for seed in range(200):
+    for seed in range(100):
         drawn = np.random.default_rng(seed).choice(one.answers.groups.max(), 70, replace=False)
         held_out = one.answers.part(np.isin(one.answers.groups, drawn))
         alone = replace(held_out, groups=np.arange(len(held_out.scores)))
         for grouped, answers in ((True, held_out), (False, alone)):
             auto = one.auto(thresholds_of(answers, answers.part(slice(0, 0)), AUTO))
             broken[grouped] += bool(auto.any()) and right[auto].mean() < AUTO.precision
-    assert broken[True] / 200 <= MOST_BROKEN
-    assert broken[False] / 200 > 2 * MOST_BROKEN
+    assert broken[True] / 100 <= MOST_BROKEN
+    assert broken[False] / 100 > 2 * MOST_BROKEN
 
 
 def test_too_few_answers_prove_nothing_however_right_they_are() -> None:
