@@ -40,6 +40,12 @@ class Rows:
     text_features: np.ndarray | None = None
 
     @property
+    def in_validation(self) -> np.ndarray:
+        """Return bool [N]: the listings of the snapshot's split validation, whatever they are used for."""
+        found: np.ndarray = np.isin(self.split, ("validation", THRESHOLDS))
+        return found
+
+    @property
     def dim(self) -> int:
         """Dimensions d of one embedding."""
         return int(self.text.shape[1])

@@ -52,7 +52,7 @@ def _card(task: Task, scored: ScoredHead, rows: Rows, place: int) -> dict[str, A
         "truth": truth,
         "answer": answer,
         "score": float(scores.max()),
-        "auto": bool(scores.max() >= scored.threshold),
+        "auto": bool(scored.auto[place]),
         "shared": sum(1 for _ in _same_prefix(truth, answer)),
     }
 
