@@ -26,6 +26,7 @@ __all__ = [
     "matching",
     "read_evidence",
     "rescore",
+    "scores",
     "thresholds",
     "train_heads",
 ]
