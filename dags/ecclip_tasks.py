@@ -138,15 +138,16 @@ def _events(context: Mapping[str, Any]) -> list[Any]:
     return [event for group in (context.get("triggering_asset_events") or {}).values() for event in group]
 
 
-def chain(dag: str, **calls: Callable[[str], Any]) -> tuple[list[Any], list[Any]]:
+def chain(dag: str, *, remote: bool = True, **calls: Callable[[str], Any]) -> tuple[list[Any], list[Any]]:
     """Return the first and the last of the tasks that run a DAG's stages, in the pipeline's order, where it says.
 
-    ``calls`` names what a task does for the stage of that name beside running it.
+    ``calls`` names what a task does for the stage of that name instead of running it. ``remote``: a stage with a GPU
+    goes to a worker with a workspace of its own where the settings have one.
     """
     placed = {"spark": {"pool": "spark"}, "gpu": GPU, "worker": {}}
     tasks = {}  # the first and the last of those that run a stage
     for name in stages_of(dag):
-        if STEPS[name].runs_on == "gpu" and settings().gpu_workspace == "own":
+        if remote and STEPS[name].runs_on == "gpu" and settings().gpu_workspace == "own":
             tasks[name] = _remotely(name)
         else:
             one = night_task(name, calls.get(name, partial(_run_stage, name)), **placed[STEPS[name].runs_on])

@@ -181,6 +181,14 @@ for _name in _STEPS:
     release_app.command(_name)(_release_command(_name))
 
 
+@release_app.command("retrain")
+def release_retrain(night: Night) -> None:
+    """Train a night from the pretrained weights, beside its own training; the bundle becomes @challenger."""
+    from ecclip.release import retrain_night
+
+    _show(retrain_night(night))
+
+
 @release_app.command("reconcile")
 def release_reconcile() -> None:
     """Grant or refuse what @champion asks for, and make alias, live.json and server agree."""

@@ -216,12 +216,17 @@ OTHER_SECTIONS = {
     "answers": "ecclip.serving:AnswersConfig",
     "deploy": "ecclip.serving:DeployConfig",
     "engine": "ecclip.serving:EngineConfig",
+    "retrain": "ecclip.release:RetrainConfig",
 }
 
 
 def stages_of(dag: str, room: str | None = None) -> list[str]:
     """Return the stages that a DAG runs, in order; those of one room where it is given."""
     return [name for name, step in STEPS.items() if step.dag == dag and room in (None, step.room)]
+
+
+# where a retraining beside the night's own writes what train_towers writes: template -> template
+RETRAINED = {STEPS[name].output: f"nights/{{night}}/retrain/{name}" for name in stages_of(_TRAIN)}
 
 
 def edges_of(dag: str) -> list[tuple[str, str]]:
@@ -249,6 +254,20 @@ def run_stage(name: str, night: str) -> Report:
         ConfigError: no such stage, or a parameter in params.yaml is wrong.
         EcclipError: what the stage itself raises.
     """
+    return _run(name, night, {}, "")
+
+
+def retrain_stage(name: str, night: str) -> Report:
+    """Run one stage of the DAG ``train_towers`` beside the night's own: from the pretrained weights, whatever answers.
+
+    It reads what its night's other DAGs have written, and writes below ``nights/{night}/retrain``; neither is recorded
+    in dvc.yaml. Raises what :func:`run_stage` does.
+    """
+    return _run(name, night, RETRAINED, "retrain-")
+
+
+def _run(name: str, night: str, moved: dict[str, str], prefix: str) -> Report:
+    """Run a stage with some paths ``moved``, by their templates."""
     if name not in STEPS:
         raise ConfigError("no such stage", value=name, limit=", ".join(STEPS), next_step="name one of these stages")
     bind(night=parse_night(night), stage=name, run=settings().run_id)
@@ -259,12 +278,19 @@ def run_stage(name: str, night: str) -> Report:
     ecclip.nights.prepare_workspace()
     if name in ("extract", "land"):
         ecclip.nights.add_night(night)
-    inputs = {key: ecclip.nights.work_path(template, night) for key, template in step.inputs.items()}
+    if moved and name == "start":
+        cfg = cfg.model_copy(update={"mode": "pretrained"})
+    inputs = {key: _place(template, night, moved) for key, template in step.inputs.items()}
     report = _extracted_before(cfg, night) if step.external else None
     if report is None:
-        report = _function(step)(cfg=cfg, **inputs, output=ecclip.nights.work_path(step.output, night))
-    write_atomic(ecclip.nights.work_path(f"reports/{{night}}/{name}.json", night), canonical_json(report.model_dump()))
+        report = _function(step)(cfg=cfg, **inputs, output=_place(step.output, night, moved))
+    path = ecclip.nights.work_path(f"reports/{{night}}/{prefix}{name}.json", night)
+    write_atomic(path, canonical_json(report.model_dump()))
     return typing.cast(Report, report)
+
+
+def _place(template: str, night: str, moved: dict[str, str]) -> Path:
+    return ecclip.nights.work_path(moved.get(template, template), night)
 
 
 def why_waiting(night: str) -> str:

@@ -17,9 +17,11 @@ from ecclip.release.nights import (
     register_night,
 )
 from ecclip.release.requests import reconcile, roll_back
+from ecclip.release.retraining import RetrainConfig, register_retrained, retrain_due, retrain_night
 from ecclip.release.scoring import score_beside
 
 __all__ = [
+    "RetrainConfig",
     "answer_catalog",
     "await_decision",
     "bless_night",
@@ -28,7 +30,10 @@ __all__ = [
     "promote_night",
     "reconcile",
     "register_night",
+    "register_retrained",
     "requested",
+    "retrain_due",
+    "retrain_night",
     "roll_back",
     "score_beside",
     "state",

@@ -47,7 +47,11 @@ def register_night(night: str) -> dict[str, Any]:
         ContractError: the night has no bundle.
         ServiceError: the registry does not answer.
     """
-    bundle = _bundle(night)
+    return register_bundle(_bundle(night), night)
+
+
+def register_bundle(bundle: Path, night: str) -> dict[str, Any]:
+    """Enter a bundle of a night into the registry as :func:`register_night` does; its training lies beside it."""
     spool = bundle.parent / "train" / "metrics.jsonl"
     registered = registry.register(bundle, night, spool if spool.is_file() else None)
     return {

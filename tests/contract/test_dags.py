@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "dags"
 NAMES = [
     "catalog_answers", "deploy_bundle", "nightly_catalog", "product_groups", "reconcile_champion", "roll_back",
-    "train_towers",
+    "train_towers", "weekly_retrain",
 ]  # fmt: skip
 HEAVY = ["torch", "pyspark", "pandas", "transformers", "timm", "mlflow", "dvc", "sklearn", "faiss", "onnxruntime"]
 
@@ -152,6 +152,7 @@ def test_the_order_of_a_night(described: dict[str, Any]) -> None:
         "train_towers": ["start", "train", "embed", "evaluate", "export", "register", "version"],
         "deploy_bundle": ["gate", "bless", "promote"],
         "product_groups": ["group_products", "version"],
+        "weekly_retrain": ["due", "start", "train", "embed", "evaluate", "export", "register"],
     }
     edges = {name: {*itertools.pairwise(order)} for name, order in orders.items()}
     edges["nightly_catalog"] = {
@@ -171,8 +172,10 @@ def test_assets_chain_the_dags_and_leave_with_their_last_task(described: dict[st
     assert dags["train_towers"]["tasks"]["version"]["outlets"] == ["bundle"]
     assert dags["deploy_bundle"]["tasks"]["promote"]["outlets"] == ["champion"]
     assert dags["product_groups"]["tasks"]["version"]["outlets"] == ["products"]
-    names = ("train_towers", "deploy_bundle", "product_groups", "catalog_answers")
+    assert dags["weekly_retrain"]["tasks"]["register"]["outlets"] == ["bundle"]
+    names = ("train_towers", "weekly_retrain", "deploy_bundle", "product_groups", "catalog_answers")
     assert [dags[name]["assets"] for name in names] == [
+        ["snapshot"],
         ["snapshot"],
         ["bundle"],
         ["champion"],

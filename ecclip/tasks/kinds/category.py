@@ -26,7 +26,7 @@ class Category(Task):
 
     name = "category"
     title = "Category"
-    columns = ("category",)
+    columns = ("category", "updated_at")
     evidence = ("category",)
     outputs = ("CATEGORY", "CATEGORY_SCORE")
     # by judgment: what the demo's towers keep with room to spare; a shop sets its own (docs/gate.md)

@@ -1,4 +1,4 @@
-"""Parts of the catalog that are looked at by themselves: by root category and by script of the title."""
+"""Parts of the catalog that are looked at by themselves: by root category, script of the title, and last change."""
 
 from __future__ import annotations
 
@@ -16,4 +16,17 @@ def catalog_parts(rows: Rows) -> dict[str, np.ndarray]:
     hangul = np.array([bool(_HANGUL.search(title)) for title in rows.titles], dtype=bool)
     roots = np.array([path[0] if path else "" for path in rows.given.get("category", ())], dtype=str)
     found = {f"root: {name}": roots == name for name in np.unique(roots) if name}
-    return found | {"title script: Hangul": hangul, "title script: other": ~hangul}
+    found |= {"title script: Hangul": hangul, "title script: other": ~hangul}
+    return found | _by_age(rows)
+
+
+def _by_age(rows: Rows) -> dict[str, np.ndarray]:
+    """Return the thirds of the listings that were changed first and last: what fine-tuning may forget, and learns."""
+    given = rows.given.get("updated_at", ())
+    changed = np.array([np.nan if moment is None else moment.timestamp() for moment in given])
+    if not np.isfinite(changed).any():
+        return {}
+    old, new = np.nanquantile(changed, [1 / 3, 2 / 3])
+    if old == new:
+        return {}
+    return {"updated: oldest third": changed <= old, "updated: newest third": changed >= new}
