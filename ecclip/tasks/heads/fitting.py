@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecclip.tasks.config import EvaluateConfig
+from ecclip.tasks.heads.calibration import Calibration, calibrated
+from ecclip.tasks.heads.linear import LinearHead
 from ecclip.tasks.heads.matrix import MODALITIES, Head, Heads, join
 from ecclip.tasks.heads.reading import Readings
 from ecclip.tasks.heads.target import ONE_LABEL, fit_target
@@ -19,10 +21,13 @@ from ecclip.tasks.thresholds import Answers, Thresholds, thresholds_of
 
 @dataclass(frozen=True)
 class Trained:
-    """The heads as they will serve, the temperature of each, and what could not be trained and why."""
+    """The heads as they will serve, the calibration of each, and what could not be trained and why.
+
+    ``calibrations`` are by head and modality; none where a head serves as it was fitted.
+    """
 
     heads: Heads
-    temperatures: dict[str, dict[str, float]]
+    calibrations: dict[tuple[str, str], Calibration]
     untrained: dict[str, str]
 
 
@@ -34,16 +39,18 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
     weight = np.zeros((len(MODALITIES), sum(widths), sum(len(target.labels) for target in targets)))
     bias = np.zeros((len(MODALITIES), weight.shape[2]))
     layout = _layout(targets)
-    temperatures: dict[str, dict[str, float]] = {target.name: {} for target in targets}
+    calibrations: dict[tuple[str, str], Calibration] = {}
     untrained: dict[str, str] = {}
     readings = Readings(rows, join(*inputs, widths), widths, cfg.heads.axes)
     for target, head in zip(targets, layout, strict=True):
         found = fit_target(readings, rows, target, choices[target.name], cfg)
         for index, modality in enumerate(MODALITIES):
             fitted, reason = found[modality]
+            fitted, calibrations[target.name, modality] = _calibrated(
+                fitted, readings.joined, rows, target, modality, cfg
+            )
             weight[index, :, head.start : head.stop] = fitted.weight
             bias[index, head.start : head.stop] = fitted.bias
-            temperatures[target.name][modality] = fitted.temperature
             if reason:
                 untrained[f"{target.name}/{modality}"] = reason
     heads = Heads(
@@ -57,12 +64,21 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
         promise=cfg.auto.precision,
     )
     _set_thresholds(heads, inputs, rows, targets, untrained, cfg)
-    return Trained(heads, temperatures, untrained)
+    return Trained(heads, calibrations, untrained)
 
 
 def features_read(task: str, rows: Rows, cfg: EvaluateConfig) -> str:
     """Return what the heads of a task read: what the configuration says, else all that the embeddings have."""
     return cfg.heads.features.get(task, "embedding" if rows.image_features is None else "both")
+
+
+def _calibrated(
+    head: LinearHead, x: np.ndarray, rows: Rows, target: Target, modality: str, cfg: EvaluateConfig
+) -> tuple[LinearHead, Calibration]:
+    used = (rows.split == "validation") & (target.y >= 0) & rows.has(modality)
+    if used.sum() < cfg.calibration.min_rows:
+        return head, Calibration()
+    return calibrated(head, x[used], target.y[used], rows.groups[used], target.loss)
 
 
 def _unlabelled(targets: list[Target], untrained: dict[str, str]) -> dict[str, list[str]]:

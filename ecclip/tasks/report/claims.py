@@ -22,7 +22,7 @@ _OTHER_LIMIT = 0.02  # largest difference of a metric that is not a plain mean; 
 def check_claims(folder: Path) -> int:
     """Compare report.json with what the heads beside it answer to the test listings kept; return the metrics compared.
 
-    All metrics of ``TASKS`` are counted again, but for calibration before the temperature, which the heads no longer
+    All metrics of ``TASKS`` are counted again, but for the calibration error as fitted, which the heads no longer
     know. Where only a sample of the test listings was kept, shares alone are, within four standard errors. Matching and
     clustering hang on all listings and are not.
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.guarantee import auto_cell
+from ecclip.tasks.heads.calibration import Calibration
 from ecclip.tasks.heads.fitting import Trained
 from ecclip.tasks.heads.matrix import MODALITIES, Head
 from ecclip.tasks.kinds import Target, Task
@@ -32,7 +33,7 @@ class ScoredHead:
     modality: str
     rows: np.ndarray
     scores: np.ndarray
-    scores_before: np.ndarray  # without temperature
+    scores_before: np.ndarray  # as fitted
     truth: np.ndarray
     thresholds: np.ndarray  # by class [C], of a flag for no and yes
 
@@ -89,7 +90,7 @@ def score_head(
     """Pick the labelled listings of a split and modality; ``logits`` [N, C] are those of the heads."""
     chosen = np.flatnonzero((rows.split == split) & rows.has(modality) & (target.y != NO_LABEL))
     part = logits[chosen][:, head.start : head.stop].astype(np.float64)
-    before = part * trained.temperatures[target.name][modality]
+    before = trained.calibrations.get((target.name, modality), Calibration()).undo(part)
     return ScoredHead(
         target,
         modality,
@@ -141,7 +142,7 @@ def report_head(
 
 
 def _scores(scored: ScoredHead, groups: np.ndarray, cfg: EvaluateConfig, findings: Findings) -> None:
-    """Calibration before and after the temperature, and what `auto` brings."""
+    """Calibration as fitted and as kept, and what `auto` brings."""
     for name, scores in (("ece_before", scored.scores_before), ("ece", scored.scores)):
         sure, correct = _calibrated_pairs(scored, scores)
         findings.add(f"{scored.prefix}/{name}", calibration_error(sure, correct, cfg.calibration.bins))

@@ -52,10 +52,9 @@ def compare_frozen(
 
 
 def as_trained(heads: Heads) -> Trained:
-    """Return heads as they were read: of temperatures nothing is known, and of what was not trained only that."""
-    ones = {head.name: dict.fromkeys(MODALITIES, 1.0) for head in heads.parts}
+    """Return heads as they were read: of calibrations nothing is known, and of what was not trained only that."""
     untrained = {f"{name}/{one}": "no labels" for name, found in heads.unlabelled.items() for one in found}
-    return Trained(heads, ones, untrained)
+    return Trained(heads, {}, untrained)
 
 
 def rescore(folder: Path, other: Path | None, image: np.ndarray | None, text: np.ndarray | None) -> Rescored:

@@ -86,6 +86,7 @@ def test_weeks_of_nights_have_fine_tuned_and_retrained_versions(
         verdict = json.loads(work_path("nights/{night}/verdict.json", night).read_text())
         assert (verdict["version"], verdict["champion"]) == (again["version"], tuned)
         cells = {row["cell"] for row in verdict["cells"]}
-        assert {"category/both", "category/both, updated: oldest third"} <= cells
+        assert "category/both" in cells
+        assert any(cell.startswith("category/both, updated: ") for cell in cells)
         judged.append(night)
     assert judged == ["2026-11-07", "2026-11-14"]

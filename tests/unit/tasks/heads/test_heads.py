@@ -13,6 +13,7 @@ from title_rows import title_rows
 
 from ecclip.core import IntegrityError
 from ecclip.tasks import EvaluateConfig, Head, Heads, load_heads
+from ecclip.tasks.heads.calibration import Calibration
 from ecclip.tasks.heads.fitting import Trained, train_heads
 from ecclip.tasks.kinds import Target
 
@@ -29,15 +30,20 @@ def samples(rows: int, classes: int, seed: int = 0, spread: float = 0.8) -> Samp
 
 
 def trained(
-    train: Samples, validation: Samples, labels: int, strengths: tuple[float, ...], iterations: int = 100, **more: str
+    train: Samples,
+    validation: Samples,
+    labels: int,
+    strengths: tuple[float, ...],
+    iterations: int = 100,
+    groups: np.ndarray | None = None,
+    loss: str = "softmax",
 ) -> Trained:
-    """Return the head of one task whose listings have titles alone; ``loss`` is softmax by default."""
+    """Return the head of one task whose listings have titles alone; ``groups`` are products."""
     x, y = (np.concatenate(parts) for parts in zip(train, validation, strict=True))
     split = np.array(["train"] * len(train[1]) + ["validation"] * len(validation[1]))
-    loss = more.get("loss", "softmax")
     target = Target("task", "task", loss, [f"{index}" for index in range(labels)], y)
     cfg = EvaluateConfig(heads={"regularisation": strengths, "max_iterations": iterations}, calibration={"min_rows": 1})
-    return train_heads(title_rows(x, split), [target], cfg)
+    return train_heads(title_rows(x, split, groups), [target], cfg)
 
 
 def logits_of(found: Trained, x: np.ndarray) -> np.ndarray:
@@ -134,26 +140,58 @@ def test_a_rare_flag_has_scores_that_add_up_to_its_share() -> None:
     assert y.mean() < 0.08
 
 
-@pytest.mark.parametrize(("loss", "classes", "spread"), [("softmax", 4, 1.6), ("sigmoid", 2, 0.4)])
-def test_the_temperature_is_the_best_of_a_fine_grid(loss: str, classes: int, spread: float) -> None:
+@pytest.mark.parametrize(("loss", "classes", "spread"), [("softmax", 4, 1.6), ("sigmoid", 2, 0.8)])
+def test_the_calibration_is_the_best_of_a_fine_grid(loss: str, classes: int, spread: float) -> None:
     """Of the cross entropy, with every label doubted by 1 / (n + 2); a flag is a choice between 0 and its logit."""
     train, (x, y) = samples(400, classes, spread=spread), samples(200, classes, seed=2, spread=spread)
     found = trained(train, (x, y), classes if loss == "softmax" else 1, (10.0,), 500, loss=loss)
-    temperature = found.temperatures["task"]["text"]
-    raw = logits_of(found, x) * temperature
-    raw = raw if loss == "softmax" else np.concatenate([np.zeros((len(y), 1)), raw], axis=1)
+    kept = found.calibrations["task", "text"]
+    raw = kept.undo(logits_of(found, x))
     doubt = 1 / (len(y) + 2)
     wanted = np.full((len(y), classes), doubt / classes)
     wanted[np.arange(len(y)), y] += 1 - doubt
-    grid = np.exp(np.linspace(np.log(0.05), np.log(20), 800))
-    losses = [-(wanted * log_softmax(raw / trial, axis=1)).sum() for trial in grid]
-    assert temperature == pytest.approx(grid[int(np.argmin(losses))], rel=0.02)
+
+    def loss_of(scale: float, shift: float) -> float:
+        tried = raw * scale + shift
+        tried = tried if loss == "softmax" else np.concatenate([np.zeros((len(y), 1)), tried], axis=1)
+        return float(-(wanted * log_softmax(tried, axis=1)).sum())
+
+    shifts = np.linspace(-1, 1, 41) if loss == "sigmoid" else [0.0]
+    best = min(
+        loss_of(scale, shift) for scale in np.exp(np.linspace(np.log(0.05), np.log(20), 200)) for shift in shifts
+    )
+    assert kept.scale != 1.0
+    assert loss_of(kept.scale, kept.shift) <= best + 1e-3
+
+
+def test_a_calibration_is_kept_where_it_helps_products_that_it_was_not_fitted_to() -> None:
+    """A head that is hardly sure of anything and right gains by it; one product has no other to say so."""
+    train, (x, y) = samples(300, 2, spread=0.4), samples(24, 2, seed=1, spread=0.4)
+    products = {"many": np.arange(300, 324), "one": np.full(24, 300)}
+    found = {
+        name: trained(train, (x, y), 2, (0.001,), groups=np.append(np.arange(300), own))
+        for name, own in products.items()
+    }
+    assert found["many"].calibrations["task", "text"].scale > 3
+    assert found["one"].calibrations["task", "text"] == Calibration()
+    sure = {name: scores_of(one, x).max(axis=1).mean() for name, one in found.items()}
+    assert sure["one"] < 0.75 < 0.9 < sure["many"]
+
+
+def test_a_head_that_knows_its_errors_is_left_as_it_was_fitted() -> None:
+    """Fitted to plenty it needs no calibration, and most of what 24 listings suggest would only harm."""
+    train = samples(3000, 4, spread=1.6)
+    kept = [
+        trained(train, samples(24, 4, seed=seed, spread=1.6), 4, (1.0,)).calibrations["task", "text"]
+        for seed in range(10)
+    ]
+    assert sum(one != Calibration() for one in kept) <= 4
 
 
 def test_a_faultless_validation_set_does_not_make_scores_certain() -> None:
     train, validation = samples(300, 3, spread=0.05), samples(30, 3, seed=1, spread=0.05)
     found = trained(train, validation, 3, (0.01, 1.0), 200)
-    assert 0.9 < scores_of(found, validation[0]).max(axis=1).mean() < 0.995
+    assert 0.9 < scores_of(found, validation[0]).max(axis=1).mean() < 0.999
 
 
 def make_heads() -> Heads:
