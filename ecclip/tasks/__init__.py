@@ -4,6 +4,7 @@ from ecclip.tasks.config import EvaluateConfig, GroupProductsConfig
 from ecclip.tasks.heads.fitting import train_heads
 from ecclip.tasks.heads.matrix import Head, Heads, load_heads
 from ecclip.tasks.matching.stage import group_products
+from ecclip.tasks.report.auto import measure_auto
 from ecclip.tasks.report.claims import check_claims
 from ecclip.tasks.report.evidence import read_evidence
 from ecclip.tasks.report.recount import rescore
@@ -24,8 +25,10 @@ __all__ = [
     "kinds",
     "load_heads",
     "matching",
+    "measure_auto",
     "read_evidence",
     "rescore",
+    "rows",
     "scores",
     "thresholds",
     "train_heads",
