@@ -164,6 +164,7 @@ _STEPS = {
     "gate": "Compare the challenger with the champion; a refusal is an error.",
     "bless": "Load the bundle next to the live one and verify its answers to the golden listings.",
     "promote": "Make the blessed bundle live and move @champion to it.",
+    "retrain": "Train a night from the pretrained weights, beside its own training; the bundle becomes @challenger.",
 }
 
 
@@ -179,14 +180,6 @@ def _release_command(name: str) -> Callable[[str], None]:
 
 for _name in _STEPS:
     release_app.command(_name)(_release_command(_name))
-
-
-@release_app.command("retrain")
-def release_retrain(night: Night) -> None:
-    """Train a night from the pretrained weights, beside its own training; the bundle becomes @challenger."""
-    from ecclip.release import retrain_night
-
-    _show(retrain_night(night))
 
 
 @release_app.command("reconcile")

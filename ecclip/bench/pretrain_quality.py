@@ -2,8 +2,9 @@
 
 ``python -m ecclip.bench.pretrain_quality --data FOLDER --out results/pretrain_quality.json``: trains the default
 recipe and its ablations on three public sets, split by group, and reports retrieval on held-out groups, linear probes
-of the image tower before and after, what the recipe's choices are worth in the heads, and matching and clustering by
-what training was told about groups. An interrupted run continues where it stopped.
+of the image tower before and after, what the recipe's choices are worth in the heads, what is decided without review
+and whether that keeps its promise, and matching and clustering by what training was told about groups. An interrupted
+run continues where it stopped.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 
 from ecclip.bench.machine import new_result
+from ecclip.bench.quality.auto import enter_auto
 from ecclip.bench.quality.catalog_label import CatalogLabel, label_variants
 from ecclip.bench.quality.data import SETS, Product, load_products, write_shards
 from ecclip.bench.quality.market import MARKET
@@ -83,6 +85,7 @@ def run(
         _gains(result, name, before, after)
         if name == _DEFAULT:
             enter_recipe(result, folder / "recipe", products, {"trained": towers, "frozen start": start}, PROBES)
+            enter_auto(result, name, towers, products, PROBES)
         if name in (_DEFAULT, *_LABELS):
             labels.enter(name, cfg, towers, folder)
     labels.enter_headline(_DEFAULT)

@@ -6,6 +6,7 @@ from ecclip.bench.quality.grouping import Grouped, group_by_vectors
 
 __all__ = [
     "Grouped",
+    "auto",
     "catalog_label",
     "data",
     "difference",

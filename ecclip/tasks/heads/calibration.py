@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from ecclip.tasks.heads.linear import LinearHead, log_loss_sigmoid, log_loss_softmax
+from ecclip.tasks.heads.linear import UNSEEN, LinearHead, log_loss_sigmoid, log_loss_softmax
 
 _LOG_SCALES = (np.log(0.05), np.log(20.0))  # bounds of the search; by judgment
 _SHIFTS = (-10.0, 10.0)
@@ -41,11 +41,17 @@ def calibrated(
     better.
 
     Which is better is measured by cross-fitting: each half of the ``groups`` [N] is judged by what the other one found.
-    A temperature that the head was chosen at is forgotten first.
+    A temperature that the head was chosen at is forgotten first. Classes that it has never seen stay out of it.
     """
     fitted = head.cooled(1.0 / head.temperature)
-    found = _kept(fitted.logits(x), y, groups, loss)
-    return LinearHead(fitted.weight * found.scale, fitted.bias * found.scale + found.shift), found
+    seen = (fitted.weight != 0).any(axis=0) | (fitted.bias > UNSEEN / 2)
+    logits = fitted.logits(x)[:, seen]
+    if loss == "softmax":
+        known, number = seen[y], np.cumsum(seen) - 1
+        logits, y, groups = logits[known], number[y[known]], groups[known]
+    found = _kept(logits, y, groups, loss)
+    bias = np.where(seen, fitted.bias * found.scale + found.shift, UNSEEN)
+    return LinearHead(fitted.weight * found.scale, bias), found
 
 
 def _fit(logits: np.ndarray, y: np.ndarray, loss: str) -> Calibration:
