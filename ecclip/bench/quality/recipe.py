@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from ecclip.bench.quality.cache import kept
+from ecclip.bench.quality.cells import Answered, Cell, cells_of, enter_cells
 from ecclip.bench.quality.data import Product
 from ecclip.bench.quality.gain import difference, ratio
 from ecclip.bench.result import Result, Row
@@ -48,7 +49,7 @@ def enter_recipe(
     towers: Mapping[str, Towers],
     probes: Sequence[tuple[str, str]],
 ) -> None:
-    """Enter the heads' accuracy in every cell, and what the first of the choices gains over the others.
+    """Enter the heads' accuracy in every cell, what the first of the choices gains over the others, and how cells end.
 
     Args:
         result: gets the rows.
@@ -60,18 +61,25 @@ def enter_recipe(
     sizes = sorted({*SIZES, *(one.cfg.image_size for one in towers.values())})
     found = {name: _outputs(folder / name, one, products, sizes) for name, one in towers.items()}
     own, cfg = next(iter(towers.values())).cfg.image_size, EvaluateConfig()
+    ours, *others = towers
+    cells: list[Cell] = []
     for source, label in probes:
         chosen = np.flatnonzero([one.source == source for one in products])
         target = _target([products[row] for row in chosen], label)
-        hits: dict[str, dict[str, np.ndarray]] = {}
+        hits: dict[str, Answered] = {}
         for name, size in ((name, size) for name in towers for size in (own, *(one for one in sizes if one != own))):
             rows = _rows(products, chosen, found[name], size, towers[name].cfg.embedding_dim)
             systems = {"": cfg} if hits else _readings(label)
             for what, choice in systems.items():
                 system = f"{name}, {size} px{what and ', '}{what}"
-                file = folder / "hits" / f"{source}-{label} {system}.npz"
-                hits[system] = kept(file, partial(_hits, rows, target, choice))
-        _enter(result, f"{source}, {label}", hits, _groups(products, chosen))
+                file = folder / "answers" / f"{source}-{label} {system}.npz"
+                found_hits = kept(file, partial(_hits, rows, target, choice))
+                hits[system] = Answered(*(_of_split(found_hits, split) for split in ("test", "validation")))
+        groups = _groups(products, chosen)
+        _enter(result, f"{source}, {label}", {name: one.test for name, one in hits.items()}, groups)
+        frozen = {name: one for name, one in hits.items() if name.startswith(tuple(f"{other}, " for other in others))}
+        cells += cells_of(f"{source}, {label}", hits[f"{ours}, {own} px"], frozen, groups)
+    enter_cells(result, cells)
 
 
 def _readings(label: str) -> dict[str, EvaluateConfig]:
@@ -133,15 +141,20 @@ def _target(products: Sequence[Product], label: str) -> Target:
 
 
 def _hits(rows: Rows, target: Target, cfg: EvaluateConfig) -> dict[str, np.ndarray]:
-    """Return by modality where the heads are right on the rows of split test, float64 [N], NaN elsewhere."""
+    """Return by split and modality (``test image``) where the heads are right, float64 [N], NaN outside the split."""
     heads = train_heads(rows, [target], cfg).heads
     inputs = rows.inputs(features=heads.read_features)
-    asked = (rows.split == "test") & (target.y >= 0)
     found = {}
     for modality in ("image", "text", "both"):
         right = (heads.logits(*inputs, modality).argmax(axis=1) == target.y).astype(np.float64)
-        found[modality] = np.where(asked & rows.has(modality), right, np.nan)
+        for split in ("test", "validation"):
+            asked = (rows.split == split) & (target.y >= 0) & rows.has(modality)
+            found[f"{split} {modality}"] = np.where(asked, right, np.nan)
     return found
+
+
+def _of_split(found: Mapping[str, np.ndarray], split: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(f"{split} "): right for name, right in found.items() if name.startswith(f"{split} ")}
 
 
 def _enter(result: Result, cell: str, hits: Mapping[str, Mapping[str, np.ndarray]], groups: np.ndarray) -> None:

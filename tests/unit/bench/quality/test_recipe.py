@@ -53,7 +53,7 @@ def test_every_choice_has_its_rows_and_is_not_measured_again(
     assert again.rows == first.rows
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npz")} == files
     systems = 5 + 3  # five choices of the heads of one pair of towers and size, and three more pairs
-    assert len(first.rows) == 3 * (systems + systems - 1)
+    assert len(first.rows) == 3 * (systems + systems - 1 + 1)  # values, gains, and the cell
     values = {(row.what, row.system): row.value for row in first.rows}
     gain = values["gain of the recipe's heads, text, here, category", "over trained, 32 px, embedding alone"]
     parts = [values["heads, text, here, category", f"trained, 32 px{what}"] for what in ("", ", embedding alone")]
