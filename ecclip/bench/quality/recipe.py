@@ -172,4 +172,5 @@ def _enter(result: Result, cell: str, hits: Mapping[str, Mapping[str, np.ndarray
 
 
 def _row(result: Result, what: str, system: str, value: tuple[float, float, float], count: int) -> None:
-    result.rows.append(Row(what, system, *(round(value[0], 4), "share"), *(round(one, 4) for one in value[1:]), count))
+    mean, low, high = (round(one, 4) for one in value)
+    result.rows.append(Row(what, system, mean, "share", low, high, count))

@@ -111,7 +111,8 @@ def _best(
     predecessor is the last one looked at. n correct answers do not prove certainty: the labels are smoothed by
     1 / (n + 2), as in Platt (1999).
     """
-    least, best = np.inf, None
+    least = float("inf")
+    best: LinearHead | None = None
     for head in heads:
         if validation is None:
             return head

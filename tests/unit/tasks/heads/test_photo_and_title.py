@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 from title_rows import title_rows
 
-from ecclip.tasks import EvaluateConfig
+from ecclip.tasks import EvaluateConfig, Rows
 from ecclip.tasks.heads.fitting import Trained, train_heads
 from ecclip.tasks.kinds import Target
-
-if TYPE_CHECKING:
-    from title_rows import Rows
 
 CLASSES, DIM = 6, 40
 SIZES = {"train": 240, "validation": 120, "test": 1200}
