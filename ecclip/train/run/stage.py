@@ -76,7 +76,7 @@ class TrainConfig(StageConfig):
     retrain: bool = Field(False, description="start from the pretrained weights even if there is a champion")
     validation_listings: int = Field(1000, ge=0, description="most held-out listings that retrieval is measured on")
     probe_listings: int = Field(
-        300,
+        200,
         ge=0,
         description="most listings that linear probes learn from, and half as many to measure on, where the share"
         " of the initial weights is chosen; by judgment",
