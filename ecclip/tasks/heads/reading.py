@@ -63,10 +63,11 @@ def blocks_read(modality: str, choice: str, dim: int, widths: tuple[int, int]) -
     A block is the embedding or the features of one tower (``heads.features`` is the choice).
     """
     starts = {"image": (0, widths[0]), "text": (widths[0], widths[1])}
-    parts = {"embedding": [(0, dim)], "towers": [(dim, None)], "both": [(0, dim), (dim, None)]}[choice]
+    embedding, features = slice(0, dim), slice(dim, None)
+    parts = {"embedding": [embedding], "towers": [features], "both": [embedding, features]}[choice]
     return [
-        start + np.arange(width)[slice(*part)]
+        start + np.arange(width)[part]
         for start, width in (starts[name] for name in ("image", "text") if modality in (name, "both"))
         for part in parts
-        if len(range(width)[slice(*part)])
+        if len(range(width)[part])
     ]
