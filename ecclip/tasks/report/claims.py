@@ -43,7 +43,8 @@ def check_claims(folder: Path) -> int:
 
 def _check_comparisons(report: TaskReport, found: Mapping[str, Comparison], whole: bool) -> None:
     """Compare what the report says of the frozen start with the answers of it that were kept; none may be left out."""
-    claims = report.compared_with(FROZEN_START)
+    tasks = {task.name for task in TASKS}  # matching hangs on all listings and is not counted again
+    claims = {cell: one for cell, one in report.compared_with(FROZEN_START).items() if cell.partition("/")[0] in tasks}
     for cell in sorted({*claims, *(name for name in found if ", " not in name)}):
         claim, counted = claims.get(cell), found.get(cell)
         metric = next(one.metric for one in (claim, counted) if one is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from ecclip.formats.report import FROZEN_START
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.fitting import Trained, train_heads
 from ecclip.tasks.kinds import TASKS, Target
+from ecclip.tasks.matching.paired import compare_matching
 from ecclip.tasks.report.classes import ScoredHead, logits_of, score_heads
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.paired import compare_cells
@@ -40,6 +42,8 @@ def report_frozen(
     logits = logits_of(frozen, trained)
     answers = answered(score_heads(rows, targets, trained, logits), trained)
     compared = compare_cells(TASKS, scored, answers, rows.groups, cfg)
+    own = replace(frozen, image=_known(frozen.image_features), text=_known(frozen.text_features))
+    compared |= compare_matching(rows, own, cfg)
     serving = towers_of_the_start(rows, frozen)
     fallback = sum(set(_read(cell)) <= serving for cell in compared)
     findings.compare(FROZEN_START, compared, fallback)
@@ -58,6 +62,11 @@ def towers_of_the_start(rows: Rows, frozen: Rows) -> set[str]:
         "text": (rows.text_features, frozen.text_features),
     }
     return {name for name, (served, start) in pairs.items() if _are_same(served, start)}
+
+
+def _known(features: np.ndarray | None) -> np.ndarray:
+    assert features is not None  # a frozen start is embedded with its features
+    return features
 
 
 def _are_same(one: np.ndarray | None, other: np.ndarray | None) -> bool:

@@ -108,13 +108,11 @@ def _details(task: str, lines: Sequence[tuple[str, str]], findings: Findings) ->
 
 def _paired(findings: Findings) -> list[dict[str, Any]]:
     """Return a line per task and system: by modality the comparison of ours with it, None where there is none."""
-    titles = {task.name: (task.title, task.headline[0][0]) for task in TASKS} | {
-        name: (label, "") for name, label in (("matching", "Matching"), ("clustering", "Products"))
-    }
+    titles = {task.name: (task.title, task.headline[0][0]) for task in TASKS} | {"matching": ("Matching", "recall@1")}
     systems = sorted({name for found in findings.comparisons.values() for name in found})
     return [
         {
-            "label": " · ".join(filter(None, titles[task])),
+            "label": " · ".join(titles[task]),
             "system": _SYSTEMS.get(system, system),
             "cells": [_compared(findings, f"{task}/{modality}", system) for modality in MODALITIES],
         }

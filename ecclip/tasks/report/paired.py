@@ -98,7 +98,10 @@ def _compare(
         name: measure(asked, np.concatenate([pair.counted * members[pair.ours.rows] for pair in asked]), resample)
         for name, members in parts.items()
     }
-    compared = {name: None if one is None else _comparison(metric, one) for name, one in values.items()}
+    compared = {
+        name: None if one is None else comparison(metric, one.rows, one.ours, one.other, one.differences)
+        for name, one in values.items()
+    }
     return {name: one for name, one in compared.items() if one is not None}
 
 
@@ -126,17 +129,18 @@ def _flag_values(pairs: list[_Pair], counted: np.ndarray, resample: Bootstrap) -
     return _Values(int(rarer), values[0], values[1], draws[0] - draws[1])
 
 
-def _comparison(metric: str, values: _Values) -> Comparison | None:
-    drawn = values.differences[np.isfinite(values.differences)]
+def comparison(metric: str, rows: int, ours: float, other: float, differences: np.ndarray) -> Comparison | None:
+    """Return a comparison from its values and resampled ``differences`` [R]; None where none of those is a number."""
+    drawn = differences[np.isfinite(differences)]
     if not len(drawn):
         return None
     low, high = interval(drawn)
     return Comparison(
         metric=metric,
-        rows=values.rows,
-        ours=round(values.ours, 6),
-        other=round(values.other, 6),
-        difference=round(values.ours - values.other, 6),
+        rows=rows,
+        ours=round(ours, 6),
+        other=round(other, 6),
+        difference=round(ours - other, 6),
         error=round(float(drawn.std()), 6),
         low=round(low, 6),
         high=round(high, 6),

@@ -52,6 +52,11 @@ def test_every_cell_is_compared_and_ours_is_the_reported_figure(evaluated: Path)
             assert found["ours"] == report["metrics"][f"{task.name}/{modality}/{task.headline[0][1]}"]
             assert found["difference"] == pytest.approx(found["ours"] - found["other"], abs=2e-6)
             assert found["low"] <= found["difference"] <= found["high"]
+    for modality in MODALITIES:
+        found = report["comparisons"][f"matching/{modality}"]["frozen_start"]
+        assert found["ours"] == report["metrics"][f"matching/{modality}/recall@1"]
+        assert found["rows"] == report["rows"][f"matching/{modality}/queries"]
+        assert found["other"] < found["ours"]
 
 
 def test_where_training_pays_cells_are_ahead_and_none_is_behind(evaluated: Path) -> None:
