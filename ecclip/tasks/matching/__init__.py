@@ -1,3 +1,3 @@
 """Matching and clustering of a whole snapshot."""
 
-__all__ = ["neighbours", "pairs", "products", "report", "stage"]
+__all__ = ["neighbours", "paired", "pairs", "products", "report", "stage"]
