@@ -33,7 +33,7 @@ class SamplerConfig:
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
     batch_size: int = parameter(64, "pairs per batch; all of them are compared with each other", ge=2)
     group_share: float = parameter(
-        0.0,
+        0.5,
         "share of a batch that comes as several listings of one group, as far as there are such: what the catalog"
         " teaches",
         ge=0,
@@ -131,7 +131,7 @@ class TrainerConfig:
     seed: int = parameter(0, "every random choice is a pure function of it, the epoch, the step and the row", ge=0)
     loss: Loss = parameter("softmax", "cross entropy over the batch (softmax) or a sigmoid for every pair")
     labels: Labels = parameter(
-        Labels.SOFT,
+        Labels.SOFT_WITHIN,
         "what counts as a match within a group: the own pair alone (hard), the others being left out (mask), every pair"
         " of image and text (soft), or also every pair of images and of texts (soft_within)",
     )

@@ -14,7 +14,7 @@ from ecclip.train import SamplerConfig, plan_epoch, plan_training
 
 GROUPS = np.repeat(np.arange(40), [1 + number % 4 for number in range(40)])
 CATEGORIES = np.arange(len(GROUPS)) // 20
-CFG = SamplerConfig(batch_size=16, hard_negative_share=0.5, cluster_size=4)
+CFG = SamplerConfig(batch_size=16, group_share=0.0, hard_negative_share=0.5, cluster_size=4)
 
 
 def test_equal_seed_and_epoch_give_the_equal_order_and_others_another() -> None:
