@@ -38,7 +38,7 @@ def effective_rows_so_far(groups: np.ndarray) -> np.ndarray:
 
 
 def error_at_most(wrong: np.ndarray, rows: np.ndarray, confidence: float = CONFIDENCE) -> np.ndarray:
-    """Return the one-sided upper bound of the error of which ``wrong`` of ``rows`` were seen, element by element.
+    """Return the one-sided upper bound [...] of the error of which ``wrong`` [...] of ``rows`` [...] were seen.
 
     Clopper and Pearson 1934; counts need not be whole, as with effective rows (Korn and Graubard 1998). 1 without rows.
     """

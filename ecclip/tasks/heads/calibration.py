@@ -14,8 +14,8 @@ from scipy.optimize import minimize
 from ecclip.tasks.heads.linear import UNSEEN, LinearHead, log_loss_sigmoid, log_loss_softmax
 
 _LOG_SCALES = (np.log(0.05), np.log(20.0))  # bounds of the search; by judgment
-_SHIFTS = (-10.0, 10.0)
-_FOLDS = 2
+_SHIFTS = (-10.0, 10.0)  # bounds of a flag's shift, logits; by judgment
+_FOLDS = 2  # halves: a third of validation is too little for more; by judgment
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Calibration:
     shift: float = 0.0
 
     def apply(self, logits: np.ndarray) -> np.ndarray:
-        """Return the calibrated ``logits`` of any shape."""
+        """Return the calibrated logits [...] of ``logits`` [...]."""
         return logits * self.scale + self.shift
 
     def undo(self, logits: np.ndarray) -> np.ndarray:
-        """Return the logits of any shape of which ``logits`` are the calibrated ones."""
+        """Return the logits [...] of which ``logits`` [...] are the calibrated ones."""
         return (logits - self.shift) / self.scale
 
 
