@@ -41,7 +41,9 @@ def write_evidence(
     given = [json.dumps({name: values[index] for name, values in read.items()}, ensure_ascii=False) for index in kept]
     image, text = rows.inputs(features=heads.read_features)
     parts = catalog_parts(rows)
-    logits = {} if not frozen else {FROZEN_LOGITS: np.stack([frozen[name][kept] for name in MODALITIES], axis=1)}
+    logits: dict[str, Any] = (
+        {} if not frozen else {FROZEN_LOGITS: np.stack([frozen[name][kept] for name in MODALITIES], axis=1)}
+    )
     buffer = io.BytesIO()
     np.savez(
         buffer,

@@ -76,7 +76,8 @@ def rescore(folder: Path, other: Path | None, image: np.ndarray | None, text: np
         return Rescored(ours=ours.metrics, theirs={}, cells=compare_frozen(heads, evidence, scored))
     others = load_heads(other / HEADS)
     truth = np.array([one.y for one in _renumbered(others, heads, evidence)], dtype=np.int64)
-    theirs, answers = measure(others, {**evidence, "image": image, "text": text, "truth": truth})
+    read: dict[str, Any] = {**evidence, "image": image, "text": text, "truth": truth}
+    theirs, answers = measure(others, read)
     groups = rows_of(evidence, heads.dim).groups
     cells = compare_cells(TASKS, scored, answers, groups, _ROUNDS, parts_of(evidence))
     return Rescored(ours=ours.metrics, theirs=theirs.metrics, cells=cells)

@@ -26,7 +26,7 @@ CFG = GateConfig(
 )
 
 
-def _version(folder: Path, night: str, rows: dict[str, int] | None = None, **metrics: float) -> str:
+def _version(folder: Path, night: str, rows: dict[str, int] | None = None, /, **metrics: float) -> str:
     named = {f"category/both/{name}": value for name, value in metrics.items()}
     place = folder / f"{night}-{len(list(folder.iterdir()))}"
     return registry.register(write_bundle(place, night, named, sum(map(ord, night)), rows), night).version
