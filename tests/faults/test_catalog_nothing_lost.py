@@ -132,39 +132,43 @@ def test_the_sum_closes_over_every_case_or_an_error_says_what_to_do(tmp_path: Pa
     mappings = sorted(source.glob("*.yaml")) or [None]
     for number, mapping in enumerate(mappings):
         work = tmp_path / str(number)
-        until = "ingest" if number else "clean"  # the same export has the same photos, whatever maps it
-        refusal = _run(work, source, mapping, until)
+        refusal = _run(work, source, mapping, "ingest")
         if refusal is not None:
             assert refusal.next_step or refusal.limit, refusal
             continue
-        land, ingest, clean = (read_manifest(work / name) for name in ("land", "ingest", "clean"))
+        land, ingest = (read_manifest(work / name) for name in ("land", "ingest"))
         assert land is not None
         assert ingest is not None
         assert_closed(ingest, work / "ingest")
         assert land.read["photos"] == land.written["photos"] + sum(land.dropped.values())
-        assert (clean is None) == (until == "ingest")
-        assert clean is None or clean.read["photos"] == clean.written["photos"] + sum(clean.dropped.values())
+        if number or not land.read["photos"]:
+            continue  # the same export has the same photos, whatever maps it
+        assert _run(work, source, mapping, "clean") is None
+        clean = read_manifest(work / "clean")
+        assert clean is not None
+        assert clean.read["photos"] == clean.written["photos"] + sum(clean.dropped.values())
 
 
 def _run(work: Path, source: Path, mapping: Path | None, until: str) -> EcclipError | None:
     """Run a case until its rows are in or its photos are clean; return the error that refused it."""
     try:
-        dump = _as_dump(source, mapping, work / "dump")
+        dump = work / "dump"
+        if not dump.exists():
+            _as_dump(source, mapping, dump)
         run_chain(work, dump, until=until, gate=False, **LOOSE, land={"fetch": {"attempts": 1, "timeout_s": 1.0}})
     except EcclipError as error:
         return error
     return None
 
 
-def _as_dump(source: Path, mapping: Path | None, folder: Path) -> Path:
+def _as_dump(source: Path, mapping: Path | None, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     if mapping is not None:
         counts = map_dump(mapping, str(source), folder, "2026-11-01")
         assert counts.read["rows"] == counts.written["listings"] + sum(counts.dropped.values())
-        return folder
+        return
     shutil.copytree(source, folder)
     (folder / "_SUCCESS").touch()
-    return folder
 
 
 def test_photos_of_random_dumps_are_there_or_counted(tmp_path: Path) -> None:

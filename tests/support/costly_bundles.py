@@ -10,7 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 from serving_bundles import sealed, tiny_bundle
 
-_SIDE, _PRODUCTS = 800, 8  # of matrices that are multiplied one after the other for each call
+_SIDE, _PRODUCTS = 500, 8  # of matrices that are multiplied one after the other for each call
 _HELD = 100_000_000  # floats: 400 MB, which the process keeps
 _BYTES = 64 << 20
 

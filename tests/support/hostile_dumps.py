@@ -1,4 +1,4 @@
-"""Random dumps of good and hostile rows in every format; as a program: their nights in one process, and its memory."""
+"""Random dumps of good and hostile rows in every format; as a program: the night of one, and its memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from chain import run_chain
 from hostile_rows import CELLS, LINES, LOOSE, csv_text, plain
 
 
-def random_dump(folder: Path, chance: random.Random) -> tuple[Path, set[str], Counter[str]]:
-    """Write a dump of a few files in random formats with random hostile rows.
+def random_dump(folder: Path, chance: random.Random, files: int | None = None) -> tuple[Path, set[str], Counter[str]]:
+    """Write a dump of ``files`` files, or a few, in random formats with random hostile rows.
 
     Returns:
         The folder, the ids that must be published, and how many rows must be refused for which reason.
@@ -26,7 +26,7 @@ def random_dump(folder: Path, chance: random.Random) -> tuple[Path, set[str], Co
     folder.mkdir()
     good: set[str] = set()
     bad: Counter[str] = Counter()
-    for number in range(chance.randrange(1, 4)):
+    for number in range(files or chance.randrange(1, 4)):
         kind = chance.choice(["jsonl", "jsonl.gz", "json", "csv", "tsv", "parquet"])
         names = chance.sample(sorted(CELLS), 4)
         cells = [plain(f"f{number}-{name}", **CELLS[name][0]) for name in names]
@@ -78,6 +78,6 @@ def _peaks() -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    for dump in map(Path, sys.argv[1:]):
-        run_chain(dump.with_name("work"), dump, **LOOSE)
+    given = Path(sys.argv[1])
+    run_chain(given.with_name("work"), given, **LOOSE)
     sys.stdout.write(json.dumps(_peaks()) + "\n")
