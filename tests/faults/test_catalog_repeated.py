@@ -12,6 +12,8 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
+from chain import ONE_PART
 from dumps import market, write_dump
 from waiting import wait_until
 
@@ -26,7 +28,7 @@ FIRST, SECOND, THIRD = "2026-11-01", "2026-11-02", "2026-11-03"
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    (tmp_path / "params.yaml").write_text("{}")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(ONE_PART))
     rows, photos = market(16)
     for number, night in enumerate((FIRST, SECOND, THIRD)):
         changed = [

@@ -24,6 +24,10 @@ PLACES = {
     EXPECTATIONS: "expectations",
     **{STEPS[name].output: name for name in CHAIN},
 }
+# rows in one partition: the least work, where how they are divided is not the point
+ONE_PART: dict[str, dict[str, Any]] = {
+    name: {"parts": 1} for name in CHAIN if "parts" in stage_model(name).model_fields
+}
 
 
 @contextmanager
