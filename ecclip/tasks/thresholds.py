@@ -13,7 +13,13 @@ import numpy as np
 from scipy.special import bdtr, bdtrik
 
 from ecclip.tasks.config import AutoConfig
-from ecclip.tasks.guarantee import effective_rows, effective_rows_so_far, error_at_most, rows_for_proof
+from ecclip.tasks.guarantee import (
+    effective_rows,
+    effective_rows_so_far,
+    error_at_most,
+    precision_at_most,
+    rows_for_proof,
+)
 from ecclip.tasks.scores import EVEN_CHANCE, NEVER_AUTO, answered, confidence
 
 _ENOUGH = 0.8  # the usual power of a test (Cohen 1988)
@@ -90,11 +96,11 @@ def thresholds_of(held_out: Answers, chosen_on: Answers, cfg: AutoConfig) -> Thr
     own, confidence_wanted = _classes_of_their_own(held_out, cfg)
     found: dict[int, float] = {}
     for number in own:
-        parts = (part.part(part.answer == number) for part in (held_out, chosen_on))
-        found[number] = _threshold(*parts, cfg, confidence_wanted)
+        answers, others = (part.part(part.answer == number) for part in (held_out, chosen_on))
+        found[number] = _threshold(answers, others, cfg, confidence_wanted)
     found |= dict.fromkeys(_belied(chosen_on, cfg) - set(own), NEVER_AUTO)
-    rest = (part.part(~np.isin(part.answer, list(found))) for part in (held_out, chosen_on))
-    return Thresholds(_threshold(*rest, cfg, confidence_wanted), found or None)
+    answers, others = (part.part(~np.isin(part.answer, list(found))) for part in (held_out, chosen_on))
+    return Thresholds(_threshold(answers, others, cfg, confidence_wanted), found or None)
 
 
 def _classes_of_their_own(held_out: Answers, cfg: AutoConfig) -> tuple[list[int], float]:
@@ -122,7 +128,7 @@ def _belied(chosen_on: Answers, cfg: AutoConfig) -> set[int]:
     for number in {int(number) for number in chosen_on.answer}:
         part = chosen_on.part(chosen_on.answer == number)
         rows = effective_rows(part.groups)
-        if float(error_at_most(rows * (1 - part.wrong.mean()), rows, cfg.confidence)) < cfg.precision:
+        if precision_at_most(rows * (1 - float(part.wrong.mean())), rows, cfg.confidence) < cfg.precision:
             found.add(number)
     return found
 
