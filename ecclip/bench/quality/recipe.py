@@ -65,7 +65,7 @@ def enter_recipe(
     cells: list[Cell] = []
     for source, label in probes:
         chosen = np.flatnonzero([one.source == source for one in products])
-        target = _target([products[row] for row in chosen], label)
+        target = _target([products[int(row)] for row in chosen], label)
         hits: dict[str, Answered] = {}
         for name, size in ((name, size) for name in towers for size in (own, *(one for one in sizes if one != own))):
             rows = _rows(products, chosen, found[name], size, towers[name].cfg.embedding_dim)
@@ -106,7 +106,7 @@ def _outputs(folder: Path, towers: Towers, products: Sequence[Product], sizes: S
     def texts() -> dict[str, np.ndarray]:
         return {"text": encode_texts(towers, towers.preprocessor(), titles, 32, workers, what="outputs")}
 
-    by_size = {f"{size}": kept(folder / f"photos-{size}.npz", lambda s=size: images(s))["image"] for size in sizes}
+    by_size = {f"{size}": kept(folder / f"photos-{size}.npz", partial(images, size))["image"] for size in sizes}
     return by_size | kept(folder / "titles.npz", texts)
 
 
