@@ -13,7 +13,7 @@ from snapshots import write_snapshot
 from tiny_training import TRAINER, random_batch, tiny_towers, tiny_trainer
 from training_faults import gradients_process, run_children
 
-from ecclip.train import PairsError, ProcessesError, accumulate_gradients
+from ecclip.train import PairsError, ProcessesError, Progress, accumulate_gradients
 from ecclip.train.distributed.processes import _buckets
 from ecclip.train.distributed.world import SINGLE_PROCESS, World
 
@@ -103,11 +103,11 @@ def test_any_number_of_processes_sees_the_same_batches_in_the_same_order(
     snapshot: Path, tmp_path: Path, size: int
 ) -> None:
     cfg = replace(TRAINER, epochs=2)
-    whole = [batch.pixels for batch in tiny_trainer(snapshot, tmp_path / "one", cfg)._batches(0)]
+    whole = [batch.pixels for batch in tiny_trainer(snapshot, tmp_path / "one", cfg)._batches(Progress())]
     parts = [
         [
             batch.pixels
-            for batch in tiny_trainer(snapshot, tmp_path / str(rank), cfg, world=_Part(rank, size))._batches(0)
+            for batch in tiny_trainer(snapshot, tmp_path / str(rank), cfg, world=_Part(rank, size))._batches(Progress())
         ]
         for rank in range(size)
     ]
