@@ -167,6 +167,7 @@ def test_a_version_holds_what_the_bundle_and_the_templates_hold(tmp_path: Path) 
         expected[f"{name}/5/entry.json"] = entry
         assert json.loads(entry) == {
             **sizes, "top_k": described["top_k"], "heads": bundle.described_heads(), "lineage": digest[:16],
+            "reading": described["reading"],
             "image_bytes": IMAGE_BYTES, "text_bytes": TEXT_BYTES,
             "product_input": json.loads((bundle.folder / DEFINITION).read_text()), "models": models,
         }  # fmt: skip
