@@ -38,7 +38,7 @@ from ecclip.train import (
     keep_freed_memory,
 )
 
-_DEFAULT = "default"
+_DEFAULT, _TRAINED = "default", "trained"
 _RECIPE = TrainerConfig()
 _LABELS = label_variants(_RECIPE)
 # each takes one idea away from the default recipe
@@ -84,8 +84,8 @@ def run(
         after = _probe_scores(result, name, towers, products)
         _gains(result, name, before, after)
         if name == _DEFAULT:
-            enter_recipe(result, folder / "recipe", products, {"trained": towers, "frozen start": start}, PROBES)
-            enter_auto(result, name, towers, products, PROBES)
+            enter_recipe(result, folder / "recipe", products, {_TRAINED: towers, "frozen start": start}, PROBES)
+            enter_auto(result, folder / "recipe" / _TRAINED, name, towers, products, PROBES)
         if name in (_DEFAULT, *_LABELS):
             labels.enter(name, cfg, towers, folder)
     labels.enter_headline(_DEFAULT)

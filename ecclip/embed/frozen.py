@@ -8,9 +8,10 @@ nothing else, and is the same to the bit whether it is encoded or found.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -20,16 +21,16 @@ from ecclip.errors import IntegrityError
 from ecclip.formats.columns import IMAGE_SHA256
 from ecclip.formats.embeddings import Embeddings, Frozen, load_frozen
 from ecclip.formats.snapshot import PHOTO, Listings
-from ecclip.model import Preprocessor, Towers, TowersConfig, build_towers, encode_images, encode_texts
+from ecclip.model import Towers, TowersConfig, build_towers, encode_images, encode_texts
 
 _Vectors = dict[str, np.ndarray]
+_T = TypeVar("_T")
 
 
-def frozen_towers(trained: Path, served: TowersConfig) -> Towers | None:
+def frozen_towers(trained: Path, image_size: int) -> Towers | None:
     """Return the towers that a training started from, before any night; None where the training does not say.
 
-    They see photos of the size that the trained ones see: ``served`` is the configuration of those. A start that is
-    taken over has its own.
+    They see photos of ``image_size`` pixels, as the trained ones do. A start that is taken over has its own size.
 
     Raises:
         ModelError: a package, file or name of the configuration is missing by now.
@@ -40,7 +41,7 @@ def frozen_towers(trained: Path, served: TowersConfig) -> Towers | None:
         get_logger().warning("the training does not say what it started from", trained=str(trained))
         return None
     cfg = TowersConfig.from_dict(start)
-    return build_towers(cfg if cfg.start else replace(cfg, image_size=served.image_size))
+    return build_towers(cfg if cfg.start else replace(cfg, image_size=image_size))
 
 
 def embed_frozen(towers: Towers, listings: Path, earlier: Iterable[Path] = ()) -> Frozen:
@@ -50,7 +51,14 @@ def embed_frozen(towers: Towers, listings: Path, earlier: Iterable[Path] = ()) -
     """
     weights = _identity(towers)
     images, titles = _known(earlier, weights)
-    new = _Encoder(towers, towers.preprocessor())
+    preprocessor, workers = towers.preprocessor(), settings().torch_threads
+
+    def encode_photos(photos: Sequence[bytes]) -> np.ndarray:
+        return encode_images(towers, preprocessor, photos, 1, workers, what="outputs")
+
+    def encode_titles(texts: Sequence[str]) -> np.ndarray:
+        return encode_texts(towers, preprocessor, texts, 1, workers, what="outputs")
+
     ids: list[str] = []
     photo_keys: list[str | None] = []
     title_keys: list[str] = []
@@ -59,8 +67,8 @@ def embed_frozen(towers: Towers, listings: Path, earlier: Iterable[Path] = ()) -
         texts = [title or "" for title in part["title"]]
         photo_keys += part[IMAGE_SHA256]
         title_keys += [_digest(text) for text in texts]
-        new.add_images(images, dict(zip(part[IMAGE_SHA256], part[PHOTO], strict=True)))
-        new.add_texts(titles, {_digest(text): text for text in texts})
+        _add_new(images, dict(zip(part[IMAGE_SHA256], part[PHOTO], strict=True)), encode_photos)
+        _add_new(titles, {_digest(text): text for text in texts}, encode_titles)
     dim = towers.cfg.embedding_dim
     nothing = np.full(dim + towers.image_encoder.projection.in_features, np.nan, dtype=np.float32)
     image = np.stack([images.get(key or "", nothing) for key in photo_keys])
@@ -69,26 +77,13 @@ def embed_frozen(towers: Towers, listings: Path, earlier: Iterable[Path] = ()) -
     return Frozen(embeddings, photo_keys, title_keys, weights)
 
 
-@dataclass(frozen=True)
-class _Encoder:
-    """Encodes what is not known yet, by the digests of photos and titles."""
-
-    towers: Towers
-    preprocessor: Preprocessor
-
-    def add_images(self, known: _Vectors, photos: Mapping[str | None, bytes | None]) -> None:
-        new = {key: data for key, data in photos.items() if key is not None and data is not None and key not in known}
-        given, workers = [*new.values()], settings().torch_threads
-        if new:
-            found = encode_images(self.towers, self.preprocessor, given, 1, workers, what="outputs")
-            known.update(zip(new, found, strict=True))
-
-    def add_texts(self, known: _Vectors, texts: Mapping[str, str]) -> None:
-        new = {key: text for key, text in texts.items() if key not in known}
-        given, workers = [*new.values()], settings().torch_threads
-        if new:
-            found = encode_texts(self.towers, self.preprocessor, given, 1, workers, what="outputs")
-            known.update(zip(new, found, strict=True))
+def _add_new(
+    known: _Vectors, given: Mapping[str | None, _T | None], encode: Callable[[Sequence[_T]], np.ndarray]
+) -> None:
+    """Encode what is ``given`` by digest and not known yet."""
+    new = {key: value for key, value in given.items() if key is not None and value is not None and key not in known}
+    if new:
+        known.update(zip(new, encode([*new.values()]), strict=True))
 
 
 def _known(earlier: Iterable[Path], weights: str) -> tuple[_Vectors, _Vectors]:

@@ -103,7 +103,7 @@ def _embed_frozen(snapshot: Path, trained: Path, output: Path) -> int:
     """Write what the frozen start says of the listings, and return how many there are."""
     device = torch.device(settings().device)
     with deterministic(settings().torch_threads, device):
-        towers = frozen_towers(trained, load_towers(trained / TOWERS).cfg)
+        towers = frozen_towers(trained, load_preprocessor(trained / TOWERS).image_size)
         if towers is None:
             return 0
         found = embed_frozen(towers.to(device), snapshot, output.parents[1].glob("*/embed"))

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from ecclip import registry
+from ecclip.atomic import MANIFEST
 from ecclip.core import ContractError, GateError, Report, bind, digest_of, fail_point, get_logger, parse_night, settings
 from ecclip.formats.bundle import lineage_of
-from ecclip.pipeline import stage_config
+from ecclip.nights import work_path
+from ecclip.pipeline import STEPS, stage_config
 from ecclip.registry import ModelRef
 from ecclip.release.requests import reconcile
 from ecclip.release.steps import answer_again, deploy_config, deployment_lock, examine, judge
@@ -169,10 +171,19 @@ def promote_night(night: str, version: str | None = None) -> dict[str, Any]:
 
 
 def _bundle(night: str) -> Path:
+    return bundle_at(STEPS["export"].output, night, "the night has no bundle", f"ecclip run export --night {night}")
+
+
+def bundle_at(output: str, night: str, missing: str, next_step: str) -> Path:
+    """Return a bundle of a night that lies at ``output``.
+
+    Raises:
+        ContractError: it is not there; says ``missing`` and ``next_step``.
+    """
     bind(night=parse_night(night), run=settings().run_id)
-    bundle = settings().work / "nights" / night / "bundle"
-    if not (bundle / "manifest.json").is_file():
-        raise ContractError("the night has no bundle", value=bundle, next_step=f"ecclip run export --night {night}")
+    bundle = work_path(output, night)
+    if not (bundle / MANIFEST).is_file():
+        raise ContractError(missing, value=bundle, next_step=next_step)
     return bundle
 
 

@@ -8,17 +8,16 @@ the same test listings.
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from pydantic import Field
 
-from ecclip.core import ContractError, StageConfig, bind, get_logger, parse_night, settings
-from ecclip.nights import work_path
+from ecclip.core import StageConfig, get_logger, parse_night, settings
 from ecclip.pipeline import RETRAINED, STEPS, retrain_stage, stage_config, stages_of
-from ecclip.release.nights import register_bundle
+from ecclip.release.nights import bundle_at, register_bundle
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "never"]
-_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_WEEKDAYS = get_args(Weekday)[:7]  # without "never", in the order of date.weekday()
 
 
 class RetrainConfig(StageConfig):
@@ -58,10 +57,6 @@ def register_retrained(night: str) -> dict[str, Any]:
         ContractError: the night has no such bundle.
         ServiceError: the registry does not answer.
     """
-    bind(night=parse_night(night), run=settings().run_id)
-    bundle = work_path(RETRAINED[STEPS["export"].output], night)
-    if not (bundle / "manifest.json").is_file():
-        raise ContractError(
-            "the night was not retrained", value=bundle, next_step=f"ecclip release retrain --night {night}"
-        )
+    output = RETRAINED[STEPS["export"].output]
+    bundle = bundle_at(output, night, "the night was not retrained", f"ecclip release retrain --night {night}")
     return register_bundle(bundle, night)

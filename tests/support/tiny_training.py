@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from snapshots import write_snapshot
 
+from ecclip.core import settings
+from ecclip.formats.start import Start, write_start
 from ecclip.model import PRESETS, Towers, build_towers
 from ecclip.train import (
     AugmentConfig,
@@ -40,6 +46,20 @@ TRAINER = TrainerConfig(
     augment=AugmentConfig(),
     optimizer=OptimizerConfig(tower_learning_rate=1e-3, projection_learning_rate=3e-3, freeze=()),
 )
+
+
+@contextmanager
+def training_workspace(folder: Path, listings: int) -> Iterator[Path]:
+    """Make ``folder`` the workspace, with a snapshot of so many listings and pretrained weights to start from."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ECCLIP_WORKSPACE", str(folder))
+        patch.setenv("ECCLIP_TORCH_THREADS", "1")
+        patch.setenv("ECCLIP_TRACKING", "false")
+        settings.cache_clear()
+        write_snapshot(folder / "snapshot", listings)
+        write_start(Start(), folder / "pretrained")
+        yield folder
+    settings.cache_clear()
 
 
 def tiny_towers(**changes: Any) -> Towers:

@@ -5,7 +5,6 @@ Heads are fitted and chosen as the stage evaluate does it, on the products of on
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,21 +12,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ecclip.bench.quality.cache import kept
 from ecclip.bench.quality.cells import Answered, Cell, cells_of, enter_cells
 from ecclip.bench.quality.data import Product
+from ecclip.bench.quality.evaluated import groups_of, outputs_of, rows_of, target_of
 from ecclip.bench.quality.gain import difference, ratio
 from ecclip.bench.result import Result, Row
-from ecclip.model import Preprocessor, Towers, encode_images, encode_texts
+from ecclip.model import Towers
 from ecclip.tasks import EvaluateConfig, Rows, train_heads
 from ecclip.tasks.kinds import Target
+from ecclip.tasks.kinds.task import NO_LABEL
 from ecclip.train import TrainerConfig
 
 SIZES = (128, 160, 224)  # of photos, pixels
-_LEAST = 10  # training products per class; by judgment
-_NO_LABEL = -2  # as the tasks number it
 
 
 def recipe_variants(recipe: TrainerConfig) -> dict[str, TrainerConfig]:
@@ -59,23 +57,25 @@ def enter_recipe(
         probes: pairs of set and label.
     """
     sizes = sorted({*SIZES, *(one.cfg.image_size for one in towers.values())})
-    found = {name: _outputs(folder / name, one, products, sizes) for name, one in towers.items()}
+    found = {name: outputs_of(folder / name, one, products, sizes) for name, one in towers.items()}
     own, cfg = next(iter(towers.values())).cfg.image_size, EvaluateConfig()
     ours, *others = towers
     cells: list[Cell] = []
     for source, label in probes:
         chosen = np.flatnonzero([one.source == source for one in products])
-        target = _target([products[int(row)] for row in chosen], label)
+        own_products = [products[int(row)] for row in chosen]
+        target, split = target_of(own_products, label, NO_LABEL), [one.split for one in own_products]
         hits: dict[str, Answered] = {}
         for name, size in ((name, size) for name in towers for size in (own, *(one for one in sizes if one != own))):
-            rows = _rows(products, chosen, found[name], size, towers[name].cfg.embedding_dim)
+            outputs = {key: values[chosen] for key, values in found[name].items()}
+            rows = rows_of(own_products, outputs, size, towers[name].cfg.embedding_dim, split)
             systems = {"": cfg} if hits else _readings(label)
             for what, choice in systems.items():
                 system = f"{name}, {size} px{what and ', '}{what}"
                 file = folder / "answers" / f"{source}-{label} {system}.npz"
                 found_hits = kept(file, partial(_hits, rows, target, choice))
                 hits[system] = Answered(*(_of_split(found_hits, split) for split in ("test", "validation")))
-        groups = _groups(products, chosen)
+        groups = groups_of(own_products)
         _enter(result, f"{source}, {label}", {name: one.test for name, one in hits.items()}, groups)
         frozen = {name: one for name, one in hits.items() if name.startswith(tuple(f"{other}, " for other in others))}
         cells += cells_of(f"{source}, {label}", hits[f"{ours}, {own} px"], frozen, groups)
@@ -92,52 +92,6 @@ def _readings(label: str) -> dict[str, EvaluateConfig]:
         "photo and title weighed": {"fusion": "stacked"},
     }
     return {name: EvaluateConfig(heads=heads) for name, heads in choices.items()}
-
-
-def _outputs(folder: Path, towers: Towers, products: Sequence[Product], sizes: Sequence[int]) -> dict[str, np.ndarray]:
-    workers = torch.get_num_threads()
-    photos, titles = [one.image for one in products], [one.title for one in products]
-
-    def images(size: int) -> dict[str, np.ndarray]:
-        reading = towers.design.reading
-        preprocessor = Preprocessor(size, towers.cfg.max_tokens, towers.tokenizer, reading=reading)
-        return {"image": encode_images(towers, preprocessor, photos, 16, workers, what="outputs")}
-
-    def texts() -> dict[str, np.ndarray]:
-        return {"text": encode_texts(towers, towers.preprocessor(), titles, 32, workers, what="outputs")}
-
-    by_size = {f"{size}": kept(folder / f"photos-{size}.npz", partial(images, size))["image"] for size in sizes}
-    return by_size | kept(folder / "titles.npz", texts)
-
-
-def _rows(
-    products: Sequence[Product], chosen: np.ndarray, arrays: Mapping[str, np.ndarray], size: int, dim: int
-) -> Rows:
-    image, text = arrays[f"{size}"][chosen], arrays["text"][chosen]
-    return Rows(
-        listing_ids=np.array([products[row].listing_id for row in chosen], dtype=object),
-        titles=[products[row].title for row in chosen],
-        given={},
-        groups=_groups(products, chosen),
-        split=np.array([products[row].split for row in chosen]),
-        image=image[:, :dim],
-        text=text[:, :dim],
-        image_features=image[:, dim:],
-        text_features=text[:, dim:],
-    )
-
-
-def _groups(products: Sequence[Product], chosen: np.ndarray) -> np.ndarray:
-    return np.unique([products[row].group for row in chosen], return_inverse=True)[1]
-
-
-def _target(products: Sequence[Product], label: str) -> Target:
-    """Return the classes with ten train products; products of others are asked nowhere."""
-    values = [one.labels.get(label) for one in products]
-    counts = Counter(value for value, one in zip(values, products, strict=True) if value and one.split == "train")
-    names = sorted(name for name, count in counts.items() if count >= _LEAST)
-    y = np.array([names.index(value) if value in names else _NO_LABEL for value in values])
-    return Target(label, label, "softmax", names, y)
 
 
 def _hits(rows: Rows, target: Target, cfg: EvaluateConfig) -> dict[str, np.ndarray]:

@@ -27,11 +27,11 @@ class Graph:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        self.inputs = [one.name for one in self._session.get_inputs()]
+        shapes = {one.name: one.shape for one in self._session.get_inputs()}
+        self.inputs = [*shapes]
         self.outputs = [one.name for one in self._session.get_outputs()]
-        tokens = {one.name: one.shape[1] for one in self._session.get_inputs() if one.name == "mask"}
         # a graph that was exported with a fixed number of tokens has a number there
-        self._trims = isinstance(tokens.get("mask"), str)
+        self._trims = "mask" in shapes and isinstance(shapes["mask"][1], str)
 
     def run(self, feed: Mapping[str, np.ndarray], outputs: Sequence[str] = ()) -> dict[str, np.ndarray]:
         """Return outputs [N, ...] by name, all unless some are named, for inputs [N, ...] by name."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from ecclip.tasks.heads.linear import UNSEEN, LinearHead, log_loss_sigmoid, log_loss_softmax
+from ecclip.tasks.heads.linear import UNSEEN, LinearHead, log_loss_of
 
 _LOG_SCALES = (np.log(0.05), np.log(20.0))  # bounds of the search; by judgment
 _SHIFTS = (-10.0, 10.0)  # bounds of a flag's shift, logits; by judgment
@@ -59,15 +59,11 @@ def _fit(logits: np.ndarray, y: np.ndarray, loss: str) -> Calibration:
     smoothing = 1.0 / (len(y) + 2.0)  # n correct answers do not prove certainty (Platt 1999)
 
     def loss_at(point: np.ndarray) -> float:
-        return _log_loss(_at(point).apply(logits), y, loss, smoothing)
+        return log_loss_of(loss)(_at(point).apply(logits), y, smoothing)
 
     bounds = [_LOG_SCALES, _SHIFTS] if loss == "sigmoid" else [_LOG_SCALES]
     found = minimize(loss_at, np.zeros(len(bounds)), method="L-BFGS-B", bounds=bounds)
     return _at(found.x)
-
-
-def _log_loss(logits: np.ndarray, y: np.ndarray, loss: str, smoothing: float = 0.0) -> float:
-    return (log_loss_sigmoid if loss == "sigmoid" else log_loss_softmax)(logits, y, smoothing)
 
 
 def _at(point: np.ndarray) -> Calibration:
@@ -79,11 +75,12 @@ def _kept(logits: np.ndarray, y: np.ndarray, groups: np.ndarray, loss: str) -> C
     place = np.unique(groups, return_inverse=True)[1]
     fold = np.random.default_rng(0).permutation(place.max(initial=-1) + 1)[place] % _FOLDS
     before = after = 0.0
+    log_loss = log_loss_of(loss)
     for number in range(_FOLDS):
         fitted, judged = fold != number, fold == number
         if not fitted.any() or not judged.any() or (loss == "sigmoid" and len(np.unique(y[fitted])) < 2):
             return Calibration()
         found = _fit(logits[fitted], y[fitted], loss)
-        before += _log_loss(logits[judged], y[judged], loss) * judged.sum()
-        after += _log_loss(found.apply(logits[judged]), y[judged], loss) * judged.sum()
+        before += log_loss(logits[judged], y[judged], 0.0) * judged.sum()
+        after += log_loss(found.apply(logits[judged]), y[judged], 0.0) * judged.sum()
     return _fit(logits, y, loss) if after < before else Calibration()

@@ -98,6 +98,11 @@ def log_loss_sigmoid(logits: np.ndarray, y: np.ndarray, smoothing: float = 0.0) 
     return float((np.logaddexp(0.0, logits[:, 0]) - yes * logits[:, 0]).mean())
 
 
+def log_loss_of(loss: str) -> Callable[[np.ndarray, np.ndarray, float], float]:
+    """Return the log loss of a target's ``loss``, sigmoid or softmax."""
+    return log_loss_sigmoid if loss == "sigmoid" else log_loss_softmax
+
+
 def _middle(strengths: tuple[float, ...]) -> tuple[float, ...]:
     return (sorted(strengths)[len(strengths) // 2],)
 

@@ -13,8 +13,7 @@ from ecclip.tasks.heads.linear import (
     constant_head,
     fit_sigmoid,
     fit_softmax,
-    log_loss_sigmoid,
-    log_loss_softmax,
+    log_loss_of,
 )
 from ecclip.tasks.heads.reading import Readings
 from ecclip.tasks.kinds import Target
@@ -59,7 +58,7 @@ def _fused(
     is_flag = target.loss == "sigmoid"
     if len(validation.y) < cfg.calibration.min_rows or (is_flag and len(np.unique(validation.y)) < 2):
         return heads["both"]
-    loss = log_loss_sigmoid if is_flag else log_loss_softmax
+    loss = log_loss_of(target.loss)
     prior = _prior(target.y[(rows.split == "train") & (target.y >= 0)], target)
     stacked = stack(heads["image"], heads["text"], prior, validation, loss)
     at_once = joint(heads["both"], validation, loss)

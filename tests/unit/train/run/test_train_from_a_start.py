@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from joint_models import clip_folder, siglip_folder
-from snapshots import write_snapshot
+from tiny_training import training_workspace
 
-from ecclip.core import settings
 from ecclip.embed.stage import EmbedConfig, embed
 from ecclip.formats.embeddings import load_embeddings
 from ecclip.formats.start import Start, write_start
@@ -22,16 +21,8 @@ from ecclip.train.run.stage import TrainConfig, train
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("workspace")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ECCLIP_WORKSPACE", str(folder))
-        patch.setenv("ECCLIP_TORCH_THREADS", "1")
-        patch.setenv("ECCLIP_TRACKING", "false")
-        settings.cache_clear()
-        write_snapshot(folder / "snapshot", 120)
-        write_start(Start(), folder / "pretrained")
+    with training_workspace(tmp_path_factory.mktemp("workspace"), 120) as folder:
         yield folder
-    settings.cache_clear()
 
 
 def _trained(workspace: Path, model: Path, name: str, start: str, **trainer: Any) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from snapshots import write_snapshot
-from tiny_training import TINY
+from tiny_training import TINY, training_workspace
 
-from ecclip.core import ContractError, settings
+from ecclip.core import ContractError
 from ecclip.embed.stage import EmbedConfig, ScorePairsConfig, embed, score_pairs
 from ecclip.formats.embeddings import load_embeddings, load_frozen, write_frozen
 from ecclip.formats.snapshot import Listings
@@ -32,16 +32,8 @@ TRAINER = {
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("workspace")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ECCLIP_WORKSPACE", str(folder))
-        patch.setenv("ECCLIP_TORCH_THREADS", "1")
-        patch.setenv("ECCLIP_TRACKING", "false")
-        settings.cache_clear()
-        write_snapshot(folder / "snapshot", 240)
-        write_start(Start(), folder / "pretrained")
+    with training_workspace(tmp_path_factory.mktemp("workspace"), 240) as folder:
         yield folder
-    settings.cache_clear()
 
 
 @pytest.fixture(scope="module")
