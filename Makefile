@@ -11,7 +11,7 @@ export ECCLIP_WORKSPACE ?= $(CURDIR)
 # compiled modules are kept, whatever the shell says: without them every process compiles its libraries again
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-fault mutants wheels lint types bench-env up down status setup lock check-locks clean
+.PHONY: help demo test test-slow test-fault test-ops mutants wheels lint types bench-env up down status setup lock check-locks clean
 
 help:  ## this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -30,6 +30,9 @@ test-slow: setup  ## the tests that take minutes each
 
 test-fault: setup  ## the fault tests: what docs/faults.md promises
 	@$(BIN)/python -m pytest -m fault -v
+
+test-ops: setup  ## the tests of what operators do (docs/runbook.md), those that take minutes too
+	@$(BIN)/python -m pytest -m ops -v
 
 mutants: setup  ## change the code of ROOM= in small ways and count what its fast tests notice (docs/mutants.md)
 	@$(BIN)/python scripts/mutants $(ROOM)
