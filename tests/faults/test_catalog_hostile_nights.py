@@ -22,7 +22,7 @@ from ecclip.core import read_manifest
 
 pytestmark = [pytest.mark.heavy, pytest.mark.fault(36)]
 FILES = 5
-LINE_MIB = 640
+LINE_MIB = 384
 MOST_KIB = 640 << 10  # a process that had such a line in memory would have had more, with what it is made of
 
 

@@ -52,6 +52,7 @@ def digests(night: str) -> dict[str, str]:
     return {name: digest_of(work_path(STEPS[name].output, night)) for name in STAGES}
 
 
+@pytest.mark.slow  # five nights of Spark; test_nights.py has the order of nights without them
 def test_a_backfill_out_of_order_and_replays_end_with_one_output_each(
     workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

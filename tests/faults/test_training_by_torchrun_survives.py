@@ -99,6 +99,7 @@ def test_a_killed_stage_takes_its_workers_with_it(snapshot: Path, tmp_path: Path
 
 
 @pytest.mark.fault(12)
+@pytest.mark.slow
 def test_sigterm_to_the_stage_checkpoints_and_exits_as_preempted(snapshot: Path, tmp_path: Path) -> None:
     stage = _start(snapshot, tmp_path)
     wait_until(lambda: _checkpoints(tmp_path), "a checkpoint")

@@ -174,7 +174,7 @@ def test_a_training_ends_during_the_fault_and_all_is_there_afterwards(night: Nig
     _assert_delivered_once(night)
 
 
-@pytest.mark.parametrize("fault", ["hung", "errors"])
+@pytest.mark.parametrize("fault", [pytest.param("hung", marks=pytest.mark.slow), "errors"])
 def test_a_server_that_comes_back_gets_everything_without_anyone_asking(
     night: Night, server: Server, fault: str
 ) -> None:

@@ -52,7 +52,9 @@ def _order(folder: Path) -> list[str]:
 
 
 @pytest.mark.fault(9)
-@pytest.mark.parametrize("workers", list(CHAINS))
+@pytest.mark.parametrize(
+    "workers", [worker if worker == 2 else pytest.param(worker, marks=pytest.mark.slow) for worker in CHAINS]
+)
 def test_killed_again_and_again_ends_with_equal_weights_losses_and_order(
     snapshot: Path, undisturbed: Path, tmp_path: Path, workers: int
 ) -> None:

@@ -59,7 +59,7 @@ def test_all_processes_end_with_the_same_weights(undisturbed: Path) -> None:
 
 
 @pytest.mark.fault(14)
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_killed_process_ends_the_others_and_a_restart_resumes(
     snapshot: Path, undisturbed: Path, tmp_path: Path, victim: int
 ) -> None:

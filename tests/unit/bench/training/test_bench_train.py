@@ -88,6 +88,7 @@ def test_without_its_peer_the_training_benchmark_says_what_to_type(
     assert not (tmp_path / "train.json").exists()
 
 
+@pytest.mark.slow
 def test_the_gpu_script_runs_on_a_cpu_at_a_small_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "train_gpu.json"
     _measure_on_a_gpu(monkeypatch, "--device", "cpu", "--tiny", "--out", str(out))
@@ -96,6 +97,7 @@ def test_the_gpu_script_runs_on_a_cpu_at_a_small_size(tmp_path: Path, monkeypatc
     assert any("share of the matrix ceiling" in row.what for row in result.rows)
 
 
+@pytest.mark.slow
 def test_the_gpu_script_leaves_the_figures_of_the_sections_that_it_had_time_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

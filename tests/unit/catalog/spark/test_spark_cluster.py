@@ -34,6 +34,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.mark.timeout(900)  # master, two workers, two executors and two drivers start: a guard against hanging alone
+@pytest.mark.slow
 def test_ingest_on_a_cluster_has_the_bytes_of_this_machine(cluster: Cluster, tmp_path: Path) -> None:
     rows, photos = market(40)
     hostile = ['{"listing_id": "cut', {"listing_id": "no title"}, {"title": "no id"}]

@@ -37,7 +37,7 @@ def siglip_reading(described: dict[str, Any]) -> bool:
 @pytest.mark.parametrize(
     ("write", "is_read_so"),
     [
-        pytest.param(clip_folder, clip_reading, id="clip"),
+        pytest.param(clip_folder, clip_reading, id="clip", marks=pytest.mark.slow),
         pytest.param(siglip_folder, siglip_reading, id="siglip", marks=pytest.mark.slow),
     ],
 )
