@@ -79,7 +79,8 @@ def start_airflow(port: int) -> list[Service]:
 
 def start_scheduler() -> Service:
     """Start the scheduler: runs continue and new ones begin."""
-    return _start(SCHEDULER, ["scheduler", "--skip-serve-logs"])
+    command = [sys.executable, "-m", "ecclip.local.scheduler", "--skip-serve-logs"]
+    return Services().start(SCHEDULER, command, airflow_env())
 
 
 def _start(name: str, arguments: list[str], port: int | None = None) -> Service:
