@@ -69,7 +69,14 @@ def test_killed_again_and_again_ends_with_equal_weights_losses_and_order(
 
 
 @pytest.mark.fault(10)
-@pytest.mark.parametrize("damage", ["truncated", "bit flipped", "manifest missing", "state missing"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "truncated",
+        "manifest missing",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("bit flipped", "state missing")),
+    ],
+)
 def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(
     snapshot: Path, undisturbed: Path, tmp_path: Path, damage: str
 ) -> None:

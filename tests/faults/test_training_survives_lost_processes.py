@@ -91,6 +91,7 @@ def test_a_process_that_hangs_is_not_waited_for_longer_than_the_timeout(snapshot
 
 
 @pytest.mark.fault(9)
+@pytest.mark.slow
 def test_both_killed_again_and_again_end_with_equal_weights_and_losses(
     snapshot: Path, undisturbed: Path, tmp_path: Path
 ) -> None:
