@@ -11,9 +11,10 @@ from pydantic import Field
 
 from ecclip.core import Counts, StageConfig, digest_of, get_logger, settings, stage
 from ecclip.embed.frozen import embed_frozen, frozen_towers
+from ecclip.embed.prompts import embed_prompts
 from ecclip.errors import PairsError
 from ecclip.formats.bundle import TOWERS
-from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_frozen, write_origin
+from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_frozen, write_origin, write_prompts
 from ecclip.formats.pair_scores import write_pair_scores
 from ecclip.formats.sampling import smallest_hashes
 from ecclip.formats.snapshot import PHOTO, Listings
@@ -38,6 +39,12 @@ class EmbedConfig(_Batches):
         True,
         description="keep the towers' own features beside the embeddings, for heads that read them; with the default "
         "towers 8.7 kB a listing instead of 2 kB",
+    )
+    prompts: int = Field(
+        2000,
+        ge=0,
+        description="the snapshot's most frequent labels, which the frozen start embeds for zero-shot answers; "
+        "by judgment: seconds of one core",
     )
 
 
@@ -64,7 +71,7 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Coun
     towers = digest_of(trained / TOWERS)
     write_origin(Origin(snapshot=digest_of(snapshot), trained=digest_of(trained), towers=towers), output)
     embedded = int((~np.isnan(embeddings.image).any(axis=1)).sum())
-    frozen = _embed_frozen(snapshot, trained, output)
+    frozen = _embed_frozen(cfg, snapshot, trained, output)
     return Counts(
         read={"listings": len(embeddings.listing_ids), "photos": photos},
         written={"text_embeddings": len(embeddings.listing_ids), "image_embeddings": embedded, "frozen": frozen},
@@ -99,15 +106,18 @@ def score_pairs(cfg: ScorePairsConfig, cleaned: Path, reference: Path, output: P
     )
 
 
-def _embed_frozen(snapshot: Path, trained: Path, output: Path) -> int:
-    """Write what the frozen start says of the listings, and return how many there are."""
+def _embed_frozen(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> int:
+    """Write what the frozen start says of the listings and of their labels; return how many listings there are."""
     device = torch.device(settings().device)
     with deterministic(settings().torch_threads, device):
         towers = frozen_towers(trained, load_preprocessor(trained / TOWERS).image_size)
         if towers is None:
             return 0
         found = embed_frozen(towers.to(device), snapshot, output.parents[1].glob("*/embed"))
+        prompts = embed_prompts(towers, snapshot, cfg.prompts)
     write_frozen(found, output)
+    if prompts is not None:
+        write_prompts(prompts, output)
     return len(found.titles)
 
 

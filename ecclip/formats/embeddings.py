@@ -1,8 +1,8 @@
-"""Embeddings of a snapshot on disk: what the stage embed writes and the tasks read, without torch."""
+"""Embeddings of a snapshot and of its labels on disk: what the stage embed writes and the tasks read, without torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,12 +20,17 @@ __all__ = [
     "Embeddings",
     "Frozen",
     "Origin",
+    "Prompts",
+    "attribute_prompt",
+    "category_prompt",
     "load_embeddings",
     "load_frozen",
+    "load_prompts",
     "read_origin",
     "write_embeddings",
     "write_frozen",
     "write_origin",
+    "write_prompts",
 ]
 
 SCHEMA = "ecclip.embeddings/1"
@@ -35,6 +40,7 @@ _IMAGE, _TEXT = "image_embedding", "text_embedding"
 _FEATURES = ("image_features", "text_features")
 _CONTENT = ("image_sha256", "title_sha256")  # of what was embedded, for the night after
 _FROZEN, _WEIGHTS = "frozen", "weights"
+_PROMPTS, _JOINT = "prompts.parquet", b"joint"
 _WIDTH = "image_features"  # how wide they are, which a night without a photo does not show
 _ROW_GROUP = 4096  # rows; by judgment
 _NEXT_STEP = "run the stage embed of this night"
@@ -70,6 +76,23 @@ class Frozen:
     photos: list[str | None]
     titles: list[str]
     weights: str
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Prompts of labels by the frozen start.
+
+    Attributes:
+        texts: the prompts.
+        embeddings: float32 [P, d] of length 1, in one space with photos where ``joint``.
+        features: the text tower's own features, float32 [P, width] of length 1.
+        joint: whether the start's towers were trained together, so that a prompt says something about a photo.
+    """
+
+    texts: list[str]
+    embeddings: np.ndarray
+    features: np.ndarray
+    joint: bool
 
 
 @dataclass(frozen=True)
@@ -121,6 +144,49 @@ def load_frozen(folder: Path) -> Frozen | None:
         weights = (table.schema.metadata or {})[_WEIGHTS.encode()].decode()
         photos, titles = (table.column(name).to_pylist() for name in _CONTENT)
     return Frozen(load_embeddings(path.parent), photos, titles, weights)
+
+
+def category_prompt(path: Sequence[str]) -> str:
+    """Return the prompt of a category: its leaf, as a kind of what stands above it.
+
+    A prompt that names the kind of a thing is understood better than its bare name (CLIP, Radford et al. 2021, section
+    3.1.4).
+    """
+    leaf, *above = reversed(path)
+    return f"a photo of {leaf}, a kind of {above[0]}" if above else f"a photo of {leaf}"
+
+
+def attribute_prompt(name: str, value: str) -> str:
+    """Return the prompt of an attribute's value."""
+    return f"a photo of a product, {name}: {value}"
+
+
+def write_prompts(prompts: Prompts, folder: Path) -> None:
+    """Write the prompts of a frozen start beside a night's embeddings; equal ones give equal bytes."""
+    columns = {
+        "text": pa.array(prompts.texts, pa.string()),
+        "embedding": pa.array(list(prompts.embeddings), pa.list_(pa.float32())),
+        "features": pa.array(list(prompts.features), pa.list_(pa.float32())),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    told = {_JOINT: str(prompts.joint).encode()}
+    pq.write_table(pa.table(columns).replace_schema_metadata(told), folder / _PROMPTS, compression="zstd")
+
+
+def load_prompts(folder: Path) -> Prompts | None:
+    """Return what :func:`write_prompts` wrote beside a night's embeddings, None where it wrote nothing.
+
+    Raises:
+        IntegrityError: they cannot be read; names the file.
+    """
+    path = folder / _PROMPTS
+    if not path.is_file():
+        return None
+    with _readable(path):
+        table = pq.read_table(path)
+        vectors = [np.array(table.column(name).to_pylist(), dtype=np.float32) for name in ("embedding", "features")]
+        joint = (table.schema.metadata or {})[_JOINT] == b"True"
+        return Prompts(table.column("text").to_pylist(), vectors[0], vectors[1], joint)
 
 
 def _write(

@@ -12,6 +12,7 @@ from ecclip.formats.documents import read_document, read_field, write_document
 
 SCHEMA = "ecclip.report/1"
 FROZEN_START = "frozen_start"  # the pretrained weights before any training of ours, with heads fitted alike
+ZERO_SHOT = "zero_shot"  # the same weights without any head: the label whose prompt is nearest
 _NEXT_STEP = "run evaluate of its night again"
 _LATER = ("comparisons", "cells")  # fields that reports of earlier versions do not have
 

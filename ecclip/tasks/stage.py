@@ -20,6 +20,7 @@ from ecclip.tasks.report.evidence import write_evidence
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.frozen import answered, report_frozen
 from ecclip.tasks.report.page import write_page
+from ecclip.tasks.report.zero_shot import report_zero_shot
 from ecclip.tasks.rows import THRESHOLDS, Rows, load_rows, origin_of
 
 
@@ -44,6 +45,7 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         replace(trained.heads, towers=origin.towers).save(output / HEADS)
         scored = report_tasks(TASKS, rows, targets, trained, cfg, findings)
         frozen = report_frozen(embedded, rows, targets, answered(scored, trained), cfg, findings)
+        report_zero_shot(embedded, rows, targets, answered(scored, trained), cfg, findings)
         write_evidence(rows, targets, trained.heads, output, frozen)
         products = _report_products(rows, cfg, findings)
         lineage = asdict(origin) | {"embedded": digest_of(embedded)}

@@ -48,6 +48,12 @@ class Attributes(Task):
                 targets.append(Target(self.name, f"{_PREFIX}{name}", "softmax", labels, y))
         return sorted(targets, key=lambda target: target.name)
 
+    def prompt(self, target: Target, label: Any) -> str | None:
+        """Return the attribute with its value, None for "not present"."""
+        from ecclip.formats.embeddings import attribute_prompt
+
+        return None if label is None else attribute_prompt(target.name.removeprefix(_PREFIX), label)
+
     def answer(self, heads: Sequence[HeadScores], query: Query, top_k: int) -> dict[str, Any]:
         """Return name -> value and score of what is present; of what is unknown both are None."""
         found: dict[str, Any] = {}

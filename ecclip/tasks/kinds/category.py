@@ -56,6 +56,12 @@ class Category(Task):
         y = [NO_LABEL if path is None else number.get(path, OUTSIDE) for path in paths]
         return [Target(self.name, self.name, "softmax", [list(path) for path in labels], np.array(y))]
 
+    def prompt(self, target: Target, label: Any) -> str | None:
+        """Return the leaf as a kind of what stands above it."""
+        from ecclip.formats.embeddings import category_prompt
+
+        return category_prompt(label)
+
     def answer(self, heads: Sequence[HeadScores], query: Query, top_k: int) -> dict[str, Any]:
         """Return at most ``top_k`` paths with their probabilities; none where the category is unknown."""
         scores = heads[0].scores if heads else None

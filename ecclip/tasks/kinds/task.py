@@ -130,6 +130,10 @@ class Task:
     ) -> None:
         """Add the metrics ``<task>/<modality>/*`` of all heads together; :meth:`report` has those of a single head."""
 
+    def prompt(self, target: Target, label: Any) -> str | None:
+        """Return what a label is called in front of a text encoder, None for what has no name; called in training."""
+        return None
+
     def counted(self, scored: ScoredHead) -> np.ndarray:
         """Return bool [M]: the answers that the first metric of the headline counts."""
         return np.ones(len(scored.rows), dtype=bool)

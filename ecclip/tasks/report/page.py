@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ecclip.core import shown, write_atomic
-from ecclip.formats.report import FROZEN_START, Comparison
+from ecclip.formats.report import FROZEN_START, ZERO_SHOT, Comparison
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.matrix import MODALITIES
 from ecclip.tasks.kinds import TASKS, Task
@@ -41,7 +41,7 @@ _CATALOG_DETAILS = {
         ("V-measure", "v_measure"),
     ),
 }
-_SYSTEMS = {FROZEN_START: "frozen start"}
+_SYSTEMS = {FROZEN_START: "frozen start", ZERO_SHOT: "zero-shot with the start"}
 _RICHEST_FIRST = ("both", "image", "text")
 
 

@@ -16,10 +16,17 @@ from tiny_training import TINY, training_workspace
 
 from ecclip.core import ContractError
 from ecclip.embed.stage import EmbedConfig, ScorePairsConfig, embed, score_pairs
-from ecclip.formats.embeddings import load_embeddings, load_frozen, write_frozen
+from ecclip.formats.embeddings import (
+    attribute_prompt,
+    category_prompt,
+    load_embeddings,
+    load_frozen,
+    load_prompts,
+    write_frozen,
+)
 from ecclip.formats.snapshot import Listings
 from ecclip.formats.start import Start, write_start
-from ecclip.model import build_towers, encode_images, load_towers
+from ecclip.model import build_towers, encode_images, encode_texts, load_towers
 from ecclip.train.run.stage import TrainConfig, _forget_other_runs, train
 
 TRAINER = {
@@ -128,6 +135,15 @@ def test_the_frozen_start_is_embedded_beside_and_found_again_the_night_after(
     expected = encode_images(start, start.preprocessor(), photos, what="outputs")
     features = alone.embeddings.image_features
     np.testing.assert_allclose(features, expected[:, TINY.embedding_dim :], atol=1e-5)
+    prompts = load_prompts(nights[0])
+    assert prompts is not None
+    assert not prompts.joint, "towers of the configuration are pretrained each by itself"
+    labels = Listings(snapshot).table(["category", "attributes"]).to_pylist()
+    asked = {category_prompt(row["category"]) for row in labels if row["category"]}
+    asked |= {attribute_prompt(*pair) for row in labels for pair in row["attributes"] or ()}
+    assert set(prompts.texts) == asked
+    expected = encode_texts(start, start.preprocessor(), prompts.texts, what="outputs")
+    np.testing.assert_allclose(prompts.features, expected[:, TINY.embedding_dim :], atol=1e-5)
     changed = alone.embeddings.text + np.float32(1)
     write_frozen(replace(alone, embeddings=replace(alone.embeddings, text=changed)), nights[0])
     embed(cfg=EmbedConfig(), snapshot=snapshot, trained=trained, output=nights[1])
