@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated, Any, Literal
 
 import typer
 from pydantic import BaseModel
-from rich.text import Text
 
 from ecclip import pipeline
 from ecclip.bench.commands import bench_app
-from ecclip.core import (
-    ConfigError,
-    EcclipError,
-    Terminal,
-    configure_logging,
-    keep_private,
-    parse_night,
-    settings,
-    shown,
-)
+from ecclip.core import ConfigError, Terminal, parse_night, run_command, settings
 from ecclip.nights import add_night, known_nights
 from ecclip.renames import COMMANDS
 
@@ -79,9 +66,12 @@ def pipeline_dvc() -> None:
 
 
 @nights_app.command("add")
-def nights_add(night: NightArgument) -> None:
-    """Enter a night, so that dvc.yaml has its stages; extracting it does so, too."""
-    add_night(night)
+def nights_add(
+    nights: Annotated[list[str], typer.Argument(parser=parse_night, help="Nights, ISO dates: 2026-11-01 2026-11-02")],
+) -> None:
+    """Enter nights, so that dvc.yaml has their stages; extracting one does so, too."""
+    for night in sorted(nights):
+        add_night(night)
 
 
 @nights_app.command("list")
@@ -378,17 +368,4 @@ for _old, _new in COMMANDS.items():
 
 def main() -> None:
     """Run the command line; an error raised on purpose is one line and exit status 1."""
-    configure_logging()
-    sys.excepthook = _print_traceback
-    try:
-        keep_private()
-        app()
-    except EcclipError as error:
-        text = Text.assemble((type(error).__name__, "red"), f": {shown(error, lines=True)}")
-        Terminal(stderr=True).print(text, soft_wrap=True)
-        sys.exit(1)
-
-
-def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Print an unexpected error as Python does, escaped: its text may come from a dump."""
-    sys.stderr.write(shown("".join(traceback.format_exception(kind, error, trace)), lines=True))
+    run_command(app)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from ecclip.core import parse_night, settings, write_atomic
+from ecclip.core import ConfigError, IntegrityError, digest_of, parse_night, read_manifest, settings, write_atomic
+from ecclip.core.edited import read_edited
 
 NO_NIGHT = "none"  # stands for the previous night of the first
 EXPECTATIONS = "../expectations"  # relative to work/: a shop's own rules, kept by people beside params.yaml
@@ -16,10 +18,29 @@ _NIGHT_FOLDER = "-".join("[0-9]" * digits for digits in (4, 2, 2))  # not a copy
 
 
 def known_nights() -> list[dict[str, str]]:
-    """Return the nights of this workspace, oldest first: ``{"night": ..., "previous": ...}``."""
+    """Return the nights of this workspace, oldest first: ``{"night": ..., "previous": ...}``.
+
+    Raises:
+        ConfigError: nights.yaml cannot be read; names file and line, and the commands that make it anew.
+    """
     path = settings().work / "nights.yaml"
-    known = yaml.safe_load(path.read_text())["nights"] if path.is_file() else {}
-    return [{"night": night, "previous": known[night]["previous"]} for night in sorted(known)]
+    if not path.is_file():
+        return []
+    known: Any = read_edited(path, _made_anew(path)).get("nights")
+    try:
+        table = {parse_night(str(night)): _checked_previous(entry["previous"]) for night, entry in known.items()}
+    except (AttributeError, KeyError, TypeError, ConfigError) as error:
+        raise ConfigError(
+            "nights.yaml cannot be used: it does not give each night its previous one",
+            value=f"{path}: {error}",
+            limit="nights: {'2026-11-01': {previous: none}}",
+            next_step=_made_anew(path),
+        ) from error
+    return [{"night": night, "previous": table[night]} for night in sorted(table)]
+
+
+def _checked_previous(previous: str) -> str:
+    return previous if previous == NO_NIGHT else parse_night(str(previous))
 
 
 def previous_of(night: str) -> str | None:
@@ -31,13 +52,16 @@ def previous_of(night: str) -> str | None:
 
 
 def add_night(night: str) -> None:
-    """Enter a night in nights.yaml with its predecessor; a night that is there keeps what it has."""
+    """Enter a night in nights.yaml with its predecessor; a night that is there keeps what it has.
+
+    One that was entered before, and was lost with the file, gets the predecessor that its snapshot names.
+    """
     parse_night(night)
     if any(entry["night"] == night for entry in known_nights()):
         prepare_workspace()
         return
     published = (other for other in published_nights() if other < night)
-    enter_night(night, max(published, default=NO_NIGHT))
+    enter_night(night, _recorded_previous(night) or max(published, default=NO_NIGHT))
 
 
 def enter_night(night: str, previous: str) -> None:
@@ -47,6 +71,30 @@ def enter_night(night: str, previous: str) -> None:
     # keyed by night: dvc.yaml names its stages after the keys (ingest@2026-11-01)
     table = {entry["night"]: {"previous": entry["previous"]} for entry in entries}
     write_atomic(settings().work / "nights.yaml", yaml.safe_dump({"nights": table}))
+
+
+def _recorded_previous(night: str) -> str | None:
+    """Return the predecessor of a night that has run, by the digest that a manifest has of it, or None."""
+    there = [NO_NIGHT, *_nights_there()]
+    for template in ("snapshots/{night}", "nights/{night}/land"):
+        manifest = read_manifest(work_path(template, night))
+        wanted = manifest.inputs.get("previous") if manifest else None
+        for other in there if wanted else ():
+            folder = work_path(template, other)
+            if folder.is_dir() and digest_of(folder) == wanted:
+                return other
+    return None
+
+
+def _made_anew(path: Path) -> str:
+    """Return the commands that make nights.yaml anew from the nights that are there."""
+    nights = _nights_there()
+    return f"rm {path}" + (f" && ecclip nights add {' '.join(nights)}" if nights else "; the next night makes it anew")
+
+
+def _nights_there() -> list[str]:
+    landed = (settings().work / "nights").glob(f"{_NIGHT_FOLDER}/land/manifest.json")
+    return sorted({*published_nights(), *(path.parents[1].name for path in landed)})
 
 
 def published_nights() -> list[str]:
@@ -70,6 +118,24 @@ def prepare_workspace() -> None:
 
 
 def work_path(template: str, night: str) -> Path:
-    """Return the absolute path of a template such as ``snapshots/{night}`` for a night of this workspace."""
-    path = settings().work / template.format(night=night, previous=previous_of(night) or NO_NIGHT)
+    """Return the absolute path of a template such as ``snapshots/{night}`` for a night of this workspace.
+
+    Raises:
+        IntegrityError: the template names the previous night, and nights.yaml has lost the night: taken for a first
+            one it would be compared with nothing.
+    """
+    previous = _known_previous(night) if "{previous}" in template else NO_NIGHT
+    path = settings().work / template.format(night=night, previous=previous)
     return Path(os.path.normpath(path))  # as DVC does: what lies beside work/ does so where work/ is a link, too
+
+
+def _known_previous(night: str) -> str:
+    known = {entry["night"]: entry["previous"] for entry in known_nights()}
+    if night not in known and night in _nights_there():
+        raise IntegrityError(
+            "nights.yaml does not have a night that has run",
+            value=night,
+            limit=", ".join(known) or "no night",
+            next_step=f"ecclip nights add {night}",
+        )
+    return known.get(night, NO_NIGHT)

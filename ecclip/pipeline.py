@@ -1,4 +1,4 @@
-"""The stages, what each reads and writes and where it runs; and the one place that parses params.yaml.
+"""The stages, what each reads and writes and where it runs.
 
 :data:`STEPS` is the graph, once: the commands of stages, ``dvc.yaml`` (:mod:`ecclip.dvc_yaml`), the DAGs' chains,
 benchmarks and tests follow from it, and all of them come through :func:`run_stage`; no stage knows which.
@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 import ecclip.nights
 from ecclip.core import (
     ConfigError,
@@ -31,9 +29,9 @@ from ecclip.core import (
     report_of,
     settings,
     source_files,
-    unknown_names,
     write_atomic,
 )
+from ecclip.core.edited import read_section
 from ecclip.renames import renamed_parameter
 from ecclip.spool import DELIVERY
 
@@ -339,33 +337,9 @@ def stage_model(name: str) -> type[StageConfig]:
 
 def stage_config(name: str, params: Path | None = None) -> StageConfig:
     """Return the validated section of params.yaml that belongs to a stage (missing section: the defaults)."""
-    path = params or settings().workspace / "params.yaml"
-    sections = yaml.safe_load(path.read_text()) or {}
     known = [*map(section_of, STEPS), *OTHER_SECTIONS]
-    unknown = sorted(set(sections) - set(known))
-    if unknown:
-        raise ConfigError(
-            "params.yaml has a section that nothing reads",
-            value=", ".join(unknown),
-            limit=", ".join(known),
-            next_step="remove it from params.yaml, or correct its name",
-        )
-    section, given = section_of(name), sections.get(section_of(name)) or {}
-    _refuse_unknown_names(section, stage_model(name), given, path)
-    try:
-        return stage_model(name).model_validate(given)
-    except (ConfigError, ValueError) as error:
-        raise ConfigError(f"params.yaml, section {section}", value=str(error), next_step=f"edit {path}") from error
-
-
-def _refuse_unknown_names(section: str, model: type[StageConfig], given: dict[str, Any], path: Path) -> None:
-    hints = []
-    for name, hint in unknown_names(model, given, f"{section}."):
-        new = renamed_parameter(name)
-        hints.append(f"{name} is {new} now" if new else f"{name}: {hint}")
-    if hints:
-        what = f"params.yaml, section {section}: no such parameter"
-        raise ConfigError(what, value="; ".join(hints), next_step=f"edit {path}; docs/parameters.md has every name")
+    path = params or settings().workspace / "params.yaml"
+    return read_section(path, section_of(name), stage_model(name), known, renamed_parameter)
 
 
 def _function(step: Step) -> Any:

@@ -3,6 +3,7 @@
 from ecclip.atomic import (
     canonical_json,
     fsync_path,
+    lack_of_space,
     recover_folder,
     replace_folder,
     sha256_bytes,
@@ -14,8 +15,9 @@ from ecclip.core.configuration import RENAMED_SETTINGS, ServingPlatform, Setting
 from ecclip.core.display import Terminal, shown, shown_json, shown_markdown
 from ecclip.core.fail_points import fail_point
 from ecclip.core.fingerprint import fingerprint, source_files
-from ecclip.core.locks import folder_lock, locked
-from ecclip.core.log import bind, configure_logging, get_logger, track
+from ecclip.core.identity import identity_of
+from ecclip.core.locks import folder_lock, holder_of, locked
+from ecclip.core.log import bind, configure_logging, get_logger, run_command, track
 from ecclip.core.manifests import Manifest, digest_of, has_digest, read_manifest, verify_folder
 from ecclip.core.parameters import Parameter, parameters_of, unknown_names
 from ecclip.core.private import PRIVATE_UMASK, keep_private, private_file
@@ -59,6 +61,7 @@ __all__ = [
     "canonical_json",
     "configure_logging",
     "digest_of",
+    "edited",
     "fail_point",
     "fingerprint",
     "folder_lock",
@@ -66,7 +69,10 @@ __all__ = [
     "fsync_path",
     "get_logger",
     "has_digest",
+    "holder_of",
+    "identity_of",
     "keep_private",
+    "lack_of_space",
     "locked",
     "night_of",
     "now",
@@ -78,6 +84,7 @@ __all__ = [
     "recover_folder",
     "replace_folder",
     "report_of",
+    "run_command",
     "services",
     "settings",
     "sha256_bytes",

@@ -27,14 +27,31 @@ def read_live(repository: Path) -> Live | None:
     """Return what answers by the last commit to a model repository, or None before the first.
 
     Raises:
-        IntegrityError: the file cannot be read; names the copy that mends it.
+        IntegrityError: the file cannot be read, is gone or older than the last commit; names the copy that mends it.
     """
-    path = repository / _FILE
+    path, kept = repository / _FILE, repository / STATE / _FILE
+    mend = f"cp {kept} {path}"
     try:
-        return Live.model_validate_json(path.read_bytes()) if path.is_file() else None
+        live = Live.model_validate_json(path.read_bytes()) if path.is_file() else None
     except ValueError as error:
-        kept = repository / STATE / _FILE
-        raise IntegrityError("live.json cannot be read", value=path, next_step=f"cp {kept} {path}") from error
+        raise IntegrityError("live.json cannot be read", value=path, next_step=mend) from error
+    last = _last_commit(kept)
+    if last is None or (live is not None and live.sequence >= last.sequence):
+        return live
+    raise IntegrityError(
+        "live.json is gone" if live is None else "live.json is older than the last deployment, as one from a backup is",
+        value=path if live is None else f"{path}: version {live.version}, change {live.sequence}",
+        limit=f"version {last.version}, change {last.sequence}",
+        next_step=f"{mend}; if another version is to answer, ecclip release rollback then lets it",
+    )
+
+
+def _last_commit(kept: Path) -> Live | None:
+    """Return the copy of the last commit, or None where there is none that can be read."""
+    try:
+        return Live.model_validate_json(kept.read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def write_live(repository: Path, live: Live) -> None:

@@ -25,7 +25,12 @@ from ecclip.core import (
     settings,
     write_atomic,
 )
+from ecclip.core.edited import read_edited
 
+_MEND_LOCK = (
+    "git checkout dvc.lock (in a merge: git checkout --ours dvc.lock), or remove it; a night that it does not have "
+    "then is recorded anew when it is run again"
+)
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked", "Lock acquisition", "rwlock")
 _WAIT_S = 180.0  # for another dvc of the workspace, which holds its lock for the time of a push
 _POLL_S = 0.5  # between two attempts
@@ -42,6 +47,7 @@ def record_version(night: str, stages: Sequence[str], wait_s: float = _WAIT_S) -
         ServiceError: another DVC process held its lock for ``wait_s`` seconds, or an output is missing.
     """
     targets = [f"{stage}@{parse_night(night)}" for stage in stages]
+    _require_readable()
     with _changing_lock():
         # relinking swaps the stage's files for read-only hard links into the cache: no second copy on disk
         result = run_dvc(["commit", "--force", *targets], wait_s)
@@ -78,6 +84,17 @@ def has_remote() -> bool:
     return bool(run_dvc(["remote", "list"]).stdout.strip())
 
 
+def _require_readable() -> None:
+    """Read what DVC is about to read: what it says of a file that was edited names no way out.
+
+    Raises:
+        ConfigError: dvc.lock or dvc.yaml cannot be used; names file, line and the commands that mend it.
+    """
+    _lock()
+    if (described := settings().workspace.resolve() / "dvc.yaml").is_file():
+        read_edited(described, "ecclip pipeline dvc > dvc.yaml")
+
+
 def _changing_lock() -> AbstractContextManager[None]:
     """Let one process at a time change dvc.lock: DVC reads it, works, and writes it whole."""
     return locked(settings().work / "dvc" / ".lock", "dvc.lock", settings().dvc_timeout_s)
@@ -88,7 +105,7 @@ def _lock_path() -> Path:
 
 
 def _lock() -> dict[str, Any]:
-    return (yaml.safe_load(_lock_path().read_text()) or {}) if _lock_path().is_file() else {}
+    return read_edited(_lock_path(), _MEND_LOCK) if _lock_path().is_file() else {}
 
 
 def run_dvc(

@@ -334,6 +334,25 @@ def test_a_live_record_that_cannot_be_read_says_where_its_copy_lies(tmp_path: Pa
     assert str(refused.value) == f"live.json cannot be read; value: {tmp_path}/live.json; next: {kept}"
 
 
+@pytest.mark.fault(51)
+@pytest.mark.ops
+@pytest.mark.parametrize("what", ["from a backup", "gone"])
+def test_a_live_record_from_a_backup_is_noticed_and_the_copy_mends_it(tmp_path: Path, what: str) -> None:
+    repository, path = Repository(tmp_path), tmp_path / "live.json"
+    for version in (1, 2):
+        repository.stage(tiny_bundle(0), version)
+    repository.commit(1)
+    backup = path.read_bytes()
+    last = repository.commit(2)
+    path.unlink() if what == "gone" else path.write_bytes(backup)
+    with pytest.raises(
+        IntegrityError, match=r"live\.json is (gone|older than the last deployment).*version 2"
+    ) as refused:
+        repository.live()
+    shutil.copy(*refused.value.next_step.split(";")[0].removeprefix("cp ").split())
+    assert repository.live() == last
+
+
 def test_blessings_and_the_control_key_are_kept_for_the_next_process(tmp_path: Path) -> None:
     assert Repository(tmp_path).blessing(3) is None
     assert Repository(tmp_path).control_key() is None
