@@ -20,6 +20,7 @@ from ecclip.core import (
     GateError,
     get_logger,
     keep_private,
+    lack_of_space,
     night_of,
     parse_night,
     settings,
@@ -92,9 +93,9 @@ _NO_RETRY = (GateError, ContractError, ConfigError)
 
 
 def nightly_schedule() -> CronDataIntervalTimetable | None:
-    """Return the schedule of ``ECCLIP_SCHEDULE`` (cron, UTC; default midnight), or None where it says "none"."""
+    """Return the schedule of ``ECCLIP_SCHEDULE`` (cron in ``ECCLIP_TIMEZONE``; default midnight); "none": None."""
     cron = os.environ.get("ECCLIP_SCHEDULE", "0 0 * * *")
-    return None if cron == "none" else CronDataIntervalTimetable(cron, timezone="UTC")
+    return None if cron == "none" else CronDataIntervalTimetable(cron, timezone=settings().timezone)
 
 
 def night_of_run(context: Mapping[str, Any]) -> str:
@@ -311,6 +312,10 @@ def _task(
             facts = work(context)
         except _NO_RETRY as error:
             raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+        except Exception as error:
+            if (known := lack_of_space(error)) is not None:
+                raise known from error
+            raise
         if outlet:
             kept = ("night", "digest", "version")
             context["outlet_events"][outlet].extra.update({key: facts[key] for key in kept if key in facts})

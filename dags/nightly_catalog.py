@@ -1,6 +1,6 @@
 """The night's dump becomes a snapshot: checked, cleaned, grouped, published and versioned.
 
-Keyed by the start of the data interval (UTC); running a night again gives the same bytes, so backfills are safe.
+Keyed by the date on which the data interval starts; running a night again gives the same bytes, so backfills are safe.
 """
 
 from __future__ import annotations

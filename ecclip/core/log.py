@@ -1,4 +1,4 @@
-"""Structured logs that name night, stage and run; progress for people and for logs."""
+"""Structured logs that name night, stage and run; progress for people and for logs; the last words of a command."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
 from typing import Any, TypeVar
 
 import structlog
 from rich.progress import track as rich_track
+from rich.text import Text
 
-from ecclip.core.display import Terminal, shown_in_log
+from ecclip.atomic import lack_of_space
+from ecclip.core.display import Terminal, shown, shown_in_log
+from ecclip.core.private import keep_private
+from ecclip.errors import CheckpointError, EcclipError
 
 T = TypeVar("T")
 _PROGRESS_EVERY_S = 5.0  # between two lines of progress; by judgment
@@ -62,3 +68,24 @@ def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
         if time.monotonic() - last > _PROGRESS_EVERY_S:
             last = time.monotonic()
             get_logger().info("progress", what=what, done=done, total=total)
+
+
+def run_command(command: Callable[[], object]) -> None:
+    """Run a command line; an error raised on purpose is one line and exit status 1."""
+    configure_logging()
+    sys.excepthook = _print_traceback
+    try:
+        keep_private()
+        command()
+    except Exception as error:
+        known = error if isinstance(error, CheckpointError) else lack_of_space(error) or error
+        if not isinstance(known, EcclipError):
+            raise
+        text = Text.assemble((type(known).__name__, "red"), f": {shown(known, lines=True)}")
+        Terminal(stderr=True).print(text, soft_wrap=True)
+        sys.exit(1)
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print an unexpected error as Python does, escaped: its text may come from a dump."""
+    sys.stderr.write(shown("".join(traceback.format_exception(kind, error, trace)), lines=True))

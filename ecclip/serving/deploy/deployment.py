@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 from pydantic import Field
 
-from ecclip.core import GateError, ServiceError, StageConfig, fail_point, get_logger, patient
+from ecclip.core import GateError, ServiceError, StageConfig, fail_point, get_logger, lack_of_space, patient
 from ecclip.serving.deploy.activation import beside_live, load_entry, load_graphs, reconcile
 from ecclip.serving.deploy.costs import BudgetConfig, costs, over_budget
 from ecclip.serving.deploy.examination import Blessing, examine
@@ -71,6 +71,8 @@ class Deployment:
                 fail_point("bless.loaded")
                 blessing = self._within_budget(control, staged, self._examine(control, CANDIDATE, staged))
             except ServiceError as error:
+                if (full := lack_of_space(error)) is not None:  # of the disk or of /dev/shm: no fault of the version
+                    raise full from error
                 blessing = Blessing(version, False, [str(error)])
             finally:
                 control.unload(CANDIDATE)
@@ -105,10 +107,10 @@ class Deployment:
                     fail_point("go_live.switched")
                     self._require_golden_answers(server, staged)
                 fail_point("go_live.examined")
-            except (GateError, ServiceError):
+                live = self.repository.commit(version)
+            except (GateError, ServiceError, OSError):  # also of a full disk: what answers is what live.json says
                 self._restore(servers)
                 raise
-            live = self.repository.commit(version)
             get_logger().info("live", **live.model_dump())
             fail_point("go_live.committed")
             prune(self.repository, self.cfg.keep)
@@ -131,7 +133,11 @@ class Deployment:
             if len(lagging) == len(servers):
                 self._restore(servers)
                 raise next(iter(lagging.values()))
-            live = self.repository.commit(version)
+            try:
+                live = self.repository.commit(version)
+            except OSError:
+                self._restore(servers)
+                raise
             get_logger().warning("rolled back", **live.model_dump(), lagging=[*lagging])
             fail_point("roll_back.committed")
 
@@ -167,7 +173,7 @@ class Deployment:
         for server in servers:
             try:
                 reconcile(server, self.repository)
-            except ServiceError as error:
+            except (ServiceError, OSError) as error:
                 get_logger().error("a server lags behind", address=server.address, error=str(error))
 
     def _require_blessing(self, staged: Staged) -> None:
