@@ -17,6 +17,7 @@ help:  ## this text
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 
 setup:  ## make or refresh the environments from the hashed lock files; PYTHON=, SERVING_PYTHON= to choose
+	@scripts/moved
 	@scripts/setup
 
 demo: setup  ## three nights from dump to answers; DUMP=<folder or URL> MAPPING=<file> for your own

@@ -1,8 +1,9 @@
-"""The identity of a process: pids are reused, but pid and start time together are unique."""
+"""The identity of a process: pids are reused, but pid and start time together are unique; and where it works."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import psutil
 
@@ -26,3 +27,31 @@ def find_process(pid: int, started: float) -> psutil.Process | None:
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.NoSuchProcess:
         return None
+
+
+def works_in(process: psutil.Process, folder: Path) -> bool:
+    """Return whether a process works in that very folder (device and inode), by whatever path either knows it.
+
+    The kernel says so and follows a folder that is moved; a copy of what the process wrote about itself proves nothing.
+    """
+    try:
+        return Path(process.cwd()).samefile(folder)
+    except (OSError, psutil.Error):  # it has ended, is another user's, or its folder was removed
+        return False
+
+
+def folder_of(process: psutil.Process) -> str:
+    """Return the path of the folder that a process works in, for a message."""
+    try:
+        return process.cwd()
+    except psutil.Error:
+        return "another folder"
+
+
+def identity_of(folder: Path) -> tuple[int, int] | None:
+    """Return device and inode of a folder, None if nothing is there: those of a copy are others, wherever both lie."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -63,32 +63,77 @@ def locked(path: Path, what: str, wait_s: float = 60.0) -> Iterator[None]:
         wait_s: longest wait in seconds, times ``ECCLIP_PATIENCE``.
 
     Raises:
-        ServiceError: another process or thread held the lock for the whole time; names it.
+        ServiceError: another process or thread held the lock for the whole time; names it. Or the folder of the lock was
+            moved meanwhile: nothing is to be done where it lay.
     """
     key = (threading.get_ident(), os.path.realpath(path))
     if key in _HELD:
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, owner = os.open(path, os.O_RDWR | os.O_CREAT, 0o666), os.getpid()
-    _OPEN.add(descriptor)
+    descriptor, owner = _acquire(path, what, patient(wait_s)), os.getpid()
     try:
-        _wait(descriptor, path, what, patient(wait_s))
         _HELD.add(key)
-        _sign(descriptor)
+        _sign(descriptor, path)
         yield
     finally:
         if os.getpid() == owner:  # a forked child has closed its copies
-            if key in _HELD:  # an unheld lock file is empty, so that folders that were locked have equal bytes
-                os.ftruncate(descriptor, 0)
+            os.ftruncate(
+                descriptor, 0
+            )  # an unheld lock file is empty, so that folders that were locked have equal bytes
             _HELD.discard(key)
-            _OPEN.discard(descriptor)
-            os.close(descriptor)
+            _close(descriptor)
 
 
 def folder_lock(final: Path, wait_s: float = _FOLDER_WAIT_S) -> AbstractContextManager[None]:
     """Return the lock of the writers of the folder ``final``, a file next to it; see :func:`locked`."""
     return locked(final.with_name(f".{final.name}.lock"), f"the folder {final}", wait_s)
+
+
+def holder_of(path: Path) -> str:
+    """Return who holds the lock file ``path`` right now, in words; an empty text if nobody does."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return ""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # who only looks disturbs no other who does
+    except BlockingIOError:
+        return _holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return ""
+
+
+def _acquire(path: Path, what: str, limit_s: float) -> int:
+    """Return the descriptor of the locked file that lies at ``path`` once it is locked: it may be removed meanwhile."""
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except FileNotFoundError as error:
+            step = "run it again where it lies now"
+            raise ServiceError(f"{what} was moved or removed meanwhile", value=path, next_step=step) from error
+        _OPEN.add(descriptor)
+        try:
+            _wait(descriptor, path, what, limit_s)
+            if _lies_at(path, descriptor):
+                return descriptor
+        except BaseException:
+            _close(descriptor)
+            raise
+        _close(descriptor)
+
+
+def _lies_at(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def _close(descriptor: int) -> None:
+    _OPEN.discard(descriptor)
+    os.close(descriptor)
 
 
 def _wait(descriptor: int, path: Path, what: str, limit_s: float) -> None:
@@ -117,7 +162,7 @@ def _try(descriptor: int) -> bool:
     return True
 
 
-def _sign(descriptor: int) -> None:
+def _sign(descriptor: int, path: Path) -> None:
     """Write the identity of this process into the lock file, for those who wait."""
     command = shlex.join(psutil.Process().cmdline())
     holder = _Holder(
@@ -128,7 +173,10 @@ def _sign(descriptor: int) -> None:
         command=command if len(command) <= _LONGEST_COMMAND else f"{command[:_LONGEST_COMMAND]}...",
     )
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
+    try:
+        os.pwrite(descriptor, json.dumps(asdict(holder)).encode(), 0)
+    except OSError as error:  # on a full disk: the lock holds all the same, and `down` must work there, too
+        get_logger().warning("the holder of a lock is not named in it", path=str(path), error=str(error))
 
 
 def _holder(descriptor: int) -> str:

@@ -4,8 +4,8 @@ from ecclip.local.airflow_rest import AirflowApi
 from ecclip.local.demonstration import demo
 from ecclip.local.following import NightView, TaskView, follow_night, trigger_night
 from ecclip.local.nights import make_workspace, sample_config, sample_nights
-from ecclip.local.own import own_nights
-from ecclip.local.services import airflow_api, down, start_services, status, stop_services, up
+from ecclip.local.own import declare_nights, enter_shop
+from ecclip.local.services import airflow_api, down, services_in_use, start_services, status, stop_services, up
 from ecclip.local.triton import reconcile_servers, serve
 
 __all__ = [
@@ -13,15 +13,17 @@ __all__ = [
     "NightView",
     "TaskView",
     "airflow_api",
+    "declare_nights",
     "demo",
     "down",
+    "enter_shop",
     "follow_night",
     "make_workspace",
-    "own_nights",
     "reconcile_servers",
     "sample_config",
     "sample_nights",
     "serve",
+    "services_in_use",
     "start_services",
     "status",
     "stop_services",

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from types import FrameType
 
 from rich.console import Console
 
-from ecclip.core import ConfigError, ServiceError, Terminal, settings
+from ecclip.core import ConfigError, ServiceError, Terminal, holder_of, locked, settings, shown
+from ecclip.core.services import signals_raise
 from ecclip.formats.bundle import lineage_of
 from ecclip.local.airflow_rest import AirflowApi
 from ecclip.local.following import NightView, TaskView, follow_night, trigger_night
 from ecclip.local.nights import sample_nights
-from ecclip.local.own import own_nights
-from ecclip.local.services import AIRFLOW, TRITON, airflow_api, start_services, stop_services
+from ecclip.local.own import declare_nights, enter_shop
+from ecclip.local.services import AIRFLOW, TRITON, Started, airflow_api, services_in_use
 from ecclip.local.show import NightDisplay, print_summary
 
 _SERVICES = (AIRFLOW, TRITON)
+_TURN_WAIT_S = 12 * 3600.0  # nights of a dump of your own take hours; by judgment
 # Spark uses little more than one core on a small night: training and later steps use the other
 _NEXT_NIGHT_AFTER = ("train_towers", "start")
 
@@ -29,7 +29,8 @@ def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -
     """Bring nights from dump to answers: sample nights, or nights of your own dump, by a mapping where it needs one.
 
     Uses the services of ``up`` if they run; else starts Airflow and Triton and stops them again, also after an error or
-    Ctrl-C. A night that was run before is run again, and its unchanged stages are skipped.
+    Ctrl-C. A second demo of a workspace says who runs, and waits. A night that was run before is run again, and its
+    unchanged stages are skipped.
 
     Raises:
         ConfigError: a mapping is given without a dump, or there is no such dump.
@@ -38,12 +39,14 @@ def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -
     if mapping is not None and dump is None:
         raise ConfigError("a mapping needs its dump", value=mapping, next_step="give DUMP too: see docs/mapping.md")
     began, console = time.monotonic(), _console()
-    with _signals_raise(), ThreadPoolExecutor(1) as pool:
+    with signals_raise(), ThreadPoolExecutor(1) as pool:
         spark = pool.submit(
             _prepare_spark, console
         )  # concurrently with drawing and services, which do not fill two cores
-        todo = own_nights(console, dump, mapping, nights) if dump else sample_nights(console, nights)
-        with _services(console):
+        shop = enter_shop(dump, mapping) if dump else None
+        with services_in_use(_SERVICES) as start, _turn(console):
+            todo = declare_nights(console, shop, nights) if shop else sample_nights(console, nights)
+            _show_services(console, start())
             spark.result()
             views = _run_all(console, todo)
             print_summary(console, views)
@@ -71,17 +74,19 @@ def _console() -> Console:
 
 
 @contextmanager
-def _services(console: Console) -> Iterator[None]:
-    running = start_services(_SERVICES)
-    try:
-        for name, address in running.addresses.items():
-            known = "started" if name in running.started else "was running"
-            console.print(f"{name}: {address} ({known})")
+def _turn(console: Console) -> Iterator[None]:
+    """Let one demo at a time run the nights of a workspace: two would wait for each other's runs and events."""
+    path = settings().work / "run" / "demo.lock"
+    if other := holder_of(path):
+        console.print(f"another demo runs here, this one begins when it has ended: {shown(other)}", soft_wrap=True)
+    with locked(path, "the demo of this workspace", _TURN_WAIT_S):
         yield
-    finally:
-        if running.started:
-            console.print(f"stopping {', '.join(running.started)}")
-            stop_services(running.started)
+
+
+def _show_services(console: Console, running: Started) -> None:
+    for name, address in running.addresses.items():
+        known = "started" if name in running.started else "was running"
+        console.print(f"{name}: {address} ({known})")
 
 
 def _run_all(console: Console, nights: list[str]) -> list[NightView]:
@@ -136,18 +141,3 @@ def _next_steps(console: Console, night: str, views: list[NightView]) -> None:
     console.rule("look further", align="left")
     for what, where in lines:
         console.print(f"{what:<28} {where}", soft_wrap=True)
-
-
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind like Ctrl-C, so that services are stopped."""
-
-    def stop(number: int, _: FrameType | None) -> None:
-        raise KeyboardInterrupt(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

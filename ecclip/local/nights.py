@@ -43,8 +43,8 @@ def enter_workspace(name: str) -> None:
     """Make a workspace of its own for a shop, with the project's parameters, and go on in it."""
     tools, shop = settings().work / "env", settings().work / "shops" / name
     make_workspace(shop)
-    if tools.is_dir() and not (shop / "work" / "env").exists():
-        (shop / "work" / "env").symlink_to(tools)
+    if tools.is_dir():
+        _link(shop / "work" / "env", tools, settings().workspace.resolve())
     os.environ["ECCLIP_WORKSPACE"] = str(shop)
     settings.cache_clear()
 
@@ -52,7 +52,8 @@ def enter_workspace(name: str) -> None:
 def make_workspace(folder: Path, own_parameters: bool = False, remote: str = "") -> None:
     """Make a workspace with the code, DAGs and parameters of this one but data of its own; what is there stays.
 
-    Code and parameters are links, so that they change with this one's. DVC works there without git.
+    Code and parameters are links, so that they change with this one's; those that lead nowhere, since one of the two
+    was moved, are renewed. DVC works there without git.
 
     Args:
         folder: where it is made.
@@ -62,8 +63,8 @@ def make_workspace(folder: Path, own_parameters: bool = False, remote: str = "")
     home = settings().workspace.resolve()
     (folder / ".dvc").mkdir(parents=True, exist_ok=True)
     for link in ("dags", "ecclip", "triton_models", "dvc.yaml", "params.yaml", ".dvcignore"):
-        if (home / link).exists() and not (folder / link).exists():
-            (folder / link).symlink_to(home / link)
+        if (home / link).exists():
+            _link(folder / link, home / link, home)
     if own_parameters and (folder / "params.yaml").is_symlink():
         write_atomic(folder / "params.yaml", (home / "params.yaml").read_text())
     if (home / ".dvc" / "config").is_file():
@@ -75,3 +76,12 @@ def make_workspace(folder: Path, own_parameters: bool = False, remote: str = "")
         named = f"[core]\n    remote = storage\n['remote \"storage\"']\n    url = {remote}\n"
         write_atomic(folder / ".dvc" / "config.local", named, mode=0o600)
     (folder / "work").mkdir(exist_ok=True)
+
+
+def _link(link: Path, target: Path, home: Path) -> None:
+    """Link to what belongs to ``home``: relative from below it, as both move together; one to nowhere is renewed."""
+    if link.exists():
+        return
+    link.unlink(missing_ok=True)
+    inside = link.parent.resolve().is_relative_to(home)
+    link.symlink_to(os.path.relpath(target, link.parent.resolve()) if inside else target)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from string import Formatter
@@ -14,24 +16,42 @@ import fsspec
 import yaml
 from rich.console import Console
 
-from ecclip.core import ConfigError, now, parse_night, settings, write_atomic
+from ecclip.core import ConfigError, night_of, now, parse_night, settings, write_atomic
+from ecclip.core.edited import read_edited
 from ecclip.local.nights import enter_workspace
 
 _MARKERS = ("_SUCCESS", "manifest.json")
 _SECTION = re.compile(r"^source:.*?(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 
 
-def own_nights(console: Console, dump: str, mapping: str | None, nights: int) -> list[str]:
-    """Make ``dump`` the source of a workspace below work/shops/ and return its nights, the newest ``nights`` at most.
+@dataclass(frozen=True, kw_only=True)
+class Shop:
+    """What is known of a shop's dump: where it lies (no pattern: it is one night), its nights, and by which mapping.
+
+    ``home`` is the workspace below which the shop's own one lies.
+    """
+
+    source: str
+    where: str | None
+    nights: list[str]
+    mapping: str | None
+    home: Path
+
+    def path_from(self, folder: Path, path: str) -> str:
+        """Return a path as a file in ``folder`` says it: relative if it lies in the home, which may move as a whole."""
+        inside = "://" not in path and Path(path).is_relative_to(self.home)
+        return os.path.relpath(path, folder.resolve()) if inside else path
+
+
+def enter_shop(dump: str, mapping: str | None) -> Shop:
+    """Find the nights of ``dump`` and go on in the shop's workspace below work/shops/, made where there is none.
 
     Another shop's nights are no baseline: in one workspace the drift check and the gate would compare the two.
 
     Args:
-        console: for messages about what was found.
         dump: A folder with one folder per night, named by its ISO date; any path or URL with ``{night}`` in it; or the
             folder or file of one night, tonight's.
         mapping: mapping.yaml or the name of a shipped one; None: the dump keeps the contract.
-        nights: how many to return.
 
     Raises:
         ConfigError: nothing lies there.
@@ -39,12 +59,25 @@ def own_nights(console: Console, dump: str, mapping: str | None, nights: int) ->
     source = dump if "://" in dump else str(Path(dump).resolve())
     declared = str(Path(mapping).resolve()) if mapping and Path(mapping).is_file() else mapping
     where, found = _nights_at(source)
+    home = settings().workspace.resolve()
     enter_workspace(_name(declared or source))
-    if where is None:
-        where, found = "work/dumps/{night}", [_link_tonight(Path(source))]
+    return Shop(source=source, where=where, nights=found, mapping=declared, home=home)
+
+
+def declare_nights(console: Console, shop: Shop, nights: int) -> list[str]:
+    """Make a dump the source of the shop's workspace and return its nights, the newest ``nights`` at most.
+
+    ``console`` gets messages about what was found.
+    """
+    workspace, found = settings().workspace, shop.nights
+    mapping = shop.mapping and shop.path_from(workspace, shop.mapping)
+    if shop.where is None:
+        where, found = "work/dumps/{night}", [_link_tonight(shop)]
+    else:
+        where = shop.path_from(workspace, shop.where)
     chosen = found[-nights:]
     markers = list(_MARKERS) if all(_is_marked(where, night) for night in chosen) else []
-    declare_source({"where": where, "mapping": declared, "markers": markers})
+    declare_source({"where": where, "mapping": mapping, "markers": markers})
     console.print(f"{where}: {len(found)} nights, {', '.join(chosen)} are run", soft_wrap=True)
     if not markers:
         console.print(f"no night has {' or '.join(_MARKERS)}: what is there is taken as finished", soft_wrap=True)
@@ -59,7 +92,7 @@ def declare_source(source: dict[str, Any]) -> None:
     """
     path = settings().workspace / "params.yaml"
     text = path.read_text() if path.is_file() else ""
-    before = (yaml.safe_load(text) or {}).get("source") or {}
+    before = (read_edited(path, f"edit {path}") if text else {}).get("source") or {}
     section = yaml.safe_dump({"source": before | source}, sort_keys=False, allow_unicode=True)
     said = _SECTION.sub(lambda _: section, text, count=1) if _SECTION.search(text) else text + section
     write_atomic(path, said)
@@ -120,15 +153,15 @@ def _is_marked(where: str, night: str) -> bool:
     return any(system.exists(f"{root.rstrip('/')}/{name}") for name in _MARKERS)
 
 
-def _link_tonight(source: Path) -> str:
-    """Link ``source`` as tonight's export, in place of an earlier link of tonight."""
-    night = now().date().isoformat()
+def _link_tonight(shop: Shop) -> str:
+    """Link the dump as tonight's export, in place of an earlier link of tonight."""
+    night = night_of(now())
     link = settings().work / "dumps" / night
     link.parent.mkdir(parents=True, exist_ok=True)
     if link.exists() and not link.is_symlink():
         raise ConfigError("tonight has a dump already", value=link, next_step="remove it, or name nights by {night}")
     link.unlink(missing_ok=True)
-    link.symlink_to(source)
+    link.symlink_to(shop.path_from(link.parent, shop.source))
     return night
 
 

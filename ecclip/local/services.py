@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ecclip.core import ServiceError, Terminal, get_logger, locked, patient, settings
-from ecclip.core.services import Service, Services, choose_port, log_end
+from ecclip.core.services import Service, Services, choose_port, log_end, signals_held, users
 from ecclip.local import airflow, mlflow
 from ecclip.local.airflow_rest import AirflowApi
 from ecclip.local.following import CHAIN, close_interrupted
@@ -61,21 +61,70 @@ def up(services: tuple[str, ...] = SERVICES) -> dict[str, str]:
 
 
 def start_services(services: tuple[str, ...]) -> Started:
-    """Start the named services that do not run, all at once as each is slow, and wait until they answer."""
+    """Start the named services that do not run, all at once as each is slow, and wait until they answer.
+
+    They run until :func:`down` or :func:`stop_services`, whoever else uses them.
+    """
+    with _lock():
+        running = _start(services)
+        users.keep(running.addresses)
+        return running
+
+
+@contextmanager
+def services_in_use(services: tuple[str, ...]) -> Iterator[Callable[[], Started]]:
+    """Be a user of the named services for the block; what it yields starts those that do not run.
+
+    Those that were not started to stay stop with their last user, also after an error, Ctrl-C or a killed user.
+    """
+
+    def start() -> Started:
+        with _lock():
+            return _start(services)
+
+    use = ExitStack()
+    with _lock():
+        use.enter_context(users.registered())
+    try:
+        yield start
+    finally:
+        with signals_held(), _lock():
+            use.close()
+            _stop_unused(services)
+
+
+def _start(services: tuple[str, ...]) -> Started:
     starters: dict[str, Callable[[], str]] = {AIRFLOW: _airflow_up, MLFLOW: _mlflow_up, TRITON: start_triton}
     wanted = tuple(name for name in services if name != MLFLOW or _mlflow_is_ours())
-    with _lock():
-        missing = tuple(name for name in wanted if not _runs(name))
-        if missing:
-            get_logger().info("starting services", services=list(missing))
-        _run_all({name: starters[name] for name in missing})
-        return Started(addresses={name: _address(name) or "?" for name in wanted}, started=missing)
+    missing = tuple(name for name in wanted if not _runs(name))
+    if missing:
+        get_logger().info("starting services", services=list(missing))
+    users.release(missing)
+    _run_all({name: starters[name] for name in missing})
+    return Started(addresses={name: _address(name) or "?" for name in wanted}, started=missing)
+
+
+def _stop_unused(services: tuple[str, ...]) -> None:
+    unkept, others = tuple(name for name in services if name not in users.kept()), users.users()
+    if others:
+        Terminal(stderr=True).print(f"the services go on running for {'; '.join(others)}")
+        return
+    if running := [name for name in unkept if _address(name)]:
+        Terminal(stderr=True).print(f"stopping {', '.join(running)}")
+    _stop(unkept)
 
 
 def down(services: tuple[str, ...] = SERVICES) -> list[str]:
-    """Stop exactly the processes that ``up`` started, children included; return the names of what was running."""
-    with _lock():
+    """Stop exactly the processes that ``up`` or a demo started here, children included; return what was running.
+
+    Whoever uses them is named. Services of another workspace, of which this one is a copy, are left alone.
+    """
+    with _lock(), signals_held():
+        others = users.users()
         stopped = _stop(services)
+        users.release(services)
+    if stopped and others:
+        Terminal(stderr=True).print(f"they were in use by {'; '.join(others)}")
     Terminal(stderr=True).print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
     return stopped
 
@@ -83,16 +132,18 @@ def down(services: tuple[str, ...] = SERVICES) -> list[str]:
 def stop_services(services: tuple[str, ...]) -> list[str]:
     """Stop services silently; return the names of what was running."""
     with _lock():
+        users.release(services)
         return _stop(services)
 
 
 def status() -> dict[str, dict[str, str]]:
-    """Return state, address and log of every service."""
-    found = {}
+    """Return state, address, log and users of every service; a note says of one that it is another workspace's."""
+    found, used = {}, "; ".join(users.users())
     for name in SERVICES:
         address = _address(name)
         state = {"state": "running" if address else "stopped", "log": _log_of(name)}
-        found[name] = state | ({"address": address} if address else {})
+        more = {"address": address, "used_by": used} if address else {"note": _note(name)}
+        found[name] = state | {key: value for key, value in more.items() if value}
     if metrics := triton_metrics():
         found[TRITON]["metrics"] = metrics
     return found
@@ -177,9 +228,10 @@ def _run_all(starters: dict[str, Callable[[], str]]) -> None:
                 future.result()
     except BaseException:
         # starters that still wait notice that their processes died, and end; one may start more meanwhile
-        _stop(tuple(starters))
-        pool.shutdown(cancel_futures=True)
-        _stop(tuple(starters))
+        with signals_held():
+            _stop(tuple(starters))
+            pool.shutdown(cancel_futures=True)
+            _stop(tuple(starters))
         raise
     pool.shutdown()
 
@@ -209,6 +261,13 @@ def _address(name: str) -> str | None:
     parts = airflow.COMPONENTS if name == AIRFLOW else (mlflow.NAME,)
     found = [Services().find(part) for part in parts]
     return f"http://127.0.0.1:{found[0].port}" if found[0] and all(found) else None
+
+
+def _note(name: str) -> str:
+    """Return why services that are recorded here and run are not this workspace's, or not as it lies now."""
+    parts = airflow.COMPONENTS if name == AIRFLOW else (name,)
+    last = [service for part in parts if (service := Services().last(part))]
+    return next((why for service in last if (why := Services().why_unusable(service))), "")
 
 
 def _log_of(name: str) -> str:

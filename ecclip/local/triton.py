@@ -66,11 +66,12 @@ def serve() -> None:
     """Supervise the embedded server until SIGTERM or Ctrl-C: it is restarted whenever it dies or does not answer."""
     from ecclip.serving import EmbeddedServer
 
-    stopped, server = _until_stopped(), EmbeddedServer()
+    stopped, server, stays = _until_stopped(), EmbeddedServer(), True
     try:
-        server.supervise(stopped)
+        stays = server.supervise(stopped)
     finally:
-        server.stop()
+        if stays:
+            server.stop()
 
 
 def reconcile_servers(every_s: float | None = None) -> dict[str, str]:

@@ -5,6 +5,7 @@ from ecclip.core.services.launcher import PLACEHOLDER
 from ecclip.core.services.ports import choose_port
 from ecclip.core.services.service import Service, Services, log_end
 from ecclip.core.services.shared_memory import close_shared_memory
+from ecclip.core.services.signals import signals_held, signals_raise
 from ecclip.core.services.watch import supervise
 
 __all__ = [
@@ -15,5 +16,8 @@ __all__ = [
     "close_shared_memory",
     "end_with_parent",
     "log_end",
+    "signals_held",
+    "signals_raise",
     "supervise",
+    "users",
 ]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from ecclip.atomic import canonical_json, write_atomic
+from ecclip.atomic import canonical_json, sha256_bytes, write_atomic
 from ecclip.core.configuration import patient, settings
-from ecclip.core.identity import find_process, started_at
+from ecclip.core.identity import find_process, folder_of, started_at, works_in
 from ecclip.core.log import get_logger
 from ecclip.core.private import private_file
 from ecclip.core.services.launcher import __file__ as _LAUNCHER
@@ -33,7 +33,8 @@ _LAST_LINES = 15  # of a log in a message
 class Service:
     """The record ``run/<name>.json``: the leader of the service's session, its start time, and where it listens.
 
-    ``shared_memory`` is the prefix of the names of its regions in /dev/shm, None where it has none.
+    ``shared_memory`` is the prefix of the names of its regions in /dev/shm, None where it has none. ``place`` is a
+    digest of the path at which its workspace lay when it was started: a path is not kept, since a workspace may move.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Service:
     port: int | None = None
     metrics_port: int | None = None
     shared_memory: str | None = None
+    place: str = ""
 
     @property
     def address(self) -> str:
@@ -86,7 +88,8 @@ class Services:
     """The services of one work folder (this workspace's by default): records in run/, output in logs/."""
 
     def __init__(self, work: Path | None = None) -> None:
-        self.work = (work or settings().work).resolve()
+        given = work or settings().work
+        self.workspace, self.work = given.parent.resolve(), given.resolve()
 
     def log_path(self, name: str) -> Path:
         """Return where a service's output goes."""
@@ -97,16 +100,31 @@ class Services:
         return self.work / "run" / f"{name}.json"
 
     def last(self, name: str) -> Service | None:
-        """Return the service last started under a name and not stopped since; it may have died."""
+        """Return the service last started under a name and not stopped since; it may have died, or be another's."""
         try:
-            return Service(**json.loads(self.record_path(name).read_text()))
+            record = json.loads(self.record_path(name).read_text())
+            return Service(**{**record, "log": str(self.log_path(name))})
         except (OSError, ValueError, TypeError):
             return None
 
     def find(self, name: str) -> Service | None:
-        """Return a service if its process lives, else None."""
+        """Return a service if its process lives and serves this very workspace where it lies now, else None."""
         service = self.last(name)
-        return service if service is not None and service.is_running() else None
+        return service if service is not None and service.is_running() and not self.why_unusable(service) else None
+
+    def why_unusable(self, service: Service) -> str:
+        """Return why a running service is of no use here, in words, or an empty text.
+
+        A copied workspace has the records of the original's services; those of a moved one write to where it lay.
+        """
+        leader = find_process(service.pid, service.started)
+        if leader is None:
+            return ""
+        if not works_in(leader, self.workspace):
+            return f"it serves {folder_of(leader)}, of which this workspace is a copy"
+        if service.place not in ("", self._place()):
+            return "it was started where this workspace lay before: make up starts it here"
+        return ""
 
     def start(
         self,
@@ -120,7 +138,9 @@ class Services:
         hidden: Sequence[str] = (),
         keep_log: bool = False,
     ) -> Service:
-        """Start a command in its own session, in the folder above the work folder, and write its record.
+        """Start a command in its own session, in the workspace's folder, and write its record.
+
+        What still runs of an earlier one of that name is stopped.
 
         Args:
             name: of the record and the log.
@@ -134,11 +154,12 @@ class Services:
         Raises:
             ServiceError: it cannot be started.
         """
+        self.stop(name)
         log = self.log_path(name)
         if not keep_log or not log.exists():
             private_file(log).close()
         secrets = {variable(number): secret for number, secret in enumerate(hidden)}
-        pid, started = _launch(command, {**environment, **secrets}, log, self.work.parent)
+        pid, started = _launch(command, {**environment, **secrets}, log, self.workspace)
         service = Service(
             name=name,
             pid=pid,
@@ -147,15 +168,18 @@ class Services:
             port=port,
             metrics_port=metrics_port,
             shared_memory=shared_memory,
+            place=self._place(),
         )
-        write_atomic(self.record_path(name), canonical_json(asdict(service)), mode=0o600)
+        record = {field: value for field, value in asdict(service).items() if field != "log"}
+        write_atomic(self.record_path(name), canonical_json(record), mode=0o600)
         return service
 
     def stop(self, name: str, grace_s: float = 5.0) -> bool:
         """Stop a service and everything that it started; return whether anything was alive.
 
         The leader gets SIGTERM first; what is left of its session after ``grace_s`` is killed, orphaned children
-        included, and its shared memory is removed.
+        included, and its shared memory is removed. The service of another workspace, of which this one is a copy, is
+        left alone.
 
         Raises:
             ServiceError: a process survives SIGKILL.
@@ -164,6 +188,9 @@ class Services:
         if service is None:
             return False
         members = _members(service)
+        if members and not any(works_in(one, self.workspace) for one in members):
+            self.record_path(name).unlink(missing_ok=True)
+            return False
         leader = find_process(service.pid, service.started)
         if leader is not None:
             with suppress(psutil.NoSuchProcess):
@@ -179,9 +206,13 @@ class Services:
                 f"{name} cannot be stopped", value=[one.pid for one in left], limit="SIGKILL",
                 next_step="see what holds these processes (ps -o pid,stat,wchan), then run again",
             )  # fmt: skip
-        remove_shared_memory(service.shared_memory)
+        if members or service.place in ("", self._place()):  # not by the copied record of a service that has ended
+            remove_shared_memory(service.shared_memory)
         self.record_path(name).unlink(missing_ok=True)
         return bool(members)
+
+    def _place(self) -> str:
+        return sha256_bytes(os.fsencode(self.work))[:16]
 
 
 def log_end(path: Path, lines: int = _LAST_LINES) -> str:

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
-from ecclip.core import ConfigError, IntegrityError, ServiceError, get_logger, locked, patient, settings
+from ecclip.core import ConfigError, IntegrityError, ServiceError, get_logger, identity_of, locked, patient, settings
 from ecclip.core.services import PLACEHOLDER, Service, Services, choose_port, log_end, supervise
 from ecclip.serving.deploy.activation import probe, reconcile
 from ecclip.serving.deploy.platforms import ENTRY
@@ -51,7 +51,7 @@ class EmbeddedServer:
         # not resolved: the link inside a virtual environment is what makes it one
         self.python = serving_python or settings().serving_python or environments / "serving" / "bin" / "python"
         self.repository = Repository(self.work / "model_repository", threads=max(1, settings().torch_threads))
-        self._services = Services(self.work)
+        self._services = Services(work)
         self.log = self._services.log_path(_NAME)
 
     def attach(self) -> Service | None:
@@ -101,13 +101,21 @@ class EmbeddedServer:
         with self._lock():
             return self._end(drain=True)
 
-    def supervise(self, stopped: threading.Event, every_s: float = 2.0) -> None:
+    def supervise(self, stopped: threading.Event, every_s: float = 2.0) -> bool:
         """Restart the server whenever it is gone, broken or hangs, until ``stopped`` is set.
 
-        Errors do not end the supervision: they are logged with the next step, and what answers goes on answering.
+        Errors do not end the supervision: they are logged with the next step, and what answers goes on answering. A
+        workspace that is moved does end it, and nothing is written where it lay; its server goes on answering until
+        ``up`` starts it at the new place. Returns whether the workspace is where it was.
         """
+        workspace = self._services.workspace
+        home = identity_of(workspace)
 
         def ensure() -> None:
+            if home is None or identity_of(workspace) != home:
+                stopped.set()
+                step = "type make up where it lies now"
+                raise ServiceError("the workspace was moved or removed", value=workspace, next_step=step)
             self.start()
             self.repository.live()
 
@@ -119,6 +127,7 @@ class EmbeddedServer:
             every_s=every_s,
             longest_pause_s=_LONGEST_PAUSE_S,
         )
+        return home is not None and identity_of(workspace) == home
 
     def _is_healthy(self, process: Service) -> bool:
         """Whether a running server may go on: a silent one may be busy, and is given up only if it hangs."""

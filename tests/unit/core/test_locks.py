@@ -115,3 +115,48 @@ def test_what_an_ended_holder_wrote_holds_nobody_up(tmp_path: Path) -> None:
         pass
     with folder_lock(tmp_path / "night", 0.01):
         assert f'"pid": {os.getpid()}' in (tmp_path / ".night.lock").read_text()
+
+
+def _times_open(path: Path) -> int:
+    """Return how often this process has a file open."""
+    links = [Path(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    return sum(link.is_symlink() and link.readlink() == path for link in links)
+
+
+@pytest.mark.fault(49)
+@pytest.mark.ops
+def test_who_waits_for_a_lock_whose_folder_is_moved_does_nothing_where_it_lay(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    path, refusals = tmp_path / "work" / "lock", []
+
+    def wait() -> None:
+        try:
+            with locked(path, "the workspace"):
+                raise AssertionError("it lies elsewhere")
+        except ServiceError as refused:
+            refusals.append(str(refused))
+
+    with locked(path, "the workspace"):
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        wait_until(lambda: _times_open(path) == 2, "the waiter")
+        (tmp_path / "work").rename(tmp_path / "moved")
+    waiter.join()
+    assert ["the workspace was moved or removed meanwhile" in said for said in refusals] == [True]
+    assert not (tmp_path / "work").exists()
+
+
+def test_who_waits_for_a_lock_file_that_is_removed_takes_the_next_one(tmp_path: Path) -> None:
+    path, order = tmp_path / "lock", []
+
+    def wait() -> None:
+        with locked(path, "the test"):
+            order.append(path.read_text() != "")
+
+    with locked(path, "the test"):
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        wait_until(lambda: _times_open(path) == 2, "the waiter")
+        path.unlink()
+    waiter.join()
+    assert order == [True]

@@ -15,7 +15,7 @@ from dumps import market, write_dump
 from rich.console import Console
 
 from ecclip.core import ConfigError, settings
-from ecclip.local import own_nights, sample_nights
+from ecclip.local import declare_nights, enter_shop, sample_nights
 from ecclip.pipeline import run_stage
 
 NIGHTS = ["2026-11-01", "2026-11-02", "2026-11-04"]
@@ -36,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def own(dump: Path | str, mapping: str | None = None, nights: int = 3) -> list[str]:
-    return own_nights(Console(file=io.StringIO()), str(dump), mapping, nights)
+    return declare_nights(Console(file=io.StringIO()), enter_shop(str(dump), mapping), nights)
 
 
 def source() -> dict[str, Any]:

@@ -1,0 +1,143 @@
+"""Demos beside each other, interrupted anywhere, and in a workspace that was moved: real Airflow, real Triton."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from registries import MLFLOW_WARNINGS
+from waiting import lives, wait_until
+
+from ecclip.core import settings
+from ecclip.local import make_workspace, start_services, status, stop_services
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.ops,
+    pytest.mark.timeout(7200),
+    pytest.mark.filterwarnings(*MLFLOW_WARNINGS),
+]
+
+ROOT = Path(__file__).parents[2]
+SERVICES = ("airflow", "triton")
+DEMO = ["-m", "ecclip", "demo"]
+OF_ONE_NIGHT = ["-c", "from ecclip.local import demo; demo(nights=1)"]
+# what the demo has said when it is interrupted
+MOMENTS = ("sample dump", "starting services", "triton: ", "nightly_catalog.land", "train_towers.start")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    environments = Path(os.environ.get("ECCLIP_WORKSPACE", ROOT)) / "work" / "env"
+    if not (environments / "triton").is_dir():
+        pytest.skip("the Triton tree is missing: make setup")
+    monkeypatch.setenv("ECCLIP_WORKSPACE", str(ROOT))
+    settings.cache_clear()
+    folder = tmp_path / "workspace"
+    make_workspace(folder, own_parameters=True)
+    text = re.sub(r"listings: \d+", "listings: 300", (folder / "params.yaml").read_text())
+    # so few test listings say little: which of two nights is better is not what is tested
+    (folder / "params.yaml").write_text(re.sub(r"allowed_drop: [\d.]+", "allowed_drop: 1.0", text))
+    (folder / "work" / "env").symlink_to(environments)
+    _enter(folder, monkeypatch)
+    yield folder
+    stop_services(SERVICES)
+    settings.cache_clear()
+
+
+def _enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECCLIP_WORKSPACE", str(folder))
+    settings.cache_clear()
+
+
+@contextmanager
+def _demo(log: Path, command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = subprocess.Popen([sys.executable, *command], stdout=output, stderr=output, start_new_session=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _of_workspace(folder: Path) -> list[psutil.Process]:
+    """Return the processes that work in a workspace."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(folder) and lives(process):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+@pytest.mark.fault(51)
+@pytest.mark.fault(35)
+def test_a_demo_that_is_interrupted_anywhere_leaves_no_process_and_the_next_one_goes_on(
+    workspace: Path, tmp_path: Path
+) -> None:
+    for number, moment in enumerate(MOMENTS):
+        log = tmp_path / f"{number}.log"
+        with _demo(log, DEMO) as demo:
+            wait_until(
+                lambda log=log, moment=moment, demo=demo: moment in log.read_text() or demo.poll() is not None, moment
+            )
+            assert demo.poll() is None, log.read_text()[-3000:]
+            os.killpg(demo.pid, signal.SIGINT)
+            wait_until(lambda log=log, demo=demo: "stopping" in log.read_text() or demo.poll() is not None, "the end")
+            if demo.poll() is None:
+                os.killpg(demo.pid, signal.SIGINT)  # as people do
+            assert demo.wait() == 130, (moment, log.read_text()[-3000:])
+        assert "Traceback" not in log.read_text(), (moment, log.read_text()[-3000:])
+        assert _of_workspace(workspace) == [], moment
+        assert {one["state"] for one in status().values()} == {"stopped"}
+    with _demo(tmp_path / "last.log", OF_ONE_NIGHT) as demo:
+        assert demo.wait() == 0, (tmp_path / "last.log").read_text()[-3000:]
+    assert not list((workspace / "work").glob("nights/*/.*.tmp-*"))
+
+
+@pytest.mark.fault(49)
+def test_two_demos_share_the_services_one_after_the_other_and_a_moved_workspace_goes_on(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _demo(tmp_path / "first.log", OF_ONE_NIGHT) as first:
+        log = tmp_path / "first.log"
+        wait_until(lambda: "triton: " in log.read_text() or first.poll() is not None, "the services")
+        with _demo(tmp_path / "second.log", OF_ONE_NIGHT) as second:
+            assert (first.wait(), second.wait()) == (0, 0), (tmp_path / "second.log").read_text()[-3000:]
+    said = (tmp_path / "second.log").read_text()
+    assert f"another demo runs here, this one begins when it has ended: process {first.pid} " in said
+    assert "airflow: http://127.0.0.1" in said
+    assert "(was running)" in said
+    assert "the services go on running for" in log.read_text()
+    assert re.search(r"(\d+) of \1 stages were unchanged", said)
+    assert {one["state"] for one in status().values()} == {"stopped"}
+
+    moved = tmp_path / "moved"
+    workspace.rename(moved)
+    _enter(moved, monkeypatch)
+    start_services(SERVICES)
+    with _demo(tmp_path / "third.log", OF_ONE_NIGHT) as third:
+        assert third.wait() == 0, (tmp_path / "third.log").read_text()[-3000:]
+    assert re.search(r"(\d+) of \1 stages were unchanged", (tmp_path / "third.log").read_text())
+    stop_services(SERVICES)
+    assert not workspace.exists(), "nothing was written where it lay"
+    assert _that_say(moved / "work", workspace) == []
+
+
+def _that_say(folder: Path, path: Path) -> list[str]:
+    """Return the files that contain a path; Airflow's and logs say where things lay at their time."""
+    wanted, told = os.fsencode(path), ("airflow", "logs", "env")
+    files = (file for file in folder.rglob("*") if file.is_file() and file.relative_to(folder).parts[0] not in told)
+    return [str(file.relative_to(folder)) for file in files if wanted in file.read_bytes()]
