@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ecclip.core import canonical_json, shown_markdown, write_atomic
+from ecclip.core import canonical_json, settings, shown_markdown, write_atomic
 from ecclip.formats.bundle import FLAVOUR, Bundle, lineage_of
 from ecclip.formats.service import EXAMPLE, INPUTS, OUTPUTS, VARIES, Tensor
 from ecclip.registry.bundles import BundleFacts
@@ -33,7 +33,8 @@ def describe(facts: BundleFacts, stored: Path) -> str:
     return (
         f"Bundle of the night **{facts.night}**, lineage id `{lineage_of(facts.digest)}`: "
         f"towers, heads, labels, thresholds, preprocessing and ONNX graphs that are deployed as one.\n\n"
-        f"- bundle: `{stored}`\n- snapshot digest: `{facts.snapshot_digest}`\n- git commit: `{facts.git_commit}`\n"
+        f"- bundle: `{_in_workspace(stored)}`\n- snapshot digest: `{facts.snapshot_digest}`\n"
+        f"- git commit: `{facts.git_commit}`\n"
         f"- embedding: {facts.embedding_dim or '?'} numbers, length 1\n\n"
         f"| task | labels |\n|---|---|\n{labels}\n| metric (image and text together) | value |\n|---|---|\n{metrics}"
     )
@@ -45,7 +46,7 @@ def write_card(facts: BundleFacts, stored: Path, folder: Path, run_id: str) -> N
     """
     from mlflow.models import Model
 
-    pointer = {"schema": "ecclip.pointer/1", "digest": facts.digest, "uri": stored.as_uri(), "files": facts.files}
+    pointer = {"schema": "ecclip.pointer/1", "digest": facts.digest, "uri": _in_workspace(stored), "files": facts.files}
     model = Model(
         run_id=run_id,
         signature=_signature(),
@@ -60,6 +61,11 @@ def write_card(facts: BundleFacts, stored: Path, folder: Path, run_id: str) -> N
     write_atomic(folder / _EXAMPLE, canonical_json({"columns": [*example], "data": [[*example.values()]]}))
     write_atomic(folder / "pointer.json", canonical_json(pointer))
     write_atomic(folder / "MLmodel", model.to_yaml())
+
+
+def _in_workspace(stored: Path) -> str:
+    """Return where a bundle lies as the workspace says it, which may be moved or copied."""
+    return stored.relative_to(settings().workspace.resolve()).as_posix()
 
 
 def _flavour() -> dict[str, Any]:

@@ -8,7 +8,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
 from ecclip.atomic import link_or_copy
 from ecclip.core import ContractError, get_logger, locked, parse_night, settings
@@ -17,6 +16,7 @@ from ecclip.registry.bundles import BundleFacts, keep_bundle, read_facts
 from ecclip.registry.card import BUNDLE, describe, write_card
 from ecclip.registry.data_versions import dvc_version
 from ecclip.registry.store import CHALLENGER, MODEL, OVERTAKEN, answering, client, experiment_id, log_batches
+from ecclip.registry.tracking.artifacts import own_folder
 from ecclip.registry.tracking.names import metric_name, training_metric_name
 from ecclip.registry.tracking.tracked import deliver_all, training_key
 from ecclip.registry.tracking.training_runs import steps_of, training_run
@@ -159,11 +159,10 @@ def _log_files(store: MlflowClient, facts: BundleFacts, run: Run, model_id: str,
 
 def _log_bundle(store: MlflowClient, model_id: str, stored: Path) -> None:
     """Put the bundle's files beside the model's: hard links in a local store, since a bundle never changes."""
-    location = str(store.get_logged_model(model_id).artifact_location)
-    if location.startswith("file:"):
-        folder = Path(unquote(urlsplit(location).path)) / BUNDLE
-        shutil.rmtree(folder, ignore_errors=True)  # of a call that was killed
-        shutil.copytree(stored, folder, copy_function=link_or_copy)
+    own = own_folder(str(store.get_logged_model(model_id).artifact_location))
+    if own is not None:
+        shutil.rmtree(own / BUNDLE, ignore_errors=True)  # of a call that was killed
+        shutil.copytree(stored, own / BUNDLE, copy_function=link_or_copy)
     else:
         store.log_model_artifacts(model_id, str(stored), BUNDLE)
 

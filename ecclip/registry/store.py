@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ecclip.core import ServiceError, locked, settings
+from ecclip.registry.tracking.artifacts import ROOT, find_own_artifacts, name_artifacts_by_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -87,7 +88,7 @@ def aliases(store: MlflowClient) -> dict[str, str]:
 
 
 def experiment_id(store: MlflowClient) -> str:
-    """Return the id of the experiment, created on first use; a local store keeps its artifacts next to it."""
+    """Return the id of the experiment, created on first use; a local store keeps its artifacts beside it."""
     found = store.get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return str(found.experiment_id)
@@ -96,8 +97,7 @@ def experiment_id(store: MlflowClient) -> str:
         found = store.get_experiment_by_name(EXPERIMENT)
         if found is not None:
             return str(found.experiment_id)
-        location = (settings().work / "mlflow" / "artifacts").as_uri() if local else None
-        return str(store.create_experiment(EXPERIMENT, artifact_location=location))
+        return str(store.create_experiment(EXPERIMENT, artifact_location=ROOT if local else None))
 
 
 def log_batches(store: MlflowClient, run_id: str, metrics: Sequence[Metric] = (), params: Sequence[Param] = ()) -> None:
@@ -120,4 +120,6 @@ def _connect(uri: str) -> MlflowClient:
         store = MlflowClient(tracking_uri=uri, registry_uri=uri)
         store.search_experiments(max_results=1)
         store.search_registered_models(max_results=1)
+        name_artifacts_by_store(Path(uri.removeprefix("sqlite:///")), EXPERIMENT)
+    find_own_artifacts()
     return store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def push_entries(name: str, entries: Mapping[str, Any]) -> None:
         ServiceError: the remote does not take it.
     """
     folder = settings().work / "dvc" / "push" / name
-    write_atomic(folder / ".dvc" / "config", _config())
+    write_atomic(folder / ".dvc" / "config", _config(folder / ".dvc"))
     for number, output in enumerate(_outputs(entries)):
         kept = {key: value for key, value in output.items() if key != "path"}
         write_atomic(folder / f"{number}.dvc", yaml.safe_dump({"outs": [{**kept, "path": f"output{number}"}]}))
@@ -56,8 +57,8 @@ def _outputs(entries: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [output for entry in entries.values() for output in entry.get("outs", ()) if "md5" in output]
 
 
-def _config() -> str:
-    """Return the workspace's configuration of DVC with full paths, for a workspace that lies elsewhere.
+def _config(there: Path) -> str:
+    """Return the workspace's configuration of DVC as one in the folder ``there`` says it.
 
     Raises:
         ConfigError: it names no remote, or none is the default.
@@ -74,13 +75,15 @@ def _config() -> str:
     found.remove_option("core", "site_cache_dir")  # it is given in the environment
     for section in found.sections():
         for option in {"url", "dir"} & set(found.options(section)):
-            found.set(section, option, _absolute(found.get(section, option), home))
+            found.set(section, option, _from(found.get(section, option), home, there))
     lines = []
     for section in found.sections():
         lines += [f"[{section}]", *(f"    {key} = {value}" for key, value in found.items(section))]
     return "\n".join(lines) + "\n"
 
 
-def _absolute(place: str, home: Path) -> str:
-    """Return a folder as DVC means it, relative to the configuration; a URL stays as it is."""
-    return place if "://" in place else str((home / place).resolve())
+def _from(place: str, home: Path, there: Path) -> str:
+    """Return a folder that one configuration of DVC names as another one does; full paths and URLs stay."""
+    if "://" in place or Path(place).is_absolute():
+        return place
+    return os.path.relpath((home / place).resolve(), there.resolve())

@@ -89,13 +89,19 @@ def test_the_run_has_report_metrics_training_metrics_params_and_files(tmp_path: 
     assert [metric.step for metric in history] == list(range(7))
 
 
-def test_the_version_page_lists_inputs_and_outputs_of_the_service(tmp_path: Path) -> None:
+def _artifacts(workspace: Path, location: str) -> Path:
+    """Return the folder that an artifact location of a local store means."""
+    assert location.startswith("mlflow-artifacts:/")
+    return workspace / "work" / "mlflow" / "artifacts" / location.removeprefix("mlflow-artifacts:/")
+
+
+def test_the_version_page_lists_inputs_and_outputs_of_the_service(workspace: Path, tmp_path: Path) -> None:
     registered = registry.register(write_bundle(tmp_path / "bundle", NIGHT), NIGHT)
     version = mlflow_client().get_model_version("ecclip", registered.version)
     assert NIGHT in version.description
     assert "category/both/top1 | 0.8000" in version.description
     model = mlflow_client().get_logged_model(version.source.removeprefix("models:/"))
-    folder = Path(model.artifact_location.removeprefix("file://"))
+    folder = _artifacts(workspace, model.artifact_location)
     signature = yaml.safe_load((folder / "MLmodel").read_text())["signature"]
     for side, declared in (("inputs", INPUTS), ("outputs", OUTPUTS)):
         columns = {column["name"]: column for column in json.loads(signature[side])}
@@ -110,7 +116,7 @@ def test_a_local_store_has_the_bundle_by_links_and_no_second_copy(workspace: Pat
     registered = registry.register(write_bundle(tmp_path / "bundle", NIGHT), NIGHT)
     version = mlflow_client().get_model_version("ecclip", registered.version)
     model = mlflow_client().get_logged_model(version.source.removeprefix("models:/"))
-    logged = Path(model.artifact_location.removeprefix("file://")) / "bundle"
+    logged = _artifacts(workspace, model.artifact_location) / "bundle"
     stored = workspace / "work" / "bundles" / registered.digest
     files = [path.relative_to(stored) for path in files_below(stored)]
     assert [path.relative_to(logged) for path in files_below(logged)] == files
