@@ -18,7 +18,10 @@ Settings belong to the machine: environment variables.
 _COLUMNS = "| parameter | type | default | range | meaning |\n|---|---|---|---|---|"
 # read before there are settings, or by processes that have none: default and meaning
 _OTHER_VARIABLES = {
-    "ECCLIP_SCHEDULE": ("`0 0 * * *`", "when nightly_catalog runs: cron in UTC, or none; default of `make up`: none"),
+    "ECCLIP_SCHEDULE": (
+        "`0 0 * * *`",
+        "when nightly_catalog runs: cron in ECCLIP_TIMEZONE, or none; default of `make up`: none",
+    ),
     "ECCLIP_RETRY_DELAY_S": ("`60`", "pause before Airflow tries a task again, seconds; default of `make up`: 5"),
     "ECCLIP_AIRFLOW_PORT": ("", "port of the Airflow UI of `make up`; default: a free one"),
     "ECCLIP_MLFLOW_PORT": ("", "port of the MLflow UI of `make up`; default: a free one"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
+from ecclip.core.configuration import settings
 from ecclip.errors import ConfigError
 
 
@@ -15,14 +17,14 @@ def now() -> datetime:
 
 
 def night_of(interval_start: datetime) -> str:
-    """Return the night (ISO date) of a data interval: its start in UTC, whatever the local time zone."""
+    """Return the night (ISO date) of a data interval: its start in ``ECCLIP_TIMEZONE``, whatever the machine's."""
     if interval_start.tzinfo is None:
         raise ConfigError(
             "the data interval has no time zone",
             value=interval_start.isoformat(),
             next_step="give it one, such as +00:00",
         )
-    return interval_start.astimezone(UTC).date().isoformat()
+    return interval_start.astimezone(ZoneInfo(settings().timezone)).date().isoformat()
 
 
 def parse_night(night: str) -> str:

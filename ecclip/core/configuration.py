@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import zoneinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -64,6 +65,11 @@ class Settings(BaseSettings):
     workspace: Path = Field(
         default_factory=Path.cwd,
         description="folder that holds dvc.yaml, params.yaml and work/; default: the current folder",
+    )
+    timezone: str = Field(
+        "UTC",
+        description="time zone of the nights, such as Europe/Berlin: a night is the date there on which its data "
+        "interval starts, and ECCLIP_SCHEDULE means the time there",
     )
     run_id: str = Field("manual", description="caller: the Airflow run id, or manual")
     mlflow_tracking_uri: str | None = Field(None, description="MLflow server; default: the workspace's SQLite store")
@@ -159,6 +165,15 @@ class Settings(BaseSettings):
     gpu_pod_template: Path | None = Field(
         None, description="file of the pod that training and embedding run in (KubernetesExecutor; others need none)"
     )
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            zoneinfo.ZoneInfo(name)
+        except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError) as error:
+            raise ValueError(f"a time zone has a name such as Europe/Berlin, and {name!r} is none") from error
+        return name
 
     @field_validator("spark_conf", mode="before")
     @classmethod

@@ -63,7 +63,7 @@ def locked(path: Path, what: str, wait_s: float = 60.0) -> Iterator[None]:
         wait_s: longest wait in seconds, times ``ECCLIP_PATIENCE``.
 
     Raises:
-        ServiceError: another process or thread held the lock for the whole time; names it. Or the folder of the lock was
+        ServiceError: another process or thread held the lock for the whole time; names it. Or the folder was
             moved meanwhile: nothing is to be done where it lay.
     """
     key = (threading.get_ident(), os.path.realpath(path))

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -318,6 +318,31 @@ class TestNightOfARun:
         finally:
             monkeypatch.undo()
             time.tzset()
+
+    @pytest.mark.fault(51)
+    @pytest.mark.ops
+    @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Africa/Cairo", "Australia/Lord_Howe"])
+    @pytest.mark.parametrize("cron", ["0 0 * * *", "30 1 * * *", "30 2 * * *"])
+    def test_a_schedule_in_another_time_zone_has_each_night_once_over_the_changes_of_its_clocks(
+        self, tasks_module: Any, monkeypatch: pytest.MonkeyPatch, zone: str, cron: str
+    ) -> None:
+        import pendulum
+        from airflow.serialization.encoders import coerce_to_core_timetable
+        from airflow.timetables.base import TimeRestriction
+
+        from ecclip.core import settings
+
+        monkeypatch.setenv("ECCLIP_TIMEZONE", zone)
+        monkeypatch.setenv("ECCLIP_SCHEDULE", cron)
+        settings.cache_clear()
+        timetable, run = coerce_to_core_timetable(tasks_module.nightly_schedule()), None
+        restriction = TimeRestriction(pendulum.datetime(2026, 3, 1), None, True)
+        nights = []
+        for _ in range(260):  # from March to November: both changes of the year
+            run = timetable.next_dagrun_info(last_automated_data_interval=run, restriction=restriction).data_interval
+            nights.append(tasks_module.night_of_run(self.context(data_interval_start=run.start, run_type="scheduled")))
+        first = date.fromisoformat(nights[0])
+        assert nights == [(first + timedelta(days=number)).isoformat() for number in range(260)]
 
     def test_conf_goes_before_everything(self, tasks_module: Any) -> None:
         context = self.context(data_interval_start=datetime(2026, 5, 5, tzinfo=UTC)) | {

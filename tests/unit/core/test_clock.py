@@ -1,4 +1,4 @@
-"""The night is the UTC date of the interval's start, whatever the local zone does."""
+"""The night is the date of the interval's start in UTC, or in the zone that is set, whatever the local zone does."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ecclip.core import ConfigError, night_of, now, parse_night
+from ecclip.core import ConfigError, night_of, now, parse_night, settings
 
 
 @pytest.mark.fault(8)
@@ -17,6 +17,13 @@ def test_the_night_is_the_same_in_every_zone_on_daylight_saving_and_leap_second_
     start = datetime.fromisoformat(f"{day}T00:00:00+00:00")
     assert night_of(start.astimezone(ZoneInfo(zone))) == day
     assert night_of(start.astimezone(timezone(timedelta(hours=1)))) == day
+
+
+@pytest.mark.parametrize("zone", ["Berlin", "../../etc/passwd", "", "/etc/localtime"])
+def test_a_zone_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    monkeypatch.setenv("ECCLIP_TIMEZONE", zone)
+    with pytest.raises(ValueError, match="such as Europe/Berlin"):
+        settings()
 
 
 def test_an_interval_without_zone_is_refused() -> None:
