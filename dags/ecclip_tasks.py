@@ -23,6 +23,7 @@ from ecclip.core import (
     lack_of_space,
     night_of,
     parse_night,
+    require_same_code,
     settings,
 )
 from ecclip.orchestration import Alert, DumpSensor
@@ -309,6 +310,7 @@ def _task(
         settings.cache_clear()
         keep_private()
         try:
+            require_same_code()
             facts = work(context)
         except _NO_RETRY as error:
             raise AirflowFailException(f"{type(error).__name__}: {error}") from error

@@ -67,11 +67,11 @@ def pipeline_dvc() -> None:
 
 @nights_app.command("add")
 def nights_add(
-    nights: Annotated[list[str], typer.Argument(parser=parse_night, help="Nights, ISO dates: 2026-11-01 2026-11-02")],
+    night: Annotated[list[str], typer.Argument(parser=parse_night, help="Nights, ISO dates: 2026-11-01 2026-11-02")],
 ) -> None:
     """Enter nights, so that dvc.yaml has their stages; extracting one does so, too."""
-    for night in sorted(nights):
-        add_night(night)
+    for one in sorted(night):
+        add_night(one)
 
 
 @nights_app.command("list")

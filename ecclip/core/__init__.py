@@ -14,7 +14,7 @@ from ecclip.core.clock import night_of, now, parse_night
 from ecclip.core.configuration import RENAMED_SETTINGS, ServingPlatform, Settings, patient, settings
 from ecclip.core.display import Terminal, shown, shown_json, shown_markdown
 from ecclip.core.fail_points import fail_point
-from ecclip.core.fingerprint import fingerprint, source_files
+from ecclip.core.fingerprint import fingerprint, remember_code, require_same_code, source_files
 from ecclip.core.identity import identity_of
 from ecclip.core.locks import folder_lock, holder_of, locked
 from ecclip.core.log import bind, configure_logging, get_logger, run_command, track
@@ -82,8 +82,10 @@ __all__ = [
     "private_file",
     "read_manifest",
     "recover_folder",
+    "remember_code",
     "replace_folder",
     "report_of",
+    "require_same_code",
     "run_command",
     "services",
     "settings",

@@ -27,6 +27,7 @@ from ecclip.errors import ConfigError
 
 _PACKAGE = Path(ecclip.__file__).parent
 _ROOT = _PACKAGE.parent
+_REMEMBERED: dict[Path, str] = {}  # of a process that imports before it forks: the digests of its files
 _MODULE_NAME = re.compile(r"ecclip(\.\w+)+(?=(:\w+)?$)")
 
 
@@ -43,6 +44,28 @@ def fingerprint(*sources: str | Path | Callable[..., Any]) -> dict[str, str]:
     for source in sources:
         found |= _fingerprint(_defined_in(source) if callable(source) else str(source))
     return dict(sorted(found.items()))
+
+
+def remember_code() -> None:
+    """Keep what the package's files are, before a process imports them and forks: see :func:`require_same_code`."""
+    _REMEMBERED.update((path, sha256_file(path)) for path in _PACKAGE.rglob("*.py"))
+
+
+def require_same_code() -> None:
+    """Refuse to work in a process that was forked from one which had imported other code than there is now.
+
+    It would run the old code and sign for the new one: :func:`fingerprint` reads the files.
+
+    Raises:
+        ConfigError: a file has changed since :func:`remember_code`; names it.
+    """
+    for path, digest in _REMEMBERED.items():
+        if not path.is_file() or sha256_file(path) != digest:
+            raise ConfigError(
+                "the code of ecclip has changed since Airflow was started",
+                value=path,
+                next_step="make down && make up, then clear this task or run the night again",
+            )
 
 
 def source_files(source: str | Path) -> list[Path]:

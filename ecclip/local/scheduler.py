@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from ecclip.core import remember_code
+
 _BY_MOST_TASKS = (
     "ecclip.train",  # before all: it sets how threads wait, and imports torch
     "ecclip.embed.stage",
@@ -22,6 +24,7 @@ _BY_MOST_TASKS = (
 
 def main() -> None:
     """Import the libraries and become the scheduler; the arguments are those of ``airflow scheduler``."""
+    remember_code()  # a task that is forked once it has changed would run the code of now
     for name in _BY_MOST_TASKS:
         import_module(name)
     from airflow.__main__ import main as airflow

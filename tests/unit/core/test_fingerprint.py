@@ -270,3 +270,38 @@ def test_a_function_stands_for_the_module_that_defines_it() -> None:
     assert fingerprint(write_dump) == fingerprint(str(Path(write_dump.__code__.co_filename)))
     with pytest.raises(ConfigError, match="must come from a file"):
         fingerprint(eval("lambda: None"))
+
+
+_UPGRADED = """
+import os, sys
+from pathlib import Path
+from ecclip.core import ConfigError, remember_code, require_same_code
+import ecclip
+remember_code()
+require_same_code()
+path = Path(ecclip.__file__).with_name("nights.py")
+text = path.read_text()
+path.write_text(text + "# of the next version\\n")
+if os.fork() == 0:
+    try:
+        require_same_code()
+    except ConfigError as refused:
+        print(refused, flush=True)
+    os._exit(0)
+os.wait()
+path.write_text(text)
+require_same_code()
+"""
+
+
+@pytest.mark.fault(51)
+@pytest.mark.ops
+def test_a_task_that_is_forked_after_an_upgrade_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(Path(ecclip.__file__).parent, tmp_path / "ecclip", ignore=shutil.ignore_patterns("__pycache__"))
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", _UPGRADED]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "has changed since Airflow was started" in done.stdout
+    assert str(tmp_path / "ecclip" / "nights.py") in done.stdout
+    assert "make down && make up" in done.stdout
