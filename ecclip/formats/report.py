@@ -48,19 +48,40 @@ class Comparison:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharedLabels:
+    """What two heads of one name with other labels were compared on: classes that both can answer.
+
+    Attributes:
+        gained: labels that the other one does not have.
+        lost: labels that only the other one has.
+        levels: test listings by the level, from 1 at the root, of the class that they were compared in.
+        left_out: labelled test listings for which there is no such class.
+    """
+
+    gained: int
+    lost: int
+    levels: dict[str, int]
+    left_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rescored:
-    """A bundle and another system on the same test listings of tonight.
+    """A bundle and another system on the same test listings of tonight; by what both can answer where labels differ.
 
     Attributes:
         ours: metrics of the bundle, by their names in a report.
         theirs: metrics of the other system; those that it cannot have are missing.
         cells: comparisons by task and modality (``category/image``), and by part of the catalog
             (``category/image, root: home``).
+        labels: heads whose labels differ.
+        rows: test listings that the metrics of these heads rest on, by ``<head>/<modality>/test``.
     """
 
     ours: dict[str, float]
     theirs: dict[str, float]
     cells: dict[str, Comparison]
+    labels: dict[str, SharedLabels] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

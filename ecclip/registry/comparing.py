@@ -1,21 +1,23 @@
 """A challenger beside those it is held against: what answers, the champions before it, and the frozen start.
 
-All answer tonight's test listings, so that a difference is one of models and not of nights. A champion that this
-version of ecclip cannot ask is compared by what its own bundle claims.
+All answer tonight's test listings, so that a difference is one of models and not of nights; where their labels differ,
+in the classes that both know. A champion that this version of ecclip cannot ask is compared by what its own bundle
+claims, as far as its labels are the challenger's.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
 from ecclip.core import EcclipError, get_logger
-from ecclip.formats.report import Comparison, Rescored
+from ecclip.formats.report import Comparison, Rescored, SharedLabels
 from ecclip.registry.bundles import kept_metrics, stored_bundle
+from ecclip.registry.label_changes import NO_CHANGE, LabelChange, label_change
 from ecclip.registry.versions import ModelRef, all_versions
 
 Score = Callable[[Path, Path | None], Rescored]
@@ -29,23 +31,56 @@ class Rival:
 
     Attributes:
         name: as a reason names it.
-        metrics: its metrics.
+        metrics: its metrics as they are compared.
         ours: the challenger's.
+        claims: what its own bundle claims, by its own labels.
         cells: comparisons by cell and part of the catalog.
+        labels: heads whose labels differ, and what they were compared on.
+        rows: test listings that metrics of these heads were compared on.
+        differs: in which labels it differs from the challenger.
+        change: in which it differs from whoever came next: the champion after it, or the challenger.
         note: why its own claims had to do; empty where both were asked.
     """
 
     name: str
     metrics: Mapping[str, float]
     ours: Mapping[str, float]
+    claims: Mapping[str, float] = field(default_factory=dict)
     cells: Mapping[str, Comparison] = field(default_factory=dict)
+    labels: Mapping[str, SharedLabels] = field(default_factory=dict)
+    rows: Mapping[str, int] = field(default_factory=dict)
+    differs: LabelChange = NO_CHANGE
+    change: LabelChange = NO_CHANGE
     note: str = ""
+
+    def why_nothing(self, metric: str) -> str:
+        """Return why there is nothing of it to compare a metric with."""
+        if not self.differs.touches(metric):
+            return f"{self.name} has no such metric to compare with"
+        if not self.rows:
+            return f"its labels are not those of {self.name}, which cannot be asked about tonight's listings"
+        count = rows_of(metric, self.rows) or 0
+        return f"its labels are not those of {self.name}, and {count} test listings have a class that both know"
+
+    def on_common_labels(self, metric: str) -> dict[str, Any] | None:
+        """Return both figures of a metric by common labels, and what they rest on; None where the labels are equal."""
+        if not self.differs.touches(metric) or metric not in self.metrics:
+            return None
+        known = {"challenger": finite(self.ours.get(metric)), "champion": finite(self.metrics[metric])}
+        return {**known, "rows": rows_of(metric, self.rows)}
 
 
 def champion_rivals(
-    challenger: ModelRef, claims: Mapping[str, float], answers: ModelRef | None, count: int, score: Score | None
+    challenger: ModelRef,
+    claims: Mapping[str, float],
+    answers: ModelRef | None,
+    count: int,
+    min_rows: int,
+    score: Score | None,
 ) -> list[Rival]:
     """Return the last ``count`` champions as rivals of a challenger that ``claims`` its metrics, what answers first.
+
+    A metric by other labels that rests on fewer than ``min_rows`` listings is none to compare with.
 
     Raises:
         IntegrityError: the bundle that answers is not in the store, or not what its digest says. One of an earlier
@@ -53,12 +88,15 @@ def champion_rivals(
     """
     if answers is None:
         return []
-    first = [_rival("the champion", challenger, claims, answers, score)]
-    return first + [
-        rival
-        for one in last_champions(challenger, answers)[: count - 1]
-        if (rival := _if_there(challenger, claims, one, score)) is not None
-    ]
+    champion = _Asking(challenger, claims, min_rows, score)
+    rivals, newer = [champion.rival("the champion", answers, stored_bundle(challenger))], stored_bundle(answers)
+    for one in last_champions(challenger, answers)[: count - 1]:
+        try:
+            rivals.append(champion.rival(f"version {one.version}, an earlier champion", one, newer))
+            newer = stored_bundle(one)
+        except EcclipError as error:
+            get_logger().warning("an earlier champion is left out", version=one.version, reason=str(error))
+    return rivals
 
 
 def last_champions(challenger: ModelRef, answers: ModelRef) -> list[ModelRef]:
@@ -73,30 +111,58 @@ def last_champions(challenger: ModelRef, answers: ModelRef) -> list[ModelRef]:
     return sorted(found, key=lambda one: (one.tags["champion_at"], int(one.version)), reverse=True)
 
 
-def _if_there(
-    challenger: ModelRef, claims: Mapping[str, float], champion: ModelRef, score: Score | None
-) -> Rival | None:
-    try:
-        return _rival(f"version {champion.version}, an earlier champion", challenger, claims, champion, score)
-    except EcclipError as error:
-        get_logger().warning("an earlier champion is left out", version=champion.version, reason=str(error))
-        return None
+def held_against(measured: str, champions: Sequence[Rival], accepted: Mapping[str, Sequence[str]]) -> Sequence[Rival]:
+    """Return the champions that a metric or cell is compared with: those since a change of labels that is accepted."""
+    for place, rival in enumerate(champions):
+        if rival.change.is_accepted(measured, accepted):
+            return champions[:place]
+    return champions
 
 
-def _rival(
-    name: str, challenger: ModelRef, claims: Mapping[str, float], champion: ModelRef, score: Score | None
-) -> Rival:
-    theirs = kept_metrics(champion, proven=False)
-    if score is None:
-        return Rival(name=name, metrics=theirs, ours=claims)
-    try:
-        asked = score(stored_bundle(challenger), stored_bundle(champion))
-    except EcclipError as error:
-        note = f"{name} is compared by its own claims: {error}"
-        get_logger().warning("a champion cannot be asked about tonight's test listings", reason=str(error))
-        return Rival(name=name, metrics=theirs, ours=claims, note=note)
-    # what cannot be counted from test listings alone, such as matching, stays a claim
-    return Rival(name=name, metrics={**theirs, **asked.theirs}, ours={**claims, **asked.ours}, cells=asked.cells)
+@dataclass(frozen=True)
+class _Asking:
+    """A challenger, what it claims, and how it is compared with a champion."""
+
+    challenger: ModelRef
+    claims: Mapping[str, float]
+    min_rows: int
+    score: Score | None
+
+    def rival(self, name: str, champion: ModelRef, newer: Path) -> Rival:
+        """Return a champion as a rival; ``newer`` is the bundle that came next."""
+        theirs, bundle = kept_metrics(champion, proven=False), stored_bundle(champion)
+        differs = label_change(bundle, stored_bundle(self.challenger))
+        # by other labels its claims are of another question
+        claims = {metric: value for metric, value in theirs.items() if not differs.touches(metric)}
+        claimed = Rival(
+            name=name,
+            metrics=claims,
+            ours=self.claims,
+            claims=theirs,
+            differs=differs,
+            change=label_change(bundle, newer),
+        )
+        if self.score is None:
+            return claimed
+        try:
+            asked = self.score(stored_bundle(self.challenger), bundle)
+        except EcclipError as error:
+            get_logger().warning("a champion cannot be asked about tonight's test listings", reason=str(error))
+            return replace(claimed, note=f"{name} is compared by its own claims: {error}")
+        return replace(
+            claimed,
+            metrics=claims | self._enough(asked),  # what test listings alone do not tell, such as matching, is a claim
+            ours={**self.claims, **asked.ours},
+            cells=asked.cells,
+            labels=asked.labels,
+            rows=asked.rows,
+        )
+
+    def _enough(self, asked: Rescored) -> dict[str, float]:
+        """Return the metrics of the other, but for those that too few listings with a common label stand for."""
+        counts = {metric: rows_of(metric, asked.rows) for metric in asked.theirs}
+        few = {metric for metric, count in counts.items() if count is not None and count < self.min_rows}
+        return {metric: value for metric, value in asked.theirs.items() if metric not in few}
 
 
 def frozen_rival(challenger: ModelRef, score: Score | None) -> Rival | None:
@@ -140,6 +206,21 @@ def _cell_row(name: str, cell: str, one: Comparison, drop: float, width: float) 
     )
     told = ("metric", "rows", "ours", "other", "difference", "low", "high")
     return {"cell": cell, "against": name, **{key: getattr(one, key) for key in told}, "reason": reason}
+
+
+def label_notes(champions: Sequence[Rival]) -> list[str]:
+    """Return in words how labels differ from those of what answers, and what both were compared on."""
+    return [
+        f"{head}: {one.gained} labels are new and {one.lost} gone since {rival.name}; compared on "
+        f"{sum(one.levels.values())} test listings in classes that both know ({_levels(one) or 'none'}), "
+        f"{one.left_out} have none"
+        for rival in champions[:1]
+        for head, one in sorted(rival.labels.items())
+    ]
+
+
+def _levels(one: SharedLabels) -> str:
+    return ", ".join(f"level {level}: {count}" for level, count in one.levels.items())
 
 
 def finite(value: float | None) -> float | None:

@@ -18,9 +18,10 @@ from ecclip.release.nights import (
 )
 from ecclip.release.requests import reconcile, roll_back
 from ecclip.release.retraining import RetrainConfig, register_retrained, retrain_due, retrain_night
-from ecclip.release.scoring import score_beside
+from ecclip.release.scoring import Examination
 
 __all__ = [
+    "Examination",
     "RetrainConfig",
     "answer_catalog",
     "await_decision",
@@ -35,7 +36,6 @@ __all__ = [
     "retrain_due",
     "retrain_night",
     "roll_back",
-    "score_beside",
     "state",
     "trace",
 ]

@@ -14,7 +14,7 @@ from ecclip.nights import work_path
 from ecclip.pipeline import STEPS, stage_config
 from ecclip.registry import ModelRef
 from ecclip.release.requests import reconcile
-from ecclip.release.steps import answer_again, deploy_config, deployment_lock, examine, judge
+from ecclip.release.steps import answer_again, deploy_config, deployment_lock, examine, judge, meant
 
 _DECISION_WAIT_S = 900.0  # for an earlier night's verdict; training then starts from the champion that there is
 _DECISION_POLL_S = 1.0  # between two checks of the registry
@@ -79,7 +79,7 @@ def gate_night(night: str, version: str | None = None) -> dict[str, Any]:
         raise GateError(
             f"version {reference.version} of night {night} may not become champion",
             value="; ".join(verdict.reasons),
-            next_step="see the report of the version; the champion keeps answering",
+            next_step="; ".join(["see the report of the version; the champion keeps answering", *meant(verdict)]),
         )
     return {"night": night, "version": reference.version, "digest": reference.digest, "champion": verdict.champion}
 

@@ -13,7 +13,7 @@ from ecclip import registry
 from ecclip.core import ContractError, GateError, bind, fail_point, get_logger, settings
 from ecclip.registry import ModelRef
 from ecclip.release.agreement import agreement
-from ecclip.release.steps import deploy_config, deployment_lock, examine, judge
+from ecclip.release.steps import deploy_config, deployment_lock, examine, judge, meant
 
 _MOVED = "moved in the registry"
 
@@ -143,7 +143,9 @@ def _judged(wish: ModelRef) -> str:
     raise GateError(
         f"the gate refuses version {wish.version}",
         value=reasons,
-        next_step="set the tag force to a reason and move the alias again, if it must answer",
+        next_step="; ".join(
+            ["set the tag force to a reason and move the alias again, if it must answer", *meant(verdict)]
+        ),
     )
 
 

@@ -2,35 +2,66 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ecclip.core import ContractError, IntegrityError, digest_of, settings
 from ecclip.formats.bundle import Bundle
 from ecclip.formats.report import Rescored
 
+if TYPE_CHECKING:
+    from ecclip.tasks import Measured
 
-def score_beside(challenger: Path, other: Path | None) -> Rescored:
-    """Return what a bundle and another answer to the test listings that the first one keeps.
 
-    The listings' photos and titles come from the night's snapshot; the other's towers embed them. None stands for the
-    frozen start, whose answers the bundle keeps.
+class Examination:
+    """A challenger's bundle, asked once about the test listings that it keeps and held against any number."""
 
-    Raises:
-        ContractError: the workspace's snapshot of the night is not the one that the bundle was made from, or a schema
-            is not known.
-        IntegrityError: a part of a bundle cannot be read, or the snapshot is gone.
-        ModelError: the other's towers cannot be loaded by this version.
-    """
-    from ecclip.tasks import load_heads, read_evidence, rescore
+    def __init__(self, challenger: Path) -> None:
+        self._challenger = challenger
 
-    if other is None:
-        return rescore(challenger, None, None, None)
-    from ecclip.embed import embed_listings
+    def prove(self) -> int:
+        """Compare what its report claims with what its heads answer; return the metrics compared.
 
-    snapshot, ids = _snapshot_of(challenger), read_evidence(challenger)["listing_ids"].tolist()
-    heads = load_heads(Bundle(other).heads)
-    image, text = embed_listings(snapshot, Bundle(other).towers, ids, features=heads.read_features)
-    return rescore(challenger, other, image, text)
+        Raises:
+            ContractError: the report claims what the heads do not do, or has a schema that is not known.
+            IntegrityError: a part is missing or cannot be read.
+        """
+        from ecclip.tasks import check_claims
+
+        return check_claims(self._challenger, self._measured)
+
+    def beside(self, other: Path | None) -> Rescored:
+        """Return what it and another bundle answer to the same listings.
+
+        The listings' photos and titles come from the night's snapshot; the other's towers embed them. None stands for
+        the frozen start, whose answers the bundle keeps.
+
+        Raises:
+            ContractError: the workspace's snapshot of the night is not the one that the bundle was made from, or a
+                schema is not known.
+            IntegrityError: a part of a bundle cannot be read, or the snapshot is gone.
+            ModelError: the other's towers cannot be loaded by this version.
+        """
+        if other is None:
+            found = self._measured
+            return Rescored(ours=found.findings.metrics, theirs={}, cells=found.beside_frozen)
+        from ecclip.embed import embed_listings
+        from ecclip.tasks import load_heads
+
+        ids, read_features = self._measured.listing_ids, load_heads(Bundle(other).heads).read_features
+        image, text = embed_listings(self._snapshot, Bundle(other).towers, ids, features=read_features)
+        return self._measured.beside(other, image, text)
+
+    @cached_property
+    def _measured(self) -> Measured:
+        from ecclip.tasks import Measured
+
+        return Measured(self._challenger)
+
+    @cached_property
+    def _snapshot(self) -> Path:
+        return _snapshot_of(self._challenger)
 
 
 def _snapshot_of(bundle: Path) -> Path:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import TYPE_CHECKING, cast
 
 from ecclip import registry
 from ecclip.core import GateError, get_logger, locked, settings
 from ecclip.pipeline import stage_config
 from ecclip.registry import GateConfig, ModelRef, Verdict
-from ecclip.release.scoring import score_beside
+from ecclip.release.scoring import Examination
 
 if TYPE_CHECKING:
     from ecclip.serving import Blessing, DeployConfig
@@ -29,10 +30,18 @@ def deploy_config() -> DeployConfig:
 
 def judge(version: str) -> Verdict:
     """Compare a version with what answered before and with the frozen start, by the section ``gate`` of params.yaml."""
-    from ecclip.tasks import check_claims
+    examination = cache(Examination)  # the challenger is asked once, whatever it is compared with
+    return registry.check_gate(
+        cast(GateConfig, stage_config("gate")),
+        version,
+        prove=lambda challenger: examination(challenger).prove(),
+        score=lambda challenger, other: examination(challenger).beside(other),
+    )
 
-    cfg = cast(GateConfig, stage_config("gate"))
-    return registry.check_gate(cfg, version, prove=check_claims, score=score_beside)
+
+def meant(verdict: Verdict) -> list[str]:
+    """Return the setting that lets a refused version pass if its other labels are meant, in words; else nothing."""
+    return [f"{verdict.way_out} in params.yaml"] if verdict.way_out else []
 
 
 def examine(reference: ModelRef) -> tuple[int, Blessing]:

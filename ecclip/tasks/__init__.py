@@ -7,7 +7,7 @@ from ecclip.tasks.matching.stage import group_products
 from ecclip.tasks.report.auto import measure_auto
 from ecclip.tasks.report.claims import check_claims
 from ecclip.tasks.report.evidence import read_evidence
-from ecclip.tasks.report.recount import rescore
+from ecclip.tasks.report.recount import Measured
 from ecclip.tasks.rows import Rows
 from ecclip.tasks.stage import evaluate
 
@@ -16,6 +16,7 @@ __all__ = [
     "GroupProductsConfig",
     "Head",
     "Heads",
+    "Measured",
     "Rows",
     "check_claims",
     "decision",
@@ -27,7 +28,6 @@ __all__ = [
     "matching",
     "measure_auto",
     "read_evidence",
-    "rescore",
     "rows",
     "scores",
     "thresholds",

@@ -7,20 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ecclip.core import ContractError
-from ecclip.formats.bundle import HEADS, Bundle
+from ecclip.formats.bundle import Bundle
 from ecclip.formats.report import FROZEN_START, Comparison, TaskReport
-from ecclip.tasks.heads.matrix import Heads, load_heads
+from ecclip.tasks.heads.matrix import Heads
 from ecclip.tasks.kinds import TASKS
-from ecclip.tasks.report.evidence import read_evidence
-from ecclip.tasks.report.recount import compare_frozen, measure
+from ecclip.tasks.report.recount import Measured
 
 _SHARES = ("top1", "top5", "accuracy", "auto_coverage")  # means over listings, which a sample of listings estimates
 _FLIPS = 1.5  # answers that other processors may round the other way; by judgment
 _OTHER_LIMIT = 0.02  # largest difference of a metric that is not a plain mean; by judgment
 
 
-def check_claims(folder: Path) -> int:
+def check_claims(folder: Path, measured: Measured | None = None) -> int:
     """Compare report.json with what the heads beside it answer to the test listings kept; return the metrics compared.
+
+    ``measured`` is what they answer, where that is known.
 
     All metrics of ``TASKS`` are counted again, but for the calibration error as fitted, which the heads no longer
     know. Where only a sample of the test listings was kept, shares alone are, within four standard errors. Matching and
@@ -31,13 +32,12 @@ def check_claims(folder: Path) -> int:
             that this code does not know.
         IntegrityError: a part is missing or cannot be read.
     """
-    heads, evidence, report = load_heads(folder / HEADS), read_evidence(folder), Bundle(folder).report()
-    whole = int(evidence["test_listings"]) == len(evidence["listing_ids"])
-    found, scored = measure(heads, evidence)
-    claims = {name: claim for name, claim in report.metrics.items() if _is_counted(name, heads, whole)}
+    counted, report = measured or Measured(folder), Bundle(folder).report()
+    found, whole = counted.findings, int(counted.evidence["test_listings"]) == len(counted.listing_ids)
+    claims = {name: claim for name, claim in report.metrics.items() if _is_counted(name, counted.heads, whole)}
     for name, claim in sorted(claims.items()):
         _check(name, claim, found.metrics.get(name), found.rows.get(f"{name.rpartition('/')[0]}/test", 0), whole)
-    _check_comparisons(report, compare_frozen(heads, evidence, scored), whole)
+    _check_comparisons(report, counted.beside_frozen, whole)
     return len(claims)
 
 

@@ -36,6 +36,7 @@ class ScoredHead:
     scores_before: np.ndarray  # as fitted
     truth: np.ndarray
     thresholds: np.ndarray  # by class [C], of a flag for no and yes
+    decided: np.ndarray | None = None  # [M] which answers are `auto`, where that was decided by other classes
 
     @property
     def prefix(self) -> str:
@@ -50,7 +51,7 @@ class ScoredHead:
     @property
     def auto(self) -> np.ndarray:
         """Return bool [M]: which answers need no review."""
-        return is_auto(self.scores, self.thresholds, self.target.loss)
+        return is_auto(self.scores, self.thresholds, self.target.loss) if self.decided is None else self.decided
 
     def part(self, places: np.ndarray) -> ScoredHead:
         """Return the answers at some ``places`` [K]."""
@@ -60,6 +61,7 @@ class ScoredHead:
             scores=self.scores[places],
             scores_before=self.scores_before[places],
             truth=self.truth[places],
+            decided=None if self.decided is None else self.decided[places],
         )
 
 
@@ -112,13 +114,25 @@ def report_tasks(
 ) -> dict[str, ScoredHead]:
     """Add the metrics of every task from every modality; return the answers by ``<head>/<modality>``."""
     found = score_heads(rows, targets, trained, logits_of(rows, trained))
+    report_answers(tasks, found, rows, trained, cfg, findings)
+    return found
+
+
+def report_answers(
+    tasks: Sequence[Task],
+    found: Mapping[str, ScoredHead],
+    rows: Rows,
+    trained: Trained,
+    cfg: EvaluateConfig,
+    findings: Findings,
+) -> None:
+    """Add the metrics of answers by ``<head>/<modality>``."""
     for modality in MODALITIES:
         for task in tasks:
             scored = [one for one in found.values() if (one.target.task, one.modality) == (task.name, modality)]
             for one in scored:
                 report_head(task, one, rows, trained, cfg, findings)
             task.report_together(scored, rows, modality, cfg, findings)
-    return found
 
 
 def logits_of(rows: Rows, trained: Trained) -> dict[str, np.ndarray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,71 +17,111 @@ from ecclip.tasks.heads.fitting import Trained
 from ecclip.tasks.heads.matrix import MODALITIES, Heads, load_heads
 from ecclip.tasks.kinds import TASKS, Target
 from ecclip.tasks.kinds.task import NO_LABEL, OUTSIDE
-from ecclip.tasks.report.classes import ScoredHead, report_tasks, score_heads
+from ecclip.tasks.report.classes import ScoredHead, report_answers, report_tasks, score_heads
+from ecclip.tasks.report.common import in_common
 from ecclip.tasks.report.evidence import FROZEN_LOGITS, parts_of, read_evidence, rows_of, targets_of
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.paired import compare_cells
+from ecclip.tasks.rows import Rows
 
 _FEW_ROUNDS = EvaluateConfig(bootstrap_rounds=20)  # where the intervals are not looked at
 _ROUNDS = EvaluateConfig()
 
 
-def measure(heads: Heads, evidence: Mapping[str, np.ndarray]) -> tuple[Findings, dict[str, ScoredHead]]:
-    """Return the metrics of heads on the test listings kept, and their answers by ``<head>/<modality>``.
-
-    ``evidence`` has what these heads read of the listings, and the truth in their class numbers.
-    """
-    rows, findings = rows_of(evidence, heads.dim), Findings()
-    cfg = _FEW_ROUNDS.model_copy(update={"auto": AutoConfig(precision=heads.promise)})
-    scored = report_tasks(TASKS, rows, targets_of(heads, evidence), as_trained(heads), cfg, findings)
-    return findings, scored
-
-
-def compare_frozen(
-    heads: Heads,
-    evidence: Mapping[str, np.ndarray],
-    scored: Mapping[str, ScoredHead],
-    cfg: EvaluateConfig = _ROUNDS,
-) -> dict[str, Comparison]:
-    """Return the comparison of answers with the frozen start by cell and part of the catalog, as far as it was kept."""
-    if FROZEN_LOGITS not in evidence:
-        return {}
-    rows, trained = rows_of(evidence, heads.dim), as_trained(heads)
-    logits = {name: evidence[FROZEN_LOGITS][:, place] for place, name in enumerate(MODALITIES)}
-    frozen = score_heads(rows, targets_of(heads, evidence), trained, logits)
-    return compare_cells(TASKS, scored, frozen, rows.groups, cfg, parts_of(evidence))
-
-
-def as_trained(heads: Heads) -> Trained:
-    """Return heads as they were read: of calibrations nothing is known, and of what was not trained only that."""
-    untrained = {f"{name}/{one}": "no labels" for name, found in heads.unlabelled.items() for one in found}
-    return Trained(heads, {}, untrained)
-
-
-def rescore(folder: Path, other: Path | None, image: np.ndarray | None, text: np.ndarray | None) -> Rescored:
-    """Return a bundle beside another system on the test listings that the bundle keeps.
+class Measured:
+    """A bundle, and what it answers to the test listings that it keeps: asked once, however many it is compared with.
 
     Args:
-        folder: the bundle.
-        other: the other bundle; None stands for the frozen start, whose answers the bundle keeps.
-        image: what the other bundle's heads read of the photos, float32 [n, i] in the order of the listings kept, NaN
-            without one.
-        text: the same of the titles, float32 [n, t].
+        folder: the bundle, or what ``evaluate`` writes of it.
 
     Raises:
         IntegrityError: heads or evidence cannot be read.
     """
-    heads, evidence = load_heads(folder / HEADS), read_evidence(folder)
-    ours, scored = measure(heads, evidence)
-    if other is None:
-        return Rescored(ours=ours.metrics, theirs={}, cells=compare_frozen(heads, evidence, scored))
-    others = load_heads(other / HEADS)
-    truth = np.array([one.y for one in _renumbered(others, heads, evidence)], dtype=np.int64)
-    read: dict[str, Any] = {**evidence, "image": image, "text": text, "truth": truth}
-    theirs, answers = measure(others, read)
-    groups = rows_of(evidence, heads.dim).groups
-    cells = compare_cells(TASKS, scored, answers, groups, _ROUNDS, parts_of(evidence))
-    return Rescored(ours=ours.metrics, theirs=theirs.metrics, cells=cells)
+
+    def __init__(self, folder: Path) -> None:
+        self.heads, self.evidence = load_heads(folder / HEADS), read_evidence(folder)
+        self.rows = rows_of(self.evidence, self.heads.dim)
+        self.findings, self.scored = _measure(self.heads, self.rows, targets_of(self.heads, self.evidence))
+
+    @property
+    def listing_ids(self) -> list[str]:
+        """The test listings kept, in order."""
+        found: list[str] = self.evidence["listing_ids"].tolist()
+        return found
+
+    @cached_property
+    def beside_frozen(self) -> dict[str, Comparison]:
+        """The comparison with the frozen start by cell and part of the catalog, as far as its answers were kept."""
+        if FROZEN_LOGITS not in self.evidence:
+            return {}
+        logits = {name: self.evidence[FROZEN_LOGITS][:, place] for place, name in enumerate(MODALITIES)}
+        targets = targets_of(self.heads, self.evidence)
+        return self._compare(self.scored, score_heads(self.rows, targets, _as_trained(self.heads), logits))
+
+    def beside(self, other: Path, image: np.ndarray, text: np.ndarray) -> Rescored:
+        """Return this bundle beside another one; where their labels differ both are asked in classes that both know.
+
+        Args:
+            other: the other bundle.
+            image: what its heads read of the photos, float32 [n, i] in the order of the listings kept, NaN without one.
+            text: the same of the titles, float32 [n, t].
+
+        Raises:
+            IntegrityError: its heads cannot be read.
+        """
+        others = load_heads(other / HEADS)
+        read = rows_of({**self.evidence, "image": image, "text": text}, others.dim)
+        theirs, answers = _measure(others, read, _renumbered(others, self.heads, self.evidence))
+        common = in_common(self.heads, others, self.scored, answers, self.rows)
+        rows = {name: len(one.rows) for name, one in common.ours.items() if one.target.name in common.changed}
+        return Rescored(
+            ours=_in_common(self.findings, common.ours, common.concerned, self.heads, self.rows),
+            theirs=_in_common(theirs, common.theirs, common.concerned, others, read),
+            cells=self._compare(common.ours, common.theirs),
+            labels=common.changed,
+            rows={f"{name}/test": count for name, count in rows.items()},
+        )
+
+    def _compare(self, ours: Mapping[str, ScoredHead], other: Mapping[str, ScoredHead]) -> dict[str, Comparison]:
+        return compare_cells(TASKS, ours, other, self.rows.groups, _ROUNDS, parts_of(self.evidence))
+
+
+def _measure(heads: Heads, rows: Rows, targets: list[Target]) -> tuple[Findings, dict[str, ScoredHead]]:
+    """Return the metrics of heads on listings, and their answers by ``<head>/<modality>``.
+
+    ``rows`` have what these heads read, and ``targets`` the truth in their class numbers.
+    """
+    findings = Findings()
+    return findings, report_tasks(TASKS, rows, targets, _as_trained(heads), _config(heads), findings)
+
+
+def _in_common(
+    own: Findings, scored: Mapping[str, ScoredHead], concerned: frozenset[str], heads: Heads, rows: Rows
+) -> dict[str, float]:
+    """Return metrics: of heads and tasks that are ``concerned`` by answers in common classes, of others as they are.
+
+    How far down a path is right needs no common classes: each path is compared with the true one, level by level.
+    """
+    if not concerned:
+        return own.metrics
+    findings, named = Findings(), tuple(f"{name}/" for name in concerned)
+    report_answers(TASKS, scored, rows, _as_trained(heads), _config(heads), findings)
+
+    def is_asked(name: str) -> bool:
+        return name.startswith(named) and not name.rpartition("/")[2].startswith("level")
+
+    kept = {name: value for name, value in own.metrics.items() if not is_asked(name)}
+    return kept | {name: value for name, value in findings.metrics.items() if is_asked(name)}
+
+
+def _config(heads: Heads) -> EvaluateConfig:
+    return _FEW_ROUNDS.model_copy(update={"auto": AutoConfig(precision=heads.promise)})
+
+
+def _as_trained(heads: Heads) -> Trained:
+    """Return heads as they were read: of calibrations nothing is known, and of what was not trained only that."""
+    untrained = {f"{name}/{one}": "no labels" for name, found in heads.unlabelled.items() for one in found}
+    return Trained(heads, {}, untrained)
 
 
 def _renumbered(others: Heads, heads: Heads, evidence: Mapping[str, np.ndarray]) -> list[Target]:

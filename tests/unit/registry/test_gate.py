@@ -175,14 +175,18 @@ def test_the_verdict_is_kept_on_the_version_and_beside_the_night(workspace: Path
         "compared": [
             {
                 "metric": name, "challenger": value, "champion": before, "best_champion": before, "floor": floor,
-                "allowed_drop": drop, "rows": None, "decides": True, "reason": reason.removeprefix(f"{name}: "),
+                "allowed_drop": drop, "rows": None, "decides": True, "on_common_labels": None, "accepted": "",
+                "against": "", "reason": reason.removeprefix(f"{name}: "),
             }
             for (name, value, before, floor, drop), reason in zip(
                 [(ECE, 0.2, 0.05, 0.1, None), (TOP1, 0.4, 0.8, 0.5, 0.02)], reasons, strict=True
             )
         ],
         "cells": [],
+        "labels": [],
+        "cells_outcome": {},
         "notes": [],
+        "if_meant": {},
     }  # fmt: skip
 
 

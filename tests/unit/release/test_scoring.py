@@ -58,7 +58,7 @@ def _top1_as_served(bundle: Path, listing_ids: list[str]) -> float:
 
 def test_a_champion_answers_tonights_test_listings_as_the_server_would(store: Path) -> None:
     one, other = tiny_bundle(0), tiny_bundle(1)
-    found = release.score_beside(one, other)
+    found = release.Examination(one).beside(other)
     ids = read_evidence(one)["listing_ids"].tolist()
     assert found.ours[TOP1] == pytest.approx(_top1_as_served(one, ids), abs=1e-6)
     assert found.theirs[TOP1] == pytest.approx(_top1_as_served(other, ids), abs=1e-6)
@@ -69,7 +69,7 @@ def test_a_champion_answers_tonights_test_listings_as_the_server_would(store: Pa
 
 
 def test_a_bundle_beside_itself_differs_in_nothing(store: Path) -> None:
-    found = release.score_beside(tiny_bundle(0), tiny_bundle(0))
+    found = release.Examination(tiny_bundle(0)).beside(tiny_bundle(0))
     assert found.ours == found.theirs
     assert {(one.difference, one.low, one.high, one.error) for one in found.cells.values()} == {(0.0, 0.0, 0.0, 0.0)}
 
@@ -79,7 +79,7 @@ def test_without_the_nights_own_snapshot_nothing_is_asked(store: Path) -> None:
     pq.write_table(pq.read_table(listings).slice(0, 3), listings)
     (store / "snapshots" / NIGHT / "manifest.json").unlink(missing_ok=True)
     with pytest.raises(ContractError, match="not the one that the bundle was made from"):
-        release.score_beside(tiny_bundle(0), tiny_bundle(1))
+        release.Examination(tiny_bundle(0)).beside(tiny_bundle(1))
     shutil.rmtree(store / "snapshots" / NIGHT)
     with pytest.raises(IntegrityError, match="snapshot of the bundle's night is gone"):
-        release.score_beside(tiny_bundle(0), tiny_bundle(1))
+        release.Examination(tiny_bundle(0)).beside(tiny_bundle(1))
