@@ -2,7 +2,7 @@
 
 Keyed by the registry's version: that of the event that starts it, or of its parameter, else that of the night's bundle.
 A gate that refuses fails its task at once, and the champion goes on answering. A night that a later one has overtaken
-is not promoted, and raises no event.
+is not promoted, and raises no event; if the gate refuses it, too, nothing fails, since nothing is to be done about it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def promote(night: str) -> Any:
 def deploy_bundle() -> None:
     """Gate, build engines where the server loads some, bless, let a person approve where that is wanted, promote."""
     chain(
-        night_task("gate", gate),
+        night_task("gate", gate, only_if="passed"),
         *engine_tasks(build_engine),
         night_task("bless", bless, pool="serving", only_if="blessed"),
         *approval_tasks(),

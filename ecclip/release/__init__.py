@@ -16,6 +16,7 @@ from ecclip.release.nights import (
     promote_night,
     register_night,
 )
+from ecclip.release.products import products_due
 from ecclip.release.requests import reconcile, roll_back
 from ecclip.release.retraining import RetrainConfig, register_retrained, retrain_due, retrain_night
 from ecclip.release.scoring import Examination
@@ -28,6 +29,7 @@ __all__ = [
     "bless_night",
     "build_engine_night",
     "gate_night",
+    "products_due",
     "promote_night",
     "reconcile",
     "register_night",

@@ -30,7 +30,7 @@ def await_decision(night: str, limit_s: float = _DECISION_WAIT_S) -> None:
         ServiceError: the registry does not answer.
     """
     deadline = time.monotonic() + limit_s
-    while (challenger := registry.undecided()) is not None and challenger.night < parse_night(night):
+    while (challenger := _awaited(night)) is not None:
         if time.monotonic() > deadline:
             get_logger().warning(
                 "an earlier night is still undecided: training starts from the champion that there is",
@@ -40,6 +40,14 @@ def await_decision(night: str, limit_s: float = _DECISION_WAIT_S) -> None:
             )
             return
         time.sleep(_DECISION_POLL_S)
+
+
+def _awaited(night: str) -> ModelRef | None:
+    """Return the undecided challenger of an earlier night, if it may still become champion."""
+    found = registry.undecided()
+    if found is None or found.night >= parse_night(night) or _superseded(found, registry.reigning()):
+        return None
+    return found
 
 
 def register_night(night: str) -> dict[str, Any]:
@@ -69,6 +77,7 @@ def gate_night(night: str, version: str | None = None) -> dict[str, Any]:
     """Compare the night's version with what answers by the section ``gate`` of params.yaml.
 
     ``version`` of the registry is what is meant, whatever bundle the night's folder holds by now; without it, that one.
+    A refused one of a night that a later one has overtaken is no error: it would not be promoted either way.
 
     Raises:
         GateError: the gate refuses; the error carries every reason.
@@ -76,12 +85,20 @@ def gate_night(night: str, version: str | None = None) -> dict[str, Any]:
     reference = _registered(night, version)
     verdict = judge(reference.version)
     if not verdict.passed:
+        if reason := _superseded(reference, registry.reigning()):
+            return _skipped(night, reference, "passed", f"{reason}; the gate refuses it, too")
         raise GateError(
             f"version {reference.version} of night {night} may not become champion",
             value="; ".join(verdict.reasons),
             next_step="; ".join(["see the report of the version; the champion keeps answering", *meant(verdict)]),
         )
-    return {"night": night, "version": reference.version, "digest": reference.digest, "champion": verdict.champion}
+    return {
+        "night": night,
+        "version": reference.version,
+        "digest": reference.digest,
+        "passed": True,
+        "champion": verdict.champion,
+    }
 
 
 def build_engine_night(

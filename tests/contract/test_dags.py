@@ -151,7 +151,7 @@ def test_the_order_of_a_night(described: dict[str, Any]) -> None:
     orders = {
         "train_towers": ["start", "train", "embed", "evaluate", "export", "register", "version"],
         "deploy_bundle": ["gate", "bless", "promote"],
-        "product_groups": ["group_products", "version"],
+        "product_groups": ["due", "group_products", "version"],
         "weekly_retrain": ["due", "start", "train", "embed", "evaluate", "export", "register"],
     }
     edges = {name: {*itertools.pairwise(order)} for name, order in orders.items()}

@@ -18,6 +18,7 @@ pytestmark = [
     pytest.mark.filterwarnings(*MLFLOW_WARNINGS),
     pytest.mark.usefixtures("workspace"),
     pytest.mark.fault(50),
+    pytest.mark.ops,
 ]
 
 TOP1, ACCURACY = "category/both/top1", "attributes/both/accuracy"

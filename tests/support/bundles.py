@@ -61,19 +61,20 @@ def write_bundle(
     seed: int = 0,
     rows: dict[str, int] | None = None,
     taught: Taught | None = None,
+    embedded: str = "e" * 64,
 ) -> Path:
     """Write a bundle into ``folder`` and return it; another seed is another digest.
 
     ``rows`` are what its report says of the listings behind the metrics. Unless something else is ``taught``, its heads
-    always answer the first of two categories.
+    always answer the first of two categories. ``embedded`` is the digest of the embeddings it was made from.
     """
     snapshot = sha256_bytes(f"snapshot {night}".encode())
     metrics = {"category/both/top1": 0.8, "category/both/ece": 0.05} if metrics is None else metrics
     write_atomic(folder / "towers" / "towers.safetensors", bytes((seed + index) % 256 for index in range(4096)))
     towers = digest_of(folder / "towers")
-    parts = {"snapshot": snapshot, "train": "0" * 64, "towers": towers, "embed": "e" * 64, "evaluate": "1" * 64}
+    parts = {"snapshot": snapshot, "train": "0" * 64, "towers": towers, "embed": embedded, "evaluate": "1" * 64}
     lineage = parts | {"git_commit": "c" * 40, "night": night}
-    told = {"snapshot": snapshot, "trained": "0" * 64, "towers": towers, "embedded": "e" * 64}
+    told = {"snapshot": snapshot, "trained": "0" * 64, "towers": towers, "embedded": embedded}
     bundle = Bundle(folder)
     bundle.write_description({"lineage": lineage, "metrics": metrics})
     bundle.write_report(TaskReport(metrics=metrics, rows={"test": 10, **(rows or {})}, lineage=told))

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from bundles import write_bundle
+from manifests import seal
 from registries import MLFLOW_WARNINGS
 from server_tables import ServerTable
 from structlog.testing import capture_logs
 from waiting import HANG_S
 
 from ecclip import registry, release
-from ecclip.core import ContractError, GateError, ServiceError
+from ecclip.core import ContractError, GateError, ServiceError, digest_of
 from ecclip.registry import ModelRef
 
 FIRST, SECOND = "2026-11-01", "2026-11-02"
@@ -24,8 +25,10 @@ pytestmark = [pytest.mark.filterwarnings(*MLFLOW_WARNINGS), pytest.mark.usefixtu
 
 
 def _bundle(workspace: Path, night: str, top1: float = 0.8) -> None:
-    folder = workspace / "work" / "nights" / night / "bundle"
-    write_bundle(folder, night, {"category/both/top1": top1}, seed=int(night[-2:]))
+    """Write what a night's training leaves: embeddings, and the bundle made from them."""
+    folder, seed = workspace / "work" / "nights" / night, int(night[-2:])
+    embedded = digest_of(seal(folder / "embed", "embed", f"{night}-{top1}"))
+    write_bundle(folder / "bundle", night, {"category/both/top1": top1}, seed=seed, embedded=embedded)
 
 
 def _release(night: str) -> None:
@@ -109,13 +112,46 @@ def test_every_night_of_a_week_again_leaves_the_champion_and_nobody_to_wait_for(
             release.gate_night(night)
             blessed, promoted = release.bless_night(night), release.promote_night(night)
             assert promoted["promoted"] is (night == week[-1]), "what is not promoted raises no event"
+            products = release.products_due(night)
             if night != week[-1]:
                 assert (blessed["blessed"], "a later night, 2026-11-07" in promoted["reason"]) == (False, True)
+                assert products["due"] is (night not in again[::2]), "no products of a model that never answered"
+                assert ("never answered" in products["reason"]) is (night in again[::2])
                 assert registry.model_version(version).tags["overtaken"] == promoted["reason"]
             assert registry.undecided() is None, "the next night does not wait for it"
             reigning = registry.champion()
             assert reigning is not None
             assert (reigning.night, server.live) == (week[-1], int(reigning.version))
+
+
+def test_an_old_night_that_the_gate_refuses_is_no_failure_and_holds_nobody_up(
+    workspace: Path, server: ServerTable
+) -> None:
+    for night in (FIRST, SECOND):
+        _bundle(workspace, night)
+        _release(night)
+    _bundle(workspace, FIRST, top1=0.1)
+    version = release.register_night(FIRST)["version"]
+    release.await_decision("2026-11-03", limit_s=HANG_S)  # though nobody has judged it yet
+    asked = len(server.calls)
+    found = release.gate_night(FIRST)
+    assert (found["passed"], found["version"]) == (False, version)
+    assert "2026-11-02" in found["reason"]
+    tags = registry.model_version(version).tags
+    assert (tags["gate"], tags["overtaken"]) == ("refused", found["reason"])
+    assert registry.model_version(version).aliases == ()
+    assert len(server.calls) == asked
+
+
+def test_the_products_of_a_night_are_those_of_a_model_that_answered(workspace: Path, server: ServerTable) -> None:
+    with pytest.raises(ContractError, match="ecclip run embed --night 2026-11-01"):
+        release.products_due(FIRST)
+    _bundle(workspace, FIRST)
+    assert "not registered" in release.products_due(FIRST)["reason"]
+    _release(FIRST)
+    assert release.products_due(FIRST) == {"night": FIRST, "due": True, "reason": ""}
+    seal(workspace / "work" / "nights" / FIRST / "embed", "embed", "another training")
+    assert "embedded anew" in release.products_due(FIRST)["reason"]
 
 
 def test_when_the_alias_cannot_move_the_old_version_answers_again(
