@@ -85,7 +85,7 @@ def gate_night(night: str, version: str | None = None) -> dict[str, Any]:
     reference = _registered(night, version)
     verdict = judge(reference.version)
     if not verdict.passed:
-        if reason := _superseded(reference, registry.reigning()):
+        if verdict.champion and (reason := _superseded(reference, registry.reigning())):
             return _skipped(night, reference, "passed", f"{reason}; the gate refuses it, too")
         raise GateError(
             f"version {reference.version} of night {night} may not become champion",
