@@ -110,11 +110,17 @@ def prepare_workspace() -> None:
     work = settings().work
     if not (rules := work_path(EXPECTATIONS, NO_NIGHT)).is_dir():
         write_atomic(rules / "README.md", _EXPECTATIONS_README)
-    for empty in (work / "snapshots" / NO_NIGHT, work / "nights" / NO_NIGHT / "land", work / "answers" / NO_NIGHT):
-        if not (empty / "EMPTY").is_file():
-            write_atomic(empty / "EMPTY", "stands for the missing previous night\n")
+    none = work / "nights" / NO_NIGHT
+    for empty in (work / "snapshots" / NO_NIGHT, none / "land", none / "products", work / "answers" / NO_NIGHT):
+        stand_in(empty)
     if not (settings().work / "nights.yaml").is_file():
         write_atomic(settings().work / "nights.yaml", yaml.safe_dump({"nights": {}}))
+
+
+def stand_in(folder: Path) -> None:
+    """Let an empty folder stand for what a previous night lacks, unless there is something."""
+    if not folder.is_dir():
+        write_atomic(folder / "EMPTY", "stands for the missing previous night\n")
 
 
 def work_path(template: str, night: str) -> Path:

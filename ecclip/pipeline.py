@@ -51,6 +51,7 @@ class Step:
         runs_on: ``spark`` (the pool of that name), ``gpu`` (queue, pool and pod of the settings), or ``worker``.
         asset: what is published for other DAGs once the DAG has versioned the output.
         section: its section of params.yaml where that has another name than the stage.
+        optional: inputs that a night before may lack: an empty folder then stands for them.
         external: what it reads lies outside the workspace: it looks there at every run, and what it copied is not
             versioned once more.
     """
@@ -62,6 +63,7 @@ class Step:
     runs_on: Literal["spark", "gpu", "worker"] = "worker"
     asset: str = ""
     section: str = ""
+    optional: tuple[str, ...] = ()
     external: bool = False
 
     @property
@@ -200,10 +202,15 @@ STEPS: dict[str, Step] = {
     ),
     "group_products": Step(
         "ecclip.tasks.matching.stage:group_products",
-        {"snapshot": "snapshots/{night}", "embedded": "nights/{night}/embed"},
+        {
+            "snapshot": "snapshots/{night}",
+            "embedded": "nights/{night}/embed",
+            "previous": "nights/{previous}/products",
+        },
         "nights/{night}/products",
         _PRODUCTS,
         asset="products",
+        optional=("previous",),
     ),
 }
 
@@ -279,6 +286,8 @@ def _run(name: str, night: str, moved: dict[str, str], prefix: str) -> Report:
     if moved and name == "start":
         cfg = cfg.model_copy(update={"mode": "pretrained"})
     inputs = {key: _place(template, night, moved) for key, template in step.inputs.items()}
+    for name_of_input in step.optional:
+        ecclip.nights.stand_in(inputs[name_of_input])
     report = _extracted_before(cfg, night) if step.external else None
     if report is None:
         report = _function(step)(cfg=cfg, **inputs, output=_place(step.output, night, moved))

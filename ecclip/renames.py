@@ -111,7 +111,11 @@ PARAMETERS = {
         for stage in ("evaluate", "group_products")
         for old, new in _MATCHING.items()
     },
-    **{f"group_products.threshold_{name}": f"group_products.threshold.{name}" for name in ("both", "text")},
+    **{
+        f"group_products.threshold{sign}{name}": "group_products.min_probability"
+        for sign in "_."
+        for name in ("both", "text")
+    },
     **{f"group_products.{name}": f"group_products.search.{name}" for name in ("block_rows", "exact_rows")},
     "export.tolerance": "export.tolerances.embedding",
     "export.score_tolerance": "export.tolerances.score",

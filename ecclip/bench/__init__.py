@@ -20,5 +20,6 @@ __all__ = [
     "parse_result",
     "read_result",
     "serve",
+    "task_cells",
     "write_result",
 ]

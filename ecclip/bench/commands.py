@@ -103,6 +103,23 @@ def bench_serve(
     show(read_result(path))
 
 
+@bench_app.command("tasks")
+def bench_tasks(
+    data: Annotated[Path, typer.Option(help="Folder with the public sets, see docs/benchmarks.md")],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only cells of this set or task, may be given again"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="File of results; default: results/tasks.json")] = None,
+) -> None:
+    """Measure the tasks on public sets, system beside system, cell by cell; an interrupted run goes on."""
+    path = out or settings().workspace / "results" / "tasks.json"
+    options = ["--data", str(data), "--work", str(settings().work / "bench" / "tasks"), "--out", str(path)]
+    options += ["--only", *only] if only else []
+    _run_module("ecclip.bench.task_cells", options, dict(os.environ))
+    show(read_result(path))
+
+
 @bench_app.command("show")
 def bench_show(name: Annotated[str, typer.Argument(help="train, train_gpu, ...")]) -> None:
     """Print the committed figures of a benchmark."""

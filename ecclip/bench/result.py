@@ -29,6 +29,17 @@ class Row:
     n: int
 
 
+@dataclass(frozen=True)
+class CellRow(Row):
+    """A figure of one cell: a system on a task of a set, from a modality, by a metric; and the commit that made it."""
+
+    dataset: str
+    task: str
+    modality: str
+    metric: str
+    commit: str
+
+
 @dataclass
 class Result:
     """All figures of one run of one benchmark.
@@ -107,7 +118,7 @@ def parse_result(values: Mapping[str, Any]) -> Result:
             limit=sorted(KEYS),
             next_step="run the benchmark again with this version",
         )
-    rows = [Row(**row) for row in values["rows"]]
+    rows = [CellRow(**row) if "dataset" in row else Row(**row) for row in values["rows"]]
     for row in rows:
         if not row.low <= row.value <= row.high or row.n < 1:
             raise ResultError(

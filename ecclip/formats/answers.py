@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -23,12 +24,14 @@ __all__ = [
     "QUESTION",
     "SCHEMA",
     "AnsweredBy",
+    "Grouped",
     "product_ids",
     "read_answers",
+    "read_grouped",
     "read_origin",
     "row_of",
     "write_answers",
-    "write_products",
+    "write_grouped",
 ]
 
 SCHEMA = "ecclip.answers/1"
@@ -53,8 +56,12 @@ COLUMNS = pa.schema(
     ]
 )
 _REASONS = pa.schema([(name, pa.string()) for name in ("listing_id", "reason", "error", QUESTION)])
-_PRODUCTS = "products.parquet"
-_PRODUCT_COLUMNS = pa.schema([("listing_id", pa.string()), ("product_id", pa.string()), ("score", pa.float32())])
+_PRODUCTS, _MATCHES = "products.parquet", "matches.parquet"
+_PRODUCT_COLUMNS = pa.schema(
+    [("listing_id", pa.string()), ("product_id", pa.string()), ("score", pa.float32()), ("compared", pa.string())]
+)
+_MATCH_COLUMNS = pa.schema([("left", pa.string()), ("right", pa.string()), ("score", pa.float32())])
+_RULES = "rules"  # by which the matches were found: metadata of their file
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,32 @@ class AnsweredBy:
 
     bundle: str
     lineage_id: str
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """The products of a night, and what the next one needs to compare only what has changed.
+
+    Attributes:
+        products: product of every listing, in order of listing ids.
+        compared: digest of what each listing was compared by, likewise; None where that is unknown.
+        left: listings of the matches [M].
+        right: listings that they match [M].
+        scores: probability of each match, float32 [M].
+        rules: digest of the code and the parameters that found the matches.
+    """
+
+    products: dict[str, str]
+    compared: dict[str, str]
+    left: list[str]
+    right: list[str]
+    scores: np.ndarray
+    rules: str
+
+    @classmethod
+    def nothing(cls) -> Grouped:
+        """Return the products of no night."""
+        return cls({}, {}, [], [], np.zeros(0, np.float32), "")
 
 
 def row_of(listing_id: str, question: str, outputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,9 +147,39 @@ def read_answers(folder: Path) -> tuple[pa.Table, pa.Table]:
     return _read(folder / _TABLE, COLUMNS), _read(folder / _QUARANTINE, _REASONS)
 
 
-def write_products(listings: list[str], products: list[str], scores: list[float | None], folder: Path) -> None:
-    """Write which product each listing is, and its best match inside that product (None: it has none)."""
-    pq.write_table(pa.table([listings, products, scores], schema=_PRODUCT_COLUMNS), folder / _PRODUCTS)
+def write_grouped(grouped: Grouped, scores: np.ndarray, folder: Path) -> None:
+    """Write which product each listing is, its best match inside that product (``scores`` [N], NaN without one), and
+    the matches; equal ones give equal bytes.
+    """
+    best = pa.array(scores, pa.float32(), mask=np.isnan(scores))
+    listings = [[*grouped.products], [*grouped.products.values()], best, [*grouped.compared.values()]]
+    pq.write_table(pa.table(listings, schema=_PRODUCT_COLUMNS), folder / _PRODUCTS)
+    schema = _MATCH_COLUMNS.with_metadata({_RULES: grouped.rules})
+    matches = [grouped.left, grouped.right, pa.array(grouped.scores, pa.float32())]
+    pq.write_table(pa.table(matches, schema=schema), folder / _MATCHES)
+
+
+def read_grouped(folder: Path) -> Grouped:
+    """Return what :func:`write_grouped` wrote; nothing where the folder holds no products.
+
+    Products of an earlier version keep their names: what they were compared by is unknown.
+
+    Raises:
+        IntegrityError: a file cannot be read; names it.
+    """
+    if not (folder / _PRODUCTS).is_file():
+        return Grouped.nothing()
+    listings, matches = _read(folder / _PRODUCTS, _PRODUCT_COLUMNS), _read(folder / _MATCHES, _MATCH_COLUMNS)
+    written = pq.read_schema(folder / _MATCHES).metadata or {}
+    ids, products, _, compared = (column.to_pylist() for column in listings.columns)
+    return Grouped(
+        products=dict(zip(ids, products, strict=True)),
+        compared=dict(zip(ids, compared, strict=True)),
+        left=matches["left"].to_pylist(),
+        right=matches["right"].to_pylist(),
+        scores=np.asarray(matches["score"], dtype=np.float32),
+        rules=written.get(_RULES.encode(), b"").decode(),
+    )
 
 
 def product_ids(folder: Path, listings: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -175,6 +175,13 @@ class Snapshot(Listings):
         strongest = ends.group_by("listing").aggregate([("weight", "max")])
         return dict(zip(strongest["listing"].to_pylist(), strongest["weight_max"].to_pylist(), strict=True))
 
+    def edges(self) -> pa.Table:
+        """Return ``left, right, evidence`` of the evidence that holds groups together, marked evidence left out."""
+        import pyarrow.dataset as ds  # late: it looks for pandas, which training does without
+
+        edges = ds.dataset([str(path) for path in sorted(self.groups.glob("*.parquet"))], format="parquet")
+        return edges.to_table(columns=["left", "right", "evidence"], filter=pc.field("mark").is_null())
+
     def recipes(self) -> Recipes | None:
         """Return the recipes by which it was cleaned, or None for a snapshot from before they named a schema.
 

@@ -1,6 +1,6 @@
 """Embeddings and labels to heads, thresholds and a report; matching and clustering of the whole catalog."""
 
-from ecclip.tasks.config import EvaluateConfig, GroupProductsConfig
+from ecclip.tasks.config import EvaluateConfig, GroupProductsConfig, SearchConfig
 from ecclip.tasks.heads.fitting import train_heads
 from ecclip.tasks.heads.matrix import Head, Heads, load_heads
 from ecclip.tasks.matching.stage import group_products
@@ -18,6 +18,7 @@ __all__ = [
     "Heads",
     "Measured",
     "Rows",
+    "SearchConfig",
     "check_claims",
     "decision",
     "evaluate",

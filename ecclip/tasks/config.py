@@ -93,7 +93,7 @@ class MatchingConfig(StageConfig):
 
     precision: float = Field(0.95, gt=0, le=1, description="precision on validation of matched pairs")
     min_pairs: int = Field(10, ge=1, description="validation pairs needed before a match threshold is set")
-    neighbours: int = Field(20, ge=1, description="neighbours looked up for a listing; a match is mutual")
+    neighbours: int = Field(20, ge=1, description="neighbours looked up for a listing")
     max_product_size: int = Field(50, ge=2, description="listings that matching may join in one product")
 
 
@@ -119,26 +119,28 @@ class EvaluateConfig(StageConfig):
     examples: int = Field(8, ge=0, description="right and wrong answers shown with photos, each")
 
 
-class ThresholdConfig(StageConfig):
-    """Scores (cosine similarities) from which two listings match, where validation is not to choose them."""
-
-    both: float | None = Field(None, description="score of a match by photo and title; None: from validation")
-    text: float | None = Field(None, description="score of a match where a listing has no photo; None: from validation")
-
-
 class SearchConfig(StageConfig):
-    """How neighbours are found."""
+    """How candidates are found."""
 
     block_rows: int = Field(4096, ge=1, description="listings looked up at once: bounds the memory")
     exact_rows: int = Field(
         200_000, ge=1, description="listings above which an inverted file replaces the exact search"
+    )
+    max_block: int = Field(
+        20, ge=2, description="listings that share a blocking key; those of a larger block are no candidates by it"
     )
 
 
 class GroupProductsConfig(StageConfig):
     """Parameters of ``group_products``; defaults by judgment, those of ``matching`` as in ``evaluate``."""
 
-    threshold: ThresholdConfig = Field(ThresholdConfig(), description="scores from which two listings match")
+    min_probability: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="probability of one product from which two listings match; None: the least that keeps "
+        "`matching.precision` on validation",
+    )
     matching: MatchingConfig = Field(MatchingConfig(), description="when two listings match")
-    search: SearchConfig = Field(SearchConfig(), description="how neighbours are found")
+    search: SearchConfig = Field(SearchConfig(), description="how candidates are found")
     keep_known_groups: bool = Field(True, description="listings of one group of the snapshot stay one product")

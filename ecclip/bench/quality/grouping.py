@@ -9,10 +9,9 @@ import torch
 
 from ecclip.model import Towers
 from ecclip.tasks.decision import NEVER_AUTO
-from ecclip.tasks.matching.neighbours import all_neighbours, mutual_pairs
+from ecclip.tasks.matching.neighbours import all_neighbours
 from ecclip.tasks.matching.pairs import mean_average_precision, score_neighbours
-from ecclip.tasks.matching.products import View, cluster
-from ecclip.tasks.matching.report import cluster_counts
+from ecclip.tasks.matching.report import cluster_counts, cluster_neighbours
 from ecclip.train import encode_images, encode_texts
 
 MODALITIES = ("image", "text", "both")
@@ -70,7 +69,7 @@ def group_by_vectors(vectors: np.ndarray, products: np.ndarray, split: np.ndarra
     held_out, test = split == "validation", split == "test"
     matched = scores[held_out][retrieved.correct[held_out]]
     tried = np.unique(np.quantile(matched, np.linspace(0, 1, _THRESHOLDS))) if len(matched) else np.array([NEVER_AUTO])
-    counts = [cluster_counts(_clusters(vectors, scores, found, threshold), products) for threshold in tried]
+    counts = [cluster_counts(cluster_neighbours(scores, found, threshold, _LARGEST), products) for threshold in tried]
     best = counts[int(np.argmax([_f1(*(one[held_out] for one in own)) for own in counts]))]
     given, true, right = (one[test] for one in best)
     return Grouped(products[test], precision[test], right, given, true)
@@ -78,11 +77,3 @@ def group_by_vectors(vectors: np.ndarray, products: np.ndarray, split: np.ndarra
 
 def _f1(found: np.ndarray, true: np.ndarray, right: np.ndarray) -> float:
     return float(2 * right.sum() / max((found + true).sum(), 1))
-
-
-def _clusters(vectors: np.ndarray, scores: np.ndarray, found: np.ndarray, threshold: float) -> np.ndarray:
-    above = scores >= threshold
-    left = np.repeat(np.arange(len(vectors)), scores.shape[1])[above.ravel()]
-    pairs = mutual_pairs(left, found[above], scores[above], len(vectors))
-    everything = np.ones(len(vectors), dtype=bool)
-    return cluster(*pairs, {"both": View(vectors, threshold)}, everything, _LARGEST)

@@ -1,3 +1,3 @@
 """Group: listings of one product, by exact and near duplicates, with ids that stay from night to night."""
 
-__all__ = ["stage"]
+__all__ = ["description", "evidence", "stage", "term_statistics"]

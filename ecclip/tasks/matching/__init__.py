@@ -1,3 +1,14 @@
 """Matching and clustering of a whole snapshot."""
 
-__all__ = ["neighbours", "paired", "pairs", "products", "report", "stage"]
+__all__ = [
+    "candidates",
+    "described",
+    "evidence",
+    "neighbours",
+    "pair_model",
+    "paired",
+    "pairs",
+    "products",
+    "report",
+    "stage",
+]

@@ -34,10 +34,14 @@ def neighbour_blocks(
 
 
 def all_neighbours(
-    vectors: np.ndarray, neighbours: int, queries: np.ndarray | None = None, exact_rows: int = 200_000
+    vectors: np.ndarray,
+    neighbours: int,
+    queries: np.ndarray | None = None,
+    block_rows: int = 4096,
+    exact_rows: int = 200_000,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return scores [Q, k] and indices [Q, k] of ``neighbour_blocks`` put together."""
-    blocks = list(neighbour_blocks(vectors, neighbours, queries, exact_rows=exact_rows))
+    blocks = list(neighbour_blocks(vectors, neighbours, queries, block_rows, exact_rows))
     if not blocks:
         return np.zeros((0, neighbours), np.float32), np.zeros((0, neighbours), np.int64)
     return np.concatenate([scores for _, scores, _ in blocks]), np.concatenate([found for _, _, found in blocks])

@@ -18,7 +18,7 @@ from ecclip.tasks.matching.pairs import (
     pairs_at,
     score_neighbours,
 )
-from ecclip.tasks.matching.products import View, cluster
+from ecclip.tasks.matching.products import cluster
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.metrics import Bootstrap, average_precision
 from ecclip.tasks.rows import Rows
@@ -53,7 +53,7 @@ def report_matching(rows: Rows, modality: str, cfg: EvaluateConfig, findings: Fi
         return None
     findings.add(f"{matching}/threshold", threshold)
     _pairs(retrieved.part(split == "test"), groups, threshold, matching, cfg, findings)
-    products = _cluster(vectors, scores, found, threshold, cfg)
+    products = cluster_neighbours(scores, found, threshold, cfg.matching.max_product_size)
     _clusters(products, groups, split, clustering, cfg, findings)
     return FoundProducts(members, products)
 
@@ -91,14 +91,14 @@ def _pairs(
         findings.add(f"{prefix}/recall_at_threshold", right.sum() / test.relevant.sum(), interval)
 
 
-def _cluster(
-    vectors: np.ndarray, scores: np.ndarray, found: np.ndarray, threshold: float, cfg: EvaluateConfig
-) -> np.ndarray:
+def cluster_neighbours(scores: np.ndarray, found: np.ndarray, threshold: float, max_size: int) -> np.ndarray:
+    """Return the product number of every listing [N] by its neighbours ``found`` and their ``scores`` [N, k]: pairs of
+    which each is among the other's neighbours match from ``threshold`` on.
+    """
     above = scores >= threshold
-    left = np.repeat(np.arange(len(vectors)), scores.shape[1])[above.ravel()]
-    pairs = mutual_pairs(left, found[above], scores[above], len(vectors))
-    complete = np.ones(len(vectors), dtype=bool)
-    return cluster(*pairs, {"both": View(vectors, threshold)}, complete, cfg.matching.max_product_size)
+    left = np.repeat(np.arange(len(scores)), scores.shape[1])[above.ravel()]
+    pairs = mutual_pairs(left, found[above], scores[above], len(scores))
+    return cluster(*pairs, np.arange(len(scores)), max_size)
 
 
 def cluster_counts(products: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

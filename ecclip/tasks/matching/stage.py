@@ -2,129 +2,152 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
-from ecclip.core import Counts, stage
-from ecclip.formats.answers import write_products
+from ecclip.catalog.group.evidence import CATALOG_ID
+from ecclip.core import Counts, canonical_json, fingerprint, sha256_bytes, stage
+from ecclip.formats.answers import Grouped, read_grouped, write_grouped
+from ecclip.formats.columns import IMAGE_ERROR, IMAGE_PHASH, IMAGE_SHA256
+from ecclip.formats.snapshot import Snapshot
 from ecclip.tasks.config import GroupProductsConfig
 from ecclip.tasks.decision import NEVER_AUTO
-from ecclip.tasks.matching.neighbours import all_neighbours, mutual_pairs, neighbour_blocks
-from ecclip.tasks.matching.pairs import match_threshold, score_neighbours
-from ecclip.tasks.matching.products import View, cluster
+from ecclip.tasks.matching.compared import Night, best_inside, carried, product_names
+from ecclip.tasks.matching.matcher import Matcher
+from ecclip.tasks.matching.products import cluster
+from ecclip.tasks.matching.teaching import Shop, groups_of, teach
 from ecclip.tasks.rows import Rows, load_rows
 
-
-@dataclass(frozen=True)
-class Matches:
-    """Matched pairs: row numbers left < right [M] and scores [M], in order."""
-
-    left: np.ndarray
-    right: np.ndarray
-    scores: np.ndarray
+_COLUMNS = (
+    "grouping_title",
+    "description",
+    "brand",
+    "category",
+    "attributes",
+    "price",
+    "currency",
+    CATALOG_ID,
+    IMAGE_SHA256,
+    IMAGE_PHASH,
+    IMAGE_ERROR,
+)
 
 
 @stage
-def group_products(cfg: GroupProductsConfig, snapshot: Path, embedded: Path, output: Path) -> Counts:
+def group_products(cfg: GroupProductsConfig, snapshot: Path, embedded: Path, previous: Path, output: Path) -> Counts:
     """Match all listings of a snapshot and write products.parquet and matches.parquet.
 
-    Two listings match if each is among the other's nearest and their score reaches the threshold: by photo and
-    title, or by title alone where one of them has no photo. ``products.parquet`` (listing_id, product_id, score)
-    names a product by its smallest listing_id; score is the listing's best match inside the product, null where it
-    has none. ``matches.parquet`` is (left, right, score), left < right. Memory holds the embeddings and the pairs at
-    or above the threshold, never all pairs.
+    Candidates are each listing's nearest by photo and title and by title alone, joined with the catalog's blocking
+    keys. Two listings match if the pair model, which the shop's own catalog_ids teach, gives them the probability that
+    keeps the wanted precision. Listings of one group of the snapshot are one product from the start.
+
+    ``previous`` are the products of the night before: two listings that have not changed since are not compared again,
+    and keep what was decided as long as code and parameters are the same; products keep their ids. Memory holds the
+    embeddings, the listings' words and the candidate pairs, never all pairs.
+
+    ``products.parquet`` (listing_id, product_id, score, compared): score is the listing's best match inside its
+    product, null where it has none; compared is a digest of what it was compared by. ``matches.parquet`` is (left,
+    right, score), left < right.
 
     Raises:
         ContractError: the embeddings are not those of the snapshot.
+        IntegrityError: the products of the night before cannot be read.
     """
     with threadpool_limits(limits=1):  # sums in one order: equal bytes whatever the machine's thread settings
-        rows = load_rows(snapshot, embedded)
-        views, matches = _match_both_ways(rows, cfg)
-        has_image = rows.has("both")
-        known = rows.groups if cfg.keep_known_groups else None
-        products = cluster(
-            matches.left, matches.right, matches.scores, views, has_image, cfg.matching.max_product_size, known
-        )
-    _write(output, rows, matches, products)
-    agreed = rows.groups[matches.left] == rows.groups[matches.right]
+        return _group(cfg, snapshot, embedded, previous, output)
+
+
+def _group(cfg: GroupProductsConfig, snapshot: Path, embedded: Path, previous: Path, output: Path) -> Counts:
+    rows = load_rows(snapshot, embedded, _COLUMNS)
+    night = Night(rows.listing_ids.tolist(), _digests(rows))
+    before, rules = read_grouped(previous), _rules(cfg)
+    kept = carried(night, before if before.rules == rules else Grouped.nothing())
+    shop = Shop(_numbered(rows.given[CATALOG_ID]), _found_without_ids(snapshot, rows), rows.split)
+    matcher = Matcher(rows, _compared_rows(rows), cfg)
+    taught = teach(*matcher.lessons(shop.catalog >= 0), shop, cfg.matching)
+    threshold = taught.threshold if cfg.min_probability is None else cfg.min_probability
+    known = rows.groups if cfg.keep_known_groups else np.arange(len(rows.listing_ids))
+    asked = matcher.asked(kept.fresh, known)
+    scores = taught.model.scores(matcher.evidence(asked)) if taught.model else np.zeros(len(asked[0]), np.float32)
+    matched = scores >= (threshold if taught.model else NEVER_AUTO)
+    left, right, found = kept.joined(asked[0][matched], asked[1][matched], scores[matched])
+    products = cluster(left, right, found, known, cfg.matching.max_product_size)
+    names = product_names(night.ids, products, before.products)
+    write_grouped(
+        Grouped(
+            products=dict(zip(night.ids, names, strict=True)),
+            compared=dict(zip(night.ids, night.digests, strict=True)),
+            left=[night.ids[row] for row in left],
+            right=[night.ids[row] for row in right],
+            scores=found,
+            rules=rules,
+        ),
+        best_inside(products, left, right, found),
+        output,
+    )
     sizes = np.bincount(products)
     return Counts(
-        read={"listings": len(products)},
-        written={"products": int((sizes > 0).sum()), "matches": len(matches.left)},
+        read={"listings": len(products), "changed": int(kept.fresh.sum()), "compared_pairs": len(asked[0])},
+        written={"products": int((sizes > 0).sum()), "matches": len(left)},
         detail={
             "products_of_several": int((sizes > 1).sum()),
-            "matches_in_known_groups": int(agreed.sum()),
-            "thresholds": {name: round(view.threshold, 6) for name, view in views.items()},
-            "thresholds_found": {name: view.threshold < NEVER_AUTO for name, view in views.items()},
+            "matches_in_known_groups": int((rows.groups[left] == rows.groups[right]).sum()),
+            "matches_kept": kept.count,
+            "threshold": round(float(threshold), 6),
+            "threshold_found": bool(threshold < NEVER_AUTO),
+            "train_pairs": taught.train_pairs,
+            "validation_pairs": taught.validation_pairs,
         },
     )
 
 
-def _match_both_ways(rows: Rows, cfg: GroupProductsConfig) -> tuple[dict[str, View], Matches]:
-    """By photo and title among listings that have both; by title alone only pairs of which one has no photo."""
-    views: dict[str, View] = {}
-    parts: list[Matches] = []
-    given = {"both": cfg.threshold.both, "text": cfg.threshold.text}
-    for name, wanted in given.items():
-        members = np.flatnonzero(rows.has(name))
-        vectors = rows.vectors(name)
-        chosen = vectors[members]
-        threshold = wanted if wanted is not None else _threshold(chosen, rows, members, cfg)
-        views[name] = View(np.nan_to_num(vectors, nan=0.0), threshold)
-        found = _match(chosen, threshold, cfg)
-        parts.append(Matches(members[found.left], members[found.right], found.scores))
-    has_image = rows.has("both")
-    photoless = ~(has_image[parts[1].left] & has_image[parts[1].right])
-    left = np.concatenate([parts[0].left, parts[1].left[photoless]])
-    right = np.concatenate([parts[0].right, parts[1].right[photoless]])
-    scores = np.concatenate([parts[0].scores, parts[1].scores[photoless]])
-    order = np.lexsort((right, left))
-    return views, Matches(left[order], right[order], scores[order])
+def _rules(cfg: GroupProductsConfig) -> str:
+    code = fingerprint(Matcher, teach)
+    return sha256_bytes(canonical_json([code, cfg.model_dump(mode="json")]).encode())
 
 
-def _threshold(vectors: np.ndarray, rows: Rows, members: np.ndarray, cfg: GroupProductsConfig) -> float:
-    """Return the threshold that keeps the wanted precision for validation listings among all; 2.0 if none does."""
-    queries = np.flatnonzero(rows.in_validation[members])
-    if not len(queries) or len(members) < 2:
-        return NEVER_AUTO
-    neighbours = min(cfg.matching.neighbours, len(members) - 1)
-    scores, found = all_neighbours(vectors, neighbours, queries, cfg.search.exact_rows)
-    retrieved = score_neighbours(queries, scores, found, rows.groups[members])
-    return match_threshold(retrieved, cfg.matching.precision, cfg.matching.min_pairs)
+def _digests(rows: Rows) -> list[str]:
+    """Return a digest of what each listing is compared by."""
+    columns = [rows.given[name] for name in _COLUMNS]
+    return [sha256_bytes(canonical_json([*map(_plain, values)]).encode())[:32] for values in zip(*columns, strict=True)]
 
 
-def _match(vectors: np.ndarray, threshold: float, cfg: GroupProductsConfig) -> Matches:
-    left, right, scores = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
-    if len(vectors) > 1 and threshold < NEVER_AUTO:
-        neighbours = min(cfg.matching.neighbours, len(vectors) - 1)
-        blocks = neighbour_blocks(vectors, neighbours, None, cfg.search.block_rows, cfg.search.exact_rows)
-        for block, block_scores, found in blocks:
-            above = (block_scores >= threshold) & (found >= 0)
-            left.append(np.repeat(block, above.sum(axis=1)))
-            right.append(found[above])
-            scores.append(block_scores[above])
-    pairs = (np.concatenate(left), np.concatenate(right), np.concatenate(scores))
-    return Matches(*mutual_pairs(*pairs, rows=len(vectors)))
-
-
-def _write(output: Path, rows: Rows, matches: Matches, products: np.ndarray) -> None:
-    inside = products[matches.left] == products[matches.right]
-    best = np.full(len(products), -np.inf, dtype=np.float32)
-    for side in (matches.left, matches.right):
-        np.maximum.at(best, side[inside], matches.scores[inside])
-    ids = rows.listing_ids.tolist()
-    score = [float(value) if np.isfinite(value) else None for value in best]
-    write_products(ids, [ids[index] for index in products], score, output)
-    pairs = pa.table(
-        {
-            "left": pa.array([ids[index] for index in matches.left], pa.string()),
-            "right": pa.array([ids[index] for index in matches.right], pa.string()),
-            "score": pa.array(matches.scores.astype(np.float32), pa.float32()),
-        }
+def _plain(value: Any) -> Any:
+    return (
+        sorted(map(list, value))
+        if isinstance(value, list) and value and isinstance(value[0], tuple)
+        else (value if value is None or isinstance(value, str | list) else str(value))
     )
-    pq.write_table(pairs, output / "matches.parquet")
+
+
+def _compared_rows(rows: Rows) -> list[dict[str, Any]]:
+    """Return what listings are compared by; a photo that cannot be used has no hash."""
+    given = rows.given
+    hashes = [None if error else phash for phash, error in zip(given[IMAGE_PHASH], given[IMAGE_ERROR], strict=True)]
+    names = ("description", "brand", "category", "attributes", "price", "currency")
+    columns = {"title": given["grouping_title"], "phash": hashes, **{name: given[name] for name in names}}
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def _found_without_ids(snapshot: Path, rows: Rows) -> np.ndarray:
+    """Return the number of the group of each listing [N] that the catalog's evidence makes without catalog_ids."""
+    edges = Snapshot(snapshot).edges()
+    place = {listing: row for row, listing in enumerate(rows.listing_ids.tolist())}
+    ends = [
+        (place[left], place[right])
+        for left, right, evidence in zip(
+            *(edges[name].to_pylist() for name in ("left", "right", "evidence")), strict=True
+        )
+        if evidence != CATALOG_ID and left in place and right in place
+    ]
+    left, right = np.array(ends, dtype=np.int64).reshape(-1, 2).T
+    return groups_of(left, right, len(rows.listing_ids))
+
+
+def _numbered(values: list[str | None]) -> np.ndarray:
+    """Return the number of each value [N], equal ones alike; -1 for None."""
+    places: dict[str, int] = {}
+    return np.array([places.setdefault(value, len(places)) if value else -1 for value in values], dtype=np.int64)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from registries import MLFLOW_WARNINGS
 from serving_bundles import sealed, tiny_bundle
@@ -13,7 +14,7 @@ from snapshots import change_listings, write_snapshot
 
 from ecclip import registry, release
 from ecclip.core import ContractError, IntegrityError, digest_of
-from ecclip.formats.answers import read_answers, write_products
+from ecclip.formats.answers import Grouped, read_answers, write_grouped
 from ecclip.formats.bundle import REPORT_PAGE, lineage_of
 from ecclip.formats.columns import TITLE_ORIGINAL
 from ecclip.formats.live import Live, write_live
@@ -91,7 +92,9 @@ def test_the_products_are_those_of_the_newest_night_that_was_grouped(workspace: 
     _deploy(workspace, tiny_bundle(0), NIGHTS[0])
     products = workspace / "work" / "nights" / NIGHTS[0] / "products"
     products.mkdir(parents=True)
-    write_products(["l000000", "l000001"], ["l000000", "l000000"], [0.9, 0.9], products)
+    found = dict.fromkeys(["l000000", "l000001"], "l000000")
+    grouped = Grouped(found, dict.fromkeys(found, "a digest"), [], [], np.zeros(0, np.float32), "")
+    write_grouped(grouped, np.array([0.9, 0.9]), products)
     sealed(products)
     _publish(workspace, NIGHTS[1], {}, before=NIGHTS[0])
     assert release.answer_catalog(NIGHTS[1])["night"] == NIGHTS[1]

@@ -68,7 +68,7 @@ def embedded(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_snapshot(tmp_path: Path) -> Callable[..., Path]:
-    """Return a maker of a snapshot and of its embeddings (folder ``embedded`` beside).
+    """Return a maker of a snapshot and of its embeddings (folder ``embedded`` beside), both named by their ``night``.
 
     ``change`` works on every row before the embeddings are made from them, ``relabel`` after.
     """
@@ -77,11 +77,13 @@ def make_snapshot(tmp_path: Path) -> Callable[..., Path]:
         listings: int,
         change: Callable[[dict[str, Any]], None] | None = None,
         relabel: Callable[[dict[str, Any]], None] | None = None,
+        night: str = "",
+        seed: int = 0,
     ) -> Path:
-        folder = write_snapshot(tmp_path / "snapshot", listings=listings)
+        folder = write_snapshot(tmp_path / f"snapshot{night}", listings=listings)
         if change is not None:
             change_listings(folder, change)
-        write_embeddings(folder, tmp_path / "embedded")
+        write_embeddings(folder, tmp_path / f"embedded{night}", seed=seed)
         if relabel is not None:
             change_listings(folder, relabel)
         return folder

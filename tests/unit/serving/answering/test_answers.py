@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from serving_bundles import sealed, tiny_bundle
 from snapshots import change_listings, write_snapshot
 
 from ecclip.core import ContractError, IntegrityError, Report, ServiceError, digest_of
-from ecclip.formats.answers import read_answers, read_origin, write_products
+from ecclip.formats.answers import Grouped, read_answers, read_origin, write_grouped
 from ecclip.formats.bundle import REPORT_PAGE, lineage_of
 from ecclip.formats.columns import IMAGE_ERROR, TITLE_ORIGINAL
 from ecclip.serving import AnswersConfig, answers
@@ -118,7 +119,9 @@ def test_each_listing_has_its_product(snapshot: Path, first: Path, tmp_path: Pat
     products = tmp_path / "products"
     products.mkdir()
     ids = [f"l{number:06d}" for number in range(LISTINGS - 1)]  # the last one is newer than the products
-    write_products(ids, [f"l{number // 2 * 2:06d}" for number in range(LISTINGS - 1)], [None] * len(ids), products)
+    found = {listing: f"l{number // 2 * 2:06d}" for number, listing in enumerate(ids)}
+    grouped = Grouped(found, dict.fromkeys(ids, "a digest"), [], [], np.zeros(0, np.float32), "")
+    write_grouped(grouped, np.full(len(ids), np.nan), products)
     later = tmp_path / "2026-01-02"
     shutil.copytree(snapshot, later)
     report = _answer(later, tmp_path / "answered", products=products, previous=first)

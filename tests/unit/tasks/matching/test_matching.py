@@ -1,27 +1,21 @@
-"""Blocked matching against brute force; products against what they promise; measures against plain loops."""
+"""Products against what they promise; candidates and evidence against plain loops; measures against plain loops."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import average_precision_score
 from title_rows import title_rows
 
-from ecclip.core import Report, digest_of
-from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_origin
-from ecclip.formats.snapshot import LISTINGS, mark_snapshot
-from ecclip.tasks import EvaluateConfig, GroupProductsConfig, group_products
+from ecclip.tasks import EvaluateConfig, SearchConfig
+from ecclip.tasks.matching.candidates import blocking_pairs, joined, neighbour_pairs
+from ecclip.tasks.matching.described import describe_listings
+from ecclip.tasks.matching.evidence import NAMES, add_context, pair_evidence
+from ecclip.tasks.matching.products import cluster
 from ecclip.tasks.matching.report import FoundProducts, report_matching
 from ecclip.tasks.report.findings import Findings
-
-NEVER = 2.0  # above every score
-Grouped = Callable[..., tuple[Path, Report]]
 
 
 def unit(rows: int, width: int = 16, seed: int = 0) -> np.ndarray:
@@ -34,50 +28,6 @@ def of_groups(groups: np.ndarray, noise: float) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-@pytest.fixture
-def grouped(tmp_path: Path) -> Grouped:
-    """Return the stage's output and report for listings of these titles and photos; one without photos by default."""
-    numbers = itertools.count()
-
-    def run(
-        text: np.ndarray,
-        image: np.ndarray | None = None,
-        groups: list[int] | None = None,
-        split: list[str] | None = None,
-        **settings: dict[str, float],
-    ) -> tuple[Path, Report]:
-        folder, rows = tmp_path / str(next(numbers)), len(text)
-        ids = [f"{index:05d}" for index in range(rows)]
-        columns = {
-            "listing_id": ids,
-            "title": ids,
-            "group_id": [str(group) for group in groups or range(rows)],
-            "split": split or ["train"] * rows,
-        }
-        (folder / "snapshot" / LISTINGS).mkdir(parents=True)
-        pq.write_table(pa.table(columns), folder / "snapshot" / LISTINGS / "part-00000.parquet")
-        mark_snapshot(folder / "snapshot")
-        photos = np.full_like(text, np.nan) if image is None else image
-        write_embeddings(Embeddings(ids, photos, text), folder / "embedded")
-        write_origin(Origin(digest_of(folder / "snapshot"), "t" * 64, "w" * 64), folder / "embedded")
-        cfg = GroupProductsConfig.model_validate({"keep_known_groups": groups is not None, **settings})
-        report = group_products(cfg, folder / "snapshot", folder / "embedded", folder / "products")
-        return folder / "products", report
-
-    return run
-
-
-def matches_of(output: Path) -> dict[tuple[int, int], float]:
-    rows = pq.read_table(output / "matches.parquet").to_pylist()
-    found = {(int(row["left"]), int(row["right"])): row["score"] for row in rows}
-    assert list(found) == sorted(found)
-    return found
-
-
-def products_of(output: Path) -> list[int]:
-    return [int(product) for product in pq.read_table(output / "products.parquet")["product_id"].to_pylist()]
-
-
 def nearest(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return similarities and neighbours by a matrix of all similarities, equal ones in the order of their rows."""
     similarity = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
@@ -86,106 +36,132 @@ def nearest(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return np.take_along_axis(similarity, order, axis=1), order
 
 
-def brute_force(vectors: np.ndarray, k: int) -> dict[tuple[int, int], float]:
-    """Return the pairs of which each is among the other's ``k`` nearest, with their similarity."""
-    scores, found = nearest(vectors, k)
-    directed = {
-        (row, int(other)): float(score)
-        for row in range(len(vectors))
-        for other, score in zip(found[row], scores[row], strict=True)
-    }
-    return {(a, b): score for (a, b), score in directed.items() if a < b and (b, a) in directed}
+def pairs_of(left: np.ndarray, right: np.ndarray) -> list[tuple[int, int]]:
+    return list(zip(left.tolist(), right.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("block_rows", [1, 7, 64, 1000])
-def test_blocked_matches_equal_brute_force(grouped: Grouped, block_rows: int) -> None:
-    vectors = unit(203)
-    output, _ = grouped(
-        vectors, threshold={"text": -1.0}, matching={"neighbours": 9}, search={"block_rows": block_rows}
-    )
-    assert matches_of(output) == pytest.approx(brute_force(vectors, 9), abs=1e-5)
+@pytest.mark.parametrize("block_rows", [1, 64, 1000])
+@pytest.mark.parametrize(("rows", "kinds"), [(203, 203), (30, 1), (3, 3)], ids=["many", "equal ones", "few"])
+def test_the_neighbours_of_every_block_are_those_of_a_whole_matrix(block_rows: int, rows: int, kinds: int) -> None:
+    vectors, k = np.resize(unit(kinds), (rows, 16)), min(9, rows - 1)
+    queries = np.arange(0, rows, 2)
+    found = neighbour_pairs(vectors, np.arange(rows) * 3, queries * 3, k, SearchConfig(block_rows=block_rows))
+    of_queries = [(query, int(other)) for query in queries for other in nearest(vectors, k)[1][query]]
+    assert pairs_of(*found) == sorted({(min(pair) * 3, max(pair) * 3) for pair in of_queries})
 
 
-@pytest.mark.parametrize(("rows", "kinds"), [(30, 1), (3, 3)], ids=["equal ones", "fewer than neighbours"])
-def test_a_listing_is_not_its_own_neighbour(grouped: Grouped, rows: int, kinds: int) -> None:
-    vectors = np.resize(unit(kinds), (rows, 16))
-    output, _ = grouped(vectors, threshold={"text": -1.0}, matching={"neighbours": 5})
-    assert matches_of(output) == pytest.approx(brute_force(vectors, min(5, rows - 1)), abs=1e-5)
-
-
-def test_the_inverted_file_finds_nearly_all_and_twice_the_same(grouped: Grouped) -> None:
+def test_the_inverted_file_finds_nearly_all_and_twice_the_same() -> None:
     centres, chance = unit(40, seed=1), np.random.default_rng(0)
     vectors = np.repeat(centres, 75, axis=0) + 0.1 * chance.normal(size=(3000, 16)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    every = np.arange(3000)
     exact, found, again = (
-        matches_of(
-            grouped(vectors, threshold={"text": -1.0}, matching={"neighbours": 5}, search={"exact_rows": rows})[0]
-        )
+        set(pairs_of(*neighbour_pairs(vectors, every, every, 5, SearchConfig(exact_rows=rows))))
         for rows in (3000, 999, 999)
     )
-    assert len(exact.keys() & found.keys()) > 0.95 * len(exact)
+    assert len(exact & found) > 0.95 * len(exact)
     assert found == again
 
 
-def test_the_threshold_is_the_smallest_that_keeps_the_precision_among_validation_listings(grouped: Grouped) -> None:
-    groups = np.arange(60) // 3
-    vectors = of_groups(groups, 0.5)
-    split = np.where(groups % 2 == 0, "validation", "train")
-    scores, found = nearest(vectors, 8)
-    asked = split == "validation"
-    pairs = sorted(zip(scores[asked].ravel(), (groups[found] == groups[:, None])[asked].ravel(), strict=True))[::-1]
-    right = np.cumsum([right for _, right in pairs])
-    kept = [place for place in range(5, len(pairs) + 1) if right[place - 1] / place >= 0.7]
-    _, report = grouped(
-        vectors,
-        groups=groups.tolist(),
-        split=split.tolist(),
-        matching={"precision": 0.7, "min_pairs": 5, "neighbours": 8},
-    )
-    assert report.detail["thresholds"]["text"] == pytest.approx(pairs[kept[-1] - 1][0], abs=1e-5)
-    assert 5 < kept[-1] < len(pairs)
+def row(title: str, **more: object) -> dict[str, object]:
+    names = ("description", "brand", "category", "attributes", "price", "currency", "phash")
+    return {"title": title, **dict.fromkeys(names), **more}
 
 
-def on_a_circle(*degrees: float) -> np.ndarray:
-    angles = np.radians(degrees)
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+ROWS = [
+    row("Acme Orbit 513 kettle", brand="Acme", price=30.0, currency="EUR", phash="ff00ff00ff00ff00"),
+    row("orbit513 kettle by acme", price=33.0, currency="EUR", phash="ff00ff00ff00ff0f"),
+    row("Acme Orbit 772 kettle", brand="acme", price=30.0, currency="USD"),
+    row("Borea blue shirt", brand="Borea", attributes=[("color", "blue")]),
+    row("Borea red shirt", brand="Borea", attributes=[("color", "red")]),
+    row(""),
+]
 
 
-def test_clear_products_are_found_whole_and_named_by_their_smallest_member(grouped: Grouped) -> None:
-    vectors = on_a_circle(0, 90, 1, 91, 2, 180)
-    output, _ = grouped(vectors, vectors, threshold={"both": 0.99, "text": NEVER})
-    assert products_of(output) == [0, 1, 0, 1, 0, 5]
+def test_evidence_is_what_it_says_and_does_not_depend_on_the_order_of_a_pair() -> None:
+    listings = describe_listings(ROWS)
+    left, right = np.array(list(itertools.combinations(range(len(ROWS)), 2))).T
+    cosines = {"text": np.linspace(0, 1, len(left), dtype=np.float32)}
+    found = pair_evidence(listings, left, right, cosines)
+    assert np.array_equal(found, pair_evidence(listings, right, left, cosines), equal_nan=True)
+    said = {
+        pair: dict(zip(NAMES, values.tolist(), strict=True))
+        for pair, values in zip(pairs_of(left, right), found, strict=True)
+    }
+    assert said[0, 1]["model in the other title"] == 1.0, "orbit 513 and orbit513 are one model"
+    assert said[0, 1]["photo distance"] == 4
+    assert said[0, 1]["price ratio"] == pytest.approx(1.1)
+    assert said[0, 1]["brand in the other title"] == 1.0
+    assert said[0, 2]["brand agrees"] == 1.0
+    assert np.isnan(said[0, 2]["price ratio"]), "of two currencies"
+    assert said[0, 2]["models of either side"] == 1
+    assert (said[3, 4]["shared facts"], said[3, 4]["facts that differ"]) == (1, 1)
+    assert said[0, 1]["text cosine"] == 0
+    assert np.isnan([said[0, 1]["image cosine"], said[0, 5]["title similarity"], said[0, 3]["photo distance"]]).all()
 
 
-def test_a_chain_of_look_alikes_does_not_become_one_product(grouped: Grouped) -> None:
-    chain = on_a_circle(*range(0, 90, 10))
-    output, _ = grouped(chain, chain, threshold={"both": float(np.cos(np.radians(10.5))), "text": NEVER})
-    products = products_of(output)
-    for product in set(products):
-        inside = [index for index, found in enumerate(products) if found == product]
-        assert all(chain[a] @ chain[b] >= np.cos(np.radians(25)) for a, b in itertools.combinations(inside, 2))
-    assert 1 < len(set(products)) < len(chain)
+def test_context_is_how_far_a_pair_is_above_the_best_other_pair_of_its_listings() -> None:
+    chance = np.random.default_rng(0)
+    left, right = np.array([(a, b) for a, b in itertools.combinations(range(12), 2) if chance.random() < 0.4]).T
+    evidence = chance.random((len(left), len(NAMES))).astype(np.float32)
+    found = add_context(evidence, left, right, 12)
+    values = evidence[:, NAMES.index("title similarity")]
+    for place, pair in enumerate(pairs_of(left, right)):
+        others = [
+            max((values[n] for n, one in enumerate(pairs_of(left, right)) if end in one and n != place), default=0.0)
+            for end in pair
+        ]
+        margins = sorted(values[place] - other for other in others)
+        assert found[place, len(NAMES) : len(NAMES) + 2].tolist() == pytest.approx(margins, abs=1e-6)
 
 
-def test_no_product_outgrows_the_limit(grouped: Grouped) -> None:
-    vectors = np.repeat(unit(1), 20, axis=0)
-    output, _ = grouped(vectors, vectors, threshold={"both": 0.9, "text": NEVER}, matching={"max_product_size": 6})
-    products = products_of(output)
-    assert max(products.count(product) for product in products) <= 6
-    assert len(set(products)) < 20
+def test_blocks_are_those_of_plain_loops_and_large_ones_are_left_out() -> None:
+    titles = [f"Maker{number % 7} Model {number // 3 + 100} lamp" for number in range(60)]
+    listings = describe_listings([row(title) for title in titles])
+    expected = set()
+    named = [bool(models) for models in listings.models]
+    for keys, loose in ((listings.keys, False), (listings.loose_keys, True)):
+        for key in {key for own in keys for key in own}:
+            block = [number for number, own in enumerate(keys) if key in own]
+            pairs = itertools.combinations(block, 2) if len(block) <= 5 else ()
+            expected |= {pair for pair in pairs if not loose or not all(named[end] for end in pair)}
+    assert pairs_of(*blocking_pairs(listings, 5)) == sorted(expected)
+    assert len(expected) > 20
 
 
-def test_known_groups_stay_together(grouped: Grouped) -> None:
-    vectors = on_a_circle(0, 90, 180, 270)
-    output, _ = grouped(vectors, vectors, groups=[0, 1, 2, 0], threshold={"both": 0.99, "text": NEVER})
-    assert products_of(output) == [0, 1, 2, 0]
+def test_pairs_are_joined_once_in_order() -> None:
+    one, other = (np.array([3, 0, 2]), np.array([1, 4, 2])), (np.array([1, 4]), np.array([3, 2]))
+    assert pairs_of(*joined([one, other], 5)) == [(0, 4), (1, 3), (2, 4)]
 
 
-def test_a_listing_without_a_photo_is_joined_by_its_title(grouped: Grouped) -> None:
-    text, image = on_a_circle(0, 1, 90), on_a_circle(0, 0, 90)
-    image[1] = np.nan
-    output, _ = grouped(text, image, threshold={"both": 0.95, "text": 0.95})
-    assert products_of(output) == [0, 0, 2]
+def clustered(*matches: tuple[int, int], groups: list[int] | None = None, count: int = 6, size: int = 50) -> list[int]:
+    """Cluster ``count`` listings by matches, best first."""
+    left, right = np.array(matches, dtype=np.int64).reshape(-1, 2).T
+    known = np.arange(count) if groups is None else np.array(groups)
+    return cluster(left, right, -np.arange(len(matches), dtype=float), known, size).tolist()
+
+
+def test_clear_products_are_found_whole_and_named_by_their_smallest_member() -> None:
+    assert clustered((0, 2), (1, 3), (2, 4), (0, 4)) == [0, 1, 0, 1, 0, 5]
+
+
+def test_a_chain_of_look_alikes_does_not_become_one_product() -> None:
+    products = clustered(*itertools.pairwise(range(9)), count=9)
+    assert max(products.count(product) for product in products) <= 3
+    assert len(set(products)) < 9
+
+
+def test_no_product_outgrows_the_limit() -> None:
+    products = clustered(*itertools.combinations(range(20), 2), count=20, size=6)
+    assert max(products.count(product) for product in products) == 6
+
+
+def test_known_groups_stay_together_and_join_where_half_of_the_smaller_one_matches() -> None:
+    groups = [7, 7, 7, 5, 5, 5, 5]
+    assert clustered(groups=groups, count=7) == [0, 0, 0, 3, 3, 3, 3]
+    assert clustered((0, 3), groups=groups, count=7) == [0, 0, 0, 3, 3, 3, 3]
+    assert clustered((0, 3), (0, 4), (0, 5), groups=groups, count=7) == [0, 0, 0, 3, 3, 3, 3]
+    assert clustered((0, 3), (1, 3), groups=groups, count=7) == [0] * 7
 
 
 def judged(

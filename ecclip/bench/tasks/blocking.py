@@ -1,0 +1,153 @@
+"""Blocking on WDC Block (small): each offer of table A asks for its k nearest of table B."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from ecclip.bench.tasks.cells import CHEAP, FROZEN, OURS, Cell, Measured
+from ecclip.bench.tasks.offers import Offers, read_offers
+from ecclip.bench.tasks.pair_sets import TEST, wdc_offer
+from ecclip.tasks.matching.pair_model import fit_pair_model
+
+TASK, SET = "blocking", "wdc_block_small"
+_K = 14  # neighbours of an offer in the published protocol of SC-Block: 70,000 pairs
+_WIDE = 60  # candidates of an offer that the pair model ranks, by titles, words and characters each; by judgment
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Both tables in one: rows of table B follow those of table A.
+
+    Attributes:
+        offers: as the systems see them.
+        first: rows of table A.
+        own: which pairs are two copies of one offer: code ``a * len(offers) + b``.
+        matches: rows [M, 2] of all pairs of one product, copies left out.
+        labelled: rows [L, 2] of the labelled pairs.
+        labels: theirs [L].
+        split: theirs [L].
+        products: product of every row; distractors are alone.
+    """
+
+    offers: Offers
+    first: int
+    own: np.ndarray
+    matches: np.ndarray
+    labelled: np.ndarray
+    labels: np.ndarray
+    split: np.ndarray
+    products: np.ndarray
+
+
+def measure_blocking(data: Path, work: Path, cell: Cell) -> Mapping[str, Measured]:
+    """Return the share of matches among the k nearest: of test positives as published, and by two fairer countings."""
+    tables = _tables(data, work)
+    ranked = _SYSTEMS[cell.system](tables)
+    size = len(tables.products)
+    test = tables.labelled[(tables.split == TEST) & (tables.labels == 1)]
+    others = ranked[:, ~np.isin(_codes(ranked[0], ranked[1], size), tables.own)]
+    codes = [_first(part, _K, size) for part in (ranked, others)]
+    asked = {
+        f"recall at {_K}": (test, codes[0]),
+        f"recall at {_K} without an offer's own copies": (test, codes[1]),
+        f"recall at {_K} of all matches, without own copies": (tables.matches, codes[1]),
+    }
+    return {
+        name: Measured(
+            np.isin(_codes(wanted[:, 0], wanted[:, 1], size), found) * 1.0,
+            np.ones(len(wanted)),
+            tables.products[wanted[:, 0]],
+        )
+        for name, (wanted, found) in asked.items()
+    }
+
+
+def _tables(data: Path, work: Path) -> Tables:
+    folder = data / SET
+    rows = [pq.read_table(folder / f"table_{name}.parquet").sort_by("id").to_pylist() for name in "ab"]
+    first = len(rows[0])
+    every = [*rows[0], *rows[1]]
+    table = np.repeat([0, 1], [first, len(rows[1])])
+    matches = pq.read_table(folder / "matches.parquet").to_pylist()
+    labelled = pq.read_table(folder / "pairs.parquet").to_pylist()
+    offers = read_offers(SET, [wdc_offer(row) for row in every], table, work)
+    held_out = {_unordered(row, rows) for row in labelled if row["split"] == TEST}
+    labelled = [row for row in labelled if row["split"] == TEST or _unordered(row, rows) not in held_out]
+    names = [str(row["cluster_id"] or f"alone {place}") for place, row in enumerate(every)]
+    return Tables(
+        offers=offers,
+        first=first,
+        own=_codes(*_rows([row for row in matches if row["same_offer"]], first).T, len(every)),
+        matches=_rows([row for row in matches if not row["same_offer"]], first),
+        labelled=_rows(labelled, first),
+        labels=np.array([int(row["label"]) for row in labelled]),
+        split=np.array([row["split"] for row in labelled]),
+        products=np.unique(names, return_inverse=True)[1],
+    )
+
+
+def _rows(pairs: list[Mapping[str, int]], first: int) -> np.ndarray:
+    return np.array([(row["a_id"], first + row["b_id"]) for row in pairs], dtype=np.int64).reshape(-1, 2)
+
+
+def _unordered(pair: Mapping[str, int], rows: list[list[dict[str, str]]]) -> frozenset[str]:
+    """Return the two offers of a labelled pair: some test pairs are train pairs in the other order."""
+    return frozenset((str(rows[0][pair["a_id"]]["offer_id"]), str(rows[1][pair["b_id"]]["offer_id"])))
+
+
+def _codes(left: np.ndarray, right: np.ndarray, size: int) -> np.ndarray:
+    return left * size + right
+
+
+def _first(ranked: np.ndarray, k: int, size: int) -> np.ndarray:
+    """Return the codes of the first ``k`` of each asking row; ``ranked`` [2, R] is ordered by row, best first."""
+    asking = ranked[0]
+    starts = np.flatnonzero(np.append(True, asking[1:] != asking[:-1]))
+    rank = np.arange(len(asking)) - np.repeat(starts, np.diff(np.append(starts, len(asking))))
+    return _codes(ranked[0, rank < k], ranked[1, rank < k], size)
+
+
+def _ranked(left: np.ndarray, right: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    order = np.lexsort((right, -scores, left))
+    return np.stack([left[order], right[order]])
+
+
+def _by_similarity(tables: Tables, place: int) -> np.ndarray:
+    """Rank by the similarity at a place of ``Offers.similarities``."""
+    left, right = _wide(tables)
+    similarity = [*tables.offers.similarities()][place]
+    return _ranked(left, right, similarity[left, right - tables.first])
+
+
+def _by_pair_model(tables: Tables) -> np.ndarray:
+    """Rank the wide candidates by the pair model, which the labelled pairs outside of test teach."""
+    left, right = _wide(tables)
+    taught = tables.split != TEST
+    pairs = tables.labelled[taught]
+    evidence = tables.offers.evidence(np.append(left, pairs[:, 0]), np.append(right, pairs[:, 1]))
+    model = fit_pair_model(evidence[len(left) :], tables.labels[taught], tables.products[pairs[:, 0]])
+    assert model is not None  # there are thousands of either label
+    return _ranked(left, right, model.scores(evidence[: len(left)]))
+
+
+def _wide(tables: Tables) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs (row of table A, row of table B) that are ranked, in order."""
+    asking, asked = tables.offers.sides()
+    codes = []
+    for similarity in tables.offers.similarities():
+        nearest = np.argpartition(-similarity, _WIDE, axis=1)[:, :_WIDE]
+        codes.append(_codes(np.repeat(asking, _WIDE), asked[nearest.ravel()], len(tables.products)))
+    found = np.unique(np.concatenate(codes))
+    return found // len(tables.products), found % len(tables.products)
+
+
+_SYSTEMS: dict[str, Callable[[Tables], np.ndarray]] = {
+    CHEAP: lambda tables: _by_similarity(tables, 1),
+    FROZEN: lambda tables: _by_similarity(tables, 0),
+    OURS: _by_pair_model,
+}

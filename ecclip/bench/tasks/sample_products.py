@@ -1,0 +1,84 @@
+"""Products of a night of the sample against its truth: grouping alone, embeddings alone, and the whole stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ecclip.bench.nightly.group_quality import read_truth
+from ecclip.bench.nightly.nights import sample_nights, workspace
+from ecclip.bench.tasks.cells import CHEAP, FROZEN, Cell, Measured
+from ecclip.bench.tasks.clusters import judge
+from ecclip.core import digest_of
+from ecclip.formats.answers import read_grouped
+from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_origin
+from ecclip.formats.snapshot import PHOTO, Snapshot
+from ecclip.model import TowersConfig, build_towers, encode_images, encode_texts
+from ecclip.sample import SampleConfig
+from ecclip.tasks import EvaluateConfig, GroupProductsConfig, Rows, group_products, rows
+from ecclip.tasks.matching.neighbours import all_neighbours
+from ecclip.tasks.matching.pairs import match_threshold, score_neighbours
+from ecclip.tasks.matching.report import cluster_neighbours
+
+# a seed that the rules of grouping were not chosen on
+NIGHT = SampleConfig.model_validate({"listings": 1000, "nights": 1, "seed": 19})
+
+
+def measure_products(_: Path, work: Path, cell: Cell) -> Mapping[str, Measured]:
+    """Return the figures of products over all listings of a night that the truth names."""
+    snapshot, embedded, truth = _night(work / "sample")
+    listings = rows.load_rows(snapshot, embedded)
+    found = _products_of(cell.system, listings, snapshot, embedded)
+    known = np.array([listing in truth for listing in listings.listing_ids])
+    names = [truth[listing] for listing in listings.listing_ids[known]]
+    products = np.unique(found[known], return_inverse=True)[1]
+    return judge(products, np.unique(names, return_inverse=True)[1], np.arange(len(names)))
+
+
+def _night(folder: Path) -> tuple[Path, Path, dict[str, str]]:
+    """Return snapshot, embeddings by the towers as training starts, and the truth: product by listing."""
+    with workspace(folder) as work:
+        sample_nights(work, NIGHT)
+        snapshot, embedded = work / "snapshots" / NIGHT.first_night, work / "embedded"
+        write_embeddings(_embedded(snapshot), embedded)
+        write_origin(Origin(digest_of(snapshot), "none", "start"), embedded)
+        return snapshot, embedded, read_truth(work / "truth" / NIGHT.first_night / "truth.parquet")
+
+
+def _embedded(snapshot: Path) -> Embeddings:
+    towers, ids, images, texts = build_towers(TowersConfig()), [], [], []
+    workers = torch.get_num_threads()
+    for part in Snapshot(snapshot).batches(["listing_id", "title"], photos=True):
+        ids += part["listing_id"]
+        images.append(encode_images(towers, towers.preprocessor(), part[PHOTO], 16, workers))
+        texts.append(encode_texts(towers, towers.preprocessor(), [title or "" for title in part["title"]], 32, workers))
+    return Embeddings(ids, np.concatenate(images), np.concatenate(texts))
+
+
+def _products_of(system: str, listings: Rows, snapshot: Path, embedded: Path) -> np.ndarray:
+    """Return the product number of every listing [N] by a system; ``cheap`` is grouping alone."""
+    if system == CHEAP:
+        return listings.groups
+    if system == FROZEN:
+        return _by_embeddings(listings)
+    none, output = embedded.parent / "none", embedded.parent / "products"
+    none.mkdir(exist_ok=True)
+    group_products(GroupProductsConfig(), snapshot, embedded, none, output)
+    names = read_grouped(output).products
+    return np.unique([names[listing] for listing in listings.listing_ids], return_inverse=True)[1]
+
+
+def _by_embeddings(listings: Rows) -> np.ndarray:
+    """Cluster by titles and photos as the report of a night does; a listing without a photo is alone."""
+    cfg = EvaluateConfig().matching
+    members = np.flatnonzero(listings.has("both"))
+    scores, found = all_neighbours(listings.vectors("both")[members], cfg.neighbours)
+    retrieved = score_neighbours(np.arange(len(members)), scores, found, listings.groups[members])
+    asked = retrieved.part(listings.in_validation[members])
+    threshold = match_threshold(asked, cfg.precision, cfg.min_pairs)
+    products = np.arange(len(listings.listing_ids))
+    products[members] = members[cluster_neighbours(scores, found, threshold, cfg.max_product_size)]
+    return products
