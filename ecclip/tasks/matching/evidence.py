@@ -73,8 +73,8 @@ def _best_other(values: np.ndarray, left: np.ndarray, right: np.ndarray, listing
     """Return for both ends of each pair the best of ``values`` [M] among the other pairs of that listing, [2, M]."""
     ends, both = np.concatenate([left, right]), np.concatenate([values, values])
     order = np.lexsort((-both, ends))
-    first = np.append(True, np.diff(ends[order]) != 0)
-    second = np.append(False, first[:-1]) & ~first
+    first = np.diff(ends[order], prepend=-1) != 0
+    second = np.diff(first * 1, prepend=0) == -1
     best, next_best = np.zeros((2, listings), dtype=np.float32)
     best[ends[order][first]] = both[order][first]
     next_best[ends[order][second]] = both[order][second]
