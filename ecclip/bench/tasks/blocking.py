@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from ecclip.bench.tasks.cells import CHEAP, FROZEN, OURS, Cell, Measured
 from ecclip.bench.tasks.offers import Offers, read_offers
-from ecclip.bench.tasks.pair_sets import TEST, wdc_offer
+from ecclip.bench.tasks.pair_sets import TEST, read_table, wdc_offer
 from ecclip.tasks.matching.pair_model import fit_pair_model
 
 TASK, SET = "blocking", "wdc_block_small"
@@ -69,12 +68,12 @@ def measure_blocking(data: Path, work: Path, cell: Cell) -> Mapping[str, Measure
 
 def _tables(data: Path, work: Path) -> Tables:
     folder = data / SET
-    rows = [pq.read_table(folder / f"table_{name}.parquet").sort_by("id").to_pylist() for name in "ab"]
+    rows = [sorted(read_table(folder, f"table_{name}"), key=lambda row: row["id"]) for name in "ab"]
     first = len(rows[0])
     every = [*rows[0], *rows[1]]
     table = np.repeat([0, 1], [first, len(rows[1])])
-    matches = pq.read_table(folder / "matches.parquet").to_pylist()
-    labelled = pq.read_table(folder / "pairs.parquet").to_pylist()
+    matches = read_table(folder, "matches")
+    labelled = read_table(folder, "pairs")
     offers = read_offers(SET, [wdc_offer(row) for row in every], table, work)
     held_out = {_unordered(row, rows) for row in labelled if row["split"] == TEST}
     labelled = [row for row in labelled if row["split"] == TEST or _unordered(row, rows) not in held_out]

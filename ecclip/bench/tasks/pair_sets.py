@@ -52,6 +52,12 @@ def load_pair_set(data: Path, name: str) -> PairSet:
     return _READERS[name](data)
 
 
+def read_table(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Return the rows of a table of a public set."""
+    found: list[dict[str, Any]] = pq.read_table(folder / f"{name}.parquet").to_pylist()
+    return found
+
+
 def _abt_buy(data: Path) -> PairSet:
     return _two_tables(data, "abt_buy", lambda row: _offer(row["name"], row["description"], None, row["price"]))
 
@@ -83,11 +89,11 @@ def wdc_products(data: Path, name: str, seen: int | None) -> PairSet:
         seen: None for its own test pairs, else how many of the two products at least occur in the train offers.
     """
     folder = data / name.split()[0]
-    offers = pq.read_table(folder / "offers.parquet").to_pylist()
-    pairs = pq.read_table(folder / "pairs.parquet").to_pylist()
+    offers = read_table(folder, "offers")
+    pairs = read_table(folder, "pairs")
     if seen is not None:
-        offers += pq.read_table(folder / "offers_seen.parquet").to_pylist()
-        second = pq.read_table(folder / "pairs_seen.parquet").to_pylist()
+        offers += read_table(folder, "offers_seen")
+        second = read_table(folder, "pairs_seen")
         asked = [row for row in second if row["clusters_in_train"] >= seen and not _repeats(row["also_in"])]
         pairs = [row for row in pairs if row["split"] != TEST] + [row | {"split": TEST} for row in asked]
     place = {row["offer_id"]: number for number, row in enumerate(offers)}
@@ -106,10 +112,10 @@ def _repeats(also_in: str | None) -> bool:
 
 
 def _two_tables(data: Path, name: str, reader: Callable[[Mapping[str, Any]], dict[str, Any]]) -> PairSet:
-    offers = pq.read_table(data / name / "offers.parquet").to_pylist()
+    offers = read_table(data / name, "offers")
     place = {row["offer_id"]: number for number, row in enumerate(offers)}
     table = np.array([int(row["source"] != offers[0]["source"]) for row in offers])
-    pairs = pq.read_table(data / name / "pairs.parquet").to_pylist()
+    pairs = read_table(data / name, "pairs")
     return _pair_set(name, [reader(row) for row in offers], table, place, pairs, None)
 
 

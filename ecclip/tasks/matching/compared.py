@@ -35,7 +35,7 @@ class Carried:
     def joined(
         self, left: np.ndarray, right: np.ndarray, scores: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return these matches and new ones together, in order."""
+        """Return these matches and new ones [K] together, in order."""
         parts = ((self.left, left), (self.right, right), (self.scores, scores))
         one, other, found = (np.concatenate(part) for part in parts)
         order = np.lexsort((other, one))

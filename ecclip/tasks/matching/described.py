@@ -18,7 +18,7 @@ from ecclip.catalog.group.term_statistics import TermStatistics, count_terms
 COLUMNS = ("title", "description", "brand", "category", "attributes", "price", "currency", "phash")
 _SAMPLE = 30_000  # listings that facts are counted over, as in the stage group
 _GRAMS = (3, 5)  # characters of an n-gram of a title, by judgment
-_PHOTO_BITS = (1 << 64) - 1
+_PHOTO_BITS = (1 << 64) - 1  # of a perceptual hash
 
 
 @dataclass(frozen=True)

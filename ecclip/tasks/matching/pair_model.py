@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold
 
 # chosen on the validation pairs of abt_buy, amazon_google and wdc_products (`ecclip bench tasks`)
 _TREES, _RATE, _LEAVES, _LEAF_PAIRS, _PENALTY = 200, 0.06, 15, 20, 1.0
-_FOLDS = 5
+_FOLDS = 5  # of the calibration; the default of scikit-learn
 _MIN_LABELS = 25  # pairs of either label below which nothing is learnt; by judgment: five in each fold
 
 
