@@ -129,9 +129,10 @@ def _by_pair_model(tables: Tables) -> np.ndarray:
     taught = tables.split != TEST
     pairs = tables.labelled[taught]
     evidence = tables.offers.evidence(np.append(left, pairs[:, 0]), np.append(right, pairs[:, 1]))
-    model = fit_pair_model(evidence[len(left) :], tables.labels[taught], tables.products[pairs[:, 0]])
+    of_pairs = evidence.part(np.arange(len(left), len(left) + len(pairs)))
+    model = fit_pair_model(of_pairs, tables.labels[taught], tables.products[pairs[:, 0]])
     assert model is not None  # there are thousands of either label
-    return _ranked(left, right, model.scores(evidence[: len(left)]))
+    return _ranked(left, right, model.scores(evidence.part(np.arange(len(left)))))
 
 
 def _wide(tables: Tables) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,7 @@ from ecclip.core import settings
 from ecclip.model import Towers, TowersConfig, build_towers, encode_texts
 from ecclip.tasks.matching.candidates import Pairs, blocking_pairs, joined
 from ecclip.tasks.matching.described import Described, describe_listings
-from ecclip.tasks.matching.evidence import add_context, pair_evidence
+from ecclip.tasks.matching.evidence import Evidence, evidence_of
 
 _NEIGHBOURS = 10  # of an offer that a pair is seen beside, by titles, words and characters each; by judgment
 _TOKENS = 64  # of a text; these titles and descriptions are longer than the default's 32
@@ -39,8 +39,8 @@ class Offers:
         words = self.described.texts
         return np.asarray(words[left].multiply(words[right]).sum(axis=1)).ravel()
 
-    def evidence(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-        """Return the evidence about pairs [M], each beside the other candidates of its two offers, float32 [M, E].
+    def evidence(self, left: np.ndarray, right: np.ndarray) -> Evidence:
+        """Return the evidence about pairs [M], each beside the other candidates of its two offers.
 
         Candidates know no labels: they are the same for every pair that is asked about, and those pairs themselves.
         """
@@ -50,9 +50,7 @@ class Offers:
             "text": self.title_cosines(one, other),
             "cross": np.einsum("md,md->m", self.texts[one], self.texts[other]),
         }
-        found = add_context(pair_evidence(self.described, one, other, cosines), one, other, count)
-        asked = np.minimum(left, right) * count + np.maximum(left, right)
-        return found[np.searchsorted(one * count + other, asked)]
+        return evidence_of(self.described, (one, other), (np.minimum(left, right), np.maximum(left, right)), cosines)
 
     @cached_property
     def candidates(self) -> Pairs:

@@ -59,6 +59,8 @@ def scores_of(system: str, pairs: PairSet, offers: Offers, left: np.ndarray, rig
     taught, count = pairs.within(TRAIN), len(left)
     every = [np.append(asked, side[taught]) for asked, side in ((left, pairs.left), (right, pairs.right))]
     evidence = offers.evidence(*every)
-    model = fit_pair_model(evidence[count:], pairs.labels[taught], pairs.products[pairs.left[taught]])
+    model = fit_pair_model(
+        evidence.part(np.arange(count, len(every[0]))), pairs.labels[taught], pairs.products[pairs.left[taught]]
+    )
     assert model is not None  # every set has hundreds of matches
-    return model.scores(evidence[:count])
+    return model.scores(evidence.part(np.arange(count)))

@@ -1,11 +1,12 @@
-"""What speaks for and against two listings being one product: a row of numbers for each pair."""
+"""What speaks for and against two listings being one product: numbers, and the words that two titles share or not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, hstack
 
 from ecclip.tasks.matching.described import Described
 
@@ -35,6 +36,50 @@ NAMES = (
     "text cosine",
     "cross cosine",
 )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The evidence about M pairs.
+
+    Attributes:
+        numbers: of NAMES, and beside them how a pair stands among others (see ``add_context``), float32 [M, E].
+        terms: the words that the titles share, by their weight, and those that one of them has alone, as ones,
+            float32 [M, 2 V].
+    """
+
+    numbers: np.ndarray
+    terms: csr_matrix
+
+    def part(self, chosen: np.ndarray) -> Evidence:
+        """Return the evidence about the pairs that ``chosen`` [K] (places, or bool [M]) selects."""
+        return Evidence(self.numbers[chosen], self.terms[chosen])
+
+
+def evidence_of(
+    listings: Described,
+    candidates: tuple[np.ndarray, np.ndarray],
+    asked: tuple[np.ndarray, np.ndarray],
+    cosines: Mapping[str, np.ndarray],
+) -> Evidence:
+    """Return the evidence about pairs ``asked`` (rows left < right [K]), beside all ``candidates`` of their listings.
+
+    ``candidates`` are rows left < right [M], each pair once, in order, the asked ones among them; ``cosines`` [M] are
+    theirs, see ``pair_evidence``.
+    """
+    count, (left, right) = len(listings.spelled), candidates
+    numbers = add_context(pair_evidence(listings, left, right, cosines), left, right, count)
+    places = np.searchsorted(left * count + right, asked[0] * count + asked[1])
+    return Evidence(numbers[places], pair_terms(listings, *asked))
+
+
+def pair_terms(listings: Described, left: np.ndarray, right: np.ndarray) -> csr_matrix:
+    """Return the words that two titles share and those that one has alone for pairs [M], float32 [M, 2 V]."""
+    known = (listings.words > 0).astype(np.float32)
+    sides, found = (known[left], known[right]), listings.words[left].multiply(listings.words[right])
+    alone = sides[0] + sides[1] - 2 * sides[0].multiply(sides[1])
+    alone.eliminate_zeros()
+    return csr_matrix(hstack([found, alone]), dtype=np.float32)
 
 
 def pair_evidence(

@@ -12,7 +12,7 @@ from ecclip.formats.sampling import smallest_hashes
 from ecclip.tasks.config import GroupProductsConfig
 from ecclip.tasks.matching.candidates import Pairs, blocking_pairs, joined, neighbour_pairs
 from ecclip.tasks.matching.described import Described, describe_listings
-from ecclip.tasks.matching.evidence import add_context, pair_evidence
+from ecclip.tasks.matching.evidence import Evidence, evidence_of
 from ecclip.tasks.rows import Rows
 
 _LESSONS = 20_000  # listings whose pairs teach: of a larger shop a sample; by judgment
@@ -45,7 +45,7 @@ class Matcher:
         apart = known[left] != known[right]
         return left[apart], right[apart]
 
-    def lessons(self, taught: np.ndarray) -> tuple[np.ndarray, Pairs]:
+    def lessons(self, taught: np.ndarray) -> tuple[Evidence, Pairs]:
         """Return evidence and candidates of listings that teach (bool [N]), of many a sample, among each other."""
         places = np.flatnonzero(taught)
         chosen = smallest_hashes([str(self._rows.listing_ids[place]) for place in places], _LESSONS)
@@ -56,15 +56,14 @@ class Matcher:
         pairs = left[both], right[both]
         return self.evidence(pairs), pairs
 
-    def evidence(self, pairs: Pairs) -> np.ndarray:
-        """Return the evidence about pairs, beside the other candidates of their listings, float32 [M, E]."""
+    def evidence(self, pairs: Pairs) -> Evidence:
+        """Return the evidence about pairs, beside the other candidates of their listings."""
         count = len(self._rows.listing_ids)
         involved = np.zeros(count, dtype=bool)
         for side in pairs:
             involved[side] = True
         one, other = joined([self._candidates(involved), pairs], count) if len(pairs[0]) else pairs
-        found = add_context(pair_evidence(self._described, one, other, self._cosines(one, other)), one, other, count)
-        return found[np.searchsorted(one * count + other, pairs[0] * count + pairs[1])]
+        return evidence_of(self._described, (one, other), pairs, self._cosines(one, other))
 
     def _candidates(self, queries: np.ndarray) -> Pairs:
         cfg, rows = self._cfg, self._rows

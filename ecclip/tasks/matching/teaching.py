@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from ecclip.tasks.config import MatchingConfig
 from ecclip.tasks.decision import NEVER_AUTO
 from ecclip.tasks.matching.candidates import Pairs
+from ecclip.tasks.matching.evidence import Evidence
 from ecclip.tasks.matching.pair_model import PairModel, fit_pair_model
 from ecclip.tasks.report.metrics import threshold_at
 
@@ -40,7 +41,7 @@ class Shop:
     split: np.ndarray
 
 
-def teach(evidence: np.ndarray, pairs: Pairs, shop: Shop, cfg: MatchingConfig, seed: int = 0) -> Taught:
+def teach(evidence: Evidence, pairs: Pairs, shop: Shop, cfg: MatchingConfig, seed: int = 0) -> Taught:
     """Fit the pair model on train listings and find its threshold on validation listings.
 
     Only pairs that grouping does not join without the catalog_id count: those are what is left to decide, and among
@@ -48,7 +49,7 @@ def teach(evidence: np.ndarray, pairs: Pairs, shop: Shop, cfg: MatchingConfig, s
     precision over at least ``min_pairs`` validation pairs; neither may be in test.
 
     Args:
-        evidence: of the pairs, float32 [M, E].
+        evidence: of the pairs.
         pairs: row numbers [M].
         shop: what is known of the listings.
         cfg: the wanted precision, and how many pairs prove it.
@@ -60,10 +61,10 @@ def teach(evidence: np.ndarray, pairs: Pairs, shop: Shop, cfg: MatchingConfig, s
     splits = shop.split[left], shop.split[right]
     train = asked & (splits[0] == "train") & (splits[1] == "train")
     held_out = asked & _any_validation(*splits) & (splits[0] != "test") & (splits[1] != "test")
-    model = fit_pair_model(evidence[train], labels[train], shop.catalog[left[train]], seed)
+    model = fit_pair_model(evidence.part(train), labels[train], shop.catalog[left[train]], seed)
     threshold = NEVER_AUTO
     if model is not None:
-        threshold = threshold_at(model.scores(evidence[held_out]), labels[held_out], cfg.precision, cfg.min_pairs)
+        threshold = threshold_at(model.scores(evidence.part(held_out)), labels[held_out], cfg.precision, cfg.min_pairs)
     return Taught(model, threshold, int(train.sum()), int(held_out.sum()))
 
 
