@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ecclip.bench.machine import commit
 from ecclip.bench.quality import difference, kept, ratio
@@ -136,7 +137,8 @@ def _measured(cell: Cell, data: Path, work: Path) -> Done:
 
     def make() -> dict[str, np.ndarray]:
         get_logger().info("measuring", cell=cell.name)
-        found = function(data, work, cell)
+        with threadpool_limits(limits=1):  # of trees and products: threads that wait for each other gain nothing here
+            found = function(data, work, cell)
         arrays = {f"{name}|{part}": values for name, one in found.items() for part, values in vars(one).items()}
         return {"commit": np.array(commit()), **arrays}
 
