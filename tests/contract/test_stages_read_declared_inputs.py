@@ -38,11 +38,15 @@ AFTER_SPARK = ("score_pairs", "train", "embed", "evaluate", "export", "group_pro
 
 
 def _declared(name: str) -> list[str]:
-    return [template.format(night=NIGHT, previous=NO_NIGHT) for template in STEPS[name].inputs.values()]
+    needed = {key: one for key, one in STEPS[name].inputs.items() if key not in STEPS[name].optional}
+    return [template.format(night=NIGHT, previous=NO_NIGHT) for template in needed.values()]
 
 
 def _run_alone(name: str, store: Path, workspace: Path, patch: pytest.MonkeyPatch) -> None:
-    """Run a stage where there is nothing but its inputs, and keep what it wrote in ``store``."""
+    """Run a stage where there is nothing but its inputs, and keep what it wrote in ``store``.
+
+    What a night may lack is not there.
+    """
     for place in _declared(name):
         shutil.copytree(store / place, workspace / "work" / place)
     (workspace / "params.yaml").write_text(yaml.safe_dump(PARAMS))
