@@ -49,6 +49,36 @@ def _answer(row: dict[str, Any]) -> Answer:
     return Answer.from_outputs(row | texts | {"CATEGORY": categories, "EMBEDDING": embedding})
 
 
+@pytest.mark.slow
+@pytest.mark.fault(49)
+@pytest.mark.ops
+def test_the_server_of_a_moved_workspace_gives_out_what_its_store_has(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ecclip.local import start_services, stop_services
+
+    registered = registry.register(tiny_bundle(0), "2026-01-01")
+    registry.set_champion(registered.version, "test")
+    workspace.rename(tmp_path / "moved")
+    monkeypatch.setenv("ECCLIP_WORKSPACE", str(tmp_path / "moved"))
+    settings.cache_clear()
+    golden = read_golden(Bundle(tiny_bundle(0)).golden)[:1]
+    pandas.DataFrame(
+        [(golden[0].product.image, golden[0].product.title, golden[0].product.description)],
+        columns=["IMAGE", "TITLE", "DESCRIPTION"],
+    ).to_pickle(tmp_path / "frame")
+    try:
+        address = start_services(("mlflow",)).addresses["mlflow"]
+        command = [sys.executable, "-c", _PREDICT, address, str(tmp_path / "frame")]
+        done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, check=False)
+    finally:
+        stop_services(("mlflow",))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("FOUND"))[len("FOUND") :])
+    assert _answer(found["answers"][0]).lineage == registered.digest[:16]
+    assert not workspace.exists()
+
+
 def test_the_champion_is_loaded_and_answers_where_nobody_has_seen_the_workspace(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
