@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ecclip.core import ServiceError, Terminal, get_logger, locked, patient, settings
-from ecclip.core.services import Service, Services, choose_port, log_end, signals_held, users
+from ecclip.core.services import Service, Services, choose_port, log_end, signals_held, signals_raise, users
 from ecclip.local import airflow, mlflow
 from ecclip.local.airflow_rest import AirflowApi
 from ecclip.local.following import CHAIN, close_interrupted
@@ -45,7 +45,8 @@ def up(services: tuple[str, ...] = SERVICES) -> dict[str, str]:
     Raises:
         ServiceError: a service does not come up; what this call started is stopped again.
     """
-    running = start_services(services)
+    with signals_raise():
+        running = start_services(services)
     table = Table(title="ecclip is up", title_justify="left")
     for column in ("service", "address", "state", "log"):
         table.add_column(column, overflow="fold")

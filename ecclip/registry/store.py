@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -33,6 +34,7 @@ _ENVIRONMENT = {
 }
 _METRICS_PER_REQUEST = 500  # half of MLflow's limit of 1000
 _PARAMS_PER_REQUEST = 100  # MLflow's limit
+_OLD_SCHEMA = "out-of-date database schema"
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS")
 
 
@@ -70,8 +72,14 @@ def answering() -> Iterator[None]:
         raise ServiceError(
             "the registry refused a request" if refused else "the registry does not answer",
             value=f"{settings().tracking_uri}: {(str(error).splitlines() or [type(error).__name__])[0][:300]}",
-            next_step="start it (make up) or set ECCLIP_MLFLOW_TRACKING_URI, then run again",
+            next_step=_way_out(str(error)),
         ) from error
+
+
+def _way_out(said: str) -> str:
+    if _OLD_SCHEMA in said:  # MLflow was upgraded: it never changes a database by itself
+        return f"keep a copy of the database, then: {sys.executable} -m mlflow db upgrade {settings().tracking_uri}"
+    return "start it (make up) or set ECCLIP_MLFLOW_TRACKING_URI, then run again"
 
 
 def aliases(store: MlflowClient) -> dict[str, str]:
