@@ -53,8 +53,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         pytest.skip("the serving environment is missing: make setup")
     folder = make_workspace(tmp_path / "workspace", monkeypatch)
     (folder / "dags").mkdir()
-    for name in ("ecclip_tasks.py", "pools.json", ".airflowignore", "deploy_bundle.py", "product_groups.py"):
-        (folder / "dags" / name).symlink_to(ROOT / "dags" / name)
+    for path in (ROOT / "dags").iterdir():
+        if path.is_file() and path.name != "train_towers.py":
+            (folder / "dags" / path.name).symlink_to(path)
     (folder / "dags" / "training.py").write_text(_TRAINING)
     monkeypatch.setenv("ECCLIP_TRITON_HOME", str(ENVIRONMENTS / "triton"))
     monkeypatch.setenv("ECCLIP_SERVING_PYTHON", str(SERVING_PYTHON))
