@@ -14,6 +14,7 @@ from ecclip.embed.frozen import embed_frozen, frozen_towers
 from ecclip.embed.prompts import embed_prompts
 from ecclip.errors import PairsError
 from ecclip.formats.bundle import TOWERS
+from ecclip.formats.documents import read_json_object
 from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_frozen, write_origin, write_prompts
 from ecclip.formats.pair_scores import write_pair_scores
 from ecclip.formats.sampling import smallest_hashes
@@ -68,8 +69,15 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Coun
     """
     embeddings, photos = _embed(cfg, snapshot, trained / TOWERS, features=cfg.features)
     write_embeddings(embeddings, output)
-    towers = digest_of(trained / TOWERS)
-    write_origin(Origin(snapshot=digest_of(snapshot), trained=digest_of(trained), towers=towers), output)
+    write_origin(
+        Origin(
+            snapshot=digest_of(snapshot),
+            trained=digest_of(trained),
+            towers=digest_of(trained / TOWERS),
+            start_share=_start_share(trained),
+        ),
+        output,
+    )
     embedded = int((~np.isnan(embeddings.image).any(axis=1)).sum())
     frozen = _embed_frozen(cfg, snapshot, trained, output)
     return Counts(
@@ -104,6 +112,13 @@ def score_pairs(cfg: ScorePairsConfig, cleaned: Path, reference: Path, output: P
         written={"pairs": len(ids)},
         detail={"champion": champion.version, "bundle": champion.bundle},
     )
+
+
+def _start_share(trained: Path) -> str:
+    """Return how much of the networks' weights a training has taken back to where it started, as its history says."""
+    path = trained / "history.json"
+    history = read_json_object(path, "run train of this night again") if path.is_file() else {}
+    return str((history.get("interpolation") or {}).get("share", 0))
 
 
 def _embed_frozen(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> int:

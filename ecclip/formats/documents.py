@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,12 +71,13 @@ def read_field(content: dict[str, Any], name: str, kind: type[_Value], path: Pat
 
 
 def read_record(kind: type[_Value], path: Path, schema: str, next_step: str) -> _Value:
-    """Return a document whose fields are those of ``kind``, a dataclass of texts.
+    """Return a document whose fields are those of ``kind``, a dataclass of texts; one with a default may be missing.
 
     Raises:
         ContractError: the file has another schema.
         IntegrityError: it cannot be read; names the file and, where it is one, the field.
     """
     content = read_document(path, schema, next_step)
-    names = (field.name for field in fields(kind))  # type: ignore[arg-type]
+    wanted = fields(kind)  # type: ignore[arg-type]
+    names = [one.name for one in wanted if one.name in content or one.default is MISSING]
     return kind(**{name: read_field(content, name, str, path, next_step) for name in names})

@@ -97,11 +97,16 @@ class Prompts:
 
 @dataclass(frozen=True)
 class Origin:
-    """The digests of what embeddings were made from: the snapshot, the training, and its towers."""
+    """The digests of what embeddings were made from: the snapshot, the training, and its towers.
+
+    ``start_share`` is how much of their networks' weights is what the training started from, a number as text: of "1"
+    the training was not worth keeping.
+    """
 
     snapshot: str
     trained: str
     towers: str
+    start_share: str = "0"
 
 
 def write_origin(origin: Origin, folder: Path) -> None:

@@ -97,7 +97,7 @@ class TaskReport:
         missing: why a metric, or a whole task, is not there.
         comparisons: by cell ``<task>/<modality>`` and system, the fields of a :class:`Comparison`.
         cells: how many cells there are (``cells_total``), and in how many ours is beyond the interval of the difference
-            to the frozen start (``cells_ahead``, ``cells_behind``) or the start's own tower serves
+            to the frozen start (``cells_ahead``, ``cells_behind``) or a tower serves that the training began with
             (``cells_fallback``).
     """
 

@@ -37,6 +37,7 @@ class BundleFacts:
     git_commit: str
     metrics: dict[str, float]
     rows: dict[str, Any]
+    cells: dict[str, int]
     params: dict[str, str]
     labels: dict[str, int]
     embedding_dim: int | None
@@ -80,14 +81,15 @@ def read_facts(bundle: Path, night: str) -> BundleFacts:
     """
     manifest = verify_folder(bundle)
     parts = proven_bundle(bundle)
-    lineage, heads = parts.lineage(), parts.described_heads()
+    lineage, heads, report = parts.lineage(), parts.described_heads(), parts.report()
     return BundleFacts(
         digest=digest_of(bundle),
         night=night,
         snapshot_digest=manifest.inputs.get("snapshot") or lineage.get("snapshot", ""),
         git_commit=lineage.get("git_commit", ""),
         metrics=parts.metrics(),
-        rows=parts.report().rows,
+        rows=report.rows,
+        cells=report.cells,
         params=flat_parameters(manifest.stage, manifest.config) | _neighbour_params(bundle, manifest.inputs),
         labels={head["name"]: len(head["labels"]) for head in heads.get("heads", [])},
         embedding_dim=heads.get("dim"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,19 @@ def describe(facts: BundleFacts, stored: Path) -> str:
         f"- bundle: `{_in_workspace(stored)}`\n- snapshot digest: `{facts.snapshot_digest}`\n"
         f"- git commit: `{facts.git_commit}`\n"
         f"- embedding: {facts.embedding_dim or '?'} numbers, length 1\n\n"
+        f"{_outcome(facts.cells)}"
         f"| task | labels |\n|---|---|\n{labels}\n| metric (image and text together) | value |\n|---|---|\n{metrics}"
+    )
+
+
+def _outcome(cells: Mapping[str, int]) -> str:
+    """Return how the cells end beside the frozen start, a cell being a task from one modality."""
+    if not cells:
+        return "Nothing is known of it beside the frozen start.\n\n"
+    return (
+        f"Beside the towers before any training, of {cells['cells_total']} cells: **{cells['cells_ahead']} ahead, "
+        f"{cells['cells_behind']} behind**; {cells['cells_fallback']} served by towers that the training began with."
+        "\n\n"
     )
 
 

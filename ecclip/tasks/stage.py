@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,8 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         report_zero_shot(embedded, rows, targets, answered(scored, trained), cfg, findings)
         write_evidence(rows, targets, trained.heads, output, frozen)
         products = _report_products(rows, cfg, findings)
-        lineage = asdict(origin) | {"embedded": digest_of(embedded)}
+        made_from = {"snapshot": origin.snapshot, "trained": origin.trained, "towers": origin.towers}
+        lineage = made_from | {"embedded": digest_of(embedded)}
         Bundle(output).write_report(findings.report(lineage))
         write_page(output / REPORT_PAGE, snapshot, rows, scored, products, findings, cfg)
     if findings.missing:

@@ -62,11 +62,13 @@ def write_bundle(
     rows: dict[str, int] | None = None,
     taught: Taught | None = None,
     embedded: str = "e" * 64,
+    cells: dict[str, int] | None = None,
 ) -> Path:
     """Write a bundle into ``folder`` and return it; another seed is another digest.
 
-    ``rows`` are what its report says of the listings behind the metrics. Unless something else is ``taught``, its heads
-    always answer the first of two categories. ``embedded`` is the digest of the embeddings it was made from.
+    ``rows`` and ``cells`` are what its report says of the listings behind the metrics, and beside the frozen start.
+    Unless something else is ``taught``, its heads always answer the first of two categories. ``embedded`` is the digest
+    of the embeddings it was made from.
     """
     snapshot = sha256_bytes(f"snapshot {night}".encode())
     metrics = {"category/both/top1": 0.8, "category/both/ece": 0.05} if metrics is None else metrics
@@ -77,7 +79,7 @@ def write_bundle(
     told = {"snapshot": snapshot, "trained": "0" * 64, "towers": towers, "embedded": embedded}
     bundle = Bundle(folder)
     bundle.write_description({"lineage": lineage, "metrics": metrics})
-    bundle.write_report(TaskReport(metrics=metrics, rows={"test": 10, **(rows or {})}, lineage=told))
+    bundle.write_report(TaskReport(metrics=metrics, rows={"test": 10, **(rows or {})}, lineage=told, cells=cells or {}))
     write_atomic(folder / REPORT_PAGE, "<!doctype html><title>report</title><p>category</p>\n")
     (taught or _constant(metrics.get("category/both/top1", 0.8))).write(bundle, towers)
     return seal(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ecclip.formats.embeddings import read_origin
 from ecclip.formats.report import FROZEN_START
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.fitting import Trained, train_heads
@@ -45,6 +46,8 @@ def report_frozen(
     own = replace(frozen, image=_known(frozen.image_features), text=_known(frozen.text_features))
     compared |= compare_matching(rows, own, cfg)
     serving = towers_of_the_start(rows, frozen)
+    if float(read_origin(embedded).start_share) == 1:  # of a fine-tuning, which starts from the champion's
+        serving = {"image", "text"}
     fallback = sum(set(_read(cell)) <= serving for cell in compared)
     findings.compare(FROZEN_START, compared, fallback)
     return logits

@@ -10,7 +10,7 @@ import pytest
 from bundles import write_bundle
 from challengers import CFG, ECE, TOP1, register_champion, register_version
 from pydantic import ValidationError
-from registries import MLFLOW_WARNINGS
+from registries import MLFLOW_WARNINGS, mlflow_client
 
 from ecclip import registry
 from ecclip.core import ContractError, GateError
@@ -188,6 +188,15 @@ def test_the_verdict_is_kept_on_the_version_and_beside_the_night(workspace: Path
         "notes": [],
         "if_meant": {},
     }  # fmt: skip
+
+
+def test_how_the_cells_end_beside_the_frozen_start_stands_in_verdict_and_description(tmp_path: Path) -> None:
+    cells = {"cells_ahead": 4, "cells_behind": 1, "cells_fallback": 3, "cells_total": 12}
+    bundle = write_bundle(tmp_path / "bundle", metrics={TOP1: 0.8, ECE: 0.05}, cells=cells)
+    version = registry.register(bundle, "2026-11-01").version
+    assert registry.check_gate(CFG, version).cells_outcome == cells
+    description = mlflow_client().get_model_version("ecclip", version).description
+    assert "of 12 cells: **4 ahead, 1 behind**; 3 served by towers that the training began with" in description
 
 
 def test_reasons_longer_than_a_tag_are_cut(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from ecclip.core import ContractError, canonical_json
-from ecclip.formats.embeddings import Embeddings, load_embeddings, write_embeddings
+from ecclip.formats.embeddings import Embeddings, load_embeddings, read_origin, write_embeddings, write_origin
 from ecclip.tasks import EvaluateConfig, check_claims, evaluate, load_heads, read_evidence
 from ecclip.tasks.kinds import TASKS
 from ecclip.tasks.report.metrics import Bootstrap
@@ -92,6 +92,17 @@ def test_a_tower_that_is_the_start_again_is_a_fallback(snapshot: Path, embedded:
     cells = report_of(tmp_path / "evaluate")["cells"]
     image_cells = [cell for cell in report_of(tmp_path / "evaluate")["comparisons"] if cell.endswith("/image")]
     assert cells["cells_fallback"] == len(image_cells) >= 3
+
+
+def test_a_night_that_went_back_to_where_its_training_began_is_a_fallback_in_every_cell(
+    snapshot: Path, embedded: Path, tmp_path: Path
+) -> None:
+    """A fine-tuning begins with the champion's towers, whose features are not the frozen start's."""
+    shutil.copytree(embedded, tmp_path / "embed")
+    write_origin(replace(read_origin(embedded), start_share="1.0"), tmp_path / "embed")
+    evaluate(CFG, snapshot, tmp_path / "embed", tmp_path / "evaluate")
+    cells = report_of(tmp_path / "evaluate")["cells"]
+    assert cells["cells_fallback"] == cells["cells_total"] > 0
 
 
 def test_shares_and_intervals_are_those_of_a_plain_loop_over_resampled_groups(evaluated: Path) -> None:

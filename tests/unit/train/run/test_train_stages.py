@@ -22,6 +22,7 @@ from ecclip.formats.embeddings import (
     load_embeddings,
     load_frozen,
     load_prompts,
+    read_origin,
     write_frozen,
 )
 from ecclip.formats.snapshot import Listings
@@ -110,6 +111,8 @@ def test_every_listing_is_embedded_with_equal_bytes_each_time(workspace: Path, t
         embed(cfg=EmbedConfig(), snapshot=snapshot, trained=trained, output=tmp_path / name) for name in ("a", "b")
     ]
     assert reports[0].digest == reports[1].digest
+    chosen = json.loads((trained / "history.json").read_text())["interpolation"]["share"]
+    assert float(read_origin(tmp_path / "a").start_share) == chosen
     embeddings = load_embeddings(tmp_path / "a")
     assert embeddings.listing_ids == [f"l{number:06d}" for number in range(240)]
     missing = np.isnan(embeddings.image).any(axis=1)
