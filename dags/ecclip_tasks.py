@@ -90,6 +90,7 @@ ENGINE: dict[str, Any] = {
     "pool": "serving",
     "executor_config": executor_config(settings().engine_pod_template, "ECCLIP_ENGINE_POD_TEMPLATE"),
 }
+_STARTED = ("train_towers", "deploy_bundle", "product_groups", "catalog_answers")  # what outstanding work may need
 _NO_RETRY = (GateError, ContractError, ConfigError)
 
 
@@ -299,11 +300,32 @@ def release_task(
     return _task(name, work, outlet, operator)
 
 
-def _task(
-    name: str, work: Callable[[Mapping[str, Any]], dict[str, Any]], outlet: Asset | None, operator: dict[str, Any]
-) -> Any:
+def outstanding_tasks() -> None:
+    """Find the work that no event has started, and start a run for each piece whose DAG has no run.
+
+    A run is named by what it was found in, so that a night that fails is not started again and again.
+    """
+    from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+
+    def find(context: Mapping[str, Any]) -> list[dict[str, Any]]:
+        from ecclip.release import reconcile_nights
+
+        busy = {dag: context["ti"].get_dr_count(dag, states=["queued", "running"]) for dag in _STARTED}
+        return [
+            {"trigger_dag_id": one.dag, "trigger_run_id": one.run_id, "conf": {"night": one.night, **one.conf}}
+            for one in reconcile_nights().work
+            if not busy[one.dag]
+        ]
+
+    found = _task("find", find, None, {"pool": "serving"})
+    TriggerDagRunOperator.partial(task_id="start", logical_date=None, skip_when_already_exists=True).expand_kwargs(
+        found
+    )
+
+
+def _task(name: str, work: Callable[[Mapping[str, Any]], Any], outlet: Asset | None, operator: dict[str, Any]) -> Any:
     @task(task_id=name, outlets=[outlet] if outlet else [], multiple_outputs=False, **operator)
-    def run() -> dict[str, Any]:
+    def run() -> Any:
         context = get_current_context()
         # before the first settings() of the work itself: the parsing of this file has read them already
         os.environ["ECCLIP_RUN_ID"] = str(context["run_id"])

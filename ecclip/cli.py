@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -55,14 +56,6 @@ app.add_typer(release_app, name="release")
 app.add_typer(nights_app, name="nights")
 app.add_typer(pipeline_app, name="pipeline")
 app.add_typer(bench_app, name="bench")
-
-
-@pipeline_app.command("dvc")
-def pipeline_dvc() -> None:
-    """Print dvc.yaml: ecclip pipeline dvc > dvc.yaml."""
-    from ecclip.dvc_yaml import dvc_yaml
-
-    typer.echo(dvc_yaml(), nl=False)
 
 
 @nights_app.command("add")
@@ -120,14 +113,6 @@ def map_command(
     _show(map_dump(Path(mapping), source, settings().work / "dumps" / night, night, limit))
 
 
-@_ROOMS["catalog"].command("mapping-keys")
-def mapping_keys_command() -> None:
-    """Print every key of a mapping.yaml as the tables of docs/mapping.md."""
-    from ecclip.catalog.mapping.reference import mapping_reference
-
-    typer.echo(mapping_reference())
-
-
 @_ROOMS["catalog"].command("trace")
 def catalog_trace(
     listing_id: Annotated[str, typer.Argument(help="Of the dump")],
@@ -139,14 +124,6 @@ def catalog_trace(
     from ecclip.lineage import trace_everywhere
 
     _show(trace_everywhere(listing_id, night))
-
-
-@_ROOMS["catalog"].command("contract")
-def contract_command() -> None:
-    """Print the dump contract as the table of docs/dump.md."""
-    from ecclip.catalog.dump.contract import contract_table
-
-    typer.echo(contract_table())
 
 
 _STEPS = {
@@ -172,12 +149,43 @@ for _name in _STEPS:
     release_app.command(_name)(_release_command(_name))
 
 
-@release_app.command("reconcile")
-def release_reconcile() -> None:
-    """Grant or refuse what @champion asks for, and make alias, live.json and server agree."""
-    from ecclip.release import reconcile
+_GROUPS = {**_ROOMS, "release": release_app, "nights": nights_app, "pipeline": pipeline_app, "bench": bench_app}
+# commands without arguments: what they call, and what their help says; a text is printed as it is
+_PLAIN = {
+    "release reconcile": ("ecclip.release:reconcile", "Grant or refuse what @champion asks for, and repair the rest."),
+    "nights reconcile": ("ecclip.release:catch_up", "Do what is outstanding: training, verdict, products, answers."),
+    "registry rebuild": ("ecclip.release:rebuild_registry", "Enter what a lost or older registry lacks."),
+    "catalog mapping-keys": (
+        "ecclip.catalog.mapping.reference:mapping_reference",
+        "Print every key of a mapping.yaml as the tables of docs/mapping.md.",
+    ),
+    "catalog contract": (
+        "ecclip.catalog.dump.contract:contract_table",
+        "Print the dump contract as the table of docs/dump.md.",
+    ),
+    "pipeline dvc": ("ecclip.dvc_yaml:dvc_yaml", "Print dvc.yaml: ecclip pipeline dvc > dvc.yaml."),
+    "house": ("ecclip.house:picture", "Print the rooms and the arrows between them (docs/architecture.md)."),
+    "parameters": ("ecclip.parameters:page", "Print every parameter and every setting (docs/parameters.md)."),
+    "renames": ("ecclip.renames:renames_page", "Print what was renamed (docs/renames.md)."),
+}
 
-    _show(reconcile())
+
+def _plain_command(function: str, text: str) -> Callable[[], None]:
+    def command() -> None:
+        module, _, name = function.partition(":")
+        value = getattr(importlib.import_module(module), name)()
+        if isinstance(value, str):
+            typer.echo(value, nl=not value.endswith("\n"))
+        else:
+            _show(value)
+
+    command.__doc__ = text
+    return command
+
+
+for _command, (_function, _text) in _PLAIN.items():
+    _group, _, _name = _command.rpartition(" ")
+    _GROUPS.get(_group, app).command(_name)(_plain_command(_function, _text))
 
 
 @release_app.command("answers")
@@ -311,30 +319,6 @@ def workspace(
 
 
 @app.command()
-def house() -> None:
-    """Print the rooms and the arrows between them, as the imports are (the picture of docs/architecture.md)."""
-    from ecclip.house import picture
-
-    typer.echo(picture(), nl=False)
-
-
-@app.command()
-def parameters() -> None:
-    """Print every parameter of every stage and every setting of the machine (docs/parameters.md)."""
-    from ecclip.parameters import page
-
-    typer.echo(page(), nl=False)
-
-
-@app.command()
-def renames() -> None:
-    """Print what was renamed (docs/renames.md)."""
-    from ecclip.renames import renames_page
-
-    typer.echo(renames_page(), nl=False)
-
-
-@app.command()
 def ask(
     title: Annotated[str, typer.Option(help="The listing's title")] = "",
     image: Annotated[Path | None, typer.Option(help="The listing's photo", exists=True, dir_okay=False)] = None,
@@ -359,7 +343,6 @@ def _old_command(old: str, new: str) -> Callable[[], None]:
     return command
 
 
-_GROUPS = {**_ROOMS, "release": release_app, "nights": nights_app, "pipeline": pipeline_app, "bench": bench_app}
 for _old, _new in COMMANDS.items():
     _group, _, _name = _old.rpartition(" ")
     _anything = {"ignore_unknown_options": True, "allow_extra_args": True}

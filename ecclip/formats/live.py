@@ -14,12 +14,17 @@ _FILE = "live.json"
 
 
 class Live(BaseModel):
-    """Which version answers, which one answered before, and how often that changed."""
+    """Which version answers, which one answered before, and how often that changed.
+
+    A version is a number of this model repository; ``bundle`` is the digest of what answers, which names it everywhere
+    else (empty where an older ecclip wrote the file, with the ``lineage`` id alone).
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     version: int
     previous: int | None = None
     lineage: str
+    bundle: str = ""
     sequence: int = 1
 
 

@@ -15,7 +15,7 @@ from ecclip.local.airflow import airflow_home
 from ecclip.local.airflow_rest import AirflowApi
 
 CHAIN = ("nightly_catalog", "train_towers", "deploy_bundle", "product_groups", "catalog_answers")
-_DAGS = (*CHAIN, "reconcile_champion", "roll_back")
+_DAGS = (*CHAIN, "reconcile_champion", "reconcile_nights", "roll_back")
 _POLL_S = 2.0  # a poll takes the API server about 0.1 s of processor time
 _NEXT_RUN_LIMIT_S = 900.0  # a run waits for that of the night before
 _LOG_LINES = 12  # of a failed task that are shown

@@ -96,7 +96,8 @@ class GateConfig(StageConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Passed or not, every reason against it, and the champion that it was compared with (None: nothing answered).
+    """Passed or not, every reason against it, and the champion that it was compared with (None: nothing answered), by
+    version and bundle.
 
     ``compared`` has a row per metric of the configuration, ``cells`` one per task, modality and part of the catalog and
     rival, ``labels`` one per rival and head whose labels differ. ``cells_outcome`` counts how the challenger's own
@@ -108,6 +109,7 @@ class Verdict:
     passed: bool
     reasons: tuple[str, ...]
     champion: str | None
+    champion_digest: str | None = None
     compared: tuple[dict[str, Any], ...] = ()
     cells: tuple[dict[str, Any], ...] = ()
     labels: tuple[dict[str, Any], ...] = ()
@@ -146,7 +148,7 @@ def check_gate(
         if verdict is None:
             answers = reigning()
             # one that a person made the first champion by hand is not compared with itself
-            against = None if answers is not None and answers.version == challenger.version else answers
+            against = None if answers is not None and answers.digest == challenger.digest else answers
             verdict = _verdict(cfg, challenger, against, prove, score)
             _keep(verdict, challenger)
     except EcclipError as error:
@@ -197,8 +199,11 @@ def _verdict(
         if prove is not None:
             prove(stored_bundle(challenger))
     except ContractError as error:
-        against = None if answers is None else answers.version
-        return Verdict(version=challenger.version, passed=False, reasons=(str(error),), champion=against)
+        against, digest = (None, None) if answers is None else (answers.version, answers.digest)
+        reasons = (str(error),)
+        return Verdict(
+            version=challenger.version, passed=False, reasons=reasons, champion=against, champion_digest=digest
+        )
     return _compare(cfg, challenger, new, answers, score)
 
 
@@ -222,6 +227,7 @@ def _compare(
         passed=not reasons and any(row["decides"] for row in compared),
         reasons=tuple(reasons or _undecided(cfg, compared)),
         champion=None if answers is None else answers.version,
+        champion_digest=None if answers is None else answers.digest,
         compared=compared,
         cells=cells,
         labels=_label_rows(champions),
@@ -349,5 +355,6 @@ def _keep(verdict: Verdict, challenger: ModelRef) -> None:
         "gate": "passed" if verdict.passed else "refused",
         "gate_reasons": "; ".join([*verdict.reasons, *filter(None, [verdict.way_out])])[:4000] or "none",
         "gate_champion": verdict.champion or "none",
+        "gate_champion_digest": verdict.champion_digest or "none",
     }
     tag_version(challenger.version, tags)

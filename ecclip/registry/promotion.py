@@ -1,57 +1,54 @@
-"""Change the champion under a lock, by compare-and-set, with a line in the audit file.
-
-The last line of that file is what alias and answers last agreed on: an alias that is elsewhere was moved by a person.
-"""
+"""Change the champion under a lock, by compare-and-set, with a line in the audit file."""
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from ecclip.core import GateError, fail_point, get_logger, locked, now, settings
+from ecclip.registry.audit import last_told, new_entry, tell
 from ecclip.registry.store import CHALLENGER, CHAMPION, MODEL, OVERTAKEN, aliases, answering, client
-from ecclip.registry.versions import ModelRef, model_version, version_of
+from ecclip.registry.versions import PREVIOUS, PREVIOUS_DIGEST, ModelRef, champion, model_version, version_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _ANY = "any"
+_ENTRY = "champion_entry"  # tag: the line of the audit file that the version knows of
 _LONGEST_TAG = 4000  # characters; MLflow takes 5000
 
 
 def set_champion(version: str, reason: str, against: str | None = _ANY, wait_s: float = 60.0) -> ModelRef:
     """Move @champion to a version and return it; a version that already is champion stays and nothing is written.
 
-    ``against`` is the champion that the verdict was made against (None: there was none): if another promoter was
-    faster, the verdict does not apply to the current champion. Without it (a rollback) any champion is replaced.
+    ``against`` is the bundle of the champion that the verdict was made against (None: there was none): if another
+    promoter was faster, the verdict does not apply to the current champion. Without it (a rollback) any champion is
+    replaced.
 
     Raises:
         GateError: another version became champion since the verdict.
         ServiceError: the registry does not answer, or another promoter holds the lock for ``wait_s`` seconds.
     """
     with locked(settings().work / "run" / "promote.lock", "the promotion", wait_s):
-        current = _compare_and_set(model_version(version), reason, against)
-        _audit(model_version(version), current, reason)
+        target, current = model_version(version), champion()
+        entry = target.tags.get(_ENTRY, "")
+        if current is None or current.version != version:
+            entry = new_entry()
+            _move(target, _unless_overtaken(target, current, against), reason, entry)
+        tell(model_version(version), None if current is None else current.version, reason, entry)
     return model_version(version)
 
 
-def _compare_and_set(target: ModelRef, reason: str, against: str | None) -> str | None:
-    """Move the alias unless it is there; return the version that it pointed at."""
-    with answering():
-        store = client()
-        current = aliases(store).get(CHAMPION)
-        if current != target.version:
-            if against not in (_ANY, current):
-                raise GateError(
-                    f"version {current} became champion after the verdict on version {target.version}",
-                    value=f"champion: {current}",
-                    limit=f"champion at the verdict: {against}",
-                    next_step="run the gate again",
-                )
-            _move(store, target, current, reason)
-        return current
+def _unless_overtaken(target: ModelRef, current: ModelRef | None, against: str | None) -> ModelRef | None:
+    if against not in (_ANY, None if current is None else current.digest):
+        now_champion = "none" if current is None else f"version {current.version}"
+        raise GateError(
+            f"{now_champion} became champion after the verdict on version {target.version}",
+            value=f"champion: {now_champion}",
+            limit=f"champion at the verdict: bundle {against}",
+            next_step="run the gate again",
+        )
+    return current
 
 
 def complete_champion(version: str, reason: str, *, move: bool, wait_s: float = 60.0) -> ModelRef:
@@ -64,16 +61,54 @@ def complete_champion(version: str, reason: str, *, move: bool, wait_s: float = 
         ServiceError: the registry does not answer, or another promoter holds the lock for ``wait_s`` seconds.
     """
     with locked(settings().work / "run" / "promote.lock", "the promotion", wait_s):
-        target, before = model_version(version), last_champion()
-        previous = None if before is None or before.version == version else before.version
+        target, before, told = model_version(version), last_champion(), last_told()
+        previous = None if before is None or before.version == version else before
+        entry = told.get("entry", "") if told.get("bundle_digest") == target.digest else new_entry()
         with answering():
             store = client()
-            _tag(store, target, previous, reason)
-            if move and aliases(store).get(CHAMPION) in (None, previous):
+            _tag(store, target, previous, reason, entry)
+            if move and aliases(store).get(CHAMPION) in (None, previous.version if previous else None):
                 store.set_registered_model_alias(MODEL, CHAMPION, version)
             _end_challenge(store, version)
-        _audit(target, previous, reason)
+        tell(target, None if previous is None else previous.version, reason, entry)
     return model_version(version)
+
+
+def enter_again(line: Mapping[str, str], before: Mapping[str, str]) -> None:
+    """Write on the versions of a lost or older registry what a line of the audit file says became of them.
+
+    ``before`` is the line that it follows. A version that the registry does not have is left out.
+
+    Raises:
+        ServiceError: the registry does not answer.
+    """
+    target = version_of(line["bundle_digest"])
+    if target is None:
+        return
+    previous = version_of(before["bundle_digest"]) if before else None
+    with answering():
+        _tag(client(), target, previous, line.get("reason", ""), line.get("entry", ""), line.get("at", ""))
+
+
+def follow_answers(reference: ModelRef, wait_s: float = 60.0) -> None:
+    """Let @champion be a version that answers, wherever a lost or older registry has the alias.
+
+    Raises:
+        ServiceError: the registry does not answer, or another promoter holds the lock for ``wait_s`` seconds.
+    """
+    with locked(settings().work / "run" / "promote.lock", "the promotion", wait_s), answering():
+        client().set_registered_model_alias(MODEL, CHAMPION, reference.version)
+        _end_challenge(client(), reference.version)
+
+
+def is_entered(reference: ModelRef) -> bool:
+    """Whether the registry knows what the audit file last said of a version; a registry from a backup may not."""
+    told = last_told()
+    if told.get("bundle_digest") != reference.digest:
+        return True
+    if "entry" not in told:  # of an older ecclip
+        return "champion_reason" in reference.tags
+    return bool(reference.tags.get(_ENTRY) == told["entry"])
 
 
 def ask_for(version: str, reason: str = "") -> None:
@@ -127,37 +162,40 @@ def last_champion() -> ModelRef | None:
     Raises:
         ServiceError: the registry does not answer.
     """
-    digest = _last_line(_audit_path()).get("bundle_digest", "")
+    digest = last_told().get("bundle_digest", "")
     return version_of(digest) if digest else None
 
 
-def _move(store: MlflowClient, target: ModelRef, current: str | None, reason: str) -> None:
+def _move(target: ModelRef, current: ModelRef | None, reason: str, entry: str) -> None:
     """Tags first, alias last: a reader that sees the alias also sees the tags that explain it."""
-    _tag(store, target, current, reason)
-    fail_point("promote.tagged")
-    store.set_registered_model_alias(MODEL, CHAMPION, target.version)
-    fail_point("promote.moved")
-    _end_challenge(store, target.version)
-    get_logger().info("champion changed", version=target.version, previous=current, reason=reason)
+    with answering():
+        store = client()
+        _tag(store, target, current, reason, entry)
+        fail_point("promote.tagged")
+        store.set_registered_model_alias(MODEL, CHAMPION, target.version)
+        fail_point("promote.moved")
+        _end_challenge(store, target.version)
+    previous = None if current is None else current.version
+    get_logger().info("champion changed", version=target.version, previous=previous, reason=reason)
 
 
-def _tag(store: MlflowClient, target: ModelRef, previous: str | None, reason: str) -> None:
+def _tag(
+    store: MlflowClient, target: ModelRef, previous: ModelRef | None, reason: str, entry: str, at: str = ""
+) -> None:
     """Write on both versions what became of them; what a refusal or a rollback said of the new champion is over."""
     # what it replaced when it first became champion: a rollback does not make the older one follow the newer
-    replaced = {} if previous is None or "champion_reason" in target.tags else {"previous_champion": previous}
-    told = replaced | {"champion_reason": reason, "champion_at": _time()}
+    first = previous is not None and "champion_reason" not in target.tags
+    replaced = {PREVIOUS: previous.version, PREVIOUS_DIGEST: previous.digest} if first and previous else {}
+    known = {_ENTRY: entry} if entry else {}
+    told = replaced | known | {"champion_reason": reason, "champion_at": at or _time()}
     for name, value in told.items():
         store.set_model_version_tag(MODEL, target.version, name, value)
     for name in sorted({"refused_at", "refused_reason", "rolled_back", "replaced_by", OVERTAKEN} & {*target.tags}):
         store.delete_model_version_tag(MODEL, target.version, name)
     if previous is not None:
-        name, value = ("rolled_back", reason) if _is_older(target, previous) else ("replaced_by", target.version)
-        store.set_model_version_tag(MODEL, previous, name, value)
-
-
-def _is_older(target: ModelRef, previous: str) -> bool:
-    replaced = model_version(previous)
-    return (target.night, int(target.version)) < (replaced.night, int(replaced.version))
+        older = (target.night, int(target.version)) < (previous.night, int(previous.version))
+        name, value = ("rolled_back", reason) if older else ("replaced_by", target.version)
+        store.set_model_version_tag(MODEL, previous.version, name, value)
 
 
 def _end_challenge(store: MlflowClient, version: str) -> None:
@@ -165,43 +203,5 @@ def _end_challenge(store: MlflowClient, version: str) -> None:
         store.delete_registered_model_alias(MODEL, CHALLENGER)
 
 
-def _audit(target: ModelRef, current: str | None, reason: str) -> None:
-    """Append the change unless the last line already tells it; this also completes a call killed before its line."""
-    path = _audit_path()
-    last = _last_line(path)
-    if last.get("bundle_digest") == target.digest:
-        return
-    line = {
-        "at": _time(),
-        "event": "champion",
-        "version": target.version,
-        "bundle_digest": target.digest,
-        "lineage_id": target.lineage_id,
-        "previous": current if current != target.version else last.get("version"),
-        "reason": reason,
-        "run": settings().run_id,
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        torn = "\n" if path.stat().st_size and not path.read_bytes().endswith(b"\n") else ""
-        file.write(torn + json.dumps(line, sort_keys=True, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _audit_path() -> Path:
-    return settings().work / "mlflow" / "audit.jsonl"
-
-
 def _time() -> str:
     return now().isoformat()
-
-
-def _last_line(path: Path) -> dict[str, Any]:
-    lines = path.read_text().splitlines() if path.is_file() else []
-    for line in reversed(lines):
-        try:
-            return dict(json.loads(line))
-        except ValueError:
-            continue  # half a line of a killed process
-    return {}

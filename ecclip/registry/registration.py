@@ -19,7 +19,7 @@ from ecclip.registry.store import CHALLENGER, MODEL, OVERTAKEN, answering, clien
 from ecclip.registry.tracking.artifacts import own_folder
 from ecclip.registry.tracking.names import metric_name, training_metric_name
 from ecclip.registry.tracking.tracked import deliver_all, training_key
-from ecclip.registry.tracking.training_runs import steps_of, training_run
+from ecclip.registry.tracking.training_runs import run_is_active, steps_of, training_run
 from ecclip.registry.versions import ModelRef, version_of
 
 if TYPE_CHECKING:
@@ -38,8 +38,10 @@ class Registered:
     digest: str
 
 
-def register(bundle: Path, night: str, metrics_spool: Path | None = None) -> Registered:
-    """Register a bundle as a version of the model with alias @challenger; idempotent by the bundle's digest.
+def register(bundle: Path, night: str, metrics_spool: Path | None = None, *, challenges: bool = True) -> Registered:
+    """Register a bundle as a version of the model; idempotent by the bundle's digest.
+
+    One that ``challenges`` gets the alias @challenger; what is entered into a lost registry does not.
 
     ``metrics_spool`` is training's ``metrics.jsonl`` (one ``{"step", "name", "value"}`` per line). A tracked training
     already has a run: the rest of its spool is delivered, and that run becomes the bundle's. Every write is a
@@ -65,8 +67,10 @@ def register(bundle: Path, night: str, metrics_spool: Path | None = None) -> Reg
             _log_values(store, facts, run, model_id, spooled)
             _log_files(store, facts, run, model_id, stored)
             reference = _create_version(store, facts, run, model_id, stored)
+        elif run.info.run_id != reference.run_id and not run.data.metrics:  # its own was deleted
+            _log_values(store, facts, run, None, spooled)
         _complete_tags(store, reference, facts)
-        if "champion_reason" not in reference.tags:  # a former champion does not become challenger again
+        if challenges and "champion_reason" not in reference.tags:  # a former champion does not become challenger again
             store.set_registered_model_alias(MODEL, CHALLENGER, reference.version)
             if OVERTAKEN in reference.tags:  # by a champion that may have been rolled back since
                 store.delete_model_version_tag(MODEL, reference.version, OVERTAKEN)
@@ -111,7 +115,7 @@ def _logged_model(store: MlflowClient, facts: BundleFacts, run: Run) -> str:
 
 
 def _log_values(
-    store: MlflowClient, facts: BundleFacts, run: Run, model_id: str, spooled: list[tuple[str, float, int]]
+    store: MlflowClient, facts: BundleFacts, run: Run, model_id: str | None, spooled: list[tuple[str, float, int]]
 ) -> None:
     from mlflow.entities import Metric, Param
 
@@ -210,7 +214,9 @@ def _tags(facts: BundleFacts) -> dict[str, Any]:
 
 def _complete_tags(store: MlflowClient, reference: ModelRef, facts: BundleFacts) -> None:
     """Add tags that were unknown when the version was created; existing tags are kept."""
-    for name, value in _tags(facts).items():
-        if name not in reference.tags:
-            store.set_model_version_tag(MODEL, reference.version, name, value)
+    missing = {name: value for name, value in _tags(facts).items() if name not in reference.tags}
+    has_run = bool(missing) and run_is_active(store, reference.run_id)  # a person may have deleted it
+    for name, value in missing.items():
+        store.set_model_version_tag(MODEL, reference.version, name, value)
+        if has_run:
             store.set_tag(reference.run_id, name, value)

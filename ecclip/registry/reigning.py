@@ -1,35 +1,51 @@
-"""The version that answers: what ``live.json`` says, found in the registry by the bundle's lineage id.
+"""The version that answers: what ``live.json`` says, found in the registry by the bundle's digest.
 
 @champion is a wish until it agrees. Training starts from, and gates compare with, what answers.
 """
 
 from __future__ import annotations
 
-from ecclip.core import IntegrityError, digest_of, settings
-from ecclip.formats.bundle import lineage_of
-from ecclip.formats.live import read_live
-from ecclip.registry.versions import ModelRef, champion, version_of_lineage
+from ecclip.core import IntegrityError, settings
+from ecclip.formats.live import Live, read_live
+from ecclip.registry.store import has_store
+from ecclip.registry.versions import ModelRef, champion, version_of, version_of_lineage
+
+
+def live_record() -> Live | None:
+    """Return what answers by the last deployment, or None before the first.
+
+    Raises:
+        IntegrityError: ``live.json`` cannot be read, or is gone.
+    """
+    return read_live(settings().work / "model_repository")
 
 
 def deployed() -> ModelRef | None:
     """Return the version that answers by the last deployment, or None before the first.
 
+    A registry without it, an empty one too, is a broken one, never that of a first night.
+
     Raises:
         IntegrityError: the registry does not know the bundle that answers, or ``live.json`` cannot be read.
         ServiceError: the registry does not answer.
     """
-    live = read_live(settings().work / "model_repository")
+    live = live_record()
     if live is None:
         return None
-    found = version_of_lineage(live.lineage)
+    found = entered(live) if has_store() else None
     if found is None:
         raise IntegrityError(
             "the registry does not know the bundle that answers: it is empty, older or another one",
-            value=f"lineage id {live.lineage}",
+            value=f"bundle {live.bundle or live.lineage}",
             limit=settings().tracking_uri,
-            next_step=f"restore the registry, or ecclip release register --night {_night_of(live.lineage)}",
+            next_step="ecclip registry rebuild, or set ECCLIP_MLFLOW_TRACKING_URI if it is another one",
         )
     return found
+
+
+def entered(live: Live) -> ModelRef | None:
+    """Return the version of what answers, or None where the registry does not have it."""
+    return version_of(live.bundle) if live.bundle else version_of_lineage(live.lineage)
 
 
 def reigning() -> ModelRef | None:
@@ -40,10 +56,3 @@ def reigning() -> ModelRef | None:
         ServiceError: the registry does not answer.
     """
     return deployed() or champion()
-
-
-def _night_of(lineage: str) -> str:
-    for manifest in (settings().work / "nights").glob("*/bundle/manifest.json"):
-        if lineage_of(digest_of(manifest.parent)) == lineage:
-            return manifest.parents[1].name
-    return "NIGHT"

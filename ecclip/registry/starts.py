@@ -19,7 +19,7 @@ from ecclip.formats.bundle import TOWERS
 from ecclip.formats.start import Start, write_start
 from ecclip.registry.bundles import stored_bundle
 from ecclip.registry.reigning import reigning
-from ecclip.registry.versions import ModelRef, all_versions
+from ecclip.registry.versions import ModelRef, all_versions, replaced_by
 
 
 class StartConfig(StageConfig):
@@ -85,11 +85,10 @@ def _champion_before(name: str) -> ModelRef | None:
     night = _night(name)
     if reference is None or night is None or reference.night < night:
         return reference
-    versions = {version.version: version for version in all_versions()}
-    seen = set()
-    while reference is not None and reference.night >= night and reference.version not in seen:
-        seen.add(reference.version)
-        reference = versions.get(reference.tags.get("previous_champion", ""))
+    versions, seen = all_versions(), set()
+    while reference is not None and reference.night >= night and reference.digest not in seen:
+        seen.add(reference.digest)
+        reference = replaced_by(reference, versions)
     return None if reference is None or reference.night >= night else reference
 
 

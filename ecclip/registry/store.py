@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ecclip.core import ServiceError, locked, settings
+from ecclip.core import ServiceError, get_logger, locked, settings
 from ecclip.registry.tracking.artifacts import ROOT, find_own_artifacts, name_artifacts_by_store
 
 if TYPE_CHECKING:
@@ -72,13 +72,15 @@ def answering() -> Iterator[None]:
         raise ServiceError(
             "the registry refused a request" if refused else "the registry does not answer",
             value=f"{settings().tracking_uri}: {(str(error).splitlines() or [type(error).__name__])[0][:300]}",
-            next_step=_way_out(str(error)),
+            next_step=_way_out(str(error), refused),
         ) from error
 
 
-def _way_out(said: str) -> str:
+def _way_out(said: str, refused: bool) -> str:
     if _OLD_SCHEMA in said:  # MLflow was upgraded: it never changes a database by itself
         return f"keep a copy of the database, then: {sys.executable} -m mlflow db upgrade {settings().tracking_uri}"
+    if refused:
+        return "ecclip registry rebuild, if something was deleted or renamed there"
     return "start it (make up) or set ECCLIP_MLFLOW_TRACKING_URI, then run again"
 
 
@@ -96,9 +98,15 @@ def aliases(store: MlflowClient) -> dict[str, str]:
 
 
 def experiment_id(store: MlflowClient) -> str:
-    """Return the id of the experiment, created on first use; a local store keeps its artifacts beside it."""
+    """Return the id of the experiment, created on first use; a local store keeps its artifacts beside it.
+
+    One that a person deleted comes back: no night could be entered without it.
+    """
     found = store.get_experiment_by_name(EXPERIMENT)
     if found is not None:
+        if found.lifecycle_stage == "deleted":
+            store.restore_experiment(found.experiment_id)
+            get_logger().warning("the deleted experiment is restored", experiment=EXPERIMENT)
         return str(found.experiment_id)
     local = settings().tracking_uri.startswith("sqlite:")
     with locked(settings().work / "run" / "experiment.lock", "the experiment"):

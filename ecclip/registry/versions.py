@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ecclip.core import ContractError
 from ecclip.formats.bundle import lineage_of
 from ecclip.registry.store import CHALLENGER, CHAMPION, MODEL, aliases, answering, client
+
+# tags of a champion: what it replaced when it first became one, for people and by its bundle
+PREVIOUS, PREVIOUS_DIGEST = "previous_champion", "previous_champion_digest"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +65,9 @@ def model_version(version: str) -> ModelRef:
     found = [reference for reference in all_versions() if reference.version == str(version)]
     if not found:
         raise ContractError(
-            "the registry has no such version", value=version, next_step="ecclip release register --night NIGHT"
+            "the registry has no such version",
+            value=version,
+            next_step="ecclip registry rebuild, if it was there before",
         )
     return found[0]
 
@@ -86,6 +91,13 @@ def version_of(digest: str) -> ModelRef | None:
 def version_of_lineage(lineage_id: str) -> ModelRef | None:
     """Return the version whose answers carry a lineage id, or None; the oldest where there are two."""
     return _oldest_with("lineage_id", lineage_id)
+
+
+def replaced_by(reference: ModelRef, versions: Sequence[ModelRef]) -> ModelRef | None:
+    """Return which of ``versions`` a champion replaced when it first became champion, found by its bundle; or None."""
+    digest, number = (reference.tags.get(name, "") for name in (PREVIOUS_DIGEST, PREVIOUS))
+    same = (one for one in versions if (one.digest == digest if digest else one.version == number))
+    return next(same, None)
 
 
 def _oldest_with(tag: str, value: str) -> ModelRef | None:

@@ -8,6 +8,7 @@ what was interrupted is completed.
 from ecclip.registry import trace
 from ecclip.release.agreement import requested, state
 from ecclip.release.catalog import answer_catalog
+from ecclip.release.catching_up import catch_up, reconcile_nights
 from ecclip.release.nights import (
     await_decision,
     bless_night,
@@ -17,6 +18,7 @@ from ecclip.release.nights import (
     register_night,
 )
 from ecclip.release.products import products_due
+from ecclip.release.rebuilding import rebuild_registry
 from ecclip.release.requests import reconcile, roll_back
 from ecclip.release.retraining import RetrainConfig, register_retrained, retrain_due, retrain_night
 from ecclip.release.scoring import Examination
@@ -28,10 +30,13 @@ __all__ = [
     "await_decision",
     "bless_night",
     "build_engine_night",
+    "catch_up",
     "gate_night",
     "products_due",
     "promote_night",
+    "rebuild_registry",
     "reconcile",
+    "reconcile_nights",
     "register_night",
     "register_retrained",
     "requested",

@@ -12,11 +12,15 @@ from ecclip.registry import ModelRef
 
 @dataclass(frozen=True)
 class Agreement:
-    """The version that carries @champion, the one that answers, and the one on which both last agreed."""
+    """The version that carries @champion, the one that answers, and the one on which both last agreed.
+
+    ``known``: the registry knows of that last agreement, as one that was restored from a backup may not.
+    """
 
     wish: ModelRef | None
     answers: ModelRef | None
     agreed: ModelRef | None
+    known: bool = True
 
     @property
     def means(self) -> Literal["", "request", "unentered", "left behind", "older registry"]:
@@ -24,16 +28,15 @@ class Agreement:
 
         ``request``: a person moved the alias. ``unentered``: a promotion went live and was killed before it was
         entered. ``left behind``: the alias lies where both last agreed, or nowhere, and follows what answers. ``older
-        registry``: what answers by common consent never was champion by its tags; the alias follows.
+        registry``: it does not know that both agreed on what answers; the alias follows.
         """
         if self.answers is None:
             return "request" if self.wish else ""
         if self.wish is not None and self.wish.digest == self.answers.digest:
-            return "" if _same(self.agreed, self.wish) else "unentered"
+            return "" if _same(self.agreed, self.wish) and self.known else "unentered"
         if self.wish is None or _same(self.agreed, self.wish):
             return "left behind"
-        forgotten = _same(self.agreed, self.answers) and "champion_reason" not in self.answers.tags
-        return "older registry" if forgotten else "request"
+        return "request" if self.known else "older registry"
 
 
 def agreement() -> Agreement:
@@ -43,9 +46,11 @@ def agreement() -> Agreement:
         IntegrityError: the registry does not know the bundle that answers; names the way out.
         ServiceError: the registry does not answer.
     """
+    answers = registry.deployed()  # which an empty registry beside it cannot name: an error
     if not registry.has_store():
         return Agreement(None, None, None)
-    return Agreement(registry.champion(), registry.deployed(), registry.last_champion())
+    known = answers is None or registry.is_entered(answers)
+    return Agreement(registry.champion(), answers, registry.last_champion(), known)
 
 
 def requested() -> str:

@@ -33,7 +33,7 @@ def answer_catalog(night: str | None = None) -> dict[str, Any]:
     chosen = _published(night)
     bind(night=chosen, run=settings().run_id)
     prepare_workspace()
-    reference = registry.deployed() if registry.has_store() else None
+    reference = registry.deployed()
     if reference is None:
         get_logger().info("nothing is deployed: there is nobody to answer the catalog")
         return {"night": chosen, "reason": "nothing is deployed"}

@@ -14,7 +14,7 @@ from ecclip.nights import work_path
 from ecclip.pipeline import STEPS, stage_config
 from ecclip.registry import ModelRef
 from ecclip.release.requests import reconcile
-from ecclip.release.steps import answer_again, deploy_config, deployment_lock, examine, judge, meant
+from ecclip.release.steps import answer_again, deployment_lock, examine, judge, let_answer, meant
 
 _DECISION_WAIT_S = 900.0  # for an earlier night's verdict; training then starts from the champion that there is
 _DECISION_POLL_S = 1.0  # between two checks of the registry
@@ -60,10 +60,10 @@ def register_night(night: str) -> dict[str, Any]:
     return register_bundle(_bundle(night), night)
 
 
-def register_bundle(bundle: Path, night: str) -> dict[str, Any]:
+def register_bundle(bundle: Path, night: str, *, challenges: bool = True) -> dict[str, Any]:
     """Enter a bundle of a night into the registry as :func:`register_night` does; its training lies beside it."""
     spool = bundle.parent / "train" / "metrics.jsonl"
-    registered = registry.register(bundle, night, spool if spool.is_file() else None)
+    registered = registry.register(bundle, night, spool if spool.is_file() else None, challenges=challenges)
     return {
         "night": night,
         "version": registered.version,
@@ -81,11 +81,14 @@ def gate_night(night: str, version: str | None = None) -> dict[str, Any]:
 
     Raises:
         GateError: the gate refuses; the error carries every reason.
+        IntegrityError: the registry does not know what answers; names the way out. Nothing is judged as a first
+            champion then.
     """
     reference = _registered(night, version)
+    answers = registry.reigning()
     verdict = judge(reference.version)
     if not verdict.passed:
-        if verdict.champion and (reason := _superseded(reference, registry.reigning())):
+        if verdict.champion and (reason := _superseded(reference, answers)):
             return _skipped(night, reference, "passed", f"{reason}; the gate refuses it, too")
         raise GateError(
             f"version {reference.version} of night {night} may not become champion",
@@ -158,7 +161,7 @@ def promote_night(night: str, version: str | None = None) -> dict[str, Any]:
         GateError: the version was not passed by the gate or not blessed, or another one became champion since.
         ServiceError: the server or the registry failed; the old version is live again.
     """
-    from ecclip.serving import blessed_version, go_live, live_version
+    from ecclip.serving import blessed_version, live_version
 
     promoted: dict[str, Any] = {"night": night, "promoted": True}
     with deployment_lock():
@@ -176,10 +179,10 @@ def promote_night(night: str, version: str | None = None) -> dict[str, Any]:
                 f"version {reference.version} is not blessed", next_step=f"ecclip release bless --night {night}"
             )
         before = live_version()
-        go_live(number, deploy_config())
+        let_answer(reference, number)
         fail_point("promote.live")
         try:
-            against = None if answers is None else answers.version
+            against = None if answers is None else answers.digest
             registry.set_champion(reference.version, f"gate and blessing of night {night}", against=against)
         except BaseException:  # however the promotion ended, alias and live version must agree
             answer_again(before, reference.version)
@@ -238,12 +241,12 @@ def _require_verdict(reference: ModelRef, answers: ModelRef | None) -> None:
             value=reference.tags.get("gate_reasons", "the gate has not run"),
             next_step=f"ecclip release gate --night {reference.night}",
         )
-    against = reference.tags.get("gate_champion", "none")
-    current = "none" if answers is None else answers.version
-    if current != against:
+    against = reference.tags.get("gate_champion_digest", "unknown")
+    if against != ("none" if answers is None else answers.digest):
+        current = "no version" if answers is None else f"version {answers.version}"
         raise GateError(
-            f"version {current} became champion after the verdict on version {reference.version}",
+            f"{current} became champion after the verdict on version {reference.version}",
             value=f"champion: {current}",
-            limit=f"champion at the verdict: {against}",
+            limit=f"champion at the verdict: {reference.tags.get('gate_champion', 'none')} (bundle {against})",
             next_step=f"ecclip release gate --night {reference.night}",
         )

@@ -13,7 +13,7 @@ from ecclip import registry
 from ecclip.core import ContractError, GateError, bind, fail_point, get_logger, settings
 from ecclip.registry import ModelRef
 from ecclip.release.agreement import agreement
-from ecclip.release.steps import deploy_config, deployment_lock, examine, judge, meant
+from ecclip.release.steps import deployment_lock, examine, judge, let_answer, meant
 
 _MOVED = "moved in the registry"
 
@@ -67,7 +67,8 @@ def roll_back(to: str | None = None, reason: str = "") -> dict[str, Any]:
     """
     with deployment_lock():
         answers = agreement().answers
-        target = to or (answers.tags.get("previous_champion") if answers else None)
+        before = registry.replaced_by(answers, registry.all_versions()) if answers and not to else None
+        target = to or (before.version if before else None)
         if answers is None or target is None:
             raise GateError(
                 "there is nothing to roll back to",
@@ -151,17 +152,18 @@ def _judged(wish: ModelRef) -> str:
 
 def _deploy(wish: ModelRef) -> bool:
     """Let a version answer; return False where the alias was moved on before it did."""
-    from ecclip.serving import blessed_version, go_live, roll_back
+    from ecclip.serving import blessed_version, require_answering, roll_back
 
     known = blessed_version(wish.digest) if "champion_reason" in wish.tags else None
     if known is not None:
         roll_back(known)
+        require_answering(wish.digest)
         return True
     number, _ = examine(wish)
     latest = registry.champion()
-    if latest is None or latest.version != wish.version:
+    if latest is None or latest.digest != wish.digest:
         return False
-    go_live(number, deploy_config())
+    let_answer(wish, number)
     return True
 
 

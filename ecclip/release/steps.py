@@ -59,7 +59,7 @@ def examine(reference: ModelRef) -> tuple[int, Blessing]:
 
     bundle = registry.stored_bundle(reference)
     engine = cast(EngineConfig, stage_config("engine"))
-    number = stage_bundle(bundle, int(reference.version), engine).version
+    number = stage_bundle(bundle, engine).version
     blessing = bless(number, deploy_config())
     registry.tag_version(reference.version, {"blessing": "passed" if blessing.passed else "refused"})
     if not blessing.passed:
@@ -70,6 +70,20 @@ def examine(reference: ModelRef) -> tuple[int, Blessing]:
             "is meant, widen deploy.budget in params.yaml",
         )
     return number, blessing
+
+
+def let_answer(reference: ModelRef, number: int) -> None:
+    """Let a version that is blessed as ``number`` on the server answer, and see that it is its bundle that does.
+
+    Raises:
+        GateError: it is not blessed, or its answers differ; what answered before goes on.
+        IntegrityError: another bundle answers; names both.
+        ServiceError: a server does not answer or does not load it; what answered before goes on.
+    """
+    from ecclip.serving import go_live, require_answering
+
+    go_live(number, deploy_config())
+    require_answering(reference.digest)
 
 
 def answer_again(before: int | None, version: str) -> None:

@@ -17,8 +17,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DAGS = ROOT / "dags"
 NAMES = [
-    "catalog_answers", "deploy_bundle", "nightly_catalog", "product_groups", "reconcile_champion", "roll_back",
-    "train_towers", "weekly_retrain",
+    "catalog_answers", "deploy_bundle", "nightly_catalog", "product_groups", "reconcile_champion", "reconcile_nights",
+    "roll_back", "train_towers", "weekly_retrain",
 ]  # fmt: skip
 HEAVY = ["torch", "pyspark", "pandas", "transformers", "timm", "mlflow", "dvc", "sklearn", "faiss", "onnxruntime"]
 

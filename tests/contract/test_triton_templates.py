@@ -113,11 +113,11 @@ def test_a_version_that_was_staged_for_another_server_is_not_loaded_on_this_one(
 
 def test_a_bundle_that_is_there_for_another_server_gets_a_number_for_this_one(tmp_path: Path) -> None:
     digest = digest_of(tiny_bundle(0))
-    assert _staged(tmp_path, "embedded").number_of(digest, 1) == 2
+    assert _staged(tmp_path, "embedded").number_for(digest) == 2
     repository = Repository(tmp_path, Target("onnxruntime"))
-    assert repository.number_of(digest, 1) == 3
+    assert repository.number_for(digest) == 3
     assert repository.stage(tiny_bundle(0), 3).platform == "onnxruntime"
-    assert repository.number_of(digest, 1) == repository.number_of(digest) == 3
+    assert repository.number_for(digest) == repository.number_of(digest) == 3
 
 
 def test_another_platform_than_the_embedded_one_needs_a_server_elsewhere(
@@ -126,10 +126,10 @@ def test_another_platform_than_the_embedded_one_needs_a_server_elsewhere(
     monkeypatch.setenv("ECCLIP_WORKSPACE", str(tmp_path))
     monkeypatch.setenv("ECCLIP_SERVING_PLATFORM", "onnxruntime")
     with pytest.raises(ConfigError, match="ECCLIP_TRITON_ADDRESSES"):
-        stage_bundle(tiny_bundle(0), 1)
+        stage_bundle(tiny_bundle(0))
     monkeypatch.setenv("ECCLIP_TRITON_ADDRESSES", "gpu.example:8001")
     settings.cache_clear()
-    assert stage_bundle(tiny_bundle(0), 1).platform == "onnxruntime"
+    assert stage_bundle(tiny_bundle(0)).platform == "onnxruntime"
 
 
 def test_product_takes_and_gives_what_the_contract_says(tmp_path: Path) -> None:

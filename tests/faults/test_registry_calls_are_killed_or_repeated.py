@@ -84,7 +84,8 @@ def test_of_two_promoters_at_once_one_wins_and_the_other_is_told(
     )
     registry.set_champion(old, "first")
     job = {"workspace": str(workspace), "call": "set_champion"}
-    answers = children.run([{**job, "args": [left, old]}, {**job, "args": [right, old]}], at_once=True)
+    against = registry.model_version(old).digest
+    answers = children.run([{**job, "args": [left, against]}, {**job, "args": [right, against]}], at_once=True)
     refused = [answer for answer in answers if "error" in answer]
     assert len(refused) == 1
     assert refused[0]["error"] == "GateError"

@@ -87,7 +87,8 @@ class Children:
     def run(self, jobs: list[dict[str, Any]], *, at_once: bool) -> list[dict[str, Any]]:
         """Return what each job answered, or ``{"signal": n}`` where its process was killed.
 
-        A job is ``{"workspace", "call": "register"|"deliver"|"set_champion"|"release", "args"}``, with ``kill_after``
+        A job is ``{"workspace", "call": "register"|"deliver"|"set_champion"|"release"|"type", "args"}`` (``type``: the
+        words of a command), with ``kill_after``
         (a name of _register, or of Delivery) and ``kill_call`` (which call of it) or ``kill_write`` (which write of
         an alias, a champion, ``live.json`` or the audit file) or ``fail_point`` (a named step) where its process is to
         die. A release asks the workspace's own server with ``with_server``, and a table in its place without.

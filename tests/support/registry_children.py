@@ -22,7 +22,7 @@ def main() -> None:
 
     for line in sys.stdin:
         order = json.loads(line)
-        if any(job["call"] == "release" for job in order["jobs"]):
+        if any(job["call"] in ("release", "type") for job in order["jobs"]):
             for name in ("ecclip.release", "ecclip.serving", "ecclip.tasks"):
                 importlib.import_module(name)  # slow too
         sys.stdout.write(json.dumps(_run(order["jobs"], order["at_once"])) + "\n")
@@ -78,6 +78,8 @@ def _child(job: dict[str, Any], answer: Path) -> None:
             result = {"runs": registry.deliver_all(Path(job["args"][0]))}
         elif job["call"] == "release":
             result = _release(job["args"], job.get("with_server", False))
+        elif job["call"] == "type":
+            result = _type(job["args"], job.get("with_server", False))
         else:
             result = asdict(registry.set_champion(job["args"][0], "test", against=job["args"][1]))
     except EcclipError as error:
@@ -90,14 +92,26 @@ def _child(job: dict[str, Any], answer: Path) -> None:
 
 def _release(calls: list[list[str]], with_server: bool) -> dict[str, Any]:
     """Call functions of ``ecclip.release`` by name and return the last result; a table may stand in for the server."""
+    from ecclip import release
+
+    _stand_in(with_server)
+    return [dict(getattr(release, name)(*args)) for name, *args in calls][-1]
+
+
+def _type(words: list[str], with_server: bool) -> dict[str, Any]:
+    """Run a command of ``ecclip`` as somebody types it."""
+    from ecclip.cli import app
+
+    _stand_in(with_server)
+    return {"exit": app(words, standalone_mode=False)}
+
+
+def _stand_in(with_server: bool) -> None:
     import pytest
     from server_tables import ServerTable
 
-    from ecclip import release
-
     if not with_server:
         ServerTable().install(pytest.MonkeyPatch())
-    return [dict(getattr(release, name)(*args)) for name, *args in calls][-1]
 
 
 def _die_before_write(count: int) -> None:
@@ -121,7 +135,7 @@ def _die_before_write(count: int) -> None:
     for place, names in (
         (MlflowClient, ("set_registered_model_alias", "delete_registered_model_alias")),
         (live, ("write_live",)),
-        (promotion, ("_tag", "_audit")),
+        (promotion, ("_tag", "tell")),
     ):
         for name in names:
             setattr(place, name, counted(getattr(place, name)))

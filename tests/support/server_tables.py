@@ -15,7 +15,7 @@ import ecclip.serving
 from ecclip.core import GateError, digest_of, settings
 from ecclip.formats.bundle import lineage_of
 from ecclip.formats.live import Live, read_live, write_live
-from ecclip.serving import Reconciled
+from ecclip.serving import Reconciled, Repository
 
 _CALLS = (
     "stage_bundle",
@@ -24,6 +24,7 @@ _CALLS = (
     "go_live",
     "roll_back",
     "live_version",
+    "require_answering",
     "reconcile_servers",
     "served",
 )
@@ -48,8 +49,10 @@ class ServerTable:
         """Return the version that answers."""
         return self.live_version()
 
-    def stage_bundle(self, bundle: Path, wanted: int, _cfg: object) -> SimpleNamespace:
-        version = self.staged.setdefault(digest_of(bundle), wanted)
+    def stage_bundle(self, bundle: Path, _cfg: object) -> SimpleNamespace:
+        digest, repository = digest_of(bundle), Repository(_repository())
+        version = self.staged.setdefault(digest, repository.number_for(digest))
+        repository.numbers.enter(version, digest)
         self.calls.append(("stage", version))
         return SimpleNamespace(version=version)
 
@@ -73,6 +76,11 @@ class ServerTable:
         live = read_live(_repository())
         return live.version if live else None
 
+    def require_answering(self, digest: str) -> None:
+        live = read_live(_repository())
+        assert live is not None
+        assert live.bundle == digest
+
     def served(self) -> dict[str, list[int]]:
         return {}
 
@@ -87,7 +95,7 @@ class ServerTable:
         if before == version:
             return
         digest = {number: digest for digest, number in self.staged.items()}[version]
-        write_live(_repository(), Live(version=version, previous=before, lineage=lineage_of(digest)))
+        write_live(_repository(), Live(version=version, previous=before, lineage=lineage_of(digest), bundle=digest))
 
 
 def _repository() -> Path:

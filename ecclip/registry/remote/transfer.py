@@ -9,7 +9,7 @@ from typing import Any
 from ecclip.core import ServiceError, parse_night, settings, verify_folder
 from ecclip.registry.data_versions import enter_lock, lock_entries, record_version
 from ecclip.registry.remote.push import push_entries
-from ecclip.registry.restoring import bring
+from ecclip.registry.remote.restoring import bring
 
 
 def push_outputs(night: str, stages: Sequence[str]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from ecclip.core import (
 from ecclip.formats.bundle import Bundle, Precision, lineage_of
 from ecclip.formats.live import STATE, Live, read_live, write_live
 from ecclip.serving.deploy.contents import contents_of, tolerance_of
+from ecclip.serving.deploy.numbers import Numbers
 from ecclip.serving.deploy.platforms import (
     CANDIDATE,
     ENTRY,
@@ -88,6 +89,7 @@ class Repository:
         self.folder = folder
         self.target = target or Target()
         self.threads = threads
+        self.numbers = Numbers(folder)
 
     @property
     def bundles(self) -> Path:
@@ -120,17 +122,20 @@ class Repository:
     def _stage(self, bundle: Path, version: int) -> Staged:
         if version < 1:
             raise ConfigError(
-                "a version is a number from 1 on", value=version, next_step="name a version of the registry, such as 1"
+                "a version is a number from 1 on", value=version, next_step="take the number that is free"
             )
         digest = digest_of(bundle)
         known = self.staged(version)
         if known is not None:
-            self._refuse_another(known, digest)
+            self.numbers.enter(version, digest)
+            self._refuse_another_server(known)
             return self.verify(version)
         verify_folder(bundle)
         staged = self._described(bundle, digest, version)
+        contents = contents_of(bundle, digest, staged.models, self.target)
+        self.numbers.enter(version, digest)  # before anything of it lies there
         files: dict[str, str] = {}
-        for model, content in contents_of(bundle, digest, staged.models, self.target).items():
+        for model, content in contents.items():
             install_folder(self.folder / model / str(version), content)
             files |= {f"{model}/{version}/{name}": sha256_bytes(data) for name, data in content.items()}
         questions = Bundle(bundle).golden.read_bytes()
@@ -162,12 +167,7 @@ class Repository:
             accelerators={name: parameters for name, parameters in towers.items() if parameters},
         )
 
-    def _refuse_another(self, known: Staged, digest: str) -> None:
-        if known.bundle != digest:
-            raise IntegrityError(
-                "the version is another bundle", value=f"version {known.version}: {known.bundle[:16]}",
-                limit=digest[:16], next_step="stage the bundle under its own version",
-            )  # fmt: skip
+    def _refuse_another_server(self, known: Staged) -> None:
         wanted = self.target.served_by
         if known.served_by != wanted:
             raise ConfigError(
@@ -202,17 +202,20 @@ class Repository:
         for path in (self._blessing_path(version), self.golden_path(version), self._record_path(version)):
             path.unlink(missing_ok=True)
 
-    def number_of(self, digest: str, wanted: int | None = None) -> int | None:
-        """Return the version that a bundle is here, or else a free one to stage it as: ``wanted`` unless that is taken.
+    def number_of(self, digest: str) -> int | None:
+        """Return the newest version that a bundle is here, whole, or None."""
+        return max((one.version for one in self._whole(digest)), default=None)
 
-        Numbers are this folder's own. A registry that was restored counts anew, and may give a number twice. A bundle
-        that is here for another server than the target gets a number for this one, and so does one that is damaged.
+    def number_for(self, digest: str) -> int:
+        """Return the version that a bundle is here for the server of ``target``, or a number to stage it as.
+
+        A number means one bundle for ever. A bundle that is here for another server than the target gets one for this
+        one, and so does one that is damaged; one that left, or whose staging was killed, gets its own back.
         """
-        taken, server = self.versions(), self.target.served_by
-        same = [one.version for one in self._whole(digest) if wanted is None or one.served_by == server]
-        if same or wanted is None:
-            return max(same, default=None)
-        return max(taken) + 1 if wanted in taken else wanted
+        same = [one.version for one in self._whole(digest) if one.served_by == self.target.served_by]
+        lying = self.versions()
+        own = [number for number, known in self.numbers.all().items() if known == digest and number not in lying]
+        return max(same or own, default=None) or self.numbers.free()
 
     def _whole(self, digest: str) -> Iterator[Staged]:
         """Yield the versions that are a bundle and whole; a damaged one never stands in the way of another."""
@@ -277,8 +280,22 @@ class Repository:
         return sorted(path.name for path in self.folder.glob("*/") if pattern.fullmatch(path.name))
 
     def live(self) -> Live | None:
-        """Return what is live by the last commit, or None."""
-        return read_live(self.folder)
+        """Return what is live by the last commit, or None.
+
+        Raises:
+            IntegrityError: live.json cannot be read, or is of another time: its version is another bundle here.
+        """
+        live = read_live(self.folder)
+        means = None if live is None else self.numbers.all().get(live.version)
+        if live is not None and means and lineage_of(means) != live.lineage:
+            path = self.folder / "live.json"
+            raise IntegrityError(
+                "live.json names a version that is another bundle here: it is of another time",
+                value=f"version {live.version}: {live.lineage}",
+                limit=lineage_of(means),
+                next_step=f"cp {self.folder / STATE / path.name} {path}",
+            )
+        return live
 
     def commit(self, version: int) -> Live:
         """Make ``version`` the live one; this rename is the commit point."""
@@ -291,6 +308,7 @@ class Repository:
             version=version,
             previous=before.version if before else None,
             lineage=staged.lineage,
+            bundle=staged.bundle,
             sequence=before.sequence + 1 if before else 1,
         )
         write_live(self.folder, live)

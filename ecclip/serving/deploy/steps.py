@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from ecclip.core import ConfigError, ServiceError, digest_of, settings
+from ecclip.core import ConfigError, IntegrityError, ServiceError, digest_of, settings
 from ecclip.core.services import supervise
+from ecclip.formats.bundle import lineage_of
 from ecclip.serving.deploy.deployment import DeployConfig, Deployment
 from ecclip.serving.deploy.examination import Blessing
 from ecclip.serving.deploy.platforms import ENTRY, Target
@@ -16,10 +17,10 @@ from ecclip.serving.engine.config import EngineConfig
 from ecclip.serving.server.embedded import EmbeddedServer
 
 
-def stage_bundle(bundle: Path, wanted: int, cfg: EngineConfig | None = None) -> Staged:
+def stage_bundle(bundle: Path, cfg: EngineConfig | None = None) -> Staged:
     """Place a bundle in the model repository for the server of the settings; nothing is loaded.
 
-    One that lies there keeps its version; another becomes ``wanted``, or the next that is free. See
+    Its version there is a number of the repository's own, which never means another bundle. See
     :meth:`Repository.stage`.
 
     Raises:
@@ -27,7 +28,7 @@ def stage_bundle(bundle: Path, wanted: int, cfg: EngineConfig | None = None) -> 
     """
     repository = Repository(_model_repository(), _target(cfg or EngineConfig()))
     with repository.lock():
-        return repository.stage(bundle, repository.number_of(digest_of(bundle), wanted) or wanted)
+        return repository.stage(bundle, repository.number_for(digest_of(bundle)))
 
 
 def blessed_version(digest: str) -> int | None:
@@ -57,6 +58,22 @@ def live_version() -> int | None:
     """Return the version that answers by the last commit, or None."""
     live = _repository().live()
     return live.version if live else None
+
+
+def require_answering(digest: str) -> None:
+    """Require that what answers by the last commit is this bundle.
+
+    Raises:
+        IntegrityError: it is another one, or nothing; names both.
+    """
+    live = _repository().live()
+    if live is None or live.lineage != lineage_of(digest) or live.bundle not in ("", digest):
+        raise IntegrityError(
+            "another bundle answers than the one that was named",
+            value="nothing" if live is None else live.bundle or live.lineage,
+            limit=digest,
+            next_step="ecclip release reconcile",
+        )
 
 
 def served() -> dict[str, list[int] | str]:

@@ -126,7 +126,13 @@ def test_the_parts_of_the_challenger_are_proven_and_what_they_belie_is_the_reaso
     second = register_version(tmp_path, "2026-11-02", top1=0.9, ece=0.05)
     verdict = registry.check_gate(CFG, second, belie)
     reason = "the heads do not do this; value: 0.8; next: export again"
-    assert verdict == registry.Verdict(version=second, passed=False, reasons=(reason,), champion=first)
+    assert verdict == registry.Verdict(
+        version=second,
+        passed=False,
+        reasons=(reason,),
+        champion=first,
+        champion_digest=registry.model_version(first).digest,
+    )
     assert registry.model_version(second).tags["gate_reasons"] == reason
 
 
@@ -172,6 +178,7 @@ def test_the_verdict_is_kept_on_the_version_and_beside_the_night(workspace: Path
         "passed": False,
         "reasons": reasons,
         "champion": first,
+        "champion_digest": registry.model_version(first).digest,
         "compared": [
             {
                 "metric": name, "challenger": value, "champion": before, "best_champion": before, "floor": floor,
@@ -220,7 +227,7 @@ def test_promotion_moves_the_alias_tags_both_and_writes_one_audit_line(workspace
     old = register_champion(tmp_path, top1=0.8, ece=0.05)
     new = register_version(tmp_path, "2026-11-02", top1=0.9, ece=0.05)
     for _ in range(2):
-        registry.set_champion(new, "better", against=old)
+        registry.set_champion(new, "better", against=registry.model_version(old).digest)
     reigning = registry.champion()
     assert reigning is not None
     assert (reigning.version, reigning.tags["previous_champion"]) == (new, old)

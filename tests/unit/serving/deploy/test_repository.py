@@ -60,7 +60,7 @@ def test_a_version_never_becomes_another_bundle(tmp_path: Path) -> None:
     assert _tree(tmp_path / "product") == before
 
 
-def test_a_registry_that_counts_anew_gives_a_bundle_no_other_number(
+def test_a_number_means_one_bundle_for_ever_also_of_one_that_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ECCLIP_WORKSPACE", str(tmp_path))
@@ -68,12 +68,42 @@ def test_a_registry_that_counts_anew_gives_a_bundle_no_other_number(
     other = tmp_path / "other"
     shutil.copytree(tiny_bundle(0), other)
     (other / "manifest.json").write_text((other / "manifest.json").read_text() + " ")
-    wanted = ((tiny_bundle(0), 3), (other, 3), (tiny_bundle(0), 4), (other, 4))
-    assert [stage_bundle(bundle, number).version for bundle, number in wanted] == [3, 4, 3, 4]
+    assert [stage_bundle(bundle).version for bundle in (tiny_bundle(0), other, tiny_bundle(0), other)] == [1, 2, 1, 2]
     assert blessed_version(digest_of(other)) is None
     repository = Repository(tmp_path / "work" / "model_repository")
-    repository.write_blessing(4, {"passed": True, "staged": repository.verify(4).digest})
-    assert (blessed_version(digest_of(other)), blessed_version(digest_of(tiny_bundle(0)))) == (4, None)
+    repository.write_blessing(2, {"passed": True, "staged": repository.verify(2).digest})
+    assert (blessed_version(digest_of(other)), blessed_version(digest_of(tiny_bundle(0)))) == (2, None)
+    repository.forget(2)
+    assert repository.number_for("f" * 64) == 3
+    with pytest.raises(IntegrityError, match="the version is another bundle"):
+        repository.stage(tiny_bundle(0), 2)
+    assert stage_bundle(other).version == 2, "its own, once more"
+
+
+def test_numbers_of_an_older_ecclip_are_those_of_its_records_and_damaged_ones_are_named(tmp_path: Path) -> None:
+    repository, kept = Repository(tmp_path), tmp_path / ".state" / "numbers.json"
+    repository.stage(tiny_bundle(0), 7)
+    kept.unlink()
+    assert repository.numbers.all() == {7: digest_of(tiny_bundle(0))}
+    assert (repository.number_for(digest_of(tiny_bundle(0))), repository.number_for("f" * 64)) == (7, 8)
+    kept.write_text("{")
+    with pytest.raises(IntegrityError) as refused:
+        repository.number_for("f" * 64)
+    assert refused.value.next_step.startswith(f"rm {kept}:")
+
+
+def test_a_live_record_of_another_time_is_noticed(tmp_path: Path) -> None:
+    repository, live = Repository(tmp_path), tmp_path / "live.json"
+    repository.stage(tiny_bundle(0), 1)
+    repository.commit(1)
+    whole = live.read_bytes()
+    live.write_text(live.read_text().replace(digest_of(tiny_bundle(0))[:16], "f" * 16))
+    with pytest.raises(IntegrityError, match="another bundle here: it is of another time") as refused:
+        repository.live()
+    assert refused.value.next_step == f"cp {tmp_path}/.state/live.json {live}"
+    shutil.copy(tmp_path / ".state" / "live.json", live)
+    assert live.read_bytes() == whole
+    assert repository.live() is not None
 
 
 def test_a_bundle_that_is_not_what_its_manifest_says_is_refused(tmp_path: Path) -> None:
@@ -126,7 +156,7 @@ def test_caches_of_the_server_are_no_files_of_a_version(tmp_path: Path) -> None:
 
 
 def test_what_is_not_staged_is_not_verified_and_what_cannot_be_is_not_staged(tmp_path: Path) -> None:
-    no_number = "a version is a number from 1 on; value: 0; next: name a version of the registry, such as 1"
+    no_number = "a version is a number from 1 on; value: 0; next: take the number that is free"
     with pytest.raises(ConfigError) as refused:
         Repository(tmp_path).stage(tiny_bundle(0), 0)
     assert str(refused.value) == no_number
@@ -173,7 +203,7 @@ def test_a_version_holds_what_the_bundle_and_the_templates_hold(tmp_path: Path) 
         }  # fmt: skip
     expected[".state/golden-5.parquet"] = bundle.golden.read_bytes()
     assert staged.files == {name: sha256_bytes(data) for name, data in expected.items()}
-    assert _tree(tmp_path).keys() == {*expected, ".state/version-5.json"}
+    assert _tree(tmp_path).keys() == {*expected, ".state/version-5.json", ".state/numbers.json"}
     assert {name: (tmp_path / name).read_bytes() for name in expected} == expected
     assert staged.model_dump(exclude={"files"}) == {
         "version": 5, "bundle": digest, "lineage": digest[:16], "shapes": sizes | widths,

@@ -119,8 +119,9 @@ def test_a_damaged_old_version_blocks_no_other_and_its_bundle_gets_a_new_number(
         path.write_bytes(path.read_bytes()[:-9])
     assert blessed_version(digest_of(tiny_bundle(1))) is None
     assert blessed_version(digest_of(tiny_bundle(0))) == 6
-    assert stage_bundle(tiny_bundle(1), 3).version == (5 if damage == "blessing" else 7)
-    assert stage_bundle(tiny_bundle(2), 8).version == 8
+    again = 5 if damage == "blessing" else 7
+    assert stage_bundle(tiny_bundle(1)).version == again
+    assert stage_bundle(tiny_bundle(2)).version == max(again, 6) + 1
 
 
 @pytest.mark.fault(21)
