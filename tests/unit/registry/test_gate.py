@@ -139,7 +139,7 @@ def test_the_parts_of_the_challenger_are_proven_and_what_they_belie_is_the_reaso
 def test_a_version_that_the_registry_does_not_have_is_refused_for_that(tmp_path: Path) -> None:
     register_champion(tmp_path, top1=0.8, ece=0.05)
     verdict = registry.check_gate(CFG, "77")
-    reason = "the registry has no such version; value: 77; next: ecclip release register --night NIGHT"
+    reason = "the registry has no such version; value: 77; next: ecclip registry rebuild, if it was there before"
     assert verdict == registry.Verdict(version="77", passed=False, reasons=(reason,), champion=None)
 
 
