@@ -6,6 +6,7 @@ what was interrupted is completed.
 """
 
 from ecclip.registry import trace
+from ecclip.release import outstanding
 from ecclip.release.agreement import requested, state
 from ecclip.release.catalog import answer_catalog
 from ecclip.release.catching_up import catch_up, reconcile_nights
@@ -32,6 +33,7 @@ __all__ = [
     "build_engine_night",
     "catch_up",
     "gate_night",
+    "outstanding",
     "products_due",
     "promote_night",
     "rebuild_registry",

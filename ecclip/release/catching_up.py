@@ -21,6 +21,7 @@ from ecclip.registry import ModelRef
 from ecclip.release.catalog import answer_catalog
 from ecclip.release.nights import bless_night, build_engine_night, gate_night, promote_night, register_night
 from ecclip.release.outstanding import DECIDED, PASSED, UNDECIDED, Night, Outstanding, Version, Work, World, outstanding
+from ecclip.release.products import products_due
 from ecclip.release.steps import deployment_lock
 
 
@@ -118,16 +119,22 @@ def _train(work: Work) -> None:
 
 def _deploy(work: Work) -> None:
     version = work.conf["version"]
-    gate_night(work.night, version)
+    if not gate_night(work.night, version)["passed"]:
+        return  # overtaken, as the version says now
     if settings().serving_platform == "tensorrt_plan":
         build_engine_night(work.night, version)
-    bless_night(work.night, version)
-    promote_night(work.night, version)
+    if bless_night(work.night, version)["blessed"]:
+        promote_night(work.night, version)
+
+
+def _group(work: Work) -> None:
+    if products_due(work.night)["due"]:
+        run_stage("group_products", work.night)
 
 
 _DO: dict[str, Callable[[Work], Any]] = {
     "train_towers": _train,
     "deploy_bundle": _deploy,
-    "product_groups": lambda work: run_stage("group_products", work.night),
+    "product_groups": _group,
     "catalog_answers": lambda work: answer_catalog(work.night),
 }

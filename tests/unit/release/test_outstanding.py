@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecclip.core import sha256_bytes
-from ecclip.release.outstanding import DECIDED, UNDECIDED, Night, Version, World, outstanding
+from ecclip.release import outstanding as state
 
 pytestmark = [pytest.mark.ops, pytest.mark.fault(46)]
 
@@ -29,19 +29,19 @@ class Shop:
     products: set[str] = field(default_factory=set)
     begun: list[str] = field(default_factory=list)
 
-    def world(self) -> World:
+    def world(self) -> state.World:
         nights = [
-            Night(
+            state.Night(
                 night, self.snapshots[night], self.bundles.get(night, ""), _bundle(night) * (night in self.bundles),
                 self.answered.get(night, ""), night in self.products,
             )
             for night in sorted(self.snapshots)
         ]  # fmt: skip
         versions = [
-            Version(str(number), night, _bundle(night), fate)
+            state.Version(str(number), night, _bundle(night), fate)
             for number, (night, fate) in enumerate(self.versions.items(), 1)
         ]
-        return World(nights, versions, _bundle(self.answering) * bool(self.answering), self.answering)
+        return state.World(nights, versions, _bundle(self.answering) * bool(self.answering), self.answering)
 
     def publish(self, night: str) -> None:
         self.snapshots.setdefault(night, sha256_bytes(night.encode()))
@@ -49,11 +49,11 @@ class Shop:
     def train_towers(self, night: str) -> None:
         if night in self.snapshots:
             self.bundles[night] = self.snapshots[night]
-            self.versions.setdefault(night, UNDECIDED)
+            self.versions.setdefault(night, state.UNDECIDED)
 
     def deploy_bundle(self, night: str) -> None:
         if night in self.versions:
-            self.versions[night] = DECIDED
+            self.versions[night] = state.DECIDED
             if night not in self.bad and night > self.answering:
                 self.answering = night
 
@@ -66,9 +66,9 @@ class Shop:
 
     def tick(self) -> bool:
         """Do what the reconciling task does, with everything that it starts; say whether there was anything."""
-        found = outstanding(self.world())
+        found = state.outstanding(self.world())
         for version in found.passed_over:
-            self.versions[list(self.versions)[int(version) - 1]] = DECIDED
+            self.versions[list(self.versions)[int(version) - 1]] = state.DECIDED
         started = [work for work in found.work if work.run_id not in self.begun]
         for work in started:
             self.begun.append(work.run_id)
@@ -96,10 +96,10 @@ def test_whatever_was_heard_in_whatever_order_the_newest_night_is_trained_judged
         rounds += 1
     assert rounds <= 2 * len(NIGHTS) + 2, "it comes to an end"
     assert len(shop.begun) == len(set(shop.begun)), "nothing is begun twice in the same state"
-    found = outstanding(shop.world())
+    found = state.outstanding(shop.world())
     assert (found.work, dict(found.passed_over)) == ((), {})
     assert NIGHTS[-1] in shop.bundles
-    assert set(shop.versions.values()) == {DECIDED}
+    assert set(shop.versions.values()) == {state.DECIDED}
     assert found.overtaken.keys() == set(NIGHTS) - shop.bundles.keys(), "what was overtaken says so"
     trained_well = shop.versions.keys() - bad
     assert (shop.answering == NIGHTS[-1]) == (NIGHTS[-1] not in bad)
@@ -113,7 +113,7 @@ def test_what_is_overtaken_and_what_is_begun_say_why() -> None:
     shop = Shop(frozenset())
     for night in NIGHTS[:3]:
         shop.publish(night)
-    found = outstanding(shop.world())
+    found = state.outstanding(shop.world())
     assert [(work.dag, work.night, work.why) for work in found.work] == [
         ("train_towers", NIGHTS[2], "its snapshot has no bundle")
     ]
@@ -121,10 +121,10 @@ def test_what_is_overtaken_and_what_is_begun_say_why() -> None:
     shop.train_towers(NIGHTS[0])
     shop.train_towers(NIGHTS[2])
     shop.deploy_bundle(NIGHTS[2])
-    found = outstanding(shop.world())
+    found = state.outstanding(shop.world())
     assert found.passed_over == {"1": f"a later night, {NIGHTS[2]}, answers"}
     assert [work.dag for work in found.work] == ["product_groups", "catalog_answers"]
     shop.snapshots[NIGHTS[2]] = sha256_bytes(b"corrected")
-    first, *_ = outstanding(shop.world()).work
+    first, *_ = state.outstanding(shop.world()).work
     assert (first.dag, first.why) == ("train_towers", "its bundle is of another snapshot")
-    assert outstanding(World(())).work == ()
+    assert state.outstanding(state.World(())).work == ()
