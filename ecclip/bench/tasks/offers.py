@@ -15,7 +15,7 @@ from ecclip.core import settings
 from ecclip.model import Towers, TowersConfig, build_towers, encode_texts
 from ecclip.tasks.matching.candidates import Pairs, blocking_pairs, joined
 from ecclip.tasks.matching.described import Described, describe_listings
-from ecclip.tasks.matching.evidence import Evidence, evidence_of
+from ecclip.tasks.matching.evidence import Evidence, add_context, evidence_of, pair_evidence
 
 _NEIGHBOURS = 10  # of an offer that a pair is seen beside, by titles, words and characters each; by judgment
 _TOKENS = 64  # of a text; these titles and descriptions are longer than the default's 32
@@ -50,7 +50,9 @@ class Offers:
             "text": self.title_cosines(one, other),
             "cross": np.einsum("md,md->m", self.texts[one], self.texts[other]),
         }
-        return evidence_of(self.described, (one, other), (np.minimum(left, right), np.maximum(left, right)), cosines)
+        numbers = add_context(pair_evidence(self.described, one, other, cosines), one, other, count)
+        asked = np.minimum(left, right) * count + np.maximum(left, right)
+        return evidence_of(self.described, (one, other), np.searchsorted(one * count + other, asked), numbers)
 
     @cached_property
     def candidates(self) -> Pairs:

@@ -57,20 +57,13 @@ class Evidence:
 
 
 def evidence_of(
-    listings: Described,
-    candidates: tuple[np.ndarray, np.ndarray],
-    asked: tuple[np.ndarray, np.ndarray],
-    cosines: Mapping[str, np.ndarray],
+    listings: Described, candidates: tuple[np.ndarray, np.ndarray], places: np.ndarray, numbers: np.ndarray
 ) -> Evidence:
-    """Return the evidence about pairs ``asked`` (rows left < right [K]), beside all ``candidates`` of their listings.
+    """Return the evidence about the candidates at ``places`` [K].
 
-    ``candidates`` are rows left < right [M], each pair once, in order, the asked ones among them; ``cosines`` [M] are
-    theirs, see ``pair_evidence``.
+    ``candidates`` are rows left < right [M], each pair once; ``numbers`` [M, E] are what ``add_context`` says of them.
     """
-    count, (left, right) = len(listings.spelled), candidates
-    numbers = add_context(pair_evidence(listings, left, right, cosines), left, right, count)
-    places = np.searchsorted(left * count + right, asked[0] * count + asked[1])
-    return Evidence(numbers[places], pair_terms(listings, *asked))
+    return Evidence(numbers[places], pair_terms(listings, *(side[places] for side in candidates)))
 
 
 def pair_terms(listings: Described, left: np.ndarray, right: np.ndarray) -> csr_matrix:

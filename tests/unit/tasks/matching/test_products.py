@@ -60,17 +60,13 @@ def test_products_are_precise_and_named_by_their_smallest_listing(run: Run, snap
     assert len(photoless & {listing for inside in several for listing in inside}) > len(photoless) / 3
 
 
-def test_twice_gives_equal_bytes(run: Run, tmp_path: Path) -> None:
+def test_known_groups_are_never_split_and_twice_gives_equal_bytes(run: Run, snapshot: Path, tmp_path: Path) -> None:
     cfg = GroupProductsConfig()
     run(cfg, "one")
     run(cfg, "other")
     assert verify_folder(tmp_path / "one").files == verify_folder(tmp_path / "other").files
     assert run(cfg, "one").outcome == "unchanged"
-
-
-def test_known_groups_are_never_split(run: Run, snapshot: Path, tmp_path: Path) -> None:
-    run(GroupProductsConfig())
-    found = products_of(tmp_path / "products")
+    found = products_of(tmp_path / "one")
     of_group: dict[str, set[str]] = {}
     for row in pq.read_table(snapshot / LISTINGS, columns=["listing_id", "group_id"]).to_pylist():
         of_group.setdefault(row["group_id"], set()).add(found[row["listing_id"]])
