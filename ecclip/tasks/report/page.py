@@ -23,7 +23,7 @@ from ecclip.tasks.rows import Rows
 _CATALOG_HEADLINE = (  # of the tasks on the whole catalog, which have no heads: ecclip.tasks.matching
     ("Matching · recall@1", "matching", "recall@1"),
     ("Matching · mean average precision", "matching", "mean_average_precision"),
-    ("Products · pairwise F1", "clustering", "f1"),
+    ("Products by embeddings alone · pairwise F1", "clustering", "f1"),
 )
 _CATALOG_DETAILS = {
     "matching": (
