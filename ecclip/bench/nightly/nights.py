@@ -23,7 +23,7 @@ def workspace(folder: Path) -> Iterator[Path]:
     """Make ``folder`` the workspace of this process; its ``work/`` is yielded."""
     before = os.environ.get("ECCLIP_WORKSPACE")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "params.yaml").touch()
+    (folder / "params.yaml").write_text("{}\n", encoding="utf-8")
     os.environ["ECCLIP_WORKSPACE"] = str(folder)
     settings.cache_clear()
     try:
