@@ -15,6 +15,7 @@ from ecclip.bench.commands import bench_app
 from ecclip.core import ConfigError, Terminal, parse_night, run_command, settings
 from ecclip.nights import add_night, known_nights
 from ecclip.renames import COMMANDS
+from ecclip.review.commands import review_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 release_app = typer.Typer(no_args_is_help=True, help="Register, gate, bless and promote the bundle of a night.")
@@ -56,6 +57,7 @@ app.add_typer(release_app, name="release")
 app.add_typer(nights_app, name="nights")
 app.add_typer(pipeline_app, name="pipeline")
 app.add_typer(bench_app, name="bench")
+app.add_typer(review_app, name="review")
 
 
 @nights_app.command("add")

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent
 # a room imports rooms before it; what each of them takes and gives is said in docs/architecture.md
 ROOMS = (
     "core", "product_input", "formats", "sample", "catalog", "model", "train", "embed",
-    "tasks", "registry", "client", "serving", "local", "bench",
+    "tasks", "review", "registry", "client", "serving", "local", "bench",
 )  # fmt: skip
 GROUND = ("atomic", "errors", "fields", "spool")  # standard library only: every room may import them
 _ABOVE = "above"  # pipeline, release, cli, orchestration: what may import every room

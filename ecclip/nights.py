@@ -13,6 +13,11 @@ from ecclip.core.edited import read_edited
 
 NO_NIGHT = "none"  # stands for the previous night of the first
 EXPECTATIONS = "../expectations"  # relative to work/: a shop's own rules, kept by people beside params.yaml
+CORRECTIONS = "../corrections"  # likewise: labels as people have corrected them
+_CORRECTIONS_README = (
+    "Labels as people have corrected them, in `corrections.jsonl`, which `ecclip review` appends to: "
+    "docs/how-to/review.md.\n"
+)
 _EXPECTATIONS_README = "Suites of Great Expectations that every night must keep, one `.json` file each: docs/gate.md.\n"
 _NIGHT_FOLDER = "-".join("[0-9]" * digits for digits in (4, 2, 2))  # not a copy that was set aside
 
@@ -104,12 +109,13 @@ def published_nights() -> list[str]:
 
 
 def prepare_workspace() -> None:
-    """Create what every night needs: the empty folders that stand for "no previous night", nights.yaml, and a place
-    for the shop's own rules.
+    """Create what every night needs: the empty folders that stand for "no previous night", nights.yaml, and places
+    for the shop's own rules and for what people correct.
     """
     work = settings().work
-    if not (rules := work_path(EXPECTATIONS, NO_NIGHT)).is_dir():
-        write_atomic(rules / "README.md", _EXPECTATIONS_README)
+    for place, text in ((EXPECTATIONS, _EXPECTATIONS_README), (CORRECTIONS, _CORRECTIONS_README)):
+        if not (folder := work_path(place, NO_NIGHT)).is_dir():
+            write_atomic(folder / "README.md", text)
     none = work / "nights" / NO_NIGHT
     for empty in (work / "snapshots" / NO_NIGHT, none / "land", none / "products", work / "answers" / NO_NIGHT):
         stand_in(empty)

@@ -160,6 +160,7 @@ STEPS: dict[str, Step] = {
             "grouped": "nights/{night}/group",
             "pairs": "nights/{night}/pairs",
             "previous": "snapshots/{previous}",
+            "corrections": ecclip.nights.CORRECTIONS,
         },
         "snapshots/{night}",
         _CATALOG,

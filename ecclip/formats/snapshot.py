@@ -7,6 +7,7 @@ listing names, or read along with the listings.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,7 @@ import pyarrow.parquet as pq
 from ecclip.atomic import MANIFEST
 from ecclip.errors import IntegrityError
 from ecclip.formats.columns import IMAGE_SHA256
-from ecclip.formats.documents import read_document, read_json_object, write_document
-from ecclip.formats.recipes import Recipes, read_recipes
+from ecclip.formats.documents import read_document, read_json_object, read_record, write_document
 
 SCHEMA = "ecclip.snapshot/2"
 _OLDER = ("ecclip.snapshot/1",)  # the same files, but recipes that name no schema
@@ -33,8 +33,36 @@ STATISTICS = "statistics.json"
 HISTORY = "history.json"
 PHOTO = "image"
 _FILE = "snapshot.json"
+_RECIPES_SCHEMA, _RECIPES_FILE = "ecclip.recipes/1", "recipes.json"
 _NEXT_STEP = "run the stages up to publish for that night again"
 _PHOTOS_AT_ONCE = 256  # read at once; bounds the memory
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """By what a night was cleaned: a later night takes over what was cleaned by an equal recipe.
+
+    Digests of code, parameters and library versions: of what makes photos, and of what makes texts.
+    """
+
+    photo: str
+    text: str
+
+
+def write_recipes(recipes: Recipes, folder: Path) -> None:
+    """Write the recipes beside what was made by them."""
+    write_document(folder / _RECIPES_FILE, _RECIPES_SCHEMA, asdict(recipes))
+
+
+def read_recipes(folder: Path) -> Recipes:
+    """Return what :func:`write_recipes` wrote.
+
+    Raises:
+        ContractError: it has a schema that this code does not know.
+        IntegrityError: it cannot be read; names the file and, where it is one, the field.
+    """
+    next_step = "run clean and the stages after it again for its night"
+    return read_record(Recipes, folder / _RECIPES_FILE, _RECIPES_SCHEMA, next_step)
 
 
 class Listings:

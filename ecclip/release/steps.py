@@ -10,6 +10,7 @@ from ecclip import registry
 from ecclip.core import GateError, get_logger, locked, settings
 from ecclip.pipeline import stage_config
 from ecclip.registry import GateConfig, ModelRef, Verdict
+from ecclip.release.judged import write_judged_page
 from ecclip.release.scoring import Examination
 
 if TYPE_CHECKING:
@@ -29,14 +30,19 @@ def deploy_config() -> DeployConfig:
 
 
 def judge(version: str) -> Verdict:
-    """Compare a version with what answered before and with the frozen start, by the section ``gate`` of params.yaml."""
+    """Compare a version with what answered before and with the frozen start, by the section ``gate`` of params.yaml.
+
+    The verdict is also put on the bundle's page, ``work/reports/<night>/report.html``.
+    """
     examination = cache(Examination)  # the challenger is asked once, whatever it is compared with
-    return registry.check_gate(
+    verdict = registry.check_gate(
         cast(GateConfig, stage_config("gate")),
         version,
         prove=lambda challenger: examination(challenger).prove(),
         score=lambda challenger, other: examination(challenger).beside(other),
     )
+    write_judged_page(verdict)
+    return verdict
 
 
 def meant(verdict: Verdict) -> list[str]:

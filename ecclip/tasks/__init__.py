@@ -4,9 +4,10 @@ from ecclip.tasks.config import EvaluateConfig, GroupProductsConfig, SearchConfi
 from ecclip.tasks.heads.fitting import train_heads
 from ecclip.tasks.heads.matrix import Head, Heads, load_heads
 from ecclip.tasks.matching.stage import group_products
-from ecclip.tasks.report.auto import measure_auto
 from ecclip.tasks.report.claims import check_claims
+from ecclip.tasks.report.classes import measure_auto
 from ecclip.tasks.report.evidence import read_evidence
+from ecclip.tasks.report.page import with_verdict
 from ecclip.tasks.report.recount import Measured
 from ecclip.tasks.rows import Rows
 from ecclip.tasks.stage import evaluate
@@ -33,4 +34,5 @@ __all__ = [
     "scores",
     "thresholds",
     "train_heads",
+    "with_verdict",
 ]

@@ -35,6 +35,20 @@ def confidence(scores: np.ndarray, loss: str) -> np.ndarray:
     return result
 
 
+def margins(scores: np.ndarray, loss: str) -> np.ndarray:
+    """Return [N] of ``scores`` [N, C]: how far the likeliest answer is ahead of the next, of a flag yes of no.
+
+    Margin sampling: Scheffer, Decomain and Wrobel (2001).
+    """
+    if loss == "sigmoid":
+        return np.abs(2.0 * scores[:, 0] - 1.0)
+    if scores.shape[1] == 1:
+        return np.ones(len(scores))
+    two = np.partition(scores, -2, axis=1)[:, -2:]
+    result: np.ndarray = two[:, 1] - two[:, 0]
+    return result
+
+
 def answered(scores: np.ndarray, loss: str) -> np.ndarray:
     """Return the class [...] that ``scores`` [..., C] answer: the best one, or 1 for yes and 0 for no."""
     if loss == "sigmoid":

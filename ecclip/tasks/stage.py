@@ -20,6 +20,7 @@ from ecclip.tasks.report.evidence import write_evidence
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.frozen import answered, report_frozen
 from ecclip.tasks.report.page import write_page
+from ecclip.tasks.report.slices import SELLER, report_slices
 from ecclip.tasks.report.zero_shot import report_zero_shot
 from ecclip.tasks.rows import THRESHOLDS, Rows, load_rows, origin_of
 
@@ -46,6 +47,7 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         scored = report_tasks(TASKS, rows, targets, trained, cfg, findings)
         frozen = report_frozen(embedded, rows, targets, answered(scored, trained), cfg, findings)
         report_zero_shot(embedded, rows, targets, answered(scored, trained), cfg, findings)
+        report_slices(TASKS, answered(scored, trained), rows, snapshot, findings)
         write_evidence(rows, targets, trained.heads, output, frozen)
         products = _report_products(rows, cfg, findings)
         made_from = {"snapshot": origin.snapshot, "trained": origin.trained, "towers": origin.towers}
@@ -87,7 +89,7 @@ def _check_features(cfg: EvaluateConfig, rows: Rows) -> None:
 
 
 def _columns() -> list[str]:
-    return sorted({name for task in TASKS for name in task.columns})
+    return sorted({SELLER, *(name for task in TASKS for name in task.columns)})
 
 
 def _targets(rows: Rows, cfg: EvaluateConfig, findings: Findings) -> list[Target]:

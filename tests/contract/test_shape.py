@@ -19,8 +19,12 @@ from ecclip.house import GROUND, ROOMS, reached_from
 ROOT = Path(__file__).parents[2]
 PACKAGE = sorted((ROOT / "ecclip").rglob("*.py"))
 SOURCES = PACKAGE + sorted((ROOT / "dags").rglob("*.py"))
-# they run whole nights, one as services and one for figures
-MORE = {"local": {"nights", "pipeline", "release", "cli"}, "bench": {"pipeline", "release"}}
+# they run whole nights, one as services and one for figures, or look for one
+MORE = {
+    "local": {"nights", "pipeline", "release", "cli"},
+    "bench": {"pipeline", "release"},
+    "review": {"nights", "pipeline"},
+}
 
 
 def _functions() -> Iterator[tuple[str, int]]:

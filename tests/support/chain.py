@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ecclip.core import Report
-from ecclip.nights import EXPECTATIONS
+from ecclip.nights import CORRECTIONS, EXPECTATIONS
 from ecclip.pipeline import STEPS, stage_model, stages_of
 
 CHAIN = [name for name in stages_of("nightly_catalog", room="catalog") if not STEPS[name].external]
@@ -22,6 +22,7 @@ PLACES = {
     "nights/{previous}/land": "previous_land",
     "snapshots/{previous}": "previous",
     EXPECTATIONS: "expectations",
+    CORRECTIONS: "corrections",
     **{STEPS[name].output: name for name in CHAIN},
 }
 # rows in one partition: the least work, where how they are divided is not the point
@@ -78,6 +79,7 @@ def run_chain(
         "previous_land": previous_land or empty,
         "pairs": pairs or empty,
         "expectations": empty,
+        "corrections": empty,
     }
     places |= {name: work / name for name in CHAIN}
     if not gate:

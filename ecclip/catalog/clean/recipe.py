@@ -12,8 +12,7 @@ import numpy as np
 from ecclip.catalog.clean.photo import clean_photo
 from ecclip.catalog.clean.photos import PhotoConfig
 from ecclip.core import canonical_json, fingerprint, sha256_bytes
-from ecclip.formats.recipes import Recipes
-from ecclip.formats.snapshot import previous_snapshot
+from ecclip.formats.snapshot import Recipes, previous_snapshot
 from ecclip.product_input import clean_text, codec_versions, description_text, title_text
 
 _DONE_BY = {"photo": (clean_photo,), "text": (title_text, description_text, clean_text)}

@@ -32,8 +32,7 @@ from ecclip.catalog.spark.parts import count_given, count_rows, count_values, wr
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import Counts, StageConfig, canonical_json, stage, write_atomic
 from ecclip.formats.columns import IMAGE_ERROR, IMAGE_PHASH, IMAGE_SHA256, TITLE_ORIGINAL
-from ecclip.formats.recipes import write_recipes
-from ecclip.formats.snapshot import BOILERPLATE, LISTINGS, PLACEHOLDERS, QUARANTINE, TEXTS
+from ecclip.formats.snapshot import BOILERPLATE, LISTINGS, PLACEHOLDERS, QUARANTINE, TEXTS, write_recipes
 from ecclip.product_input import DEFINITION, definition
 
 CLEAN_COLUMNS = (

@@ -16,6 +16,7 @@ from ecclip.catalog.clean.stage import CLEAN_COLUMNS, CLEAN_FOLDERS
 from ecclip.catalog.dump.contract import QUARANTINE_COLUMNS
 from ecclip.catalog.gate.before_publishing import ReleaseConfig, release
 from ecclip.catalog.gate.history import read_history, write_history
+from ecclip.catalog.publish.corrected import corrected_labels
 from ecclip.catalog.publish.shards import write_shards
 from ecclip.catalog.publish.split import split_column
 from ecclip.catalog.publish.statistics import statistics
@@ -23,8 +24,17 @@ from ecclip.catalog.spark.parts import count_rows, count_values, write_parts
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import Counts, canonical_json, stage, write_atomic
 from ecclip.formats.columns import GROUP_ID, MISMATCH, SPLIT
-from ecclip.formats.recipes import read_recipes, write_recipes
-from ecclip.formats.snapshot import GROUPS, LISTINGS, QUARANTINE, SHARDS, STATISTICS, Listings, mark_snapshot
+from ecclip.formats.snapshot import (
+    GROUPS,
+    LISTINGS,
+    QUARANTINE,
+    SHARDS,
+    STATISTICS,
+    Listings,
+    mark_snapshot,
+    read_recipes,
+    write_recipes,
+)
 from ecclip.product_input import DEFINITION
 
 SNAPSHOT_COLUMNS = (*CLEAN_COLUMNS, GROUP_ID, SPLIT, MISMATCH)
@@ -47,12 +57,14 @@ def publish(
     grouped: Path,
     pairs: Path,
     previous: Path,
+    corrections: Path,
     output: Path,
 ) -> Counts:
     """Write the snapshot: ``listings/``, ``groups/`` (evidence), ``quarantine/``, ``statistics.json``, ``shards/``.
 
     The split is a pure function of the group id, so a group never crosses splits. Listings whose photo and title do
     not belong together by ``pairs`` (``listing_id``, ``agreement``) have ``mismatch`` set and are in no shard.
+    Labels are those of the dump but where people have given others (``corrections``).
     ``verdict.json`` says why the night was let pass, ``history.json`` holds the facts of the last
     good nights, this one included. What cleaning found goes with it, for people and for the next night:
     ``boilerplate/``, ``placeholders/``, ``texts/``, ``recipes.json`` and ``product_input.json``.
@@ -60,7 +72,8 @@ def publish(
     Raises:
         GateError: the night differs too much from the last good nights; nothing is published. Verdict and data docs
             are in ``<output>.refused/``.
-        IntegrityError: the previous snapshot carries no history, or check left no facts.
+        IntegrityError: the previous snapshot carries no history, check left no facts, or a line of the corrections
+            cannot be read.
     """
     history = read_history(previous)
     tonight, wrong = release(cfg, checked, cleaned, grouped, pairs, history, output)
@@ -68,6 +81,7 @@ def publish(
     listings = spark.read.parquet(str(Listings(cleaned).listings)).join(
         spark.read.parquet(str(grouped / GROUPS)), "listing_id"
     )
+    listings, corrected = corrected_labels(spark, listings, corrections)
     listings = _marked(spark, listings.withColumn(SPLIT, split_column(GROUP_ID)), wrong)
     write_parts(listings.select(*SNAPSHOT_COLUMNS), output / LISTINGS, cfg.parts)
     shutil.copytree(grouped / "edges", output / GROUPS)
@@ -84,7 +98,7 @@ def publish(
     write_atomic(output / STATISTICS, canonical_json(facts))
     mark_snapshot(output)
     write_history(output, [*history, tonight], cfg.history_nights)
-    return _counts(output, shards, facts["groups"])
+    return _counts(output, shards, facts["groups"], corrected)
 
 
 def _marked(spark: SparkSession, listings: DataFrame, wrong: pa.Table) -> DataFrame:
@@ -96,7 +110,7 @@ def _marked(spark: SparkSession, listings: DataFrame, wrong: pa.Table) -> DataFr
     return joined.withColumn(MISMATCH, F.coalesce(MISMATCH, F.lit(False)))
 
 
-def _counts(output: Path, shards: int, groups: int) -> Counts:
+def _counts(output: Path, shards: int, groups: int, corrected: dict[str, int]) -> Counts:
     listings = count_rows(output / LISTINGS)
     trained = count_rows(output / SHARDS)
     mismatched = pc.sum(pq.read_table(output / LISTINGS, columns=[MISMATCH])[MISMATCH]).as_py()
@@ -104,5 +118,5 @@ def _counts(output: Path, shards: int, groups: int) -> Counts:
         read={"listings": listings},
         written={"listings": listings, "groups": groups, "shards": shards, "shard_rows": trained},
         dropped={"mismatch": mismatched} if mismatched else {},
-        detail={"splits": count_values(output / LISTINGS, SPLIT)},
+        detail={"splits": count_values(output / LISTINGS, SPLIT), "corrections": corrected},
     )

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ecclip.tasks.report.metrics import Bootstrap
     from ecclip.tasks.rows import Rows
 
-_MIN_SLICE_ROWS = 10  # by judgment: below it one listing moves a share by more than ten points
-
 
 class Category(Task):
     """One head over the whole paths that are frequent enough in split train."""
@@ -80,10 +78,9 @@ class Category(Task):
     def report(
         self, scored: ScoredHead, rows: Rows, resample: Bootstrap, cfg: EvaluateConfig, findings: Findings
     ) -> None:
-        """Add top1, macro F1, top5, whether the answer is right down to each level, and slices of top1."""
+        """Add top1, macro F1, top5, and whether the answer is right down to each level."""
         super().report(scored, rows, resample, cfg, findings)
         self._levels(scored, rows, resample, findings)
-        self._slices(scored, rows, findings)
 
     def truth(self, scored: ScoredHead, rows: Rows, place: int) -> list[str]:
         """Return the true path, which may be one that no head knows."""
@@ -103,18 +100,6 @@ class Category(Task):
                 if len(truth) >= level
             ]
             findings.add(f"{scored.prefix}/level{level}", float(np.mean(right)))
-
-    def _slices(self, scored: ScoredHead, rows: Rows, findings: Findings) -> None:
-        """Top1 by root category and by script of the title, where there are enough listings to say something."""
-        from ecclip.tasks.report.parts import catalog_parts
-
-        right = scored.answer == scored.truth
-        members = {name: part[scored.rows] for name, part in catalog_parts(rows).items()}
-        findings.slices[f"{scored.prefix}/{self.accuracy}"] = {
-            name: {"value": round(float(right[part].mean()), 6), "rows": int(part.sum())}
-            for name, part in sorted(members.items())
-            if part.sum() >= _MIN_SLICE_ROWS
-        }
 
 
 TASK = Category()

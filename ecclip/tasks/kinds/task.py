@@ -141,7 +141,7 @@ class Task:
     def truth(self, scored: ScoredHead, rows: Rows, place: int) -> list[str]:
         """Return the true label of test listing ``place`` for people, level by level."""
         number = int(scored.truth[place])
-        return as_levels(scored.target.labels[number]) if number >= 0 else ["(a label that no head has)"]
+        return scored.in_words(number) if number >= 0 else ["(a label that no head has)"]
 
 
 def in_words(value: Any, score: float | None, decision: str | None = None) -> str:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ecclip.tasks.config import EvaluateConfig
-from ecclip.tasks.guarantee import auto_cell
+from ecclip.tasks.guarantee import AutoCell, auto_cell, auto_promises_broken
 from ecclip.tasks.heads.calibration import Calibration
-from ecclip.tasks.heads.fitting import Trained
+from ecclip.tasks.heads.fitting import Trained, train_heads
 from ecclip.tasks.heads.matrix import MODALITIES, Head
 from ecclip.tasks.kinds import Target, Task
-from ecclip.tasks.kinds.task import NO_LABEL
+from ecclip.tasks.kinds.task import NO_LABEL, as_levels
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.metrics import (
     Bin,
@@ -52,6 +53,12 @@ class ScoredHead:
     def auto(self) -> np.ndarray:
         """Return bool [M]: which answers need no review."""
         return is_auto(self.scores, self.thresholds, self.target.loss) if self.decided is None else self.decided
+
+    def in_words(self, number: int) -> list[str]:
+        """Return a class for people, level by level; of a flag yes or no."""
+        if self.target.loss == "sigmoid":
+            return ["yes" if number else "no"]
+        return as_levels(self.target.labels[number])
 
     def part(self, places: np.ndarray) -> ScoredHead:
         """Return the answers at some ``places`` [K]."""
@@ -189,3 +196,25 @@ def reliability_of(scored: ScoredHead, cfg: EvaluateConfig) -> dict[str, list[Bi
         "before": reliability(*_calibrated_pairs(scored, scored.scores_before), cfg.calibration.bins),
         "after": reliability(*_calibrated_pairs(scored, scored.scores), cfg.calibration.bins),
     }
+
+
+def auto_cells(scored: Mapping[str, ScoredHead], rows: Rows, cfg: EvaluateConfig) -> dict[str, AutoCell]:
+    """Return what `auto` brings by ``<head>/<modality>``."""
+    return {
+        name: auto_cell(one.answer == one.truth, one.auto, rows.groups[one.rows], cfg.auto.precision)
+        for name, one in scored.items()
+    }
+
+
+def measure_auto(rows: Rows, targets: Sequence[Target], cfg: EvaluateConfig) -> dict[str, AutoCell]:
+    """Train heads and thresholds as ``evaluate`` does; return what `auto` brings by ``<head>/<modality>``."""
+    trained = train_heads(rows, list(targets), cfg)
+    scored = score_heads(rows, targets, trained, logits_of(rows, trained))
+    return auto_cells({name: one for name, one in scored.items() if name not in trained.untrained}, rows, cfg)
+
+
+def auto_table(cells: Mapping[str, AutoCell]) -> dict[str, Any]:
+    """Return what the page shows of them: a line per head, and the cells whose promise the test listings refute."""
+    heads = dict.fromkeys(name.rpartition("/")[0] for name in cells)
+    lines = [{"name": head, "cells": [cells[f"{head}/{modality}"] for modality in MODALITIES]} for head in heads]
+    return {"lines": lines, "broken": auto_promises_broken(cells)}

@@ -16,7 +16,7 @@ from ecclip.formats.bundle import EVIDENCE
 from ecclip.formats.sampling import smallest_hashes
 from ecclip.tasks.heads.matrix import MODALITIES, Heads
 from ecclip.tasks.kinds import TASKS, Target
-from ecclip.tasks.report.parts import catalog_parts
+from ecclip.tasks.report.slices import catalog_parts
 from ecclip.tasks.rows import Rows
 
 _MOST_LISTINGS = 2000  # bounds the size of a bundle; by judgment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,41 +17,49 @@ from PIL import Image
 from ecclip.formats.columns import IMAGE_SHA256
 from ecclip.formats.snapshot import Snapshot
 from ecclip.tasks.kinds import Task
-from ecclip.tasks.kinds.task import as_levels
 from ecclip.tasks.matching.report import FoundProducts
 from ecclip.tasks.report.classes import ScoredHead
 from ecclip.tasks.rows import Rows
+from ecclip.tasks.scores import confidence, margins
 
 THUMBNAIL_PX = 96  # longer side
 _SHOWN_MEMBERS = 6  # of a found product
 
 
 def answer_examples(
-    task: Task, scored: ScoredHead, rows: Rows, count: int, seed: int
+    task: Task, heads: Sequence[ScoredHead], rows: Rows, count: int, seed: int
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the surest wrong answers and drawn right ones, as cards without photos."""
-    right = scored.answer == scored.truth
-    sure = scored.scores.max(axis=1)
-    wrong = np.lexsort((scored.rows, -sure))
+    """Return the surest wrong answers, the least certain ones and drawn right ones, as cards without photos.
+
+    ``heads`` are those of one task and modality. An answer is the less certain the smaller its margin is.
+    """
+    right = np.concatenate([one.answer == one.truth for one in heads])
+    sure = np.concatenate([confidence(one.scores, one.target.loss) for one in heads])
+    margin = np.concatenate([margins(one.scores, one.target.loss) for one in heads])
+    whose = np.repeat(np.arange(len(heads)), [len(one.rows) for one in heads])
+    place = np.concatenate([np.arange(len(one.rows)) for one in heads])
+    listing = np.concatenate([one.rows for one in heads])
+    wrong = np.lexsort((whose, listing, -sure))
     wrong = wrong[~right[wrong]][:count]
-    pool = np.flatnonzero(right)
-    drawn = np.random.default_rng(seed).permutation(pool)[:count]
+    uncertain = np.setdiff1d(np.lexsort((whose, listing, margin))[: count + len(wrong)], wrong, assume_unique=True)
+    uncertain = uncertain[np.lexsort((listing[uncertain], margin[uncertain]))][:count]
+    drawn = np.random.default_rng(seed).permutation(np.flatnonzero(right))[:count]
+    chosen = {"wrong": wrong, "uncertain": uncertain, "right": np.sort(drawn)}
     return {
-        "wrong": [_card(task, scored, rows, place) for place in wrong],
-        "right": [_card(task, scored, rows, place) for place in sorted(drawn)],
+        name: [_card(task, heads[whose[one]], rows, int(place[one])) for one in found] for name, found in chosen.items()
     }
 
 
 def _card(task: Task, scored: ScoredHead, rows: Rows, place: int) -> dict[str, Any]:
     index = int(scored.rows[place])
-    scores = scored.scores[place]
-    answer, truth = as_levels(scored.target.labels[int(scores.argmax())]), task.truth(scored, rows, place)
+    answer, truth = scored.in_words(int(scored.answer[place])), task.truth(scored, rows, place)
     return {
         "listing_id": rows.listing_ids[index],
         "title": rows.titles[index],
+        "about": scored.target.name.partition(":")[2],
         "truth": truth,
         "answer": answer,
-        "score": float(scores.max()),
+        "score": float(confidence(scored.scores[place], scored.target.loss)),
         "auto": bool(scored.auto[place]),
         "shared": sum(1 for _ in _same_prefix(truth, answer)),
     }
@@ -68,10 +76,25 @@ def confusions(task: Task, scored: ScoredHead, rows: Rows, count: int) -> list[d
     """Return the most frequent pairs of true and wrong answer."""
     pairs: Counter[tuple[tuple[str, ...], tuple[str, ...]]] = Counter()
     for place in np.flatnonzero(scored.answer != scored.truth).tolist():
-        answer = as_levels(scored.target.labels[int(scored.answer[place])])
+        answer = scored.in_words(int(scored.answer[place]))
         pairs[tuple(task.truth(scored, rows, place)), tuple(answer)] += 1
     ordered = sorted(pairs.items(), key=lambda entry: (-entry[1], entry[0]))[:count]
     return [{"truth": list(truth), "answer": list(answer), "count": number} for (truth, answer), number in ordered]
+
+
+def confusion_matrix(scored: ScoredHead, mistakes: int) -> tuple[list[list[str]], np.ndarray]:
+    """Return the classes that the most frequent mistakes are about, and how often each [K] was answered as each [K].
+
+    Answers and labels outside them are left out; classes are in the order of the head.
+    """
+    pairs = np.stack([scored.truth, scored.answer], axis=1)[scored.truth >= 0]
+    wrong, times = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0, return_counts=True)
+    worst = wrong[np.argsort(-times, kind="stable")[:mistakes]]
+    classes = np.unique(worst)
+    inside = np.isin(pairs, classes).all(axis=1)
+    counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
+    np.add.at(counts, tuple(np.searchsorted(classes, pairs[inside]).T), 1)
+    return [scored.in_words(int(number)) for number in classes], counts
 
 
 def product_examples(found: FoundProducts, rows: Rows, count: int, seed: int) -> dict[str, list[dict[str, Any]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,15 @@ from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.matrix import MODALITIES
 from ecclip.tasks.kinds import TASKS, Task
 from ecclip.tasks.matching.report import FoundProducts
-from ecclip.tasks.report.auto import auto_cells, auto_table
-from ecclip.tasks.report.classes import ScoredHead, reliability_of
-from ecclip.tasks.report.examples import answer_examples, confusions, product_examples, thumbnails
+from ecclip.tasks.report.charts import confusion_chart, reliability_chart, shares_chart
+from ecclip.tasks.report.classes import ScoredHead, auto_cells, auto_table, reliability_of
+from ecclip.tasks.report.examples import (
+    answer_examples,
+    confusion_matrix,
+    confusions,
+    product_examples,
+    thumbnails,
+)
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.rows import Rows
 
@@ -43,6 +49,8 @@ _CATALOG_DETAILS = {
 }
 _SYSTEMS = {FROZEN_START: "frozen start", ZERO_SHOT: "zero-shot with the start"}
 _RICHEST_FIRST = ("both", "image", "text")
+_VERDICT = "<!-- verdict -->"  # where the page has room for it
+_MISTAKES = 8  # the most frequent ones that are shown; by judgment
 
 
 def write_page(
@@ -55,14 +63,6 @@ def write_page(
     cfg: EvaluateConfig,
 ) -> None:
     """Write the page; equal findings give equal bytes."""
-    environment = Environment(
-        loader=PackageLoader("ecclip.tasks.report", "templates"),
-        autoescape=True,
-        finalize=lambda value: shown(value) if type(value) is str else value,  # text of the page itself is Markup
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     context = {
         "modalities": MODALITIES,
         "rows": findings.rows,
@@ -77,7 +77,27 @@ def write_page(
         "products": _products(rows, products, cfg),
     }
     context["photos"] = thumbnails(snapshot, [card["listing_id"] for card in _cards(context)])
-    write_atomic(path, environment.get_template("report.html.j2").render(context))
+    write_atomic(path, _environment().get_template("report.html.j2").render(context))
+
+
+def with_verdict(page: str, verdict: Mapping[str, Any]) -> str:
+    """Return a bundle's page with the gate's verdict on it, which is younger than the page.
+
+    ``verdict`` has the fields of :class:`ecclip.registry.Verdict`. A page of an earlier version gets it at its end.
+    """
+    found = _environment().get_template("verdict.html.j2").render(verdict=verdict, cells=verdict["cells"])
+    return page.replace(_VERDICT, found, 1) if _VERDICT in page else page + found
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("ecclip.tasks.report", "templates"),
+        autoescape=True,
+        finalize=lambda value: shown(value) if type(value) is str else value,  # text of the page itself is Markup
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _headline(findings: Findings) -> list[dict[str, Any]]:
@@ -130,7 +150,7 @@ def _compared(findings: Findings, cell: str, system: str) -> Comparison | None:
 def _section(
     task: Task, rows: Rows, scored: dict[str, ScoredHead], findings: Findings, cfg: EvaluateConfig
 ) -> dict[str, Any]:
-    """Return what the page shows of a task: a table of its heads, or of its only head details and examples as well."""
+    """Return what the page shows of a task: a table of its heads, or of its only head details and diagrams as well."""
     names = sorted({entry.target.name for entry in scored.values() if entry.target.task == task.name})
     section: dict[str, Any] = {"title": task.title, "note": task.note, "heads": [], "only": None}
     if names == [task.name]:
@@ -138,7 +158,30 @@ def _section(
         section["only"] = _only_head(task, rows, scored, findings, cfg)
     else:
         section["heads"] = [_head(name, scored, findings) for name in names]
-    return section
+    return section | _looked_at(task, rows, scored, findings, cfg)
+
+
+def _looked_at(
+    task: Task, rows: Rows, scored: dict[str, ScoredHead], findings: Findings, cfg: EvaluateConfig
+) -> dict[str, Any]:
+    """Return examples and parts of the catalog of the richest modality that has test answers."""
+    found: dict[str, Any] = {"modality": "", "examples": {}, "slices": None}
+    for modality in _RICHEST_FIRST:
+        heads = [one for one in scored.values() if (one.target.task, one.modality) == (task.name, modality)]
+        measured = [one for one in heads if one.prefix not in findings.missing and len(one.rows)]
+        if measured:
+            parts = findings.slices.get(f"{task.name}/{modality}/{task.accuracy}", {})
+            found["modality"] = modality
+            found["examples"] = answer_examples(task, measured, rows, cfg.examples, cfg.seed)
+            found["slices"] = _slices(parts, measured) if parts else None
+            break
+    return found
+
+
+def _slices(parts: dict[str, dict[str, float]], heads: Sequence[ScoredHead]) -> dict[str, Any]:
+    right, answers = sum(int((one.answer == one.truth).sum()) for one in heads), sum(len(one.rows) for one in heads)
+    chart = shares_chart(list(parts), [found["value"] for found in parts.values()], right / answers)
+    return {"parts": parts, "chart": chart, "whole": right / answers, "rows": answers}
 
 
 def _head(name: str, scored: dict[str, ScoredHead], findings: Findings) -> dict[str, Any]:
@@ -155,24 +198,24 @@ def _head(name: str, scored: dict[str, ScoredHead], findings: Findings) -> dict[
 def _only_head(
     task: Task, rows: Rows, scored: dict[str, ScoredHead], findings: Findings, cfg: EvaluateConfig
 ) -> dict[str, Any] | None:
-    """Return diagrams and examples of the richest modality that has test answers; None: there is none."""
+    """Return the diagrams of the richest modality that has test answers; None: there is none."""
     first = task.headline[0][1]
     for modality in _RICHEST_FIRST:
         entry = scored[f"{task.name}/{modality}"]
         if f"{entry.prefix}/{first}" not in findings.metrics:
             continue
+        bars = reliability_of(entry, cfg)
         found: dict[str, Any] = {
             "modality": modality,
-            "reliability": reliability_of(entry, cfg),
+            "reliability": reliability_chart({"raw": bars["before"], "calibrated": bars["after"]}),
             "positives": findings.rows.get(f"{entry.prefix}/test_positives"),
             "test": findings.rows[f"{entry.prefix}/test"],
-            "slices": findings.slices.get(f"{entry.prefix}/{task.accuracy}", {}),
-            "confusions": [],
-            "examples": {"wrong": [], "right": []},
+            "confusions": confusions(task, entry, rows, _MISTAKES),
+            "confusion": None,
         }
-        if entry.target.loss == "softmax":
-            found["confusions"] = confusions(task, entry, rows, 8)
-            found["examples"] = answer_examples(task, entry, rows, cfg.examples, cfg.seed)
+        classes, counts = confusion_matrix(entry, _MISTAKES)
+        if classes:
+            found["confusion"] = {"classes": classes, "chart": confusion_chart(counts)}
         return found
     return None
 
@@ -186,8 +229,7 @@ def _products(rows: Rows, products: dict[str, FoundProducts], cfg: EvaluateConfi
 
 
 def _cards(context: dict[str, Any]) -> list[dict[str, Any]]:
-    only = [section["only"] for section in context["sections"] if section["only"]]
-    cards = [card for found in only for part in found["examples"].values() for card in part]
+    cards = [card for found in context["sections"] for part in found["examples"].values() for card in part]
     if context["products"]:
         examples = context["products"]["examples"]
         cards += [card for part in ("mixed", "pure") for found in examples[part] for card in found["members"]]

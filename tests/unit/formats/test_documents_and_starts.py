@@ -16,9 +16,9 @@ from ecclip.formats.bundle import Bundle
 from ecclip.formats.documents import read_document, write_document
 from ecclip.formats.embeddings import Origin, read_origin, write_origin
 from ecclip.formats.pair_scores import read_agreements, write_pair_scores
-from ecclip.formats.recipes import Recipes, read_recipes, write_recipes
 from ecclip.formats.report import TaskReport
 from ecclip.formats.shards import COLUMNS, Shards, write_shards
+from ecclip.formats.snapshot import Recipes, read_recipes, write_recipes
 from ecclip.formats.start import Start, read_start, write_start
 
 

@@ -13,9 +13,16 @@ from snapshots import write_snapshot
 
 from ecclip.errors import ContractError, IntegrityError
 from ecclip.formats.columns import IMAGE_SHA256, SPLIT
-from ecclip.formats.recipes import Recipes, write_recipes
 from ecclip.formats.sampling import smallest_hashes
-from ecclip.formats.snapshot import PHOTO, Listings, Snapshot, mark_snapshot, previous_snapshot
+from ecclip.formats.snapshot import (
+    PHOTO,
+    Listings,
+    Recipes,
+    Snapshot,
+    mark_snapshot,
+    previous_snapshot,
+    write_recipes,
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,54 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow.parquet as pq
 import pytest
+from known_embeddings import write_embeddings
 from snapshots import change_listings, write_snapshot
-
-from ecclip.core import digest_of
-from ecclip.formats.embeddings import Embeddings, Frozen, Origin, write_frozen, write_origin
-from ecclip.formats.embeddings import write_embeddings as write
-
-DIM = 32
-
-
-def write_embeddings(
-    snapshot: Path, folder: Path, noise: float = 0.5, dim: int = DIM, seed: int = 0, frozen_noise: float = 1.5
-) -> Path:
-    """Write embeddings whose direction is the sum of category, colour, material and group, and noise.
-
-    The frozen start knows the same with ``frozen_noise``.
-    """
-    columns = ["listing_id", "category", "attributes", "group_id", "image_sha256", "title"]
-    rows = pq.read_table(snapshot / "listings", columns=columns).sort_by("listing_id").to_pylist()
-    ids = [row["listing_id"] for row in rows]
-    write(Embeddings(ids, *_directions(rows, noise, dim, seed)), folder)
-    start = _directions(rows, frozen_noise, dim, seed + 1)
-    photos, titles = ([row[name] for row in rows] for name in ("image_sha256", "title"))
-    write_frozen(Frozen(Embeddings(ids, *start, *start), photos, titles, "f" * 64), folder)
-    write_origin(Origin(snapshot=digest_of(snapshot), trained="t" * 64, towers="w" * 64), folder)
-    return folder
-
-
-def _directions(rows: list[dict[str, Any]], noise: float, dim: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return vectors of length 1 of photos and of titles, float32 [N, dim]."""
-    chance = np.random.default_rng(seed)
-    known: dict[str, np.ndarray] = {}
-
-    def direction(*names: str) -> np.ndarray:
-        vector = np.zeros(dim)
-        for name in names:
-            vector += known.setdefault(name, chance.normal(size=dim) / np.sqrt(dim))
-        vector = vector + noise * chance.normal(size=dim) / np.sqrt(dim)
-        return vector / np.linalg.norm(vector)
-
-    image, text = [], []
-    for row in rows:
-        names = ["/".join(row["category"] or ()), *(f"{k}={v}" for k, v in row["attributes"] or ()), row["group_id"]]
-        image.append(direction(*names) if row["image_sha256"] else np.full(dim, np.nan))
-        text.append(direction(*("text " + name for name in names)))
-    return np.array(image, np.float32), np.array(text, np.float32)
 
 
 @pytest.fixture(scope="session")

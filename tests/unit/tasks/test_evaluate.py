@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -177,10 +180,35 @@ def test_twice_gives_equal_bytes_in_another_process_with_other_threads_and_witho
 def test_the_page_is_whole_by_itself_and_shows_photos(evaluated: Path) -> None:
     page = (evaluated / "report.html").read_text()
     assert page.count("data:image/jpeg;base64,") > 10
-    assert page.count("<svg") == 4
+    assert page.count("data:image/svg+xml;base64,") >= 5, "reliability of two tasks, parts of three"
     assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+    assert not re.search("""<img(?![^>]* alt="[^"]+")""", page), "a picture says in words what it shows"
+    assert 'name="viewport"' in page
+    assert "@media (max-width" in page
     assert "http" not in page
     assert str(Path.home()) not in page
+
+
+def test_the_page_shows_where_answers_are_wrong_and_uncertain(snapshot: Path, embedded: Path, evaluated: Path) -> None:
+    """Its parts are those of the snapshot's own columns; its charts are read again as pictures."""
+    page, slices = (evaluated / "report.html").read_text(), report_of(evaluated)["slices"]
+    for heading in ("Uncertain: the smallest margin", "Right, drawn at random"):
+        assert page.count(heading) == 3, "of each task"
+    rows = [row for row in pq.read_table(snapshot / "listings").to_pylist() if row["split"] == "test"]
+    both = [row for row in rows if row["image"]]
+    found = slices["category/both/top1"]
+    assert found["root: home"]["rows"] == sum(row["category"][0] == "home" for row in both)
+    assert found["title script: Latin"]["rows"] == len(both)
+    sellers = {name: part["rows"] for name, part in found.items() if name.startswith("seller: s")}
+    assert sellers == {f"seller: {name}": count for name, count in Counter(
+        row["seller_id"] for row in both).items() if f"seller: {name}" in sellers}  # fmt: skip
+    thirds = {name: found[name]["rows"] for name in ("photo: blurred third", "photo: sharpest third")}
+    assert all(abs(rows - len(both) / 3) < 2 for rows in thirds.values()), thirds
+    assert {"updated: oldest third", "updated: newest third"} <= {*found}
+    assert "photo: none" in slices["category/text/top1"] or sum(not row["image"] for row in rows) < 10
+    assert {"attributes/both/accuracy", "age_restricted/both/accuracy"} <= {*slices}
+    charts = [base64.b64decode(data) for data in re.findall(r"data:image/svg\+xml;base64,([^\"]+)", page)]
+    assert all(ET.fromstring(chart).tag.endswith("svg") for chart in charts)
 
 
 def test_markup_in_a_title_is_only_text(make_snapshot: MakeSnapshot, tmp_path: Path) -> None:
@@ -195,6 +223,7 @@ def test_markup_in_a_title_is_only_text(make_snapshot: MakeSnapshot, tmp_path: P
     assert "&lt;script&gt;alert" in page
     assert not any(mark in page for mark in ("<img src=x", "<b>color", "<i>,"))
     assert "<script" not in page
+    assert "Wrong, the surest first" in page
     assert "[free gift]" in page
     assert STEERING.search(page) is None
     assert r"\x1b]0;owned\x07" in page

@@ -1,0 +1,80 @@
+"""Labels that people have corrected, in the place of the dump's: whatever a seller writes, a person's word counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from ecclip.formats.corrections import FIELDS, Correction, Label, in_effect, read_corrections
+
+_COLUMNS = pa.schema(
+    [
+        ("listing_id", pa.string()),
+        ("category", pa.list_(pa.string())),
+        ("attributes", pa.map_(pa.string(), pa.string())),
+        ("age_restricted", pa.bool_()),
+        ("brand", pa.string()),
+    ]
+)
+
+
+def corrected_labels(spark: SparkSession, listings: DataFrame, folder: Path) -> tuple[DataFrame, dict[str, int]]:
+    """Return listings with the labels that people gave them, and how the corrections ended.
+
+    Each correction in effect is one of: ``changed`` (the label is another now), ``agreed`` (the dump has it itself),
+    ``overruled`` (changed, where the dump says by now something else than the person saw), ``unknown_listing`` (the
+    night does not have it).
+
+    Raises:
+        ContractError: the corrections have a schema that this code does not know.
+        IntegrityError: a line of them cannot be read; names file and line.
+    """
+    given: dict[str, list[Correction]] = {}
+    for one in in_effect(read_corrections(folder)).values():
+        given.setdefault(one.listing_id, []).append(one)
+    if not given:
+        return listings, {}
+    asked = spark.createDataFrame(pa.table({"listing_id": sorted(given)}))
+    found = listings.join(F.broadcast(asked), "listing_id", "left_semi").select(*_COLUMNS.names).toArrow()
+    counts: Counter[str] = Counter()
+    rows = [_corrected(row, given.pop(row["listing_id"]), counts) for row in found.to_pylist(maps_as_pydicts="lossy")]
+    counts["unknown_listing"] += sum(map(len, given.values()))
+    return _replaced(spark, listings, rows), {name: count for name, count in sorted(counts.items()) if count}
+
+
+def _corrected(row: Mapping[str, Any], corrections: list[Correction], counts: Counter[str]) -> dict[str, Any]:
+    """Return the labels of a listing with its corrections, and count how each of them ends."""
+    result = {**row, "attributes": dict(row["attributes"] or {})}
+    for one in corrections:
+        before = _label(result, one)
+        counts["agreed" if before == one.new else "changed" if before == one.old else "overruled"] += 1
+        if one.field != "attributes":
+            result[one.field] = one.new
+        elif one.new is None:
+            result["attributes"].pop(one.name, None)
+        else:
+            result["attributes"][one.name] = one.new
+    unknown = row["attributes"] is None and not result["attributes"]  # of which no absence follows either
+    return {**result, "attributes": None if unknown else list(result["attributes"].items())}
+
+
+def _label(row: Mapping[str, Any], correction: Correction) -> Label:
+    label: Label = row["attributes"].get(correction.name) if correction.name else row[correction.field]
+    return label
+
+
+def _replaced(spark: SparkSession, listings: DataFrame, rows: list[dict[str, Any]]) -> DataFrame:
+    if not rows:
+        return listings
+    labels = spark.createDataFrame(pa.Table.from_pylist(rows, schema=_COLUMNS))
+    named = labels.select("listing_id", F.struct(*FIELDS).alias("given"))
+    joined = listings.join(F.broadcast(named), "listing_id", "left")
+    is_given = F.col("given").isNotNull()
+    columns = {name: F.when(is_given, F.col("given")[name]).otherwise(F.col(name)) for name in FIELDS}
+    return joined.withColumns(columns).drop("given")
