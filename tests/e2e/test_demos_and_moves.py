@@ -102,7 +102,7 @@ def test_demos_are_interrupted_run_beside_each_other_and_go_on_in_a_workspace_th
         assert demo.wait() == 0, log.read_text()[-3000:]
     assert re.search(r"(\d+) of \1 stages were unchanged", log.read_text())
     assert not workspace.exists(), "nothing was written where it lay"
-    assert _that_say(moved / "work", workspace) == []
+    assert _that_say(moved / "work", tmp_path) == [], "neither where it lay nor where it lies"
 
 
 def _interrupt(workspace: Path, log: Path, moment: str) -> None:

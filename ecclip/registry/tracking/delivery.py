@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SPOOLS = ("metrics.jsonl", "system.jsonl")
 PREVIEWS = ("sample.png", "sample.txt")
+_OWN_STORE = "of the workspace"  # its path is not kept: a workspace may be moved
 _ENTRIES_PER_BATCH = 100  # lines of the spool; a killed delivery repeats one batch at most
 
 
@@ -74,7 +75,7 @@ class Delivery:
 
     def _connect(self, store: MlflowClient) -> None:
         """Find the run of this training, or create it."""
-        uri, state = settings().tracking_uri, self.state
+        uri, state = settings().mlflow_tracking_uri or _OWN_STORE, self.state
         if state.uri != uri or not run_is_active(store, state.run_id):
             found = training_run(store, self.training["key"])
             self._has = {} if found is None else last_steps(store, found)
