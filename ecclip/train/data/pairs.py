@@ -101,7 +101,12 @@ def _lay_out(shards: Path, path: Path) -> None:
                 writer = pa.ipc.new_file(str(path), batch.schema)
             writer.write_batch(batch)
         if writer is None:
-            raise PairsError("the snapshot has no training pairs", value=shards, next_step=f"see its {STATISTICS}")
+            raise PairsError(
+                "the snapshot has no training pairs: no listing has a photo and a title that belong together",
+                value=shards,
+                next_step=f"see its {STATISTICS}; an export without photos needs a column image or image_uri "
+                "(docs/dump.md): correct it and run the night again, what answers goes on meanwhile",
+            )
     finally:
         if writer is not None:
             writer.close()
