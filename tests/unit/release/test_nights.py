@@ -97,6 +97,8 @@ def test_an_old_night_that_is_run_again_does_not_bring_its_model_back(workspace:
     assert registry.model_version("1").aliases == ()
 
 
+@pytest.mark.ops
+@pytest.mark.fault(48)
 def test_every_night_of_a_week_again_leaves_the_champion_and_nobody_to_wait_for(
     workspace: Path, server: ServerTable
 ) -> None:
@@ -126,6 +128,8 @@ def test_every_night_of_a_week_again_leaves_the_champion_and_nobody_to_wait_for(
             assert (reigning.night, live.bundle) == (week[-1], reigning.digest)
 
 
+@pytest.mark.ops
+@pytest.mark.fault(48)
 def test_an_old_night_that_the_gate_refuses_is_no_failure_and_holds_nobody_up(
     workspace: Path, server: ServerTable
 ) -> None:
@@ -145,6 +149,8 @@ def test_an_old_night_that_the_gate_refuses_is_no_failure_and_holds_nobody_up(
     assert len(server.calls) == asked
 
 
+@pytest.mark.ops
+@pytest.mark.fault(48)
 def test_the_products_of_a_night_are_those_of_a_model_that_answered(workspace: Path, server: ServerTable) -> None:
     with pytest.raises(ContractError, match="ecclip run embed --night 2026-11-01"):
         release.products_due(FIRST)
