@@ -63,14 +63,15 @@ def write_bundle(
     taught: Taught | None = None,
     embedded: str = "e" * 64,
     cells: dict[str, int] | None = None,
+    snapshot: str = "",
 ) -> Path:
     """Write a bundle into ``folder`` and return it; another seed is another digest.
 
     ``rows`` and ``cells`` are what its report says of the listings behind the metrics, and beside the frozen start.
-    Unless something else is ``taught``, its heads always answer the first of two categories. ``embedded`` is the digest
-    of the embeddings it was made from.
+    Unless something else is ``taught``, its heads always answer the first of two categories. ``embedded`` and
+    ``snapshot`` are digests of what it was made from.
     """
-    snapshot = sha256_bytes(f"snapshot {night}".encode())
+    snapshot = snapshot or sha256_bytes(f"snapshot {night}".encode())
     metrics = {"category/both/top1": 0.8, "category/both/ece": 0.05} if metrics is None else metrics
     write_atomic(folder / "towers" / "towers.safetensors", bytes((seed + index) % 256 for index in range(4096)))
     towers = digest_of(folder / "towers")
