@@ -50,6 +50,7 @@ def _run_alone(name: str, store: Path, workspace: Path, patch: pytest.MonkeyPatc
     for place in _declared(name):
         shutil.copytree(store / place, workspace / "work" / place)
     (workspace / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    (workspace / "work" / "nights.yaml").write_text(yaml.safe_dump({"nights": {NIGHT: {"previous": NO_NIGHT}}}))
     patch.setenv("ECCLIP_WORKSPACE", str(workspace))
     settings.cache_clear()
     assert run_stage(name, NIGHT).outcome == "written"
