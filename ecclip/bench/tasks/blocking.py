@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,11 +81,12 @@ def _tables(data: Path, work: Path) -> Tables:
     offers = read_offers(SET, [wdc_offer(row) for row in every], table, work)
     held_out = {_unordered(row, rows) for row in labelled if row["split"] == TEST}
     labelled = [row for row in labelled if row["split"] == TEST or _unordered(row, rows) not in held_out]
+    copies = _rows([row for row in matches if row["same_offer"]], first)
     names = [str(row["cluster_id"] or f"alone {place}") for place, row in enumerate(every)]
     return Tables(
         offers=offers,
         first=first,
-        own=_codes(*_rows([row for row in matches if row["same_offer"]], first).T, len(every)),
+        own=_codes(copies[:, 0], copies[:, 1], len(every)),
         matches=_rows([row for row in matches if not row["same_offer"]], first),
         labelled=_rows(labelled, first),
         labels=np.array([int(row["label"]) for row in labelled]),
@@ -94,7 +95,7 @@ def _tables(data: Path, work: Path) -> Tables:
     )
 
 
-def _rows(pairs: list[Mapping[str, int]], first: int) -> np.ndarray:
+def _rows(pairs: Sequence[Mapping[str, int]], first: int) -> np.ndarray:
     return np.array([(row["a_id"], first + row["b_id"]) for row in pairs], dtype=np.int64).reshape(-1, 2)
 
 
