@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import csr_matrix, diags
 
 from ecclip.bench.tasks.cells import CHEAP, FROZEN, OURS, Cell, Measured
 from ecclip.bench.tasks.offers import Offers, read_offers
-from ecclip.bench.tasks.pair_sets import TEST, TRAIN, VALIDATION, read_table, wdc_offer
-from ecclip.tasks.matching.evidence import Evidence
+from ecclip.bench.tasks.pair_sets import TEST, read_table, wdc_offer
 from ecclip.tasks.matching.pair_model import fit_pair_model
 
 TASK, SET = "blocking", "wdc_block_small"
 _K = 14  # neighbours of an offer in the published protocol of SC-Block: 70,000 pairs
-_LENT = (0.0, 0.25, 0.5, 0.75)  # of a score, from offers that match much the same; validation chooses
-_WEAK = 0.05  # a score below which a match lends nothing; by judgment
 _WIDE = 60  # candidates of an offer that the pair model ranks, by titles, words and characters each; by judgment
 
 
@@ -129,47 +125,15 @@ def _by_similarity(tables: Tables, place: int) -> np.ndarray:
 
 
 def _by_pair_model(tables: Tables) -> np.ndarray:
-    """Rank the wide candidates by the pair model, which the labelled pairs outside of test teach.
-
-    What offers with much the same matches lend each other is chosen on split valid by a model of split train alone.
-    """
+    """Rank the wide candidates by the pair model, which the labelled pairs outside of test teach."""
     left, right = _wide(tables)
-    evidence = tables.offers.evidence(np.append(left, tables.labelled[:, 0]), np.append(right, tables.labelled[:, 1]))
-    held_out = tables.labelled[(tables.split == VALIDATION) & (tables.labels == 1)]
-    tried = _taught(tables, evidence, tables.split == TRAIN, len(left))
-    share = max(_LENT, key=lambda one: _found(_ranked(left, right, lend(left, right, tried, one)), held_out, tables))
-    scores = _taught(tables, evidence, tables.split != TEST, len(left))
-    return _ranked(left, right, lend(left, right, scores, share))
-
-
-def _taught(tables: Tables, evidence: Evidence, taught: np.ndarray, candidates: int) -> np.ndarray:
-    """Return the scores of the candidates, the first of ``evidence``, by a model of the ``taught`` pairs (bool [L])."""
-    places = np.flatnonzero(taught)
-    products = tables.products[tables.labelled[places, 0]]
-    model = fit_pair_model(evidence.part(candidates + places), tables.labels[places], products)
+    taught = tables.split != TEST
+    pairs = tables.labelled[taught]
+    evidence = tables.offers.evidence(np.append(left, pairs[:, 0]), np.append(right, pairs[:, 1]))
+    of_pairs = evidence.part(np.arange(len(left), len(left) + len(pairs)))
+    model = fit_pair_model(of_pairs, tables.labels[taught], tables.products[pairs[:, 0]])
     assert model is not None  # there are thousands of either label
-    return model.scores(evidence.part(np.arange(candidates)))
-
-
-def _found(ranked: np.ndarray, wanted: np.ndarray, tables: Tables) -> float:
-    size = len(tables.products)
-    return float(np.isin(_codes(wanted[:, 0], wanted[:, 1], size), _first(ranked, _K, size)).mean())
-
-
-def lend(left: np.ndarray, right: np.ndarray, scores: np.ndarray, share: float) -> np.ndarray:
-    """Return scores [M] of which ``share`` comes from other asking rows, by how much the same they match.
-
-    Scores spread over the graph of matches, one step (Zhou et al., Ranking on data manifolds, 2003).
-    """
-    sure = scores >= _WEAK
-    size = int(max(left.max(), right.max())) + 1
-    matches = csr_matrix((scores[sure], (left[sure], right[sure])), (size, size))
-    alike = csr_matrix(matches @ matches.T)
-    weights = np.asarray(alike.sum(axis=1)).ravel()
-    lent = csr_matrix(diags(1 / np.maximum(weights, _WEAK)) @ alike @ matches)
-    of_pairs = np.asarray(lent[left, right]).ravel()
-    mixed: np.ndarray = (1 - share) * scores + share * of_pairs
-    return mixed
+    return _ranked(left, right, model.scores(evidence.part(np.arange(len(left)))))
 
 
 def _wide(tables: Tables) -> tuple[np.ndarray, np.ndarray]:
