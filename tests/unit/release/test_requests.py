@@ -78,6 +78,9 @@ def test_a_version_that_nobody_judged_is_judged_blessed_and_deployed(workspace: 
     line = json.loads((workspace / "work" / "mlflow" / "audit.jsonl").read_text().splitlines()[-1])
     assert (line["version"], line["previous"], line["reason"]) == (second, first, tags["champion_reason"])
     assert registry.undecided() is None, "it is no challenger any more"
+    page = (workspace / "work" / "reports" / NIGHTS[1] / "report.html").read_text()
+    assert "may become champion" in page
+    assert f"the champion, version {first}" in page
 
 
 def test_an_older_version_is_the_rollback_and_may_be_taken_back(workspace: Path, server: ServerTable) -> None:
