@@ -54,7 +54,10 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     folder = make_workspace(tmp_path / "workspace", monkeypatch)
     (folder / "dags").mkdir()
     for path in (ROOT / "dags").iterdir():
-        if path.is_file() and path.name != "train_towers.py":
+        if path.is_file() and path.name not in (
+            "train_towers.py",
+            "reconcile_nights.py",
+        ):  # the latter looks at the clock
             (folder / "dags" / path.name).symlink_to(path)
     (folder / "dags" / "training.py").write_text(_TRAINING)
     monkeypatch.setenv("ECCLIP_TRITON_HOME", str(ENVIRONMENTS / "triton"))
