@@ -29,7 +29,7 @@ FIRST, REIGNING, WORSE, BETTER = (f"2026-11-0{day}" for day in range(1, 5))
 TOP1 = {FIRST: 0.8, REIGNING: 0.9, WORSE: 0.6, BETTER: 0.95}  # the worse one is above the floor of a first champion
 GATE = {"gate": {"metrics": {"category/both/top1": {"floor": 0.5, "allowed_drop": 0.02}}}}
 
-pytestmark = [pytest.mark.heavy, pytest.mark.ops, pytest.mark.fault(47), pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
+pytestmark = [pytest.mark.slow, pytest.mark.ops, pytest.mark.fault(47), pytest.mark.filterwarnings(*MLFLOW_WARNINGS)]
 
 
 class Shop:
@@ -109,8 +109,8 @@ def run_collected(shop: Shop) -> None:
     subprocess.run([*garbage, "--run-ids", run], check=True, capture_output=True)
 
 
-OTHERS = (
-    deleted, emptied, renamed, model_deleted, version_deleted, alias_deleted, experiment_deleted, run_collected,
+DAMAGES = (
+    restored, deleted, emptied, renamed, model_deleted, version_deleted, alias_deleted, experiment_deleted, run_collected,
 )  # fmt: skip
 
 
@@ -136,13 +136,7 @@ def shop(prepared: Path, tmp_path: Path, children: Children) -> Shop:
     return Shop(shutil.copytree(prepared, tmp_path / "shop"), children)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        restored,  # which gives numbers a second time
-        *(pytest.param(damage, marks=pytest.mark.slow) for damage in OTHERS),
-    ],
-)
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_night_after_the_damage_meets_what_answers_and_the_error_names_a_way_that_works(
     shop: Shop, damage: Callable[[Shop], None]
 ) -> None:
@@ -170,7 +164,6 @@ def test_a_night_after_the_damage_meets_what_answers_and_the_error_names_a_way_t
     assert (back["digest"], shop.answering()) == (shop.digests[REIGNING], shop.digests[REIGNING])
 
 
-@pytest.mark.slow
 def test_a_rebuilt_registry_says_what_the_lost_one_said_and_a_second_time_changes_nothing(shop: Shop) -> None:
     store = shop.store()
     before = {version.tags["bundle_digest"]: version.tags for version in store.search_model_versions("name='ecclip'")}
@@ -192,7 +185,6 @@ def _tags(shop: Shop, night: str) -> dict[str, str]:
     return dict(found.tags)
 
 
-@pytest.mark.slow
 def test_a_backup_from_before_a_rollback_does_not_undo_it(shop: Shop) -> None:
     shutil.copy(shop.mlflow / "mlflow.db", shop.workspace / "newer.db")
     assert shop.run(["roll_back"])["digest"] == shop.digests[FIRST]

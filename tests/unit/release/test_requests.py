@@ -247,7 +247,9 @@ def test_a_night_lets_a_person_go_first_and_is_compared_anew(workspace: Path) ->
     assert _agreed() == third
 
 
+@pytest.mark.ops
 @pytest.mark.fault(24)
+@pytest.mark.fault(47)  # every other damage: tests/faults/test_registry_is_lost.py
 def test_a_registry_that_is_older_than_what_answers_does_not_bring_the_old_version_back(workspace: Path) -> None:
     first = _promoted(workspace, NIGHTS[0])
     empty = _backup(workspace)
