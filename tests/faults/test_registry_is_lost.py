@@ -110,7 +110,8 @@ def run_collected(shop: Shop) -> None:
 
 
 DAMAGES = (
-    restored, deleted, emptied, renamed, model_deleted, version_deleted, alias_deleted, experiment_deleted, run_collected,
+    restored, deleted, emptied, renamed, model_deleted, version_deleted, alias_deleted, experiment_deleted,
+    run_collected,
 )  # fmt: skip
 
 
