@@ -41,7 +41,8 @@ def configure_logging(**context: str) -> None:
             *last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        # looked up with each line: what stood there when this was called may be closed by then
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
     bind(**context)
 

@@ -60,15 +60,24 @@ def requested() -> str:
 
 
 def state() -> dict[str, Any]:
-    """Return what ``ecclip status`` shows: alias, ``live.json``, each server, and any difference in words."""
+    """Return what ``ecclip status`` shows: alias, ``live.json``, each server, and any difference in words.
+
+    A registry that cannot be used is a ``reason``, and hides nothing that the servers say.
+    """
     from ecclip.serving import live_version, served
 
     try:
-        found, live, servers = agreement(), live_version(), served()
+        live, servers = live_version(), served()
     except EcclipError as error:
         return {"state": "unknown", "reason": str(error)}
-    differences = [f"the alias: {found.means}"] if found.means else []
-    differences += [f"{address}: {_in_words(says)}" for address, says in servers.items() if says != _list(live)]
+    differences = [f"{address}: {_in_words(says)}" for address, says in servers.items() if says != _list(live)]
+    try:
+        found = agreement()
+    except EcclipError as error:
+        state = "; ".join(["unknown", *differences])
+        return {"live": live, "servers": servers, "state": state, "reason": str(error)}
+    if found.means:
+        differences.insert(0, f"the alias: {found.means}")
     return {
         "champion": found.wish.version if found.wish else None,
         "answers": found.answers.version if found.answers else None,

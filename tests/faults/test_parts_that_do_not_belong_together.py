@@ -48,7 +48,7 @@ def test_parts_of_one_night_are_exported_with_the_digests_of_all_and_prove_their
     assert lineage["towers"] == digest_of(bundle / "towers") == load_heads(bundle / "heads").towers
     told = json.loads((bundle / "report.json").read_text())["lineage"]
     assert told == {"snapshot": lineage["snapshot"], "trained": lineage["train"], "towers": lineage["towers"],
-                    "embedded": lineage["embed"]}  # fmt: skip
+                    "embedded": lineage["embed"], "start_share": "0"}  # fmt: skip
     assert check_claims(bundle) == 1
 
 

@@ -160,7 +160,9 @@ FAULTS: dict[str, tuple[Callable[[Server], None], Callable[[Server], None]]] = {
 }
 
 
-@pytest.mark.parametrize("fault", list(FAULTS))
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=pytest.mark.slow) if fault == "slow" else fault for fault in FAULTS]
+)
 def test_a_training_ends_during_the_fault_and_all_is_there_afterwards(night: Night, server: Server, fault: str) -> None:
     break_it, mend_it = FAULTS[fault]
     night.environment["ECCLIP_PATIENCE"] = "0.2"  # nothing comes through: waiting for the last of it is in vain

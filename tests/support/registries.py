@@ -36,7 +36,7 @@ def make_workspace(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def mlflow_client() -> MlflowClient:
-    """Return MLflow's own client of the configured registry: it sees what any user of MLflow sees."""
+    """Return MLflow's own client of the configured registry: it sees what a user of its server sees."""
     return _client_of(settings().tracking_uri)
 
 
@@ -45,6 +45,9 @@ def _client_of(uri: str) -> MlflowClient:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
     from mlflow import MlflowClient
 
+    from ecclip.registry.tracking.artifacts import find_own_artifacts
+
+    find_own_artifacts()  # as the server of the workspace's own store does, which a test of promises rarely starts
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 

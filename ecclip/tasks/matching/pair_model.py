@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold
 
 from ecclip.tasks.matching.evidence import Evidence
 
-# all chosen on the validation pairs of abt_buy, amazon_google and wdc_products (`ecclip bench tasks`)
+# all chosen on the validation pairs of the data sets of `ecclip bench tasks`
 _TREES, _RATE, _LEAVES, _LEAF_PAIRS, _PENALTY = 200, 0.06, 15, 20, 1.0
 _TERMS_STRENGTH = 0.3  # scikit-learn's C of the words' weights
 _TERMS_TOLERANCE, _TERMS_ITERATIONS = 1e-3, 1000  # of the solver; by judgment

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import pyarrow.parquet as pq
 import pytest
-from sample_nights import Shop
+from chain import ONE_PART, run_chain
 from serving_bundles import save_tiny_towers
 from serving_server import embedded_server
 
 from ecclip.bench.parity import COUNTS, NightFolders, Parity, measure, result_of
 from ecclip.embed.stage import EmbedConfig, embed
+from ecclip.sample import SampleConfig, generate
 from ecclip.serving.export.stage import ExportConfig, export
 from ecclip.tasks import EvaluateConfig, evaluate
 
 pytestmark = [pytest.mark.spark, pytest.mark.heavy]
 
+SAMPLE = SampleConfig(listings=120, sellers=4, image_size=300, nights=3, processes=1)
+
 
 @pytest.fixture(scope="module")
-def night(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> NightFolders:
+def night(tmp_path_factory: pytest.TempPathFactory) -> NightFolders:
     """The third night with towers that nobody trained: whether both sides see the same does not depend on them."""
-    work, stages = tmp_path_factory.mktemp("third"), shop.last.parent
+    work = tmp_path_factory.mktemp("third")
+    dump = generate(SAMPLE, work / "dumps")[-1]
+    clean = ONE_PART["clean"] | {"boilerplate": {"phrase_listings": 8}}
+    snapshot = run_chain(work / "stages", dump, **ONE_PART | {"clean": clean})
     save_tiny_towers(work / "train" / "towers")
-    embed(EmbedConfig(), shop.last, work / "train", work / "embed")
-    evaluate(EvaluateConfig(), shop.last, work / "embed", work / "evaluate")
-    landed = (stages / "land", stages / "ingest")
-    export(ExportConfig(golden=4), shop.last, work / "train", work / "evaluate", *landed, work / "bundle")
-    return NightFolders(shop.last, *landed, work / "embed", work / "bundle")
+    embed(EmbedConfig(), snapshot, work / "train", work / "embed")
+    evaluate(EvaluateConfig(), snapshot, work / "embed", work / "evaluate")
+    stages = (work / "stages" / "land", work / "stages" / "ingest")
+    export(ExportConfig(golden=4), snapshot, work / "train", work / "evaluate", *stages, work / "bundle")
+    return NightFolders(snapshot, *stages, work / "embed", work / "bundle")
 
 
 @pytest.fixture(scope="module")

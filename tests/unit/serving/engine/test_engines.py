@@ -111,7 +111,7 @@ def test_engines_of_this_bundle_and_device_are_not_built_again(workspace: Path, 
     assert build_engines(bundle, cfg, "rtx", "8.9").outcome == "unchanged"
     for_another = build_engines(bundle, cfg, "rtx", "8.6")
     assert for_another.outcome == "written"
-    assert read_engine_description(Path(for_another.output)).device.compute_capability == "8.6"
+    assert read_engine_description(workspace / for_another.output).device.compute_capability == "8.6"
     assert build_engines(bundle, cfg, "rtx", "8.9").outcome == "written"
 
 
