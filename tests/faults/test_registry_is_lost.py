@@ -18,6 +18,7 @@ import pytest
 import yaml
 from bundles import write_bundle
 from mlflow import MlflowClient
+from mlflow_servers import mlflow_server
 from registries import MLFLOW_WARNINGS, Children, empty_store, make_workspace
 from server_tables import ServerTable
 
@@ -105,8 +106,10 @@ def run_collected(shop: Shop) -> None:
     store = shop.store()
     run = str(store.get_model_version("ecclip", "2").run_id)
     store.delete_run(run)
-    garbage = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", shop.url, "--tracking-uri", shop.url]
-    subprocess.run([*garbage, "--run-ids", run], check=True, capture_output=True)
+    with mlflow_server(shop.mlflow) as server:  # which knows where the run's artifacts are
+        garbage = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", shop.url]
+        garbage += ["--tracking-uri", server.direct, "--run-ids", run]
+        subprocess.run(garbage, check=True, capture_output=True)
 
 
 DAMAGES = (

@@ -116,9 +116,10 @@ class Server:
 
 @contextmanager
 def mlflow_server(folder: Path) -> Iterator[Server]:
-    """Start a server over an empty store in ``folder`` and stop it with all its processes."""
+    """Start a server over the store in ``folder``, an empty one by default, and stop it with all its processes."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(empty_store(), folder / "mlflow.db")
+    if not (folder / "mlflow.db").exists():
+        shutil.copy(empty_store(), folder / "mlflow.db")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
