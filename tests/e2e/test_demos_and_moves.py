@@ -60,8 +60,11 @@ def _enter(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def _demo(log: Path, command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    # a shell that started the tests in the background has them ignore SIGINT, which children would inherit
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("wb") as output:
         process = subprocess.Popen([sys.executable, *command], stdout=output, stderr=output, start_new_session=True)
+    signal.signal(signal.SIGINT, before)
     try:
         yield process
     finally:
