@@ -83,17 +83,22 @@ class House:
     def decide(self, run: str, choice: str) -> str:
         """Answer a deployment's question as a person does on Airflow's page; return how the promotion ended.
 
-        Airflow asks again after an answer that comes before its scheduler has noted that it asks.
+        Airflow takes an answer that comes before its scheduler has noted that it asks for a failure, and asks again; so
+        that a question is answered when it is seen for the second time.
         """
         path, answer = f"dags/deploy_bundle/dagRuns/{run}", {"chosen_options": [choice], "params_input": {}}
+        seen: set[int] = set()
 
         def has_ended() -> bool:
             for asked in self.airflow.get(f"{path}/hitlDetails")["hitl_details"]:
-                if asked["task_instance"]["state"] == "awaiting_input" and not asked["response_received"]:
-                    self.airflow.patch(f"{path}/taskInstances/approve/-1/hitlDetails", answer)
+                instance = asked["task_instance"]
+                if instance["state"] == "awaiting_input" and not asked["response_received"]:
+                    if instance["try_number"] in seen:
+                        self.airflow.patch(f"{path}/taskInstances/approve/-1/hitlDetails", answer)
+                    seen.add(instance["try_number"])
             return self.state(run, "promote") in _ENDED
 
-        wait_until(has_ended, "the promotion", every_s=0.5)
+        wait_until(has_ended, "the promotion", every_s=2.0)
         return self.state(run, "promote")
 
     def events(self) -> int:
