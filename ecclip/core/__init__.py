@@ -11,7 +11,7 @@ from ecclip.atomic import (
     write_atomic,
 )
 from ecclip.core.clock import night_of, now, parse_night
-from ecclip.core.configuration import RENAMED_SETTINGS, ServingPlatform, Settings, patient, settings
+from ecclip.core.configuration import RENAMED_SETTINGS, ServingPlatform, Settings, in_workspace, patient, settings
 from ecclip.core.display import Terminal, shown, shown_json, shown_markdown
 from ecclip.core.fail_points import fail_point
 from ecclip.core.fingerprint import fingerprint, remember_code, require_same_code, source_files
@@ -71,6 +71,7 @@ __all__ = [
     "has_digest",
     "holder_of",
     "identity_of",
+    "in_workspace",
     "keep_private",
     "lack_of_space",
     "locked",

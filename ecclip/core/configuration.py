@@ -219,3 +219,9 @@ def settings() -> Settings:
                 "this setting has another name now", value=old, next_step=f"unset {old}; set {new} (docs/parameters.md)"
             )
     return Settings()
+
+
+def in_workspace(path: Path) -> str:
+    """Return a path as the workspace says it: what is kept names no place outside, since a workspace may be moved."""
+    workspace = settings().workspace.resolve()
+    return path.relative_to(workspace).as_posix() if path.is_relative_to(workspace) else str(path)

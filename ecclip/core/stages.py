@@ -24,7 +24,7 @@ from ecclip.atomic import (
     sha256_bytes,
     write_atomic,
 )
-from ecclip.core.configuration import settings
+from ecclip.core.configuration import in_workspace
 from ecclip.core.fingerprint import fingerprint
 from ecclip.core.locks import folder_lock
 from ecclip.core.log import get_logger
@@ -150,19 +150,13 @@ def _report(manifest: Manifest, output: Path, outcome: Literal["written", "uncha
     report = Report(
         stage=manifest.stage,
         outcome=outcome,
-        output=_in_workspace(output),
+        output=in_workspace(output),
         digest=digest_of(output),
         seconds=round(time.monotonic() - started, 3),
         **manifest.model_dump(include={"read", "written", "dropped", "detail"}),
     )
     get_logger().info("stage finished", **report.model_dump(exclude={"detail"}))
     return report
-
-
-def _in_workspace(output: Path) -> str:
-    """Return a path as the workspace says it: reports are kept, and a workspace may be moved."""
-    workspace = settings().workspace.resolve()
-    return output.relative_to(workspace).as_posix() if output.is_relative_to(workspace) else str(output)
 
 
 def _recover(output: Path) -> None:

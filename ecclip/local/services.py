@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from ecclip.core import ServiceError, Terminal, get_logger, locked, patient, settings
+from ecclip.core import ServiceError, Terminal, get_logger, in_workspace, locked, patient, settings
 from ecclip.core.services import Service, Services, choose_port, log_end, signals_held, signals_raise, users
 from ecclip.local import airflow, mlflow
 from ecclip.local.airflow_rest import AirflowApi
@@ -272,6 +272,4 @@ def _note(name: str) -> str:
 
 
 def _log_of(name: str) -> str:
-    path = Services().log_path("airflow-*" if name == AIRFLOW else name)
-    workspace = settings().workspace.resolve()
-    return str(path.relative_to(workspace) if path.is_relative_to(workspace) else path)
+    return in_workspace(Services().log_path("airflow-*" if name == AIRFLOW else name))

@@ -100,7 +100,7 @@ def _label(result: list[dict[str, Any]]) -> str:
     for one in result:
         if one["from_name"] == _CONTROL:
             chosen = (one["value"].get("taxonomy") or one["value"].get("choices") or [""])[0]
-            return " > ".join(chosen) if isinstance(chosen, list) else str(chosen)
+            return label_text(chosen) if isinstance(chosen, list) else str(chosen)
     return ""
 
 

@@ -22,7 +22,7 @@ from ecclip.tasks.report.frozen import answered, report_frozen
 from ecclip.tasks.report.page import write_page
 from ecclip.tasks.report.slices import SELLER, report_slices
 from ecclip.tasks.report.zero_shot import report_zero_shot
-from ecclip.tasks.rows import THRESHOLDS, Rows, load_rows, origin_of
+from ecclip.tasks.rows import THRESHOLDS, Rows, frozen_rows, load_rows, origin_of
 
 
 @stage
@@ -45,10 +45,11 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         trained = train_heads(rows, targets, cfg)
         replace(trained.heads, towers=origin.towers).save(output / HEADS)
         scored = report_tasks(TASKS, rows, targets, trained, cfg, findings)
-        frozen = report_frozen(embedded, rows, targets, answered(scored, trained), cfg, findings)
-        report_zero_shot(embedded, rows, targets, answered(scored, trained), cfg, findings)
-        report_slices(TASKS, answered(scored, trained), rows, snapshot, findings)
-        write_evidence(rows, targets, trained.heads, output, frozen)
+        answers, frozen = answered(scored, trained), frozen_rows(rows, embedded)
+        frozen_logits = report_frozen(frozen, origin, rows, targets, answers, cfg, findings)
+        report_zero_shot(frozen, embedded, rows, targets, answers, cfg, findings)
+        report_slices(TASKS, answers, rows, snapshot, findings)
+        write_evidence(rows, targets, trained.heads, output, frozen_logits)
         products = _report_products(rows, cfg, findings)
         made_from = {"snapshot": origin.snapshot, "trained": origin.trained, "towers": origin.towers}
         lineage = made_from | {"embedded": digest_of(embedded)}

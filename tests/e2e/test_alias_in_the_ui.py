@@ -18,7 +18,7 @@ import pytest
 import yaml
 from registries import MLFLOW_WARNINGS, make_workspace
 from serving_bundles import tiny_bundle
-from serving_server import ENVIRONMENTS, SERVING_PYTHON
+from serving_server import use_serving_environment
 from waiting import wait_until
 
 from ecclip import registry, release
@@ -117,13 +117,10 @@ class House:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    if not SERVING_PYTHON.exists():
-        pytest.skip("the serving environment is missing: make setup")
     with pytest.MonkeyPatch.context() as patch:
         folder = make_workspace(tmp_path_factory.mktemp("house") / "workspace", patch)
         (folder / "dags").symlink_to(ROOT / "dags")
-        patch.setenv("ECCLIP_TRITON_HOME", str(ENVIRONMENTS / "triton"))
-        patch.setenv("ECCLIP_SERVING_PYTHON", str(SERVING_PYTHON))
+        use_serving_environment(patch)
         patch.setenv("ECCLIP_APPROVAL", "true")  # a night waits for a person before it is promoted
         settings.cache_clear()
         try:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from registries import MLFLOW_WARNINGS, make_workspace
 from serving_bundles import tiny_bundle
-from serving_server import ENVIRONMENTS, SERVING_PYTHON
+from serving_server import use_serving_environment
 from waiting import wait_until
 
 from ecclip import registry, release
@@ -49,8 +49,6 @@ train_towers()
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    if not SERVING_PYTHON.exists():
-        pytest.skip("the serving environment is missing: make setup")
     folder = make_workspace(tmp_path / "workspace", monkeypatch)
     (folder / "dags").mkdir()
     for path in (ROOT / "dags").iterdir():
@@ -60,9 +58,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         ):  # the latter looks at the clock
             (folder / "dags" / path.name).symlink_to(path)
     (folder / "dags" / "training.py").write_text(_TRAINING)
-    monkeypatch.setenv("ECCLIP_TRITON_HOME", str(ENVIRONMENTS / "triton"))
-    monkeypatch.setenv("ECCLIP_SERVING_PYTHON", str(SERVING_PYTHON))
-    settings.cache_clear()
+    use_serving_environment(monkeypatch)
     yield folder
     stop_services(SERVICES)
     settings.cache_clear()

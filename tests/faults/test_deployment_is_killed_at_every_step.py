@@ -13,7 +13,7 @@ import pytest
 import yaml
 from registries import MLFLOW_WARNINGS, Children, make_workspace
 from serving_bundles import tiny_bundle
-from serving_server import ENVIRONMENTS, SERVING_PYTHON, embedded_server
+from serving_server import embedded_server, use_serving_environment
 
 from ecclip import release
 from ecclip.client import Product, ProductClient
@@ -95,9 +95,7 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with pytest.MonkeyPatch.context() as patch:
         workspace = make_workspace(tmp_path_factory.mktemp("killed") / "workspace", patch)
-        patch.setenv("ECCLIP_TRITON_HOME", str(ENVIRONMENTS / "triton"))
-        patch.setenv("ECCLIP_SERVING_PYTHON", str(SERVING_PYTHON))
-        settings.cache_clear()
+        use_serving_environment(patch)
         gate = {"metrics": {"category/both/top1": {"floor": 0.0}}}
         (workspace / "params.yaml").write_text(yaml.safe_dump({"gate": gate}))
         server = embedded_server(workspace / "work")

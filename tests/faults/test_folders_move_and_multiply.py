@@ -14,7 +14,7 @@ import pytest
 from bundles import write_bundle
 from registries import MLFLOW_WARNINGS, make_workspace, mlflow_client
 from serving_bundles import tiny_bundle
-from serving_server import ENVIRONMENTS, SERVING_PYTHON, live_server
+from serving_server import live_server, use_serving_environment
 from waiting import lives, wait_until
 
 from ecclip import registry
@@ -160,14 +160,10 @@ def test_artifacts_that_an_older_ecclip_named_by_full_paths_are_renamed(
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Yield the workspace of this process, with a Triton to start."""
-    if not SERVING_PYTHON.exists():
-        pytest.skip("the serving environment is missing: make setup")
     folder = tmp_path / "workspace"
     folder.mkdir()
     monkeypatch.setenv("ECCLIP_WORKSPACE", str(folder))
-    monkeypatch.setenv("ECCLIP_TRITON_HOME", str(ENVIRONMENTS / "triton"))
-    monkeypatch.setenv("ECCLIP_SERVING_PYTHON", str(SERVING_PYTHON))
-    settings.cache_clear()
+    use_serving_environment(monkeypatch)
     yield folder
     stop_services(TRITON)
     monkeypatch.undo()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from serving_server import ENVIRONMENTS, SERVING_PYTHON, live_server
+from serving_server import ENVIRONMENTS, SERVING_PYTHON, live_server, use_serving_environment
 
 from ecclip.client import Product, ProductClient
 from ecclip.core import IntegrityError, settings
@@ -151,12 +151,8 @@ def test_who_works_without_an_answer_is_busy_and_who_does_nothing_hangs(
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    if not SERVING_PYTHON.exists():
-        pytest.skip("the serving environment is missing: make setup")
     monkeypatch.setenv("ECCLIP_WORKSPACE", str(tmp_path))
-    monkeypatch.setenv("ECCLIP_TRITON_HOME", str(ENVIRONMENTS / "triton"))
-    monkeypatch.setenv("ECCLIP_SERVING_PYTHON", str(SERVING_PYTHON))
-    settings.cache_clear()
+    use_serving_environment(monkeypatch)
     yield tmp_path
     stop_services(TRITON)
     monkeypatch.undo()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from serving_bundles import tiny_bundle
 
+from ecclip.core import settings
 from ecclip.serving import Deployment, EmbeddedServer
 
 ENVIRONMENTS = Path(__file__).parents[2] / "work" / "env"
@@ -20,6 +21,15 @@ def embedded_server(work: Path, python: Path = SERVING_PYTHON) -> EmbeddedServer
     if not python.exists():
         pytest.skip("the serving environment is missing: make setup")
     return EmbeddedServer(work, ENVIRONMENTS / "triton", python)
+
+
+def use_serving_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process and its children start the server from the environments of this checkout."""
+    if not SERVING_PYTHON.exists():
+        pytest.skip("the serving environment is missing: make setup")
+    monkeypatch.setenv("ECCLIP_TRITON_HOME", str(ENVIRONMENTS / "triton"))
+    monkeypatch.setenv("ECCLIP_SERVING_PYTHON", str(SERVING_PYTHON))
+    settings.cache_clear()
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ecclip.bench.tasks.cells import CHEAP, FROZEN, OURS, Cell, Measured
-from ecclip.bench.tasks.offers import Offers, read_offers
+from ecclip.bench.tasks.offers import Offers, nearest_rows, read_offers
 from ecclip.bench.tasks.pair_sets import TEST, read_table, wdc_offer
+from ecclip.tasks.matching.candidates import joined
 from ecclip.tasks.matching.pair_model import fit_pair_model
 
 TASK, SET = "blocking", "wdc_block_small"
@@ -139,12 +140,8 @@ def _by_pair_model(tables: Tables) -> np.ndarray:
 def _wide(tables: Tables) -> tuple[np.ndarray, np.ndarray]:
     """Return the pairs (row of table A, row of table B) that are ranked, in order."""
     asking, asked = tables.offers.sides()
-    codes = []
-    for similarity in tables.offers.similarities():
-        nearest = np.argpartition(-similarity, _WIDE, axis=1)[:, :_WIDE]
-        codes.append(_codes(np.repeat(asking, _WIDE), asked[nearest.ravel()], len(tables.products)))
-    found = np.unique(np.concatenate(codes))
-    return found // len(tables.products), found % len(tables.products)
+    ways = (nearest_rows(similarity, asking, asked, _WIDE) for similarity in tables.offers.similarities())
+    return joined(ways, len(tables.products))  # rows of table B follow those of table A: the smaller row is A's
 
 
 _SYSTEMS: dict[str, Callable[[Tables], np.ndarray]] = {

@@ -79,13 +79,14 @@ class Offers:
         asking, asked = self.sides()
         if not self.table.any():
             np.fill_diagonal(similarity, -np.inf)
-        parts = [_nearest(similarity, asking, asked, neighbours)]
+        parts = [nearest_rows(similarity, asking, asked, neighbours)]
         if self.table.any():
-            parts.append(_nearest(similarity.T, asked, asking, neighbours))
+            parts.append(nearest_rows(similarity.T, asked, asking, neighbours))
         return joined(parts, len(self.titles))
 
 
-def _nearest(similarity: np.ndarray, asking: np.ndarray, asked: np.ndarray, neighbours: int) -> Pairs:
+def nearest_rows(similarity: np.ndarray, asking: np.ndarray, asked: np.ndarray, neighbours: int) -> Pairs:
+    """Return rows ``asking`` [A] with each one's nearest among ``asked`` [B], by similarities [A, B]; in no order."""
     found = np.argpartition(-similarity, neighbours, axis=1)[:, :neighbours]
     return np.repeat(asking, neighbours), asked[found.ravel()]
 

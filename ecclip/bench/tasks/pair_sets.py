@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
+
+from ecclip.tasks.matching.teaching import groups_of
 
 TRAIN, VALIDATION, TEST = "train", "valid", "test"
 
@@ -133,8 +133,7 @@ def _pair_set(
     labels = np.array([int(row["label"]) for row in kept])
     if products is None:
         same = labels == 1
-        graph = coo_matrix((np.ones(same.sum()), (left[same], right[same])), (len(rows), len(rows)))
-        products = connected_components(graph, directed=False)[1]
+        products = groups_of(left[same], right[same], len(rows))
     return PairSet(name, rows, table, left, right, labels, np.array([row["split"] for row in kept]), products)
 
 

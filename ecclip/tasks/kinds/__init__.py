@@ -6,9 +6,14 @@ Matching and clustering are not here: they have no heads and compare whole catal
 from ecclip.tasks.kinds import age, attribute, category
 from ecclip.tasks.kinds.task import HeadScores, Limit, Query, Target, Task
 
-__all__ = ["TASKS", "HeadScores", "Limit", "Query", "Target", "Task", "gate_defaults", "task"]
+__all__ = ["TASKS", "HeadScores", "Limit", "Query", "Target", "Task", "gate_defaults", "task", "task_named"]
 
 TASKS: list[Task] = [category.TASK, attribute.TASK, age.TASK]  # the order of the heads' logits
+
+
+def task_named(name: str) -> Task:
+    """Return the task of a head that one of them has made."""
+    return next(task for task in TASKS if task.name == name)
 
 
 def gate_defaults() -> dict[str, Limit]:

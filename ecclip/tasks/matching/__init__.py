@@ -11,4 +11,5 @@ __all__ = [
     "products",
     "report",
     "stage",
+    "teaching",
 ]

@@ -17,7 +17,7 @@ import numpy as np
 
 from ecclip.formats.report import SharedLabels
 from ecclip.tasks.heads.matrix import Head, Heads
-from ecclip.tasks.kinds import TASKS
+from ecclip.tasks.kinds import task_named
 from ecclip.tasks.kinds.task import NO_LABEL
 from ecclip.tasks.report.classes import ScoredHead
 from ecclip.tasks.rows import Rows
@@ -101,7 +101,7 @@ def _labels(head: Head) -> set[Levels]:
 
 def _truth(classes: CommonClasses, head: Head, ours: Mapping[str, ScoredHead], rows: Rows) -> np.ndarray:
     """Return the class of every listing, int [N]: -1 where the two have none in common, NO_LABEL without a label."""
-    task = next(task for task in TASKS if task.name == head.task)
+    task = task_named(head.task)
     found = np.full(len(rows.listing_ids), NO_LABEL)
     for scored in (one for one in ours.values() if one.target.name == head.name):
         for place, (row, number) in enumerate(zip(scored.rows, scored.truth, strict=True)):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
-from ecclip.formats.embeddings import read_origin
+from ecclip.formats.embeddings import Origin
 from ecclip.formats.report import FROZEN_START
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.fitting import Trained, train_heads
@@ -17,13 +16,14 @@ from ecclip.tasks.matching.paired import compare_matching
 from ecclip.tasks.report.classes import ScoredHead, logits_of, score_heads
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.paired import compare_cells
-from ecclip.tasks.rows import Rows, frozen_rows
+from ecclip.tasks.rows import Rows
 
 _SAME = 1e-3  # largest difference of an element of features of length 1 that rounding explains; by judgment
 
 
 def report_frozen(
-    embedded: Path,
+    frozen: Rows | None,
+    origin: Origin,
     rows: Rows,
     targets: list[Target],
     scored: Mapping[str, ScoredHead],
@@ -32,9 +32,10 @@ def report_frozen(
 ) -> dict[str, np.ndarray]:
     """Add the comparison with the frozen start in every cell; return its logits [N, C] by modality, none without it.
 
+    ``frozen`` are the ``rows`` as the start embeds them, ``origin`` is what our embeddings were made from.
+
     Its heads read all that the start says, and are fitted, chosen and cooled by the same rules as ours.
     """
-    frozen = frozen_rows(rows, embedded)
     if frozen is None:
         findings.add_missing(FROZEN_START, "the embeddings came without those of the frozen start")
         return {}
@@ -46,7 +47,7 @@ def report_frozen(
     own = replace(frozen, image=_known(frozen.image_features), text=_known(frozen.text_features))
     compared |= compare_matching(rows, own, cfg)
     serving = towers_of_the_start(rows, frozen)
-    if float(read_origin(embedded).start_share) == 1:  # of a fine-tuning, which starts from the champion's
+    if float(origin.start_share) == 1:  # of a fine-tuning, which starts from the champion's
         serving = {"image", "text"}
     fallback = sum(set(_read(cell)) <= serving for cell in compared)
     findings.compare(FROZEN_START, compared, fallback)

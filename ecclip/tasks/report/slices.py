@@ -18,6 +18,7 @@ from PIL import Image
 from ecclip.formats.columns import IMAGE_SHA256
 from ecclip.formats.sampling import smallest_hashes
 from ecclip.formats.snapshot import Snapshot
+from ecclip.tasks.heads.matrix import MODALITIES
 from ecclip.tasks.kinds import Task
 from ecclip.tasks.report.classes import ScoredHead
 from ecclip.tasks.report.findings import Findings
@@ -37,7 +38,7 @@ def report_slices(
     """Add the share of right answers by part, ``<task>/<modality>/<accuracy>``, where a part has enough answers."""
     parts = page_parts(rows, snapshot)
     for task in tasks:
-        for modality in ("image", "text", "both"):
+        for modality in MODALITIES:
             heads = [one for one in scored.values() if (one.target.task, one.modality) == (task.name, modality)]
             found = _shares(heads, parts)
             if found:
