@@ -10,46 +10,32 @@ import argparse
 from pathlib import Path
 
 from ecclip.bench.machine import new_result
-from ecclip.bench.result import CellRow, Result, write_result
-from ecclip.bench.tasks.cells import CHEAP, FROZEN, OURS, Cell, enter_cells, measure_cells
+from ecclip.bench.result import CellRow, Result, Row, read_result, write_result
+from ecclip.bench.tasks import blocking, clusters, pairs, sample_products
+from ecclip.bench.tasks.cells import OURS, enter_cells, enter_outcomes, measure_cells
 from ecclip.core import configure_logging
 
-PAIR_SETS = ("abt_buy", "amazon_google", "wdc_products", "wdc_products seen", "wdc_products second")
-_SYSTEMS = (CHEAP, FROZEN, OURS)
-CELLS = [
-    *(
-        Cell(name, "matching", "text", system, "ecclip.bench.tasks.pairs:measure_matching")
-        for name in PAIR_SETS
-        for system in _SYSTEMS
-    ),
-    *(
-        Cell("wdc_products", "clustering", "text", system, "ecclip.bench.tasks.clusters:measure_clustering")
-        for system in _SYSTEMS
-    ),
-    *(
-        Cell("sample", "clustering", "both", system, "ecclip.bench.tasks.sample_products:measure_products")
-        for system in _SYSTEMS
-    ),
-    *(
-        Cell("wdc_block_small", "blocking", "text", system, "ecclip.bench.tasks.blocking:measure_blocking")
-        for system in _SYSTEMS
-    ),
-]
-# name: set, task, modality, metric; of ours
-HEADLINE = {
-    "abt_buy_f1": ("abt_buy", "matching", "text", "F1"),
-    "amazon_google_f1": ("amazon_google", "matching", "text", "F1"),
-    "wdc_half_seen_f1": ("wdc_products", "matching", "text", "F1"),
-    "sample_product_f1": ("sample", "clustering", "both", "pairwise F1"),
-    "blocking_recall": ("wdc_block_small", "blocking", "text", "recall at 14"),
-}
-# cited, never measured here: what a paper or its page says of a system on the same test part
-PUBLISHED = {
-    ("abt_buy", "matching", "text", "F1"): ("R-SupCon, full train (cited)", 0.943, 1916),
-    ("amazon_google", "matching", "text", "F1"): ("R-SupCon, full train (cited)", 0.793, 2293),
-    ("wdc_products", "matching", "text", "F1"): ("best of three published systems (cited)", 0.755, 4500),
-    ("wdc_block_small", "blocking", "text", "recall at 14"): ("SC-Block, its page (cited)", 0.935, 500),
-}
+# a task adds its cells here with one line
+PARTS = (
+    pairs.PART,
+    clusters.PART,
+    sample_products.PART,
+    blocking.PART,
+)
+CELLS = [cell for part in PARTS for cell in part.cells]
+HEADLINE = {name: place for part in PARTS for name, place in part.headline.items()}
+PUBLISHED = {place: cited for part in PARTS for place, cited in part.published.items()}
+_CITED = "cited"
+
+
+def kept_rows(before: Result, now: Result) -> list[Row]:
+    """Return the measured rows of an earlier run whose cells this run has not measured; each names its commit."""
+    measured = {(row.dataset, row.task, row.modality) for row in now.rows if isinstance(row, CellRow)}
+    return [
+        row
+        for row in before.rows
+        if isinstance(row, CellRow) and (row.dataset, row.task, row.modality) not in measured and row.commit != _CITED
+    ]
 
 
 def enter_headline(result: Result) -> None:
@@ -63,7 +49,7 @@ def enter_headline(result: Result) -> None:
     for place in found.keys() & PUBLISHED.keys():
         system, value, count = PUBLISHED[place]
         ours = found[place]
-        cited = {"system": system, "value": value, "low": value, "high": value, "n": count, "commit": "cited"}
+        cited = {"system": system, "value": value, "low": value, "high": value, "n": count, "commit": _CITED}
         result.rows.append(CellRow(**{**vars(ours), **cited}))
     result.rows.sort(key=lambda row: (row.what, row.system))
 
@@ -74,12 +60,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the public sets, see docs/benchmarks.md")
     parser.add_argument("--work", type=Path, default=Path("work/bench/tasks"), help="cells that are measured")
     parser.add_argument("--out", type=Path, default=Path("results/tasks.json"), help="file of results")
-    parser.add_argument("--only", nargs="*", default=[], help="sets or tasks; default: all")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="sets or tasks; other rows stay as they are. Default: all"
+    )
     chosen = parser.parse_args()
     configure_logging()
     cells = [one for one in CELLS if not chosen.only or {one.dataset, one.task} & {*chosen.only}]
     result = new_result("ecclip bench tasks --data DATA")
     enter_cells(result, measure_cells(cells, chosen.data, chosen.work))
+    if chosen.only and chosen.out.is_file():
+        result.rows += kept_rows(read_result(chosen.out), result)
+    enter_outcomes(result)
     enter_headline(result)
     write_result(result, chosen.out)
 

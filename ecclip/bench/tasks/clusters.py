@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ecclip.bench.tasks.cells import Cell, Measured
+from ecclip.bench.tasks.cells import Cell, Measured, Part, side_by_side
 from ecclip.bench.tasks.offers import read_offers
 from ecclip.bench.tasks.pair_sets import TEST, VALIDATION, PairSet, load_pair_set
 from ecclip.bench.tasks.pairs import scores_of
@@ -65,3 +65,6 @@ def _products(left: np.ndarray, right: np.ndarray, scores: np.ndarray, threshold
 def _f1(products: np.ndarray, truth: np.ndarray, asked: np.ndarray) -> float:
     given, true, right = (counts[asked] for counts in cluster_counts(products, truth))
     return float(2 * right.sum() / max((given + true).sum(), 1))
+
+
+PART = Part(side_by_side(measure_clustering, ["wdc_products"], TASK, "text"))

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ecclip.bench.tasks.cells import CHEAP, FROZEN, Cell, Measured
+from ecclip.bench.tasks.cells import CHEAP, FROZEN, Cell, Measured, Part, side_by_side
 from ecclip.bench.tasks.offers import Offers, read_offers
 from ecclip.bench.tasks.pair_sets import TEST, TRAIN, VALIDATION, PairSet, load_pair_set
 from ecclip.tasks.matching.pair_model import fit_pair_model
 
-TASK = "matching"
+TASK, MODALITY = "matching", "text"
+SETS = ("abt_buy", "amazon_google", "wdc_products", "wdc_products seen", "wdc_products second")
 
 
 def measure_matching(data: Path, work: Path, cell: Cell) -> Mapping[str, Measured]:
@@ -64,3 +65,18 @@ def scores_of(system: str, pairs: PairSet, offers: Offers, left: np.ndarray, rig
     )
     assert model is not None  # every set has hundreds of matches
     return model.scores(evidence.part(np.arange(count)))
+
+
+PART = Part(
+    side_by_side(measure_matching, SETS, TASK, MODALITY),
+    headline={
+        "abt_buy_f1": ("abt_buy", TASK, MODALITY, "F1"),
+        "amazon_google_f1": ("amazon_google", TASK, MODALITY, "F1"),
+        "wdc_half_seen_f1": ("wdc_products", TASK, MODALITY, "F1"),
+    },
+    published={
+        ("abt_buy", TASK, MODALITY, "F1"): ("R-SupCon, full train (cited)", 0.943, 1916),
+        ("amazon_google", TASK, MODALITY, "F1"): ("R-SupCon, full train (cited)", 0.793, 2293),
+        ("wdc_products", TASK, MODALITY, "F1"): ("best of three published systems (cited)", 0.755, 4500),
+    },
+)

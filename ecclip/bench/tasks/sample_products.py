@@ -10,8 +10,8 @@ import torch
 
 from ecclip.bench.nightly.group_quality import read_truth
 from ecclip.bench.nightly.nights import sample_nights, workspace
-from ecclip.bench.tasks.cells import CHEAP, FROZEN, Cell, Measured
-from ecclip.bench.tasks.clusters import judge
+from ecclip.bench.tasks.cells import CHEAP, FROZEN, Cell, Measured, Part, side_by_side
+from ecclip.bench.tasks.clusters import TASK, judge
 from ecclip.core import digest_of
 from ecclip.formats.answers import read_grouped
 from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_origin
@@ -82,3 +82,9 @@ def _by_embeddings(listings: Rows) -> np.ndarray:
     products = np.arange(len(listings.listing_ids))
     products[members] = members[cluster_neighbours(scores, found, threshold, cfg.max_product_size)]
     return products
+
+
+PART = Part(
+    side_by_side(measure_products, ["sample"], TASK, "both"),
+    headline={"sample_product_f1": ("sample", TASK, "both", "pairwise F1")},
+)

@@ -13,6 +13,7 @@ from ecclip.bench.tasks import cells, clusters, pairs
 from ecclip.bench.tasks.cells import Cell, Measured
 
 CALLS: list[str] = []
+MADE_BY = f"{__name__}:measure"
 
 
 def measure(data: Path, work: Path, cell: Cell) -> dict[str, Measured]:
@@ -23,8 +24,7 @@ def measure(data: Path, work: Path, cell: Cell) -> dict[str, Measured]:
 
 
 def _run(folder: Path) -> Result:
-    made_by = f"{__name__}:measure"
-    every_cell = [Cell("set", "task", "text", system, made_by) for system in (cells.CHEAP, cells.FROZEN, cells.OURS)]
+    every_cell = [Cell("set", "task", "text", system, MADE_BY) for system in cells.SYSTEMS]
     result = new_result("ecclip bench tasks")
     cells.enter_cells(result, cells.measure_cells(every_cell, folder, folder))
     return result
@@ -43,9 +43,41 @@ def test_a_cell_is_measured_once_and_compared_with_the_other_systems(tmp_path: P
         ("ours over cheap", 0.1667),
         ("ours over frozen towers", 0.1667),
     }
-    assert result.headline == {"cells_ahead": 1, "cells_behind": 0, "cells_total": 1}
+    cells.enter_outcomes(result)
+    assert result.headline == {"cells_ahead": 1, "cells_behind": 0, "cells_fallback": 0, "cells_total": 1}
     write_result(result, tmp_path / "tasks.json")
     assert read_result(tmp_path / "tasks.json") == result
+
+
+def test_rows_of_cells_that_a_run_leaves_out_stay(tmp_path: Path) -> None:
+    before, now = _run(tmp_path), new_result("ecclip bench tasks")
+    cells.enter_cells(
+        now, cells.measure_cells([Cell("other", "task", "text", cells.OURS, MADE_BY)], tmp_path, tmp_path)
+    )
+    now.rows += task_cells.kept_rows(before, now)
+    assert [row.value for row in now.rows] == [0.5, *(row.value for row in before.rows)]
+    assert not task_cells.kept_rows(before, before)
+
+
+def measure_two_sizes(data: Path, work: Path, cell: Cell) -> dict[str, Measured]:
+    """Measure nothing: on validation the frozen towers are better at 224 pixels than at 128, and than ours."""
+    right = {cells.frozen(128): (0.9, 0.2), cells.frozen(224): (0.6, 0.8), cells.OURS: (0.8, 0.3)}
+    values = dict(zip(("accuracy", cells.ON_VALIDATION), right[cell.system], strict=True))
+    return {
+        name: Measured((np.arange(200) < 200 * share) * 1.0, np.ones(200), np.arange(200))
+        for name, share in values.items()
+    }
+
+
+def test_ours_is_held_against_the_frozen_size_that_validation_chooses(tmp_path: Path) -> None:
+    systems = (cells.frozen(128), cells.frozen(224), cells.OURS)
+    every_cell = cells.side_by_side(measure_two_sizes, ["set"], "task", "image", systems)
+    result = new_result("ecclip bench tasks")
+    cells.enter_cells(result, cells.measure_cells(every_cell, tmp_path, tmp_path))
+    cells.enter_outcomes(result)
+    assert result.headline == {"cells_ahead": 1, "cells_behind": 0, "cells_fallback": 1, "cells_total": 1}
+    outcomes = {row.value for row in result.rows if row.what.startswith(f"task, image, set: {cells.OUTCOME}")}
+    assert outcomes == {pytest.approx(0.2), pytest.approx(-0.5)}, "over 224 pixels, on test and on validation"
 
 
 def test_every_cell_names_a_function_and_the_headline_names_cells() -> None:
@@ -99,7 +131,7 @@ def test_figures_of_clusters_are_those_of_plain_loops() -> None:
     assert found["pairwise F1"] == pytest.approx(2 * 2 / (2 + 2 + 1 + 0 + 0 + 1 + 3 + 3 + 3 + 0))
 
 
-@pytest.mark.parametrize("name", task_cells.PAIR_SETS)
+@pytest.mark.parametrize("name", pairs.SETS)
 def test_no_test_pair_stands_in_train_or_validation(name: str) -> None:
     data = Path(os.environ.get("ECCLIP_TEST_DATA", "."))
     if not (data / name.split()[0] / "pairs.parquet").is_file():
