@@ -21,7 +21,7 @@ from ecclip.core import (
     NotReadyError,
     Report,
     StageConfig,
-    bind,
+    bound,
     canonical_json,
     get_logger,
     parse_night,
@@ -276,7 +276,11 @@ def _run(name: str, night: str, moved: dict[str, str], prefix: str) -> Report:
     """Run a stage with some paths ``moved``, by their templates."""
     if name not in STEPS:
         raise ConfigError("no such stage", value=name, limit=", ".join(STEPS), next_step="name one of these stages")
-    bind(night=parse_night(night), stage=name, run=settings().run_id)
+    with bound(night=parse_night(night), stage=name, run=settings().run_id):
+        return _run_bound(name, night, moved, prefix)
+
+
+def _run_bound(name: str, night: str, moved: dict[str, str], prefix: str) -> Report:
     # libraries seed their own hashes and threads from the environment: one value everywhere makes bytes equal
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     DELIVERY.set(DELIVER_METRICS)

@@ -17,7 +17,7 @@ from ecclip.core.fail_points import fail_point
 from ecclip.core.fingerprint import fingerprint, remember_code, require_same_code, source_files
 from ecclip.core.identity import identity_of
 from ecclip.core.locks import folder_lock, holder_of, locked
-from ecclip.core.log import bind, configure_logging, get_logger, run_command, track
+from ecclip.core.log import bind, bound, configure_logging, get_logger, run_command, track
 from ecclip.core.manifests import Manifest, digest_of, has_digest, read_manifest, verify_folder
 from ecclip.core.parameters import Parameter, parameters_of, unknown_names
 from ecclip.core.private import PRIVATE_UMASK, keep_private, private_file
@@ -58,6 +58,7 @@ __all__ = [
     "StageConfig",
     "Terminal",
     "bind",
+    "bound",
     "canonical_json",
     "configure_logging",
     "digest_of",

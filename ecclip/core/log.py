@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -50,6 +51,11 @@ def configure_logging(**context: str) -> None:
 def bind(**context: str) -> None:
     """Add names (night, stage, run) to every later line of this process."""
     structlog.contextvars.bind_contextvars(**context)
+
+
+def bound(**context: str) -> AbstractContextManager[None]:
+    """Add names to the lines of a block."""
+    return structlog.contextvars.bound_contextvars(**context)
 
 
 def get_logger() -> Any:

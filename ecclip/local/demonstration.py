@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -40,14 +40,12 @@ def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -
         raise ConfigError("a mapping needs its dump", value=mapping, next_step="give DUMP too: see docs/mapping.md")
     began, console = time.monotonic(), _console()
     with signals_raise(), ThreadPoolExecutor(1) as pool:
-        spark = pool.submit(
-            _prepare_spark, console
-        )  # concurrently with drawing and services, which do not fill two cores
+        spark = pool.submit(_prepare_spark)  # concurrently with drawing and services, which do not fill two cores
         shop = enter_shop(dump, mapping) if dump else None
         with services_in_use(_SERVICES) as start, _turn(console):
             todo = declare_nights(console, shop, nights) if shop else sample_nights(console, nights)
             _show_services(console, start())
-            spark.result()
+            _await_spark(console, spark)
             views = _run_all(console, todo)
             print_summary(console, views)
             _answers(console, todo[-1])
@@ -56,13 +54,18 @@ def demo(dump: str | None = None, mapping: str | None = None, nights: int = 3) -
     return views
 
 
-def _prepare_spark(console: Console) -> None:
+def _prepare_spark() -> None:
     """Store Spark's classes before its first session: every later one starts in half the time."""
     from ecclip.catalog.spark.classes import prepare_spark
     from ecclip.local.warm_up import WARM_UP
 
+    prepare_spark(WARM_UP)
+
+
+def _await_spark(console: Console, prepared: Future[None]) -> None:
+    # here and not in the other thread: Ctrl-C ends that one's processes too, and then nothing is wrong with Spark
     try:
-        prepare_spark(WARM_UP)
+        prepared.result()
     except ServiceError as error:
         console.print(f"Spark will start slowly: {error}", style="yellow")
 

@@ -41,13 +41,13 @@ def main(folder: Path) -> list[dict[str, Any]]:
     seen: list[dict[str, Any]] = []
     try:
         for name in STEPS:
-            assert _in_child(call(name, OLD)) == (0, ""), name
+            assert (name, *_in_child(call(name, OLD))) == (name, 0, "")
         for name in STEPS:
             for left in LEFT:
                 with _full(folder, left):
                     status, said = _in_child(call(name, NEW))
                     seen.append({"step": name, "left": left, "status": status, "said": said, "live": live_version()})
-            assert _in_child(call(name, NEW)) == (0, ""), name
+            assert (name, *_in_child(call(name, NEW))) == (name, 0, "")
             seen.append({"step": name, "left": None, "status": 0, "said": "", "live": live_version()})
         halves = [str(path) for path in workspace.rglob("*.tmp-*")]
         assert halves == []

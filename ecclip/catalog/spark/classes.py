@@ -53,7 +53,7 @@ def prepare_spark(warm_up: Sequence[str]) -> Path:
         warm_up: the command of that process; it gets an empty workspace of its own.
 
     Raises:
-        ServiceError: the process failed; the message ends with its last lines.
+        ServiceError: the process failed; the message has its last line.
     """
     target = _classes_file()
     if target.is_file():
@@ -84,6 +84,5 @@ def _write_base(folder: Path) -> None:
 
 
 def _not_written(output: str) -> ServiceError:
-    return ServiceError(
-        "the shared classes were not written", value=output[-2000:], next_step=f"check that {use_java()} runs"
-    )
+    last = next((line for line in reversed(output.splitlines()) if line.strip()), "nothing was said")
+    return ServiceError("the shared classes were not written", value=last, next_step=f"check that {use_java()} runs")
