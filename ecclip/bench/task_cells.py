@@ -13,6 +13,7 @@ from ecclip.bench.machine import new_result
 from ecclip.bench.result import CellRow, Result, Row, read_result, write_result
 from ecclip.bench.tasks import blocking, clusters, pairs, sample_products
 from ecclip.bench.tasks.cells import OURS, enter_cells, enter_outcomes, measure_cells
+from ecclip.bench.tasks.photos import labels, products, shift
 from ecclip.core import configure_logging
 
 # a task adds its cells here with one line
@@ -21,6 +22,9 @@ PARTS = (
     clusters.PART,
     sample_products.PART,
     blocking.PART,
+    labels.PART,
+    products.PART,
+    shift.PART,
 )
 CELLS = [cell for part in PARTS for cell in part.cells]
 HEADLINE = {name: place for part in PARTS for name, place in part.headline.items()}

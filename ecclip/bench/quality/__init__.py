@@ -11,6 +11,7 @@ __all__ = [
     "catalog_label",
     "data",
     "difference",
+    "evaluated",
     "group_by_vectors",
     "kept",
     "market",

@@ -1,10 +1,10 @@
-"""Real product photos with titles for the quality benchmark: three public sets, grouped and split without leaks."""
+"""Real product photos with titles for the benchmarks: public sets, grouped and split without leaks."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ SETS = ("myntra_fashion", "hm_articles", "flipkart1050")
 
 @dataclass(frozen=True)
 class Product:
-    """One listing with its photo; ``labels`` are what linear probes predict, ``keys`` what ties it to its group."""
+    """One listing with its photo; ``labels`` are what linear probes predict, ``keys`` what ties it to its group.
+
+    ``published`` is its split where a set comes with one.
+    """
 
     listing_id: str
     source: str
@@ -28,23 +31,30 @@ class Product:
     keys: tuple[str, ...]
     image: bytes
     group: str = ""
+    published: str = ""
 
     @property
     def split(self) -> str:
-        """Return train, validation or test: a pure function of the group."""
+        """Return train, validation or test: as published, else a pure function of the group."""
+        if self.published:
+            return self.published
         place = int.from_bytes(hashlib.sha256(f"quality {self.group}".encode()).digest()[:4], "big") / 2**32
         return "train" if place < 0.75 else "validation" if place < 0.85 else "test"
 
 
-def load_products(data: Path) -> list[Product]:
-    """Return every listing with a photo of the three sets, with its group.
+def load_products(data: Path, sets: Sequence[str] = SETS) -> list[Product]:
+    """Return every listing with a photo of some sets, with its group.
 
     Listings are one group when they share a title, a product code or a perceptual hash of the photo: none of these
     crosses the splits.
     """
-    products = [product for name in SETS for product in _read(data / name, _READERS[name])]
+    return in_groups([product for name in sets for product in _read(data / name, _READERS[name])])
+
+
+def in_groups(products: Sequence[Product]) -> list[Product]:
+    """Return the listings with their groups: those that share a key, directly or through others."""
     groups = _groups([product.keys for product in products])
-    return [Product(**{**vars(one), "group": group}) for one, group in zip(products, groups, strict=True)]
+    return [replace(one, group=group) for one, group in zip(products, groups, strict=True)]
 
 
 def write_shards(products: Iterable[Product], folder: Path) -> None:
@@ -83,7 +93,7 @@ def _myntra(row: dict[str, Any]) -> dict[str, Any]:
         "id": str(row["id"]),
         "title": title,
         "attributes": _given(row, ("articleType", "baseColour", "gender", "season", "usage")),
-        "labels": _given(row, ("baseColour",)) | {"category": row["articleType"]},
+        "labels": _given(row, ("baseColour", "gender", "usage")) | {"category": row["articleType"]},
         "keys": [title.lower()],
     }
 
@@ -118,6 +128,7 @@ def _given(row: dict[str, Any], names: Iterable[str]) -> dict[str, str]:
 
 _READERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "myntra_fashion": _myntra,
+    "myntra_more": _myntra,
     "hm_articles": _hm,
     "flipkart1050": _flipkart,
 }

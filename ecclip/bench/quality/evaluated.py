@@ -1,4 +1,4 @@
-"""Products as the stage evaluate sees listings: what towers give out of them, rows, and targets by label."""
+"""Products as the stage evaluate sees listings: what towers give out of them, rows, targets, and what heads answer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import torch
 from ecclip.bench.quality.cache import kept
 from ecclip.bench.quality.data import Product
 from ecclip.model import Preprocessor, Towers, encode_images, encode_texts
-from ecclip.tasks import Rows
+from ecclip.tasks import EvaluateConfig, Rows, train_heads
 from ecclip.tasks.kinds import Target
 from ecclip.tasks.kinds.task import NO_LABEL
 
+MODALITIES = ("image", "text", "both")
 _LEAST = 10  # training products per class, as in the probes
 
 
@@ -27,19 +28,27 @@ def outputs_of(
 
     They are kept in ``folder``.
     """
-    workers = torch.get_num_threads()
-    photos, titles = [one.image for one in products], [one.title for one in products]
 
     def images(size: int) -> dict[str, np.ndarray]:
-        reading = towers.design.reading
-        preprocessor = Preprocessor(size, towers.cfg.max_tokens, towers.tokenizer, reading=reading)
-        return {"image": encode_images(towers, preprocessor, photos, 16, workers, what="outputs")}
+        return {"image": photo_outputs(towers, [one.image for one in products], size)}
 
     def texts() -> dict[str, np.ndarray]:
-        return {"text": encode_texts(towers, towers.preprocessor(), titles, 32, workers, what="outputs")}
+        return {"text": title_outputs(towers, [one.title for one in products])}
 
     by_size = {f"{size}": kept(folder / f"photos-{size}.npz", partial(images, size))["image"] for size in sizes}
     return by_size | kept(folder / "titles.npz", texts)
+
+
+def photo_outputs(towers: Towers, photos: Sequence[bytes], size: int) -> np.ndarray:
+    """Return embedding and features, float32 [N, d + w], of photos at ``size`` pixels."""
+    reading = towers.design.reading
+    preprocessor = Preprocessor(size, towers.cfg.max_tokens, towers.tokenizer, reading=reading)
+    return encode_images(towers, preprocessor, photos, 16, torch.get_num_threads(), what="outputs")
+
+
+def title_outputs(towers: Towers, titles: Sequence[str]) -> np.ndarray:
+    """Return embedding and features, float32 [N, d + w], of titles."""
+    return encode_texts(towers, towers.preprocessor(), titles, 32, torch.get_num_threads(), what="outputs")
 
 
 def rows_of(
@@ -58,6 +67,19 @@ def rows_of(
         image_features=image[:, dim:],
         text_features=text[:, dim:],
     )
+
+
+def right_answers(rows: Rows, target: Target, cfg: EvaluateConfig) -> dict[str, np.ndarray]:
+    """Return by split and modality (``test image``) where the heads are right, float64 [N], NaN outside the split."""
+    heads = train_heads(rows, [target], cfg).heads
+    inputs = rows.inputs(features=heads.read_features)
+    found = {}
+    for modality in MODALITIES:
+        right = (heads.logits(*inputs, modality).argmax(axis=1) == target.y).astype(np.float64)
+        for split in ("test", "validation"):
+            asked = (rows.split == split) & (target.y >= 0) & rows.has(modality)
+            found[f"{split} {modality}"] = np.where(asked, right, np.nan)
+    return found
 
 
 def groups_of(products: Sequence[Product]) -> np.ndarray:

@@ -16,12 +16,11 @@ import numpy as np
 from ecclip.bench.quality.cache import kept
 from ecclip.bench.quality.cells import Answered, Cell, cells_of, enter_cells
 from ecclip.bench.quality.data import Product
-from ecclip.bench.quality.evaluated import groups_of, outputs_of, rows_of, target_of
+from ecclip.bench.quality.evaluated import groups_of, outputs_of, right_answers, rows_of, target_of
 from ecclip.bench.quality.gain import difference, ratio
 from ecclip.bench.result import Result, Row
 from ecclip.model import Towers
-from ecclip.tasks import EvaluateConfig, Rows, train_heads
-from ecclip.tasks.kinds import Target
+from ecclip.tasks import EvaluateConfig
 from ecclip.tasks.kinds.task import NO_LABEL
 from ecclip.train import TrainerConfig
 
@@ -73,7 +72,7 @@ def enter_recipe(
             for what, choice in systems.items():
                 system = f"{name}, {size} px{what and ', '}{what}"
                 file = folder / "answers" / f"{source}-{label} {system}.npz"
-                found_hits = kept(file, partial(_hits, rows, target, choice))
+                found_hits = kept(file, partial(right_answers, rows, target, choice))
                 hits[system] = Answered(*(_of_split(found_hits, split) for split in ("test", "validation")))
         groups = groups_of(own_products)
         _enter(result, f"{source}, {label}", {name: one.test for name, one in hits.items()}, groups)
@@ -92,19 +91,6 @@ def _readings(label: str) -> dict[str, EvaluateConfig]:
         "photo and title weighed": {"fusion": "stacked"},
     }
     return {name: EvaluateConfig(heads=heads) for name, heads in choices.items()}
-
-
-def _hits(rows: Rows, target: Target, cfg: EvaluateConfig) -> dict[str, np.ndarray]:
-    """Return by split and modality (``test image``) where the heads are right, float64 [N], NaN outside the split."""
-    heads = train_heads(rows, [target], cfg).heads
-    inputs = rows.inputs(features=heads.read_features)
-    found = {}
-    for modality in ("image", "text", "both"):
-        right = (heads.logits(*inputs, modality).argmax(axis=1) == target.y).astype(np.float64)
-        for split in ("test", "validation"):
-            asked = (rows.split == split) & (target.y >= 0) & rows.has(modality)
-            found[f"{split} {modality}"] = np.where(asked, right, np.nan)
-    return found
 
 
 def _of_split(found: Mapping[str, np.ndarray], split: str) -> dict[str, np.ndarray]:
