@@ -120,6 +120,18 @@ def bench_tasks(
     show(read_result(path))
 
 
+@bench_app.command("costs")
+def bench_costs(
+    quick: Annotated[bool, typer.Option(help="Seconds: proves that it runs; its figures mean nothing")] = False,
+    out: Annotated[Path | None, typer.Option(help="File of results; default: results/costs.json")] = None,
+) -> None:
+    """What tasks cost: heads beside towers, exact and inverted search by size, a catalog of a million listings."""
+    path = out or settings().workspace / "results" / "costs.json"
+    options = ["--out", str(path), *(["--quick"] if quick else [])]
+    _run_module("ecclip.bench.tasks.costs", options, dict(os.environ))
+    show(read_result(path))
+
+
 @bench_app.command("show")
 def bench_show(name: Annotated[str, typer.Argument(help="train, train_gpu, ...")]) -> None:
     """Print the committed figures of a benchmark."""

@@ -32,6 +32,12 @@ def write_shards(folder: Path, pairs: int, *, photos: int, seed: int = 0) -> Non
     shards.write_shards(folder, rows)
 
 
+def photos_and_titles(listings: int, seed: int = 0) -> tuple[list[bytes], list[str]]:
+    """Return a photo and a title of each of so many listings."""
+    chance = np.random.default_rng(seed)
+    return [photo(chance) for _ in range(listings)], [_title(chance) for _ in range(listings)]
+
+
 def random_batch(size: int, preprocessor: Preprocessor, seed: int = 0) -> Batch:
     """Return a batch of noise and of made-up titles, every pair its own group; suitable for timing only."""
     chance = np.random.default_rng(seed)

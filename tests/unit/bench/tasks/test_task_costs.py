@@ -1,0 +1,26 @@
+"""What tasks cost: the synthetic catalog is one, searches are compared with the truth, the heads are a small share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ecclip.bench import new_result
+from ecclip.bench.tasks import costs
+
+
+def test_listings_of_a_product_are_nearest_to_each_other() -> None:
+    vectors = costs.catalog(400)
+    similarity = vectors @ vectors.T - 2 * np.eye(400)
+    same = similarity.argmax(axis=1) // 4 == np.arange(400) // 4
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert same.mean() > 0.9
+
+
+def test_below_the_limit_of_exact_search_every_neighbour_is_found_and_an_inverted_file_misses_some() -> None:
+    result = new_result("ecclip bench costs")
+    costs.enter_crossover(result, (3000,))
+    costs.enter_whole(result, 3000)
+    values = {(row.what, row.system): row.value for row in result.rows}
+    assert values["matching of 3,000 embeddings: recall of 20 neighbours", "defaults"] == 1
+    assert 0.3 < values["recall of 20 neighbours, 3,000 listings", "inverted file"] < 1
+    assert result.headline["whole_catalog_recall"] == 1
