@@ -2,7 +2,7 @@
 
 ``python -m ecclip.bench.tasks.costs --out results/costs.json``. Embeddings are synthetic: products of four listings,
 around the centres of a thousand categories. Seconds are processor time of all threads, which other work on the machine
-hardly changes; the wall time of the whole catalog stands beside it. The search has one thread, as in ``group_products``.
+hardly changes; the wall time of the whole catalog stands beside it. A search has one thread, as in ``group_products``.
 """
 
 from __future__ import annotations
