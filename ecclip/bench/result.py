@@ -13,6 +13,9 @@ from typing import Any
 from ecclip.atomic import canonical_json, write_atomic
 from ecclip.errors import ResultError
 
+OURS = "ours"  # the system of a cell that others are compared with
+CITED = "cited"  # in the place of a commit: the figure was published, not measured
+OUTCOME = "gain over the better start,"  # metrics that say how a cell ends begin so
 KEYS = ("command", "commit", "date", "headline", "machine", "rows")
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from ecclip.bench.result import Result, Row, read_result
+from ecclip.bench.result import CITED, OURS, OUTCOME, CellRow, Result, Row, read_result
 
 NOT_RUN = "Not run: no `results/{name}.json` is committed."
 _BLOCK = re.compile(r"(<!-- results: (?P<name>[a-z0-9_]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
@@ -33,17 +33,45 @@ def fill_tables(page: str, results: Path) -> str:
 def markdown(result: Result) -> str:
     """Return a result as Markdown: the headline, the figures, and what made them."""
     head = [f"| `{name}` | {number(value)} |" for name, value in result.headline.items()]
-    rows = [
-        f"| {row.what} | {row.system} | {number(row.value)} | {spread(row)} | {row.unit} | {row.n} |"
-        for row in result.rows
-    ]
+    cells = [row for row in result.rows if isinstance(row, CellRow)]
     facts = ", ".join(f"{name} {value}" for name, value in result.machine.items() if value is not None)
     parts = [
         *(["| headline | |", "|---|---:|", *head, ""] if head else []),
-        *["| what | system | median | low to high | unit | n |", "|---|---|---:|---:|---|---:|", *rows, ""],
+        *(_side_by_side(cells) if cells else _one_by_one(result.rows)),
+        "",
         f"`{result.command}`, {result.date}, commit `{result.commit[:12]}`; {facts}.",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _one_by_one(rows: list[Row]) -> list[str]:
+    lines = [
+        f"| {row.what} | {row.system} | {number(row.value)} | {spread(row)} | {row.unit} | {row.n} |" for row in rows
+    ]
+    return ["| what | system | median | low to high | unit | n |", "|---|---|---:|---:|---|---:|", *lines]
+
+
+def _side_by_side(rows: list[CellRow]) -> list[str]:
+    """Return a line for each metric of a cell, with the systems side by side, ours last, and published figures."""
+    gains = [row for row in rows if row.system.startswith(f"{OURS} over ")]
+    figures = [row for row in rows if row not in gains]
+    names = sorted({row.system for row in figures if row.commit != CITED}, key=lambda name: (name == OURS, name))
+    lines: dict[str, dict[str, str]] = {}
+    for row in figures:
+        column = "published" if row.commit == CITED else row.system
+        text = f"{row.value:.3f}, {row.system}" if row.commit == CITED else _interval(row)
+        lines.setdefault(row.what, {"n": str(row.n)})[column] = text
+    for row in gains:
+        place = f"{row.task}, {row.modality}, {row.dataset}: {row.metric.removeprefix(OUTCOME).strip()}"
+        if row.metric.startswith(OUTCOME) and place in lines:
+            lines[place]["over the better start"] = _interval(row)
+    columns = ["n", *names, "over the better start", "published"]
+    cells = [f"| {what} | {' | '.join(line.get(name, '') for name in columns)} |" for what, line in lines.items()]
+    return [f"| what | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}", *cells]
+
+
+def _interval(row: Row) -> str:
+    return f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
 
 
 def number(value: float) -> str:

@@ -10,9 +10,9 @@ import argparse
 from pathlib import Path
 
 from ecclip.bench.machine import new_result
-from ecclip.bench.result import CellRow, Result, Row, read_result, write_result
+from ecclip.bench.result import CITED, OURS, CellRow, Result, Row, read_result, write_result
 from ecclip.bench.tasks import blocking, clusters, pairs, sample_products
-from ecclip.bench.tasks.cells import OURS, enter_cells, enter_outcomes, measure_cells
+from ecclip.bench.tasks.cells import enter_cells, enter_outcomes, measure_cells
 from ecclip.bench.tasks.photos import labels, products, shift
 from ecclip.core import configure_logging
 
@@ -29,7 +29,6 @@ PARTS = (
 CELLS = [cell for part in PARTS for cell in part.cells]
 HEADLINE = {name: place for part in PARTS for name, place in part.headline.items()}
 PUBLISHED = {place: cited for part in PARTS for place, cited in part.published.items()}
-_CITED = "cited"
 
 
 def kept_rows(before: Result, now: Result) -> list[Row]:
@@ -38,7 +37,7 @@ def kept_rows(before: Result, now: Result) -> list[Row]:
     return [
         row
         for row in before.rows
-        if isinstance(row, CellRow) and (row.dataset, row.task, row.modality) not in measured and row.commit != _CITED
+        if isinstance(row, CellRow) and (row.dataset, row.task, row.modality) not in measured and row.commit != CITED
     ]
 
 
@@ -53,7 +52,7 @@ def enter_headline(result: Result) -> None:
     for place in found.keys() & PUBLISHED.keys():
         system, value, count = PUBLISHED[place]
         ours = found[place]
-        cited = {"system": system, "value": value, "low": value, "high": value, "n": count, "commit": _CITED}
+        cited = {"system": system, "value": value, "low": value, "high": value, "n": count, "commit": CITED}
         result.rows.append(CellRow(**{**vars(ours), **cited}))
     result.rows.sort(key=lambda row: (row.what, row.system))
 

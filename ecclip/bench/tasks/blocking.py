@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ecclip.bench.tasks.cells import CHEAP, FROZEN, OURS, Cell, Measured, Part, side_by_side
+from ecclip.bench.result import OURS
+from ecclip.bench.tasks.cells import CHEAP, FROZEN, Cell, Measured, Part, side_by_side
 from ecclip.bench.tasks.offers import Offers, nearest_rows, read_offers
 from ecclip.bench.tasks.pair_sets import TEST, read_table, wdc_offer
 from ecclip.tasks.matching.candidates import joined

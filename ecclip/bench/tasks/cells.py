@@ -12,14 +12,13 @@ from threadpoolctl import threadpool_limits
 
 from ecclip.bench.machine import commit
 from ecclip.bench.quality import Interval, difference, kept, ratio
-from ecclip.bench.result import CellRow, Result
+from ecclip.bench.result import OURS, OUTCOME, CellRow, Result
 from ecclip.core import canonical_json, fingerprint, get_logger, sha256_bytes
 
-OURS, CHEAP, FROZEN, SUPERVISED = "ours", "cheap", "frozen towers", "supervised fine-tune"
+CHEAP, FROZEN, SUPERVISED = "cheap", "frozen towers", "supervised fine-tune"
 SYSTEMS = (CHEAP, FROZEN, OURS)
 # what a measure may return beside its metrics: the first of them on validation units, which is no figure of the table
 ON_VALIDATION = "on validation"
-OUTCOME = "gain over the better start,"
 
 
 def frozen(size: int) -> str:

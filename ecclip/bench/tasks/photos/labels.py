@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from ecclip.bench.quality.evaluated import right_answers, target_of
+from ecclip.bench.result import OURS
 from ecclip.bench.tasks.cells import (
     CHEAP,
     FROZEN,
     ON_VALIDATION,
-    OURS,
     SUPERVISED,
     Cell,
     Measured,

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ecclip.bench.quality import group_by_vectors
-from ecclip.bench.tasks.cells import CHEAP, ON_VALIDATION, OURS, Cell, Measured, Part, side_by_side
+from ecclip.bench.result import OURS
+from ecclip.bench.tasks.cells import CHEAP, ON_VALIDATION, Cell, Measured, Part, side_by_side
 from ecclip.bench.tasks.photos.cheap import pictures
 from ecclip.bench.tasks.photos.labels import PHOTO_SYSTEMS
 from ecclip.bench.tasks.photos.shops import ICONIC, Shop, shop_of

@@ -11,7 +11,8 @@ from ecclip.bench.quality import kept
 from ecclip.bench.quality.data import write_shards
 from ecclip.bench.quality.evaluated import photo_outputs, rows_of, title_outputs
 from ecclip.bench.quality.trained import folder_of, trained
-from ecclip.bench.tasks.cells import FROZEN, OURS, SUPERVISED, frozen
+from ecclip.bench.result import OURS
+from ecclip.bench.tasks.cells import FROZEN, SUPERVISED, frozen
 from ecclip.bench.tasks.photos.shops import Shop
 from ecclip.bench.tasks.photos.supervised import fine_tuned
 from ecclip.core import settings

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecclip.bench import Result, new_result, read_result, task_cells, write_result
+from ecclip.bench import OURS, OUTCOME, Result, markdown, new_result, read_result, task_cells, write_result
 from ecclip.bench.tasks import cells, clusters, pairs
 from ecclip.bench.tasks.cells import Cell, Measured
 
@@ -19,7 +19,7 @@ MADE_BY = f"{__name__}:measure"
 def measure(data: Path, work: Path, cell: Cell) -> dict[str, Measured]:
     """Measure nothing: ours is right about every second unit, the others about every third."""
     CALLS.append(cell.name)
-    above = (np.arange(60) % (2 if cell.system == cells.OURS else 3) == 0) * 1.0
+    above = (np.arange(60) % (2 if cell.system == OURS else 3) == 0) * 1.0
     return {"F1": Measured(above, np.ones(60), np.arange(60) // 2)}
 
 
@@ -37,7 +37,7 @@ def test_a_cell_is_measured_once_and_compared_with_the_other_systems(tmp_path: P
     assert _run(tmp_path).rows == result.rows
     assert len(CALLS) == 3, "a second run goes on where the first one ended"
     assert {(row.system, row.value) for row in result.rows} == {
-        (cells.OURS, 0.5),
+        (OURS, 0.5),
         (cells.CHEAP, 0.3333),
         (cells.FROZEN, 0.3333),
         ("ours over cheap", 0.1667),
@@ -45,15 +45,16 @@ def test_a_cell_is_measured_once_and_compared_with_the_other_systems(tmp_path: P
     }
     cells.enter_outcomes(result)
     assert result.headline == {"cells_ahead": 1, "cells_behind": 0, "cells_fallback": 0, "cells_total": 1}
+    lines = markdown(result).splitlines()
+    assert "| what | n | cheap | frozen towers | ours | over the better start | published |" in lines
+    assert sum(line.startswith("| task, text, set: F1 | 60 | 0.333 (") for line in lines) == 1
     write_result(result, tmp_path / "tasks.json")
     assert read_result(tmp_path / "tasks.json") == result
 
 
 def test_rows_of_cells_that_a_run_leaves_out_stay(tmp_path: Path) -> None:
     before, now = _run(tmp_path), new_result("ecclip bench tasks")
-    cells.enter_cells(
-        now, cells.measure_cells([Cell("other", "task", "text", cells.OURS, MADE_BY)], tmp_path, tmp_path)
-    )
+    cells.enter_cells(now, cells.measure_cells([Cell("other", "task", "text", OURS, MADE_BY)], tmp_path, tmp_path))
     now.rows += task_cells.kept_rows(before, now)
     assert [row.value for row in now.rows] == [0.5, *(row.value for row in before.rows)]
     assert not task_cells.kept_rows(before, before)
@@ -61,7 +62,7 @@ def test_rows_of_cells_that_a_run_leaves_out_stay(tmp_path: Path) -> None:
 
 def measure_two_sizes(data: Path, work: Path, cell: Cell) -> dict[str, Measured]:
     """Measure nothing: on validation the frozen towers are better at 224 pixels than at 128, and than ours."""
-    right = {cells.frozen(128): (0.9, 0.2), cells.frozen(224): (0.6, 0.8), cells.OURS: (0.8, 0.3)}
+    right = {cells.frozen(128): (0.9, 0.2), cells.frozen(224): (0.6, 0.8), OURS: (0.8, 0.3)}
     values = dict(zip(("accuracy", cells.ON_VALIDATION), right[cell.system], strict=True))
     return {
         name: Measured((np.arange(200) < 200 * share) * 1.0, np.ones(200), np.arange(200))
@@ -70,13 +71,13 @@ def measure_two_sizes(data: Path, work: Path, cell: Cell) -> dict[str, Measured]
 
 
 def test_ours_is_held_against_the_frozen_size_that_validation_chooses(tmp_path: Path) -> None:
-    systems = (cells.frozen(128), cells.frozen(224), cells.OURS)
+    systems = (cells.frozen(128), cells.frozen(224), OURS)
     every_cell = cells.side_by_side(measure_two_sizes, ["set"], "task", "image", systems)
     result = new_result("ecclip bench tasks")
     cells.enter_cells(result, cells.measure_cells(every_cell, tmp_path, tmp_path))
     cells.enter_outcomes(result)
     assert result.headline == {"cells_ahead": 1, "cells_behind": 0, "cells_fallback": 1, "cells_total": 1}
-    outcomes = {row.value for row in result.rows if row.what.startswith(f"task, image, set: {cells.OUTCOME}")}
+    outcomes = {row.value for row in result.rows if row.what.startswith(f"task, image, set: {OUTCOME}")}
     assert outcomes == {pytest.approx(0.2), pytest.approx(-0.5)}, "over 224 pixels, on test and on validation"
 
 
