@@ -16,9 +16,9 @@ from ecclip.tasks.kinds import Target
 
 _SIDE = 16  # pixels of a small picture; by judgment
 # grids that validation chooses from; by judgment
-_STRENGTHS = (1.0, 10.0, 100.0)
-_NEIGHBOURS = (1, 5, 15)
-_WEIGHTS = (0.25, 0.5, 0.75)
+_STRENGTHS = (1.0, 10.0, 100.0)  # scikit-learn's C
+_NEIGHBOURS = (1, 5, 15)  # that vote
+_WEIGHTS = (0.25, 0.5, 0.75)  # of the photo beside the title
 _LEAST = 1e-6  # probability of a class that no neighbour has
 _Fit = Callable[[Target, np.ndarray], np.ndarray]  # a target and the rows to learn from -> log probabilities of all
 
