@@ -47,12 +47,13 @@ class Answer:
     """What the live bundle says about one listing; when ``error`` is not empty the rest says nothing.
 
     ``categories`` are paths root -> leaf, best first, and their probabilities. ``attributes`` is
-    ``{name: {"value": str, "score": float}}``. ``age_restricted`` is the probability of any class of the policy, those
-    of the classes stand in ``age_class_scores`` beside ``age_classes``. ``other_tasks`` is
-    ``{task: {"value", "score"}}`` of tasks that have no output of their own. ``decisions`` is ``auto`` or ``review``
-    for every head, and ``unknown`` for one without labels to learn from: then there are no categories, and a value or
-    score is None. ``embedding`` is float32 [d] of length 1. ``lineage`` leads back to the bundle, ``request_id`` to the
-    message that it came with in the server's log.
+    ``{name: {"value": str, "score": float}}`` of those that apply to the category; the value None with a score is "not
+    present", and ``source`` says of an open value whether it stands in the ``title`` or the ``description``.
+    ``age_restricted`` is the probability of any class of the policy, those of the classes stand in
+    ``age_class_scores`` beside ``age_classes``. ``other_tasks`` is ``{task: {"value", "score"}}`` of tasks that have no
+    output of their own. ``decisions`` is ``auto`` or ``review`` for every head, and ``unknown`` for one without labels
+    to learn from: then there are no categories, and a value or score is None. ``embedding`` is float32 [d] of length 1.
+    ``lineage`` leads back to the bundle, ``request_id`` to the message that it came with in the server's log.
     """
 
     categories: list[tuple[str, ...]] = field(default_factory=list)

@@ -63,7 +63,7 @@ INPUTS = (
     Tensor("TITLE", "BYTES", 1, "text", "UTF-8, at most 64 KiB; empty: none; an image or a title must be there"),
     Tensor(
         "DESCRIPTION", "BYTES", 1, "text",
-        "UTF-8, at most 64 KiB; passed to every task; none reads it yet", optional=True,
+        "UTF-8, at most 64 KiB; open values of attributes are read from it", optional=True,
     ),
 )  # fmt: skip
 OUTPUTS = (
@@ -73,7 +73,8 @@ OUTPUTS = (
     ),
     Tensor(
         "ATTRIBUTES", "BYTES", 1, "json",
-        "name → value, score; a missing name: not present; unknown: value and score null",
+        "name → value, score, of what applies to the category; `source` of a value that was read in the `title` or the "
+        "`description`; value null: not present; unknown: score null, too",
     ),
     Tensor("AGE_RESTRICTED_SCORE", "FP32", 1, "number", "largest of the policy's classes, calibrated; unknown: NaN"),
     Tensor("AGE_CLASS", "BYTES", VARIES, "text", "the classes of the policy: one today, `age_restricted`"),

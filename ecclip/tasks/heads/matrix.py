@@ -40,7 +40,9 @@ class Heads:
     head -> modality -> class number, in decimal digits -> that of a class with one of its own. ``promise`` is the
     precision that both keep.
     ``unlabelled`` maps head -> the modalities without labels to learn from: the head has no answer there. ``towers``
-    is the digest of the towers whose embeddings the heads read.
+    is the digest of the towers whose embeddings the heads read. ``applies`` says which attributes a category has
+    (``ecclip.tasks.attributes.applicable``), ``open`` how values that no head lists are read out of the texts
+    (``ecclip.tasks.attributes.opened``).
     """
 
     dim: int
@@ -53,6 +55,8 @@ class Heads:
     widths: tuple[int, int] = (0, 0)
     class_thresholds: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     promise: float = 0.95
+    applies: list[dict[str, Any]] = field(default_factory=list)
+    open: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.widths == (0, 0):
@@ -75,6 +79,8 @@ class Heads:
             "promise": self.promise,
             "unlabelled": self.unlabelled,
             "towers": self.towers,
+            "applies": self.applies,
+            "open": self.open,
         }
 
     def logits(self, image: np.ndarray | None, text: np.ndarray | None, modality: str) -> np.ndarray:
@@ -132,7 +138,11 @@ def load_heads(folder: Path) -> Heads:
             described["unlabelled"],
             described["towers"],
             tuple(described["widths"]),
-            **{name: described[name] for name in ("class_thresholds", "promise") if name in described},
+            **{
+                name: described[name]
+                for name in ("class_thresholds", "promise", "applies", "open")
+                if name in described
+            },
         )
     except Exception as error:  # safetensors has its own error class for each kind of damage
         raise IntegrityError("the heads cannot be read", value=folder, next_step="run evaluate again") from error

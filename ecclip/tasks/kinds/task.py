@@ -7,7 +7,7 @@ numpy, the standard library and each other only. What trains and reports is impo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -51,10 +51,14 @@ class HeadScores:
 
 @dataclass(frozen=True)
 class Query:
-    """The cleaned texts of a request, for tasks that read more than the embeddings; None where one was not given."""
+    """The cleaned texts of a request, for tasks that read more than the embeddings; None where one was not given.
+
+    ``open_values`` are the attributes read out of these texts, name -> value, score and source.
+    """
 
     title: str | None = None
     description: str | None = None
+    open_values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

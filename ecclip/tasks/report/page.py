@@ -24,6 +24,7 @@ from ecclip.tasks.report.examples import (
     thumbnails,
 )
 from ecclip.tasks.report.findings import Findings
+from ecclip.tasks.report.open_values import OPEN_VALUES
 from ecclip.tasks.rows import Rows
 
 _CATALOG_HEADLINE = (  # of the tasks on the whole catalog, which have no heads: ecclip.tasks.matching
@@ -68,6 +69,7 @@ def write_page(
         "rows": findings.rows,
         "headline": _headline(findings),
         "sections": [_section(task, rows, scored, findings, cfg) for task in TASKS],
+        "open_values": _open_values(findings),
         "details": {name: _details(name, lines, findings) for name, lines in _CATALOG_DETAILS.items()},
         "paired": _paired(findings),
         "outcomes": findings.cells,
@@ -159,6 +161,20 @@ def _section(
     else:
         section["heads"] = [_head(name, scored, findings) for name in names]
     return section | _looked_at(task, rows, scored, findings, cfg)
+
+
+def _open_values(findings: Findings) -> list[dict[str, Any]]:
+    """Return a line for each attribute that is read out of the texts, and one for all together."""
+    names = [name.removesuffix("/text/f1") for name in findings.metrics if name.endswith("/text/f1")]
+    own = [name for name in names if name == OPEN_VALUES or name.startswith("attribute:")]
+    return [
+        {
+            "name": "all together" if name == OPEN_VALUES else name.removeprefix("attribute:"),
+            "rows": findings.rows[f"{name}/text/test"],
+            "cells": [_cell(name, "text", metric, findings) for metric in ("f1", "accuracy", "auto_coverage")],
+        }
+        for name in own
+    ]
 
 
 def _looked_at(
