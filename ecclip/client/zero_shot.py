@@ -1,4 +1,4 @@
-"""Zero-shot: which of given options fits a listing best, by the service's embeddings alone; nothing is learnt for it."""
+"""Zero-shot: which of given options fits a listing best, by the service's embeddings alone; nothing is learnt."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class HeadsConfig(StageConfig):
     fusion: Literal["best", "joint", "stacked"] = Field(
         "best",
         description="how heads of photo and title come about: one fit of both at once (joint), the two heads weighed "
-        "on validation (stacked), or whichever is better there (best)",
+        "on validation (stacked), or whichever is best there of these and either head alone (best)",
     )
     max_iterations: int = Field(
         200, ge=1, description="iterations of the solver of a head; twice the default of scikit-learn"

@@ -59,7 +59,8 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         made_from = {"snapshot": origin.snapshot, "trained": origin.trained, "towers": origin.towers}
         lineage = made_from | {"embedded": digest_of(embedded)}
         Bundle(output).write_report(findings.report(lineage))
-        write_page(output / REPORT_PAGE, snapshot, rows, scored, products, findings, cfg)
+        decided_by = {head.name: trained.heads.decided_by(head) for head in trained.heads.parts}
+        write_page(output / REPORT_PAGE, snapshot, rows, scored, products, findings, cfg, decided_by)
     if findings.missing:
         get_logger().warning("some metrics could not be measured", missing=findings.missing)
     return Counts(

@@ -89,6 +89,13 @@ class Heads:
         result: np.ndarray = join(image, text, self.widths) @ self.weight[index] + self.bias[index]
         return result
 
+    def decided_by(self, head: Head) -> str:
+        """Return what decides where photo and title are there: image, text, or both; validation has chosen it."""
+        weight = self.weight[MODALITIES.index("both"), :, head.start : head.stop]
+        parts = zip(MODALITIES, (weight[: self.widths[0]], weight[self.widths[0] :]), strict=False)
+        used = [name for name, part in parts if part.any()]
+        return used[0] if len(used) == 1 else "both"
+
     def class_thresholds_of(self, head: Head, modality: str) -> np.ndarray:
         """Return for each class [C], of a flag for no and yes, the score from which its answers need no review."""
         own = self.class_thresholds.get(head.name, {}).get(modality, {})

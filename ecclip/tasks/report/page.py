@@ -62,14 +62,18 @@ def write_page(
     products: dict[str, FoundProducts],
     findings: Findings,
     cfg: EvaluateConfig,
+    decided_by: Mapping[str, str],
 ) -> None:
-    """Write the page; equal findings give equal bytes."""
+    """Write the page; equal findings give equal bytes. ``decided_by`` says of each head whether photo, title or both
+    decide where both are there.
+    """
     context = {
         "modalities": MODALITIES,
         "rows": findings.rows,
         "headline": _headline(findings),
         "sections": [_section(task, rows, scored, findings, cfg) for task in TASKS],
         "open_values": _open_values(findings),
+        "decided_by": decided_by,
         "details": {name: _details(name, lines, findings) for name, lines in _CATALOG_DETAILS.items()},
         "paired": _paired(findings),
         "outcomes": findings.cells,
@@ -204,6 +208,7 @@ def _head(name: str, scored: dict[str, ScoredHead], findings: Findings) -> dict[
     labels = scored[f"{name}/text"].target.labels
     return {
         "name": name.partition(":")[2] or name,
+        "head": name,
         "values": [label for label in labels if label is not None],
         "rows": findings.rows.get(f"{name}/text/test", 0),
         "accuracy": _line(name, name, "accuracy", findings)["cells"],
