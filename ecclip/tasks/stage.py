@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from ecclip.core import ConfigError, ContractError, Counts, digest_of, get_logger, stage
 from ecclip.formats.bundle import HEADS, REPORT_PAGE, Bundle
 from ecclip.tasks.attributes.from_rows import described
+from ecclip.tasks.attributes.reported import report_open_values
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.fitting import train_heads
 from ecclip.tasks.heads.matrix import MODALITIES
@@ -20,7 +21,6 @@ from ecclip.tasks.report.classes import report_tasks
 from ecclip.tasks.report.evidence import write_evidence
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.frozen import answered, report_frozen
-from ecclip.tasks.report.open_values import report_open_values
 from ecclip.tasks.report.page import write_page
 from ecclip.tasks.report.slices import SELLER, report_slices
 from ecclip.tasks.report.zero_shot import report_zero_shot

@@ -19,7 +19,7 @@ from ecclip.tasks.attributes.tokens import Words, key_of, spans_of, words_of
 from ecclip.tasks.scores import probabilities
 
 DESCRIPTION_CHARACTERS = 1000  # of a description that are read; by judgment: what stands first says what it is
-_WORDS_OF_AN_AMOUNT = 2
+_WORDS_OF_AN_AMOUNT = 2  # a number and its unit
 TITLE, DESCRIPTION = "title", "description"
 
 

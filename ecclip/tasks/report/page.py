@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ecclip.core import shown, write_atomic
 from ecclip.formats.report import FROZEN_START, ZERO_SHOT, Comparison
+from ecclip.tasks.attributes.reported import OPEN_VALUES
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.matrix import MODALITIES
 from ecclip.tasks.kinds import TASKS, Task
@@ -24,7 +25,6 @@ from ecclip.tasks.report.examples import (
     thumbnails,
 )
 from ecclip.tasks.report.findings import Findings
-from ecclip.tasks.report.open_values import OPEN_VALUES
 from ecclip.tasks.rows import Rows
 
 _CATALOG_HEADLINE = (  # of the tasks on the whole catalog, which have no heads: ecclip.tasks.matching
@@ -49,6 +49,7 @@ _CATALOG_DETAILS = {
     ),
 }
 _SYSTEMS = {FROZEN_START: "frozen start", ZERO_SHOT: "zero-shot with the start"}
+_OF_OPEN_VALUES = ("f1", "accuracy", "auto_coverage")
 _RICHEST_FIRST = ("both", "image", "text")
 _VERDICT = "<!-- verdict -->"  # where the page has room for it
 _MISTAKES = 8  # the most frequent ones that are shown; by judgment
@@ -175,7 +176,7 @@ def _open_values(findings: Findings) -> list[dict[str, Any]]:
         {
             "name": "all together" if name == OPEN_VALUES else name.removeprefix("attribute:"),
             "rows": findings.rows[f"{name}/text/test"],
-            "cells": [_cell(name, "text", metric, findings) for metric in ("f1", "accuracy", "auto_coverage")],
+            "cells": [_cell(name, "text", metric, findings) | {"best": False} for metric in _OF_OPEN_VALUES],
         }
         for name in own
     ]
