@@ -17,7 +17,6 @@ from ecclip.bench.quality import kept
 from ecclip.bench.tasks.attribute_sets import NOT_THERE, SETS, TEST, TRAIN, VALIDATION, AttributeSet, load_attribute_set
 from ecclip.bench.tasks.cells import CHEAP, FROZEN, ON_VALIDATION, Cell, Measured, Part, side_by_side
 from ecclip.bench.tasks.offers import title_features
-from ecclip.core import canonical_json
 from ecclip.tasks import EvaluateConfig, Rows, train_heads
 from ecclip.tasks.attributes.open_values import Labelled, learn_open_values
 from ecclip.tasks.attributes.opened import OpenValues
@@ -50,7 +49,7 @@ def _answers(known: AttributeSet, cell: Cell, work: Path) -> list[Said]:
 def judge(known: AttributeSet, split: str, said: Sequence[Said]) -> Measured:
     """Return micro-F1 of the cells of a split; ``said`` [N] are the answers to all listings."""
     above, below, products = [], [], []
-    for row in np.flatnonzero(known.listings.split == split):
+    for row in np.flatnonzero(known.listings.split == split).tolist():
         for name in known.asked[row]:
             value, wanted = said[row].get(name), (known.listings.stated[row] or {}).get(name, ())
             above.append(2.0 * (value is not None and value in wanted))
@@ -78,7 +77,7 @@ def _by_dictionary(known: AttributeSet) -> list[Said]:
     """
     listings = known.listings
     values: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in np.flatnonzero(listings.split == TRAIN):
+    for row in np.flatnonzero(listings.split == TRAIN).tolist():
         for name, given in (listings.stated[row] or {}).items():
             values[name].update(given)
     ranked = {name: sorted(found, key=lambda one: (-len(one), -found[one], one)) for name, found in values.items()}

@@ -7,7 +7,7 @@ file travels in the bundle.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ecclip.tasks.attributes.tokens import Words, shape_of
 
@@ -75,7 +75,7 @@ def whole_features(key: str, written: Sequence[str], category: str, known: Itera
 
 
 def known_as(
-    key: str, uses: Mapping[str, Mapping[str, int]], seen: Mapping[str, int], own: Mapping[str, int] | None = None
+    key: str, uses: Mapping[str, Mapping[str, int]], seen: Mapping[str, int], own: Collection[str] | None = None
 ) -> list[str]:
     """Return as what a span is known: for each attribute how often listings use it as a value, and how surely.
 

@@ -12,10 +12,10 @@ from ecclip.tasks.attributes.specs import stated
 from ecclip.tasks.config import AttributesConfig, EvaluateConfig
 from ecclip.tasks.rows import Rows
 
-Stated = Mapping[str, tuple[str, ...]]
+Stated = Mapping[str, Sequence[str]]
 
 
-def stated_of(rows: Rows) -> list[Stated | None]:
+def stated_of(rows: Rows) -> list[dict[str, tuple[str, ...]] | None]:
     """Return what each listing states, see :func:`ecclip.tasks.attributes.specs.stated`."""
     return [stated(specs) for specs in rows.given["attributes"]]
 

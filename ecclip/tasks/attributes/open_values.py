@@ -123,9 +123,9 @@ def _key(value: str) -> str:
 
 def rows_with_specs(listings: Labelled, split: str, most: int) -> list[int]:
     """Return the listings of a split that have specs, at most ``most`` of the smallest hashes of their ids."""
-    chosen = [row for row in np.flatnonzero(listings.split == split) if listings.stated[row] is not None]
+    chosen = [row for row in np.flatnonzero(listings.split == split).tolist() if listings.stated[row] is not None]
     kept = smallest_hashes([str(listings.listing_ids[row]) for row in chosen], most)
-    return sorted(int(chosen[place]) for place in kept)
+    return sorted(chosen[place] for place in kept)
 
 
 def _spelling(examples: Sequence[Example]) -> dict[str, str]:
