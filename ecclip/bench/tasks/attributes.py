@@ -7,6 +7,7 @@ empty and answered so counts nowhere. The category of a listing is given, as it 
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -105,10 +106,7 @@ def _by_heads(known: AttributeSet, titles: np.ndarray) -> list[Said]:
 
 def _rows(listings: Labelled, titles: np.ndarray) -> Rows:
     specs = [
-        [
-            (name, canonical_json(list(values)).decode() if values else NOT_THERE)
-            for name, values in (given or {}).items()
-        ]
+        [(name, json.dumps(list(values)) if values else NOT_THERE) for name, values in (given or {}).items()]
         for given in listings.stated
     ]
     return Rows(
