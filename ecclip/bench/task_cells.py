@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ecclip.bench.machine import new_result
 from ecclip.bench.result import CITED, OURS, CellRow, Result, Row, read_result, write_result
-from ecclip.bench.tasks import blocking, clusters, pairs, sample_products
+from ecclip.bench.tasks import attributes, blocking, clusters, pairs, sample_products
 from ecclip.bench.tasks.cells import enter_cells, enter_outcomes, measure_cells
 from ecclip.bench.tasks.photos import labels, products, shift
 from ecclip.core import configure_logging
@@ -25,6 +25,7 @@ PARTS = (
     labels.PART,
     products.PART,
     shift.PART,
+    attributes.PART,
 )
 CELLS = [cell for part in PARTS for cell in part.cells]
 HEADLINE = {name: place for part in PARTS for name, place in part.headline.items()}

@@ -9,6 +9,7 @@ from .clients import AsyncProductClient, ProductClient
 from .options import ClientOptions
 from .security import TLS, TOKEN_NAME
 from .types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES, Answer, Product
+from .zero_shot import ZeroShot, choose
 
 __all__ = [
     "IMAGE_BYTES",
@@ -28,4 +29,6 @@ __all__ = [
     "ProductClient",
     "Rejected",
     "Unavailable",
+    "ZeroShot",
+    "choose",
 ]

@@ -15,5 +15,4 @@ __all__ = [
     "shards",
     "snapshot",
     "start",
-    "taxonomy",
 ]

@@ -18,7 +18,6 @@ __all__ = [
     "EXAMPLE",
     "IMAGE_BYTES",
     "INPUTS",
-    "LANGUAGE_BYTES",
     "MAX_BATCH",
     "OUTPUTS",
     "TEXT_BYTES",
@@ -34,7 +33,6 @@ __all__ = [
 VARIES = -1  # elements per listing: as many as there are
 MAX_BATCH = 32  # products per request; the server batches requests itself
 IMAGE_BYTES = 8 * 1024 * 1024  # of a photo as the shop has it; by judgment
-LANGUAGE_BYTES = 64  # of a language's tag; the longest registered ones have half of it
 TEXT_BYTES = 64 * 1024  # of a title, and of a description; far above any title; by judgment
 
 
@@ -65,32 +63,18 @@ INPUTS = (
     Tensor("TITLE", "BYTES", 1, "text", "UTF-8, at most 64 KiB; empty: none; an image or a title must be there"),
     Tensor(
         "DESCRIPTION", "BYTES", 1, "text",
-        "UTF-8, at most 64 KiB; passed to every task; none reads it yet", optional=True,
-    ),
-    Tensor(
-        "LANGUAGE", "BYTES", 1, "text",
-        "tag of the language that names of categories are wished in, such as `ko` or `pt-BR`; empty, or one that the "
-        "taxonomy lacks: its first language",
-        optional=True,
+        "UTF-8, at most 64 KiB; open values of attributes are read from it", optional=True,
     ),
 )  # fmt: skip
 OUTPUTS = (
-    Tensor(
-        "CATEGORY", "BYTES", VARIES, "json",
-        "paths root to leaf: the answer, which may end above a leaf where that alone is certain, then the best leaves; "
-        "unknown: empty",
-        ranked=True,
-    ),
+    Tensor("CATEGORY", "BYTES", VARIES, "json", "paths root to leaf, best first; unknown: empty", ranked=True),
     Tensor(
         "CATEGORY_SCORE", "FP32", VARIES, "number", "calibrated; unknown: NaN", aligned_with="CATEGORY", ranked=True,
     ),
     Tensor(
-        "CATEGORY_ID", "BYTES", VARIES, "text", "the taxonomy's ids; empty without a taxonomy",
-        aligned_with="CATEGORY", ranked=True,
-    ),
-    Tensor(
         "ATTRIBUTES", "BYTES", 1, "json",
-        "name → value, score; a missing name: not present; unknown: value and score null",
+        "name → value, score, of what applies to the category; `source` of a value that was read in the `title` or the "
+        "`description`; value null: not present; unknown: score null, too",
     ),
     Tensor("AGE_RESTRICTED_SCORE", "FP32", 1, "number", "largest of the policy's classes, calibrated; unknown: NaN"),
     Tensor("AGE_CLASS", "BYTES", VARIES, "text", "the classes of the policy: one today, `age_restricted`"),
@@ -113,7 +97,6 @@ EXAMPLE: dict[str, Any] = {
     ),
     "TITLE": "ceramic mug, 500 ml",
     "DESCRIPTION": "A mug of stoneware.",
-    "LANGUAGE": "en",
 }
 
 

@@ -29,16 +29,10 @@ class HeadsConfig(StageConfig):
         description="principal axes of what a head reads that are kept while it is fitted; by judgment: half the time "
         "of 512, and on 800 listings of a shop no other answers beyond the noise",
     )
-    discriminant_above: int = Field(
-        500,
-        ge=2,
-        description="labels above which a head is fitted in closed form, by linear discriminants, instead of by "
-        "logistic regression, whose time grows with the labels (docs/benchmarks.md)",
-    )
     fusion: Literal["best", "joint", "stacked"] = Field(
         "best",
         description="how heads of photo and title come about: one fit of both at once (joint), the two heads weighed "
-        "on validation (stacked), or whichever is better there (best)",
+        "on validation (stacked), or whichever is best there of these and either head alone (best)",
     )
     max_iterations: int = Field(
         200, ge=1, description="iterations of the solver of a head; twice the default of scikit-learn"
@@ -84,6 +78,23 @@ class CategoryConfig(StageConfig):
     min_count: int = Field(2, ge=1, description="train listings that a category path needs")
 
 
+class OpenValuesConfig(StageConfig):
+    """How values that are too many to be listed are read out of titles and descriptions; defaults by judgment."""
+
+    min_count: int = Field(30, ge=1, description="train listings whose texts have the attribute's stated value")
+    min_found: float = Field(
+        0.3, gt=0, le=1, description="... as a share of those that state one: what no text says cannot be read"
+    )
+    max_names: int = Field(40, ge=0, description="attributes that are read; those found most often are kept")
+    max_listings: int = Field(4000, ge=1, description="train listings that teach: bounds the time")
+    strengths: tuple[float, ...] = Field(
+        (1.0, 10.0),
+        min_length=1,
+        description="values of scikit-learn's C (inverse strength of the L2 penalty) to try; validation decides",
+    )
+    max_iterations: int = Field(50, ge=1, description="iterations of the solver")
+
+
 class AttributesConfig(StageConfig):
     """Which attributes and which of their values are learnt."""
 
@@ -92,6 +103,12 @@ class AttributesConfig(StageConfig):
     max_values: int = Field(40, ge=2, description="values of one attribute; the most frequent are kept")
     min_coverage: float = Field(0.5, ge=0, le=1, description="share of an attribute's rows that its values cover")
     max_heads: int = Field(20, ge=0, description="attribute heads; the most frequent names are kept")
+    min_category_listings: int = Field(
+        20, ge=1, description="train listings with specs from which on a level of the category says which names apply"
+    )
+    min_category_count: int = Field(3, ge=1, description="... of which so many state a name that applies there")
+    min_category_share: float = Field(0.02, ge=0, le=1, description="... and at least this share of them")
+    open: OpenValuesConfig = Field(OpenValuesConfig(), description="how values that no list holds are read")
 
 
 class MatchingConfig(StageConfig):

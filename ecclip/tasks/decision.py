@@ -6,12 +6,17 @@ Needs numpy (1.26 or 2) and the standard library only; the file travels in the b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ecclip.tasks.attributes.applicable import Applicable
+from ecclip.tasks.attributes.opened import OpenValue, OpenValues
 from ecclip.tasks.kinds.task import HeadScores, Query, Task
 from ecclip.tasks.scores import AUTO, EVEN_CHANCE, NEVER_AUTO, REVIEW, UNKNOWN, answered, confidence, probabilities
+
+_ATTRIBUTES, _ATTRIBUTE = "attributes", "attribute:"  # the task, and what the names of its heads begin with
 
 
 class DecisionError(ValueError):
@@ -31,19 +36,19 @@ class Decider:
             raise DecisionError(f"heads of tasks without code: {sorted(unknown)}")
         self._thresholds = dict(heads["thresholds"])
         self._class_thresholds = dict(heads.get("class_thresholds", {}))
-        self._level_thresholds = dict(heads.get("level_thresholds", {}))
-        named = {task.name: task for task in self._tasks}
-        self._kept = {str(head["name"]): named[head["task"]].prepare(head, heads) for head in self._heads}
         self._modalities = list(heads["modalities"])
         self._unlabelled = {(head, one) for head, found in heads.get("unlabelled", {}).items() for one in found}
         self._top_k = top_k
+        self._applicable = Applicable(heads.get("applies", ()))
+        self._open_values = OpenValues(heads["open"]) if heads.get("open") else None
         self.columns = max((int(head["stop"]) for head in self._heads), default=0)
 
     def answer(self, logits: np.ndarray, modality: str, query: Query | None = None) -> dict[str, Any]:
         """Return the answer to one listing as the service's outputs by name (``ecclip.formats.service``).
 
         ``logits`` [columns] come from the heads of ``modality``; ``query`` holds the texts of the request. The output
-        DECISION maps every head, or a task without any, to auto, review or unknown.
+        DECISION maps every head, or a task without any, to auto, review or unknown. Attributes that do not apply to the
+        category are not asked for and have no place in either.
 
         Raises:
             DecisionError: the wrong number of logits, a logit that is not finite, or an unknown modality.
@@ -55,37 +60,47 @@ class Decider:
             raise DecisionError(f"expected {self.columns} finite logits, got shape {row.shape}")
         outputs: dict[str, Any] = {}
         decisions: dict[str, str] = {}
+        given = query or Query()
         for task in self._tasks:
             heads = [head for head in self._heads if head["task"] == task.name]
-            scored = [self._scored(head, row, modality) for head in heads]
-            _merge(outputs, task.answer(scored, query or Query(), self._top_k))
-            decisions |= {one.name: _decision(task, one) for one in scored} or {task.name: UNKNOWN}
+            asked = self._asked(outputs)
+            scored = [self._scored(head, row, modality) for head in heads if _applies(str(head["name"]), asked)]
+            read = self._read(given, asked, outputs) if task.name == _ATTRIBUTES else {}
+            told = replace(given, open_values={name: one.output() for name, one in read.items()})
+            _merge(outputs, task.answer(scored, told, self._top_k))
+            decisions |= {one.name: self._decision(one, modality) for one in scored}
+            decisions |= {f"{_ATTRIBUTE}{name}": one.decision for name, one in read.items()}
+            decisions |= {} if heads or read else {task.name: UNKNOWN}
         return outputs | {"DECISION": decisions}
+
+    def _asked(self, outputs: Mapping[str, Any]) -> frozenset[str] | None:
+        """Return the attributes that apply to the category answered so far; None stands for all."""
+        return self._applicable.asked(outputs.get("CATEGORY") or (), outputs.get("CATEGORY_SCORE") or ())
+
+    def _read(self, query: Query, asked: frozenset[str] | None, outputs: Mapping[str, Any]) -> dict[str, OpenValue]:
+        if self._open_values is None:
+            return {}
+        path = next(iter(outputs.get("CATEGORY") or ()), ())
+        return self._open_values.answer(query.title, query.description, path, asked)
 
     def _scored(self, head: Mapping[str, Any], row: np.ndarray, modality: str) -> HeadScores:
         name, loss = str(head["name"]), str(head["loss"])
         if (name, modality) in self._unlabelled:
             return HeadScores(name, loss, head["labels"], None)
-        scores = probabilities(row[int(head["start"]) : int(head["stop"])], loss)
-        levels = {int(level): score for level, score in self._of(self._level_thresholds, name, modality).items()}
-        certain = self._is_certain(name, modality, scores, loss)
-        return HeadScores(name, loss, head["labels"], scores, certain, levels, self._kept[name])
+        part = row[int(head["start"]) : int(head["stop"])]
+        return HeadScores(name, loss, head["labels"], probabilities(part, loss))
 
-    def _is_certain(self, name: str, modality: str, scores: np.ndarray, loss: str) -> bool:
-        pooled = self._thresholds.get(name, {}).get(modality, NEVER_AUTO)
-        own = self._of(self._class_thresholds, name, modality)
-        threshold = own.get(str(int(answered(scores, loss))), pooled)
-        return bool(confidence(scores, loss) >= max(float(threshold), EVEN_CHANCE))
-
-    @staticmethod
-    def _of(thresholds: Mapping[str, Any], name: str, modality: str) -> dict[str, float]:
-        return dict(thresholds.get(name, {}).get(modality, {}))
+    def _decision(self, scored: HeadScores, modality: str) -> str:
+        if scored.scores is None:
+            return UNKNOWN
+        number = int(answered(scored.scores, scored.loss))
+        pooled = self._thresholds.get(scored.name, {}).get(modality, NEVER_AUTO)
+        threshold = self._class_thresholds.get(scored.name, {}).get(modality, {}).get(str(number), pooled)
+        return AUTO if confidence(scored.scores, scored.loss) >= max(float(threshold), EVEN_CHANCE) else REVIEW
 
 
-def _decision(task: Task, scored: HeadScores) -> str:
-    if scored.scores is None:
-        return UNKNOWN
-    return AUTO if task.is_auto(scored) else REVIEW
+def _applies(head: str, asked: frozenset[str] | None) -> bool:
+    return asked is None or not head.startswith(_ATTRIBUTE) or head.removeprefix(_ATTRIBUTE) in asked
 
 
 def _merge(outputs: dict[str, Any], answer: Mapping[str, Any]) -> None:

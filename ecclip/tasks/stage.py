@@ -10,6 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from ecclip.core import ConfigError, ContractError, Counts, digest_of, get_logger, stage
 from ecclip.formats.bundle import HEADS, REPORT_PAGE, Bundle
+from ecclip.tasks.attributes.from_rows import described
+from ecclip.tasks.attributes.reported import report_open_values
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.fitting import train_heads
 from ecclip.tasks.heads.matrix import MODALITIES
@@ -43,18 +45,22 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         findings = Findings(rows=_row_counts(rows))
         targets = _targets(rows, cfg, findings)
         trained = train_heads(rows, targets, cfg)
-        replace(trained.heads, towers=origin.towers).save(output / HEADS)
+        closed = [target.name.removeprefix("attribute:") for target in targets if target.task == "attributes"]
+        more = described(rows, closed, cfg)
+        replace(trained.heads, towers=origin.towers, **more).save(output / HEADS)
         scored = report_tasks(TASKS, rows, targets, trained, cfg, findings)
         answers, frozen = answered(scored, trained), frozen_rows(rows, embedded)
         frozen_logits = report_frozen(frozen, origin, rows, targets, answers, cfg, findings)
         report_zero_shot(frozen, embedded, rows, targets, answers, cfg, findings)
+        report_open_values(more["open"], rows, cfg, findings)
         report_slices(TASKS, answers, rows, snapshot, findings)
         write_evidence(rows, targets, trained.heads, output, frozen_logits)
         products = _report_products(rows, cfg, findings)
         made_from = {"snapshot": origin.snapshot, "trained": origin.trained, "towers": origin.towers}
         lineage = made_from | {"embedded": digest_of(embedded)}
         Bundle(output).write_report(findings.report(lineage))
-        write_page(output / REPORT_PAGE, snapshot, rows, scored, products, findings, cfg)
+        decided_by = {head.name: trained.heads.decided_by(head) for head in trained.heads.parts}
+        write_page(output / REPORT_PAGE, snapshot, rows, scored, products, findings, cfg, decided_by)
     if findings.missing:
         get_logger().warning("some metrics could not be measured", missing=findings.missing)
     return Counts(

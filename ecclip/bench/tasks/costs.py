@@ -11,6 +11,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -107,7 +108,7 @@ def enter_heads(result: Result) -> None:
     for classes in _CLASSES:
         weight = np.zeros((3, sum(widths), classes), dtype=np.float32)
         heads = Heads(TowersConfig().embedding_dim, weight, weight[:, 0], (), {}, widths=widths)
-        seconds, _ = _processor(lambda heads=heads: heads.logits(image, text, "both"))
+        seconds, _ = _processor(partial(heads.logits, image, text, "both"))
         result.add(
             f"heads of {classes:,} classes, of the towers", "photo and title", "share", [seconds / towers_seconds]
         )

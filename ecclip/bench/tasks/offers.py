@@ -102,6 +102,11 @@ def read_offers(name: str, rows: Sequence[Mapping[str, Any]], table: np.ndarray,
     return Offers(table, describe_listings(rows), found["titles"], found["texts"])
 
 
+def title_features(titles: Sequence[str]) -> np.ndarray:
+    """Return what the frozen text tower says of titles, float32 [N, d] of length 1."""
+    return _features(build_towers(TowersConfig(max_tokens=_TOKENS)), titles)
+
+
 def _encoded(titles: Sequence[str], texts: Sequence[str]) -> dict[str, np.ndarray]:
     towers = build_towers(TowersConfig(max_tokens=_TOKENS))
     return {"titles": _features(towers, titles), "texts": _features(towers, texts)}

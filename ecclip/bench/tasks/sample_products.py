@@ -69,8 +69,7 @@ def measure_stability(_: Path, work: Path, __: Cell) -> Mapping[str, Measured]:
 def _nights(work: Path) -> list[str]:
     """Return the nights of the sample, through the catalog's stages."""
     sample_nights(work, NIGHTS)
-    nights = (path.name for path in (work / "snapshots").iterdir() if path.is_dir())
-    return sorted(name for name in nights if not name.startswith("."))
+    return sorted(path.name for path in (work / "truth").iterdir())
 
 
 def _embedding(work: Path, night: str) -> Path:

@@ -17,7 +17,7 @@ from ecclip.tasks.heads.linear import UNSEEN, LinearHead, Samples
 
 Loss = Callable[[np.ndarray, np.ndarray, float], float]
 _BOUNDS = ((0.0, 4.0), (0.0, 4.0), (0.0, 1.0))  # of the weights of photo and title, and of the prior; by judgment
-_STACKED, _JOINT = 3, 1  # numbers that validation chose: two weights and the prior's; a temperature
+_STACKED, _AS_FITTED = 3, 1  # numbers that validation chose: two weights and the prior's; a temperature
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ def stack(image: LinearHead, text: LinearHead, prior: np.ndarray, validation: Sa
     return Fused(LinearHead(weight, bias), float(best.fun) + _STACKED / len(validation.y))
 
 
-def joint(head: LinearHead, validation: Samples, loss: Loss) -> Fused:
-    """Return a head that reads both at once with its cost."""
+def as_it_is(head: LinearHead, validation: Samples, loss: Loss) -> Fused:
+    """Return a head as it was fitted, to both at once or to either alone, with its cost."""
     fitted = loss(head.logits(validation.x), validation.y, _smoothing(validation))
-    return Fused(head, fitted + _JOINT / len(validation.y))
+    return Fused(head, fitted + _AS_FITTED / len(validation.y))
 
 
 def _smoothing(validation: Samples) -> float:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ecclip.tasks.config import EvaluateConfig
-from ecclip.tasks.heads.discriminant import fit_discriminant
-from ecclip.tasks.heads.fusion import joint, stack
+from ecclip.tasks.heads.fusion import as_it_is, stack
 from ecclip.tasks.heads.linear import (
     UNSEEN,
     LinearHead,
@@ -46,8 +45,6 @@ def _fit_one(
         head = constant_head(reading.turned.shape[1], np.full(len(target.labels), _without_rows(target)))
     elif target.loss == "sigmoid":
         head = fit_sigmoid(train, usable, strengths, iterations)
-    elif len(target.labels) > cfg.heads.discriminant_above:
-        head = fit_discriminant(train, usable, target.labels)
     else:
         head = fit_softmax(train, usable, len(target.labels), strengths, iterations)
     return reading.widen(head), reason
@@ -56,7 +53,7 @@ def _fit_one(
 def _fused(
     readings: Readings, rows: Rows, target: Target, heads: dict[str, LinearHead], cfg: EvaluateConfig
 ) -> LinearHead:
-    """Return the better of the head that reads both at once and the two heads of either, weighed."""
+    """Return the best of the head that reads both at once, the two heads of either, weighed, and either alone."""
     validation = _samples(readings.joined, rows, target, "both", "validation")
     is_flag = target.loss == "sigmoid"
     if len(validation.y) < cfg.calibration.min_rows or (is_flag and len(np.unique(validation.y)) < 2):
@@ -64,8 +61,10 @@ def _fused(
     loss = log_loss_of(target.loss)
     prior = _prior(target.y[(rows.split == "train") & (target.y >= 0)], target)
     stacked = stack(heads["image"], heads["text"], prior, validation, loss)
-    at_once = joint(heads["both"], validation, loss)
-    return stacked.head if cfg.heads.fusion == "stacked" or stacked.cost < at_once.cost else at_once.head
+    if cfg.heads.fusion == "stacked":
+        return stacked.head
+    as_fitted = [as_it_is(heads[name], validation, loss) for name in ("both", "image", "text")]
+    return min([*as_fitted, stacked], key=lambda one: one.cost).head
 
 
 def _prior(y: np.ndarray, target: Target) -> np.ndarray:
@@ -90,7 +89,5 @@ def _why_untrainable(y: np.ndarray, target: Target) -> str:
 
 
 def _samples(features: np.ndarray, rows: Rows, target: Target, modality: str, split: str) -> Samples:
-    used = np.flatnonzero((rows.split == split) & (target.y >= 0) & rows.has(modality))
-    if split == "validation":
-        used = rows.sample(used, len(target.labels))
+    used = (rows.split == split) & (target.y >= 0) & rows.has(modality)
     return Samples(features[used], target.y[used])

@@ -1,4 +1,6 @@
-"""Attributes: one head per attribute name (colour, material, ...), "not present" among its answers."""
+"""Attributes: one head per attribute whose values can be listed (colour, material, ...), "not present" among its
+answers; values that cannot be listed are read out of the texts (``ecclip.tasks.attributes``).
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,13 @@ from ecclip.tasks.kinds.task import NO_LABEL, OUTSIDE, HeadScores, Query, Target
 from ecclip.tasks.scores import plain
 
 if TYPE_CHECKING:
-    from ecclip.tasks.config import EvaluateConfig
+    from ecclip.tasks.config import AttributesConfig, EvaluateConfig
     from ecclip.tasks.report.classes import ScoredHead
     from ecclip.tasks.report.findings import Findings
     from ecclip.tasks.rows import Rows
 
 _PREFIX = "attribute:"
+_Known = tuple[Mapping[str, tuple[str, ...]], "frozenset[str] | None"]  # what a listing states, what applies to it
 
 
 class Attributes(Task):
@@ -25,26 +28,35 @@ class Attributes(Task):
 
     name = "attributes"
     title = "Attributes"
-    columns = ("attributes",)
+    columns = ("attributes", "category", "description")
     outputs = ("ATTRIBUTES",)
     headline = (("right where a value is present", "present_accuracy"),)
     note = (
         "Share of right answers, “not present” among them, for every attribute that is frequent enough. "
-        "Absence counts only where a listing gives other attributes."
+        "Absent is what specs call n/a; where none does, what they are silent about though it applies to the category."
     )
     no_head = "no attribute is frequent enough"
 
     def targets(self, rows: Rows, cfg: EvaluateConfig) -> list[Target]:
-        """Return a target per attribute, by name."""
-        given = [dict(pairs) if pairs else None for pairs in rows.given["attributes"]]
-        train = [found for found, used in zip(given, rows.split == "train", strict=True) if found and used]
-        names = Counter(name for found in train for name in found)
+        """Return a target per attribute with values that can be listed, by name."""
+        from ecclip.tasks.attributes.applicable import Applicable
+        from ecclip.tasks.attributes.from_rows import applicable_nodes, stated_of
+
+        given = stated_of(rows)
+        applicable = Applicable(applicable_nodes(rows, given, cfg.attributes))
+        paths = rows.given.get("category") or [None] * len(given)
+        known = [
+            (found, applicable.of(path)) if found is not None else None
+            for found, path in zip(given, paths, strict=True)
+        ]
+        train = [one for one, used in zip(known, rows.split == "train", strict=True) if one and used]
+        names = Counter(name for found, _ in train for name in found)
         frequent = [name for name, count in names.items() if count >= cfg.attributes.min_count]
         targets: list[Target] = []
         for name in sorted(frequent, key=lambda name: (-names[name], name)):
-            labels = _values(name, train, cfg)
+            labels = _labels(name, train, cfg.attributes)
             if labels and len(targets) < cfg.attributes.max_heads:
-                y = _class_numbers(name, labels, given)
+                y = _class_numbers(name, labels, known, silent=not _says_absence(name, train, cfg.attributes))
                 targets.append(Target(self.name, f"{_PREFIX}{name}", "softmax", labels, y))
         return sorted(targets, key=lambda target: target.name)
 
@@ -55,22 +67,26 @@ class Attributes(Task):
         return None if label is None else attribute_prompt(target.name.removeprefix(_PREFIX), label)
 
     def answer(self, heads: Sequence[HeadScores], query: Query, top_k: int) -> dict[str, Any]:
-        """Return name -> value and score of what is present; of what is unknown both are None."""
-        found: dict[str, Any] = {}
+        """Return name -> value and score of each attribute that is asked for.
+
+        A value of None is "not present" with a score, and unknown without. An open value has the text it stands in.
+        """
+        found: dict[str, Any] = dict(query.open_values)
         for head in heads:
             name = head.name.removeprefix(_PREFIX)
             if head.scores is None:
                 found[name] = {"value": None, "score": None}
                 continue
             top = int(np.argmax(head.scores))
-            if head.labels[top] is not None:
-                found[name] = {"value": head.labels[top], "score": plain(head.scores[top])}
+            found[name] = {"value": head.labels[top], "score": plain(head.scores[top])}
         return {"ATTRIBUTES": found}
 
     def in_words(self, outputs: Mapping[str, Any]) -> str:
         """Return each attribute that is present or unknown."""
-        found = outputs["ATTRIBUTES"].items()
-        return ", ".join(f"{name} {in_words(one['value'], one['score'])}" for name, one in found) or "-"
+        found = {
+            name: one for name, one in outputs["ATTRIBUTES"].items() if one["value"] is not None or one["score"] is None
+        }
+        return ", ".join(f"{name} {in_words(one['value'], one['score'])}" for name, one in found.items()) or "-"
 
     def counted(self, scored: ScoredHead) -> np.ndarray:
         """Return bool [M]: the listings that have the attribute."""
@@ -100,22 +116,47 @@ class Attributes(Task):
         findings.add(f"{prefix}/macro_f1", float(np.mean(scores)))
 
 
-def _values(name: str, train: list[dict[str, str]], cfg: EvaluateConfig) -> list[str | None]:
+def _labels(name: str, train: Sequence[_Known], cfg: AttributesConfig) -> list[str | None]:
     """Return the labels of an attribute, None (not present) first; nothing where its values are too scattered."""
-    counts = Counter(given[name] for given in train if name in given)
-    known = [value for value, count in counts.items() if count >= cfg.attributes.min_value_count]
-    kept = sorted(known, key=lambda value: (-counts[value], value))[: cfg.attributes.max_values]
-    covered = sum(counts[value] for value in kept) / max(sum(counts.values()), 1)
-    absent = sum(name not in given for given in train) >= cfg.attributes.min_value_count
+    given = [found[name] for found, _ in train if found.get(name)]
+    counts = Counter(value for values in given for value in values)
+    known = [value for value, count in counts.items() if count >= cfg.min_value_count]
+    kept = sorted(known, key=lambda value: (-counts[value], value))[: cfg.max_values]
+    covered = sum(any(value in kept for value in values) for values in given) / max(len(given), 1)
+    silent = not _says_absence(name, train, cfg)
+    absent = sum(_is_absent(name, one, silent) for one in train) >= cfg.min_value_count
     labels: list[str | None] = [*([None] if absent else []), *sorted(kept)]
-    return labels if kept and len(labels) >= 2 and covered >= cfg.attributes.min_coverage else []
+    return labels if kept and len(labels) >= 2 and covered >= cfg.min_coverage else []
 
 
-def _class_numbers(name: str, labels: list[str | None], given: list[dict[str, str] | None]) -> np.ndarray:
-    """Return int64 [N]; absence is only known where a listing gives other attributes."""
+def _says_absence(name: str, train: Sequence[_Known], cfg: AttributesConfig) -> bool:
+    """Return whether the shop's specs say of this attribute that there is none: then silence says nothing."""
+    return sum(found.get(name) == () for found, _ in train) >= cfg.min_value_count
+
+
+def _is_absent(name: str, known: _Known, silent: bool) -> bool:
+    """Return whether an attribute is known to be absent: by the specs, or by their silence where it would apply."""
+    found, applies = known
+    if name in found:
+        return not found[name]
+    return silent and bool(found) and (applies is None or name in applies)
+
+
+def _class_numbers(
+    name: str, labels: list[str | None], listings: Sequence[_Known | None], *, silent: bool
+) -> np.ndarray:
+    """Return int64 [N]; of what is neither stated nor known to be absent there is no label."""
     number = {value: index for index, value in enumerate(labels)}
-    y = [NO_LABEL if not found else number.get(found.get(name), OUTSIDE) for found in given]
-    return np.array(y, dtype=np.int64)
+
+    def number_of(known: _Known | None) -> int:
+        if known is None:
+            return NO_LABEL
+        values = known[0].get(name)
+        if values:
+            return min((number[value] for value in values if value in number), default=OUTSIDE)
+        return number.get(None, OUTSIDE) if _is_absent(name, known, silent) else NO_LABEL
+
+    return np.array([number_of(known) for known in listings], dtype=np.int64)
 
 
 def _is_present(entry: ScoredHead) -> np.ndarray:

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ecclip.core import shown, write_atomic
 from ecclip.formats.report import FROZEN_START, ZERO_SHOT, Comparison
+from ecclip.tasks.attributes.reported import OPEN_VALUES
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.matrix import MODALITIES
 from ecclip.tasks.kinds import TASKS, Task
@@ -48,6 +49,7 @@ _CATALOG_DETAILS = {
     ),
 }
 _SYSTEMS = {FROZEN_START: "frozen start", ZERO_SHOT: "zero-shot with the start"}
+_OF_OPEN_VALUES = ("f1", "accuracy", "auto_coverage")
 _RICHEST_FIRST = ("both", "image", "text")
 _VERDICT = "<!-- verdict -->"  # where the page has room for it
 _MISTAKES = 8  # the most frequent ones that are shown; by judgment
@@ -61,13 +63,18 @@ def write_page(
     products: dict[str, FoundProducts],
     findings: Findings,
     cfg: EvaluateConfig,
+    decided_by: Mapping[str, str],
 ) -> None:
-    """Write the page; equal findings give equal bytes."""
+    """Write the page; equal findings give equal bytes. ``decided_by`` says of each head whether photo, title or both
+    decide where both are there.
+    """
     context = {
         "modalities": MODALITIES,
         "rows": findings.rows,
         "headline": _headline(findings),
         "sections": [_section(task, rows, scored, findings, cfg) for task in TASKS],
+        "open_values": _open_values(findings),
+        "decided_by": decided_by,
         "details": {name: _details(name, lines, findings) for name, lines in _CATALOG_DETAILS.items()},
         "paired": _paired(findings),
         "outcomes": findings.cells,
@@ -161,6 +168,20 @@ def _section(
     return section | _looked_at(task, rows, scored, findings, cfg)
 
 
+def _open_values(findings: Findings) -> list[dict[str, Any]]:
+    """Return a line for each attribute that is read out of the texts, and one for all together."""
+    names = [name.removesuffix("/text/f1") for name in findings.metrics if name.endswith("/text/f1")]
+    own = [name for name in names if name == OPEN_VALUES or name.startswith("attribute:")]
+    return [
+        {
+            "name": "all together" if name == OPEN_VALUES else name.removeprefix("attribute:"),
+            "rows": findings.rows[f"{name}/text/test"],
+            "cells": [_cell(name, "text", metric, findings) | {"best": False} for metric in _OF_OPEN_VALUES],
+        }
+        for name in own
+    ]
+
+
 def _looked_at(
     task: Task, rows: Rows, scored: dict[str, ScoredHead], findings: Findings, cfg: EvaluateConfig
 ) -> dict[str, Any]:
@@ -188,6 +209,7 @@ def _head(name: str, scored: dict[str, ScoredHead], findings: Findings) -> dict[
     labels = scored[f"{name}/text"].target.labels
     return {
         "name": name.partition(":")[2] or name,
+        "head": name,
         "values": [label for label in labels if label is not None],
         "rows": findings.rows.get(f"{name}/text/test", 0),
         "accuracy": _line(name, name, "accuracy", findings)["cells"],

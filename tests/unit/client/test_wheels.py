@@ -164,7 +164,7 @@ def _blocks(page: str, language: str) -> list[str]:
 
 def test_the_examples_of_the_page_run(alone: list[Path], address: str, tmp_path: Path) -> None:
     examples = [one for one in _blocks("client.md", "python") if "certificates" not in one]
-    assert len(examples) == 5
+    assert len(examples) == 6
     (tmp_path / "photo.jpg").write_bytes(picture(1))
     printed = run_alone("\n".join(examples).replace("127.0.0.1:8001", address), alone, [], tmp_path)
     assert "the server does not answer 127.0.0.1:9" in printed

@@ -15,10 +15,24 @@ import pytest
 
 from ecclip.client import Answer
 from ecclip.serving.export import ship_code
+from ecclip.tasks.attributes.reader import Uses, described
 from ecclip.tasks.decision import Decider, DecisionError
 from ecclip.tasks.kinds import TASKS, HeadScores, Query, Task
 from ecclip.tasks.scores import confidence, probabilities
 
+# "no value", a brand and a volume, by a word before the volume, and by its shape
+READER: dict[str, Any] = described(
+    ["brand", "volume"],
+    ["f/d", "f@0", "in=description", "w/d", "n=1"],
+    np.array([[0, 0, 6], [0, 6, 0], [0, -9, 0], [0, 0, 1], [0, 1, 0]]),
+    Uses({"arvo": {"brand": 9}}, {"arvo": 9}),
+)
+OPEN: dict[str, Any] = {
+    "reader": READER,
+    "least": {"brand": 0.5, "volume": 0.5},
+    "auto": {"brand": 0.9},
+    "spelling": {"arvo": "ARVO"},
+}
 HEADS: dict[str, Any] = {
     "dim": 2,
     "modalities": ["image", "text", "both"],
@@ -78,7 +92,7 @@ def naive_answer(row: list[float], modality: str, k: int) -> dict[str, Any]:
     return {
         "categories": [tuple(paths[0][index]) for index in ranked],
         "category_scores": [category[index] for index in ranked],
-        "attributes": {} if value is None else {"color": {"value": value, "score": colour[colour_at]}},
+        "attributes": {"color": {"value": value, "score": colour[colour_at]}},
         "age_restricted": age,
         "decisions": {
             name: "auto" if score >= least[name] and score >= 0.5 else "review" for name, score in sure.items()
@@ -236,10 +250,44 @@ def test_what_no_label_taught_is_unknown_in_that_modality_alone() -> None:
     assert Decider(heads, TASKS).answer(row, "text") == Decider(HEADS, TASKS).answer(row, "text")
 
 
+APPLIES = [{"path": [], "names": ["color"]}, {"path": ["c"], "names": []}]
+
+
+@pytest.mark.parametrize(("category", "is_asked"), [(0, True), (1, True), (2, False)])
+def test_an_attribute_is_not_asked_for_where_it_does_not_apply(category: int, is_asked: bool) -> None:
+    row = np.zeros(8)
+    row[category] = 9.0
+    answer = answered({**HEADS, "applies": APPLIES}, row, "both")
+    assert ("color" in answer.attributes, "attribute:color" in answer.decisions) == (is_asked, is_asked)
+    assert "attributes" not in answer.decisions, "it has heads, and none of them is asked"
+
+
+def test_of_an_uncertain_category_what_applies_to_the_likelier_ones_is_asked() -> None:
+    for lead, is_asked in ((0.4, True), (-0.4, False)):
+        answer = answered({**HEADS, "applies": APPLIES}, np.array([lead, -9.0, 0.0, -9.0, 0, 0, 0, 0]), "both")
+        assert ("color" in answer.attributes) == is_asked
+
+
 def test_heads_of_a_task_without_code_are_refused() -> None:
     known = [task for task in TASKS if task.name == "category"]
     with pytest.raises(DecisionError, match=r"^heads of tasks without code: \['age_restricted', 'attributes'\]$"):
         Decider(HEADS, known)
+
+
+def test_open_values_are_read_in_the_shops_spelling_and_what_is_not_there_is_not_present() -> None:
+    decider = Decider({**HEADS, "open": OPEN, "applies": []}, TASKS)
+    both = decider.answer(np.zeros(8), "both", Query("arvo mug 500", None))
+    assert both["ATTRIBUTES"]["brand"] == {"value": "ARVO", "score": pytest.approx(0.99, abs=0.02), "source": "title"}
+    assert both["ATTRIBUTES"]["volume"]["value"] == "500"
+    assert [both["DECISION"][f"attribute:{name}"] for name in ("brand", "volume")] == ["auto", "review"]
+    without = decider.answer(np.zeros(8), "text", Query("arvo mug", "holds 330"))["ATTRIBUTES"]
+    assert without["volume"] == {"value": "330", "score": pytest.approx(0.99, abs=0.02), "source": "description"}
+    nothing = decider.answer(np.zeros(8), "text", Query("arvo mug", None))["ATTRIBUTES"]["volume"]
+    assert nothing["value"] is None
+    assert nothing["score"] > 0.5
+    photo = decider.answer(np.zeros(8), "image", Query())
+    assert photo["ATTRIBUTES"]["brand"] == {"value": None, "score": None}
+    assert photo["DECISION"]["attribute:brand"] == "unknown"
 
 
 def test_the_code_that_a_bundle_carries_gives_the_same_answer_in_the_serving_environment(tmp_path: Path) -> None:
@@ -259,13 +307,14 @@ def test_the_code_that_a_bundle_carries_gives_the_same_answer_in_the_serving_env
         "    return module.TASK\n"
         "tasks = [load(path) for path in sorted(pathlib.Path('code/tasks').glob('*.py'))]\n"
         "heads, row = json.load(sys.stdin)\n"
-        "answer = Decider(heads, tasks).answer(numpy.array(row), 'both')\n"
+        "from ecclip.tasks.kinds.task import Query\n"
+        "answer = Decider(heads, tasks).answer(numpy.array(row), 'both', Query('Arvo mug 500', 'of 330'))\n"
         "sys.stdout.write(json.dumps([numpy.__version__, answer]))\n"
     )
     asked = subprocess.run(
         [python, "ask.py"],
         cwd=tmp_path,
-        input=json.dumps([HEADS, row.tolist()]),
+        input=json.dumps([{**HEADS, "open": OPEN}, row.tolist()]),
         capture_output=True,
         text=True,
         check=True,
@@ -273,7 +322,8 @@ def test_the_code_that_a_bundle_carries_gives_the_same_answer_in_the_serving_env
     )
     version, answer = json.loads(asked.stdout)
     assert version.startswith("1.")
-    assert answer == json.loads(json.dumps(Decider(HEADS, TASKS).answer(row, "both")))
+    ours = Decider({**HEADS, "open": OPEN}, TASKS).answer(row, "both", Query("Arvo mug 500", "of 330"))
+    assert answer == json.loads(json.dumps(ours))
 
 
 def _serving_python() -> Path:

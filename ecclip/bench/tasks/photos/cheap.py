@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -64,7 +65,7 @@ def _by_title(products: Sequence[Product]) -> list[_Fit]:
         model = LogisticRegression(C=strength, max_iter=300).fit(every[taught], target.y[taught])
         return _spread(model.predict_proba(every), model.classes_, target)
 
-    return [lambda target, taught, strength=strength: fit(strength, target, taught) for strength in _STRENGTHS]
+    return [partial(fit, strength) for strength in _STRENGTHS]
 
 
 def _by_photo(products: Sequence[Product]) -> list[_Fit]:
@@ -75,7 +76,7 @@ def _by_photo(products: Sequence[Product]) -> list[_Fit]:
         model.fit(small[taught], target.y[taught])
         return _spread(model.predict_proba(small), model.classes_, target)
 
-    return [lambda target, taught, count=count: fit(count, target, taught) for count in _NEIGHBOURS]
+    return [partial(fit, count) for count in _NEIGHBOURS]
 
 
 def _spread(probabilities: np.ndarray, classes: np.ndarray, target: Target) -> np.ndarray:

@@ -47,9 +47,10 @@ def _labels(train: Sequence[Product]) -> np.ndarray:
 def _train(towers: Towers, loader: Loader, labels: np.ndarray, cfg: TrainerConfig) -> None:
     classes = (labels.max(axis=0) + 1).clip(1).tolist()
     widths = [encoder.projection.in_features for encoder in (towers.image_encoder, towers.text_encoder)]
-    heads = nn.ModuleList(nn.ModuleList(nn.Linear(width, count) for count in classes) for width in widths)
+    heads = [[nn.Linear(width, count) for count in classes] for width in widths]
     plan = list(_plan(len(labels), cfg))
-    towers.add_module("classifiers", heads)  # so that the optimizer trains them at the rate of the projections
+    # so that the optimizer trains them, at the rate of the projections
+    towers.add_module("classifiers", nn.ModuleList(head for every in heads for head in every))
     optimizer = Optimizer(towers, cfg.optimizer, len(plan))
     towers.train(True)
     for step, (batch, (_, rows)) in enumerate(zip(loader.batches(plan), plan, strict=True)):
@@ -68,7 +69,7 @@ def _plan(listings: int, cfg: TrainerConfig) -> list[tuple[int, np.ndarray]]:
     return [(epoch, order[at : at + size]) for epoch, order in enumerate(orders) for at in range(0, listings, size)]
 
 
-def _loss(towers: Towers, heads: nn.ModuleList, batch: Batch, labels: Tensor) -> Tensor:
+def _loss(towers: Towers, heads: Sequence[Sequence[nn.Linear]], batch: Batch, labels: Tensor) -> Tensor:
     """Return the mean cross-entropy over towers and labels; features have the length of the root of their width."""
     outputs = (towers.image_encoder.outputs(batch.pixels)[1], towers.text_encoder.outputs(batch.ids, batch.mask)[1])
     losses = [

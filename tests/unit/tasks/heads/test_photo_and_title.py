@@ -55,6 +55,11 @@ def test_a_photo_that_says_nothing_does_no_harm(seed: int) -> None:
     assert right(found, rows, target, "both").mean() >= at_once.mean() - 0.005
 
 
+def test_what_knows_nothing_decides_nothing() -> None:
+    found = [fitted(*world(photo=photo, title=title)) for photo, title in ((1e3, 1.0), (1.0, 1e3), (3.0, 3.0))]
+    assert [one.heads.decided_by(one.heads.parts[0]) for one in found] == ["text", "image", "both"]
+
+
 def test_what_each_knows_adds_up() -> None:
     rows, target = world(photo=3.0, title=3.0)
     found = fitted(rows, target)

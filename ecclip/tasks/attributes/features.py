@@ -1,0 +1,96 @@
+"""What is seen of a span of words: how it begins and ends, what stands around it, its words, and the whole of it.
+
+A span's features are a sum over its first word, its last word, all its words and the span itself, so that a text of n
+words costs n times the features of a word, and not those of each of its spans. Needs the standard library only; the
+file travels in the bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from ecclip.tasks.attributes.tokens import Words, shape_of
+
+_EDGE = "\n"  # stands for what is before the first word and behind the last one
+
+
+def first_features(words: Words, category: str) -> list[list[str]]:
+    """Return for every word what is seen of a span that begins with it."""
+    folded, shapes = _padded(words)
+    found = []
+    for place in range(len(words)):
+        word, before = folded[place + 2], folded[place + 1]
+        found.append(
+            [
+                f"f={word}",
+                f"f/{shapes[place + 2]}",
+                f"f<{word[:3]}",
+                f"b={before}",
+                f"b/{shapes[place + 1]}",
+                f"bb={folded[place]}",
+                f"bf={before} {word}",
+                f"f@{min(place, 4)}",
+                f"f@{min(place, 4)} {category}",
+                f"f/{shapes[place + 2]} {category}",
+            ]
+        )
+    return found
+
+
+def last_features(words: Words, category: str) -> list[list[str]]:
+    """Return for every word what is seen of a span that ends with it."""
+    folded, shapes = _padded(words)
+    found = []
+    for place in range(len(words)):
+        word, after = folded[place + 2], folded[place + 3]
+        found.append(
+            [
+                f"l={word}",
+                f"l/{shapes[place + 2]}",
+                f"l>{word[-3:]}",
+                f"a={after}",
+                f"a/{shapes[place + 3]}",
+                f"aa={folded[place + 4]}",
+                f"la={word} {after}",
+                f"l@{min(len(words) - place, 4)}",
+                f"l={word} {category}",
+            ]
+        )
+    return found
+
+
+def inner_features(words: Words) -> list[list[str]]:
+    """Return for every word what is seen of a span that it is part of."""
+    return [
+        [f"w={word}", f"w/{shape_of(raw)}", f"w>{word[-3:]}"]
+        for word, raw in zip(words.folded, words.written, strict=True)
+    ]
+
+
+def whole_features(key: str, written: Sequence[str], category: str, known: Iterable[str]) -> list[str]:
+    """Return what is seen of a span as a whole: its length, text and shape, and ``known``, as what it is known."""
+    count = len(written)
+    shape = " ".join(map(shape_of, written)) if count <= 4 else "long"
+    return [f"n={count}", f"n={count} {category}", f"s={key}", f"s/{shape}", f"s/{shape} {category}", *known]
+
+
+def known_as(
+    key: str, uses: Mapping[str, Mapping[str, int]], seen: Mapping[str, int], own: Collection[str] | None = None
+) -> list[str]:
+    """Return as what a span is known: for each attribute how often listings use it as a value, and how surely.
+
+    ``uses`` counts the listings by key and attribute, ``seen`` those that have the key in their text. ``own`` are the
+    attributes of the listing itself that the key is a value of, which say nothing about it: they are counted off.
+    """
+    found = []
+    for name, count in uses.get(key, {}).items():
+        others = count - (own is not None and name in own)
+        if others > 0:
+            share = others / max(seen.get(key, 0) - (own is not None), others)
+            found.append(f"k={name} {'often' if others > 3 else 'seldom'} {int(share * 4)}")
+    return found
+
+
+def _padded(words: Words) -> tuple[list[str], list[str]]:
+    edge = [_EDGE, _EDGE]
+    return [*edge, *words.folded, *edge], [*edge, *map(shape_of, words.written), *edge]

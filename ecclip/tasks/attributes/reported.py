@@ -1,0 +1,69 @@
+"""How open values are read out of the texts of test listings: right, said, stated, and what `auto` brings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ecclip.tasks.attributes.from_rows import labelled
+from ecclip.tasks.attributes.open_values import Read, answers_of, rows_with_specs
+from ecclip.tasks.attributes.opened import OpenValues
+from ecclip.tasks.config import EvaluateConfig
+from ecclip.tasks.guarantee import auto_cell
+from ecclip.tasks.report.findings import Findings
+from ecclip.tasks.report.metrics import Bootstrap
+from ecclip.tasks.rows import Rows
+from ecclip.tasks.scores import AUTO
+
+OPEN_VALUES = "open_values"
+
+
+def report_open_values(described: Mapping[str, Any], rows: Rows, cfg: EvaluateConfig, findings: Findings) -> None:
+    """Add ``attribute:<name>/text/*`` of each attribute that is read, and ``open_values/text/*`` of all together.
+
+    Counted are test listings that state a value or its absence. F1 is that of values: one that is said and wrong costs
+    precision, one that is stated and not said recall. The texts are no part of a bundle: it cannot count this again.
+    """
+    if not described:
+        findings.add_missing(OPEN_VALUES, "no attribute without a list of values stands in the texts often enough")
+        return
+    listings = labelled(rows)
+    test = rows_with_specs(listings, "test", len(listings.titles))
+    found = answers_of(OpenValues(described), listings, test)
+    for name, read in found.items():
+        _report(f"attribute:{name}/text", read, rows.groups, cfg, findings)
+    _report(f"{OPEN_VALUES}/text", _together(found), rows.groups, cfg, findings)
+
+
+def _together(found: Mapping[str, Read]) -> Read:
+    return Read.of(
+        [
+            (int(row), one, bool(right), bool(present))
+            for read in found.values()
+            for row, one, right, present in zip(read.rows, read.said, read.right, read.present, strict=True)
+        ]
+    )
+
+
+def _report(prefix: str, read: Read, groups: np.ndarray, cfg: EvaluateConfig, findings: Findings) -> None:
+    findings.rows[f"{prefix}/test"] = len(read.rows)
+    if not len(read.rows):
+        findings.add_missing(prefix, "no test listing states it")
+        return
+    own = groups[read.rows]
+    resample = Bootstrap(own, cfg.bootstrap_rounds, cfg.seed)
+    said = np.array([one.value is not None for one in read.said])
+    right = read.right.astype(np.float64)
+    findings.add(f"{prefix}/accuracy", float(right.mean()), resample.mean(right))
+    hits, both = 2.0 * (read.right & said), (said.astype(np.float64) + read.present)
+    if both.any():
+        findings.add(f"{prefix}/f1", float(hits.sum() / both.sum()), resample.ratio(hits, both))
+    cell = auto_cell(read.right, np.array([one.decision == AUTO for one in read.said]), own, cfg.auto.precision)
+    findings.rows[f"{prefix}/auto"] = cell.auto
+    findings.add(f"{prefix}/auto_coverage", cell.coverage)
+    findings.add(f"{prefix}/auto_promise", cell.promise)
+    if cell.auto:
+        findings.add(f"{prefix}/auto_precision", cell.precision)
+        findings.add(f"{prefix}/auto_precision_at_most", cell.precision_at_most)
