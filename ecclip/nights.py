@@ -14,9 +14,14 @@ from ecclip.core.edited import read_edited
 NO_NIGHT = "none"  # stands for the previous night of the first
 EXPECTATIONS = "../expectations"  # relative to work/: a shop's own rules, kept by people beside params.yaml
 CORRECTIONS = "../corrections"  # likewise: labels as people have corrected them
+TAXONOMIES = "../taxonomy"  # likewise: the categories that the dump's are mapped onto
 _CORRECTIONS_README = (
     "Labels as people have corrected them, in `corrections.jsonl`, which `ecclip review` appends to: "
     "docs/how-to/review.md.\n"
+)
+_TAXONOMIES_README = (
+    "Taxonomies of categories, `.yaml` files, one of which `publish.taxonomy` names: "
+    "docs/how-to/bring-your-taxonomy.md.\n"
 )
 _EXPECTATIONS_README = "Suites of Great Expectations that every night must keep, one `.json` file each: docs/gate.md.\n"
 _NIGHT_FOLDER = "-".join("[0-9]" * digits for digits in (4, 2, 2))  # not a copy that was set aside
@@ -113,7 +118,8 @@ def prepare_workspace() -> None:
     for the shop's own rules and for what people correct.
     """
     work = settings().work
-    for place, text in ((EXPECTATIONS, _EXPECTATIONS_README), (CORRECTIONS, _CORRECTIONS_README)):
+    kept = {EXPECTATIONS: _EXPECTATIONS_README, CORRECTIONS: _CORRECTIONS_README, TAXONOMIES: _TAXONOMIES_README}
+    for place, text in kept.items():
         if not (folder := work_path(place, NO_NIGHT)).is_dir():
             write_atomic(folder / "README.md", text)
     none = work / "nights" / NO_NIGHT

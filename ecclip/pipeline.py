@@ -161,6 +161,7 @@ STEPS: dict[str, Step] = {
             "pairs": "nights/{night}/pairs",
             "previous": "snapshots/{previous}",
             "corrections": ecclip.nights.CORRECTIONS,
+            "taxonomies": ecclip.nights.TAXONOMIES,
         },
         "snapshots/{night}",
         _CATALOG,

@@ -50,6 +50,7 @@ def encode(products: Sequence[Product], kinds: Any = triton) -> tuple[list[Any],
         "IMAGE": [product.image for product in products],
         "TITLE": [product.title for product in products],
         "DESCRIPTION": [product.description for product in products],
+        "LANGUAGE": [product.language for product in products],
     }
     inputs = []
     for tensor in INPUTS:

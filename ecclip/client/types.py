@@ -19,17 +19,20 @@ MESSAGE_BYTES = 32 * 1024 * 1024  # of a request; a larger one is read whole by 
 class Product:
     """One listing to be understood: a photo (a file in one of ``ecclip.product_input.FORMATS``), a title, or both.
 
-    A description may go with them; which tasks read it is said in docs/service.md.
+    A description may go with them; which tasks read it is said in docs/service.md. ``language`` is the one that names
+    of categories are wished in, by its tag: ``ko``, ``pt-BR``.
     """
 
     image: bytes | None = None
     title: str | None = None
     description: str | None = None
+    language: str | None = None
 
 
 _OUTPUT_OF = {  # field of an answer -> output of the service
     "categories": "CATEGORY",
     "category_scores": "CATEGORY_SCORE",
+    "category_ids": "CATEGORY_ID",
     "attributes": "ATTRIBUTES",
     "age_restricted": "AGE_RESTRICTED_SCORE",
     "age_classes": "AGE_CLASS",
@@ -46,7 +49,8 @@ _OUTPUT_OF = {  # field of an answer -> output of the service
 class Answer:
     """What the live bundle says about one listing; when ``error`` is not empty the rest says nothing.
 
-    ``categories`` are paths root -> leaf, best first, and their probabilities. ``attributes`` is
+    ``categories`` are paths root -> leaf, with their probabilities and the taxonomy's ids, if it has one: the answer,
+    which may end above a leaf where no leaf is certain, then the best leaves. ``attributes`` is
     ``{name: {"value": str, "score": float}}`` of those that apply to the category; the value None with a score is "not
     present", and ``source`` says of an open value whether it stands in the ``title`` or the ``description``.
     ``age_restricted`` is the probability of any class of the policy, those of the classes stand in
@@ -58,6 +62,7 @@ class Answer:
 
     categories: list[tuple[str, ...]] = field(default_factory=list)
     category_scores: list[float] = field(default_factory=list)
+    category_ids: list[str] = field(default_factory=list)
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
     age_restricted: float | None = None
     age_classes: list[str] = field(default_factory=list)

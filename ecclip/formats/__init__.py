@@ -15,4 +15,5 @@ __all__ = [
     "shards",
     "snapshot",
     "start",
+    "taxonomy",
 ]

@@ -46,6 +46,7 @@ COLUMNS = pa.schema(
         ("category", pa.list_(pa.string())),  # path, root to leaf
         ("category_score", pa.float32()),
         ("category_decision", pa.string()),
+        ("category_id", pa.string()),  # of the shop's taxonomy; null without one
         ("attributes", pa.list_(_SCORED)),
         ("age_restricted_score", pa.float32()),
         ("age_restricted_decision", pa.string()),
@@ -107,6 +108,7 @@ def row_of(listing_id: str, question: str, outputs: Mapping[str, Any]) -> dict[s
         "category": first[0],
         "category_score": first[1],
         "category_decision": decisions.get("category"),
+        "category_id": next(iter(outputs.get("CATEGORY_ID") or ()), None),
         "attributes": _scored(outputs["ATTRIBUTES"], decisions, "attribute:"),
         "age_restricted_score": outputs["AGE_RESTRICTED_SCORE"],
         "age_restricted_decision": decisions.get("age_restricted"),

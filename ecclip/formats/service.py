@@ -18,6 +18,7 @@ __all__ = [
     "EXAMPLE",
     "IMAGE_BYTES",
     "INPUTS",
+    "LANGUAGE_BYTES",
     "MAX_BATCH",
     "OUTPUTS",
     "TEXT_BYTES",
@@ -33,6 +34,7 @@ __all__ = [
 VARIES = -1  # elements per listing: as many as there are
 MAX_BATCH = 32  # products per request; the server batches requests itself
 IMAGE_BYTES = 8 * 1024 * 1024  # of a photo as the shop has it; by judgment
+LANGUAGE_BYTES = 64  # of a language's tag; the longest registered ones have half of it
 TEXT_BYTES = 64 * 1024  # of a title, and of a description; far above any title; by judgment
 
 
@@ -65,11 +67,26 @@ INPUTS = (
         "DESCRIPTION", "BYTES", 1, "text",
         "UTF-8, at most 64 KiB; open values of attributes are read from it", optional=True,
     ),
+    Tensor(
+        "LANGUAGE", "BYTES", 1, "text",
+        "tag of the language that names of categories are wished in, such as `ko` or `pt-BR`; empty, or one that the "
+        "taxonomy lacks: its first language",
+        optional=True,
+    ),
 )  # fmt: skip
 OUTPUTS = (
-    Tensor("CATEGORY", "BYTES", VARIES, "json", "paths root to leaf, best first; unknown: empty", ranked=True),
+    Tensor(
+        "CATEGORY", "BYTES", VARIES, "json",
+        "paths root to leaf: the answer, which may end above a leaf where that alone is certain, then the best leaves; "
+        "unknown: empty",
+        ranked=True,
+    ),
     Tensor(
         "CATEGORY_SCORE", "FP32", VARIES, "number", "calibrated; unknown: NaN", aligned_with="CATEGORY", ranked=True,
+    ),
+    Tensor(
+        "CATEGORY_ID", "BYTES", VARIES, "text", "the taxonomy's ids; empty without a taxonomy",
+        aligned_with="CATEGORY", ranked=True,
     ),
     Tensor(
         "ATTRIBUTES", "BYTES", 1, "json",
@@ -97,6 +114,7 @@ EXAMPLE: dict[str, Any] = {
     ),
     "TITLE": "ceramic mug, 500 ml",
     "DESCRIPTION": "A mug of stoneware.",
+    "LANGUAGE": "en",
 }
 
 

@@ -21,7 +21,8 @@ ABSENT = "not present"
 class Question:
     """The label that one head answers, as it stands in the dump.
 
-    ``labels`` are all that the catalog or the head knows, in the order of their texts; nothing else is accepted.
+    ``labels`` are all that the catalog, the head or the shop's taxonomy knows, in the order of their texts; no other is
+    accepted.
     """
 
     head: Head
@@ -86,6 +87,8 @@ def _question(head: Head, field: str, rows: Rows) -> Question:
     name = head.name.partition(":")[2] if field == "attributes" else ""
     found: dict[str, Label] = {label_key(label): label for label in class_labels(head)}
     found |= {label_key(label): label for label in _given(rows.given[field], name) if label is not None}
+    if field == "category" and rows.taxonomy is not None:
+        found |= {label_key(list(path)): list(path) for path in rows.taxonomy.paths.values()}
     if field not in ("category", "age_restricted"):
         found[label_key(None)] = None  # what a listing does not have can be said of every attribute
     return Question(head, field, name, sorted(found.values(), key=lambda label: (label is not None, label_text(label))))

@@ -29,6 +29,12 @@ class HeadsConfig(StageConfig):
         description="principal axes of what a head reads that are kept while it is fitted; by judgment: half the time "
         "of 512, and on 800 listings of a shop no other answers beyond the noise",
     )
+    discriminant_above: int = Field(
+        500,
+        ge=2,
+        description="labels above which a head is fitted in closed form, by linear discriminants, instead of by "
+        "logistic regression, whose time grows with the labels (docs/benchmarks.md)",
+    )
     fusion: Literal["best", "joint", "stacked"] = Field(
         "best",
         description="how heads of photo and title come about: one fit of both at once (joint), the two heads weighed "

@@ -36,6 +36,9 @@ class Decider:
             raise DecisionError(f"heads of tasks without code: {sorted(unknown)}")
         self._thresholds = dict(heads["thresholds"])
         self._class_thresholds = dict(heads.get("class_thresholds", {}))
+        self._level_thresholds = dict(heads.get("level_thresholds", {}))
+        named = {task.name: task for task in self._tasks}
+        self._kept = {str(head["name"]): named[head["task"]].prepare(head, heads) for head in self._heads}
         self._modalities = list(heads["modalities"])
         self._unlabelled = {(head, one) for head, found in heads.get("unlabelled", {}).items() for one in found}
         self._top_k = top_k
@@ -68,35 +71,56 @@ class Decider:
             read = self._read(given, asked, outputs) if task.name == _ATTRIBUTES else {}
             told = replace(given, open_values={name: one.output() for name, one in read.items()})
             _merge(outputs, task.answer(scored, told, self._top_k))
-            decisions |= {one.name: self._decision(one, modality) for one in scored}
+            decisions |= {one.name: _decision(task, one) for one in scored}
             decisions |= {f"{_ATTRIBUTE}{name}": one.decision for name, one in read.items()}
             decisions |= {} if heads or read else {task.name: UNKNOWN}
+        for task in self._tasks:
+            kept = [self._kept[str(head["name"])] for head in self._heads if head["task"] == task.name]
+            outputs |= task.in_language(outputs, kept, given.language)
         return outputs | {"DECISION": decisions}
 
     def _asked(self, outputs: Mapping[str, Any]) -> frozenset[str] | None:
         """Return the attributes that apply to the category answered so far; None stands for all."""
-        return self._applicable.asked(outputs.get("CATEGORY") or (), outputs.get("CATEGORY_SCORE") or ())
+        leaves = _leaves(outputs)
+        return self._applicable.asked([path for path, _ in leaves], [score for _, score in leaves])
 
     def _read(self, query: Query, asked: frozenset[str] | None, outputs: Mapping[str, Any]) -> dict[str, OpenValue]:
         if self._open_values is None:
             return {}
-        path = next(iter(outputs.get("CATEGORY") or ()), ())
+        path = next((path for path, _ in _leaves(outputs)), ())
         return self._open_values.answer(query.title, query.description, path, asked)
 
     def _scored(self, head: Mapping[str, Any], row: np.ndarray, modality: str) -> HeadScores:
         name, loss = str(head["name"]), str(head["loss"])
         if (name, modality) in self._unlabelled:
             return HeadScores(name, loss, head["labels"], None)
-        part = row[int(head["start"]) : int(head["stop"])]
-        return HeadScores(name, loss, head["labels"], probabilities(part, loss))
+        scores = probabilities(row[int(head["start"]) : int(head["stop"])], loss)
+        levels = {int(level): score for level, score in self._of(self._level_thresholds, name, modality).items()}
+        certain = self._is_certain(name, modality, scores, loss)
+        return HeadScores(name, loss, head["labels"], scores, certain, levels, self._kept[name])
 
-    def _decision(self, scored: HeadScores, modality: str) -> str:
-        if scored.scores is None:
-            return UNKNOWN
-        number = int(answered(scored.scores, scored.loss))
-        pooled = self._thresholds.get(scored.name, {}).get(modality, NEVER_AUTO)
-        threshold = self._class_thresholds.get(scored.name, {}).get(modality, {}).get(str(number), pooled)
-        return AUTO if confidence(scored.scores, scored.loss) >= max(float(threshold), EVEN_CHANCE) else REVIEW
+    def _is_certain(self, name: str, modality: str, scores: np.ndarray, loss: str) -> bool:
+        pooled = self._thresholds.get(name, {}).get(modality, NEVER_AUTO)
+        own = self._of(self._class_thresholds, name, modality)
+        threshold = own.get(str(int(answered(scores, loss))), pooled)
+        return bool(confidence(scores, loss) >= max(float(threshold), EVEN_CHANCE))
+
+    @staticmethod
+    def _of(thresholds: Mapping[str, Any], name: str, modality: str) -> dict[str, float]:
+        return dict(thresholds.get(name, {}).get(modality, {}))
+
+
+def _decision(task: Task, scored: HeadScores) -> str:
+    if scored.scores is None:
+        return UNKNOWN
+    return AUTO if task.is_auto(scored) else REVIEW
+
+
+def _leaves(outputs: Mapping[str, Any]) -> list[tuple[Sequence[str], float]]:
+    """Return the categories answered so far with their scores, without one that others among them stand below."""
+    found = list(zip(outputs.get("CATEGORY") or (), outputs.get("CATEGORY_SCORE") or (), strict=True))
+    above = {tuple(path[:level]) for path, _ in found for level in range(len(path))}
+    return [(path, score) for path, score in found if tuple(path) not in above]
 
 
 def _applies(head: str, asked: frozenset[str] | None) -> bool:

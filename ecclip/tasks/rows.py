@@ -12,11 +12,13 @@ import numpy as np
 from ecclip.core import ContractError, digest_of
 from ecclip.formats.columns import GROUP_ID, SPLIT
 from ecclip.formats.embeddings import Embeddings, Origin, load_embeddings, load_frozen, read_origin
-from ecclip.formats.sampling import sets_thresholds
+from ecclip.formats.sampling import sets_thresholds, smallest_hashes
 from ecclip.formats.snapshot import Snapshot
+from ecclip.formats.taxonomy.tree import Taxonomy, read_taxonomy
 
 THRESHOLDS = "thresholds"  # the part of split validation that nothing is chosen on, so that thresholds can be
 
+_MOST_SCORES = 10_000_000  # of listings and classes that are held at once: 80 MB; by judgment
 _COLUMNS = ["listing_id", "title", GROUP_ID, SPLIT]
 
 
@@ -26,7 +28,8 @@ class Rows:
 
     ``given`` holds the columns of the snapshot that the tasks asked for, None where a cell is empty. NaN rows of
     ``image`` and ``text`` stand for a missing photo or title. ``split`` is train, validation, thresholds or test: two
-    groups of three of the snapshot's validation set the thresholds of `auto` and teach nothing else.
+    groups of three of the snapshot's validation set the thresholds of `auto` and teach nothing else. ``taxonomy`` is
+    that of the categories, None where they are the dump's own paths.
     """
 
     listing_ids: np.ndarray
@@ -38,6 +41,7 @@ class Rows:
     text: np.ndarray
     image_features: np.ndarray | None = None
     text_features: np.ndarray | None = None
+    taxonomy: Taxonomy | None = None
 
     @property
     def in_validation(self) -> np.ndarray:
@@ -54,6 +58,17 @@ class Rows:
         """Return bool [N]: which listings have the inputs of ``modality``."""
         image, text = ~np.isnan(self.image[:, 0]), ~np.isnan(self.text[:, 0])
         return {"image": image, "text": text, "both": image & text}[modality]
+
+    def sample(self, places: np.ndarray, classes: int) -> np.ndarray:
+        """Return those of ``places`` [M] that the scores of so many classes are computed of: bounds the memory.
+
+        Thousands of classes are judged on some thousand listings, those of the smallest hashes of their ids.
+        """
+        most = max(_MOST_SCORES // max(classes, 1), 1)
+        if len(places) <= most:
+            return places
+        found: np.ndarray = np.sort(places[smallest_hashes([str(self.listing_ids[place]) for place in places], most)])
+        return found
 
     def features(self, modality: str) -> np.ndarray:
         """Return the embeddings of a modality, float32 [N, d], or [N, 2d] for both."""
@@ -93,6 +108,7 @@ def load_rows(snapshot: Path, embedded: Path, columns: Sequence[str] = ()) -> Ro
             [_part(split, group) for split, group in zip(found[SPLIT], found[GROUP_ID], strict=True)], dtype=str
         ),
         **_vectors(load_embeddings(embedded), found["listing_id"]),
+        taxonomy=read_taxonomy(snapshot),
     )
 
 

@@ -60,10 +60,19 @@ class Answers:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Of one head and modality: the score from which an answer is `auto`, and that of classes with one of their own."""
+    """Of one head and modality: the score from which an answer is `auto`, and that of classes with one of their own.
+
+    ``levels`` are those of answers that back off to a level above (:mod:`ecclip.tasks.backing_off`).
+    """
 
     score: float = NEVER_AUTO
     classes: dict[int, float] | None = None
+    levels: dict[int, float] | None = None
+
+    def of(self, answer: np.ndarray) -> np.ndarray:
+        """Return the score [N] from which each ``answer``, class numbers [N], is `auto`."""
+        own = self.classes or {}
+        return np.array([own.get(int(number), self.score) for number in answer], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -92,15 +101,15 @@ def thresholds_of(held_out: Answers, chosen_on: Answers, cfg: AutoConfig) -> Thr
     """
     held_out, chosen_on = (part.part(part.scores >= EVEN_CHANCE) for part in (held_out, chosen_on))
     if held_out.is_flag:
-        return Thresholds(_threshold(held_out, chosen_on, cfg, cfg.confidence))
+        return Thresholds(proven_threshold(held_out, chosen_on, cfg, cfg.confidence))
     own, confidence_wanted = _classes_of_their_own(held_out, cfg)
     found: dict[int, float] = {}
     for number in own:
         answers, others = (part.part(part.answer == number) for part in (held_out, chosen_on))
-        found[number] = _threshold(answers, others, cfg, confidence_wanted)
+        found[number] = proven_threshold(answers, others, cfg, confidence_wanted)
     found |= dict.fromkeys(_belied(chosen_on, cfg) - set(own), NEVER_AUTO)
     answers, others = (part.part(~np.isin(part.answer, list(found))) for part in (held_out, chosen_on))
-    return Thresholds(_threshold(answers, others, cfg, confidence_wanted), found or None)
+    return Thresholds(proven_threshold(answers, others, cfg, confidence_wanted), found or None)
 
 
 def _classes_of_their_own(held_out: Answers, cfg: AutoConfig) -> tuple[list[int], float]:
@@ -133,11 +142,11 @@ def _belied(chosen_on: Answers, cfg: AutoConfig) -> set[int]:
     return found
 
 
-def _threshold(held_out: Answers, chosen_on: Answers, cfg: AutoConfig, confidence_wanted: float) -> float:
+def proven_threshold(held_out: Answers, chosen_on: Answers, cfg: AutoConfig, confidence_wanted: float) -> float:
     """Return the loosest threshold that is proven, 2.0 if none is."""
     if len(held_out.scores) < cfg.min_rows:
         return NEVER_AUTO
-    start = _start(held_out, chosen_on, cfg, confidence_wanted)
+    start = likeliest_start(held_out, chosen_on, cfg, confidence_wanted)
     ranked = held_out.part(np.argsort(-held_out.scores, kind="stable"))
     proven = _proven(ranked, 1 - cfg.precision, confidence_wanted)
     last_of_score = np.append(ranked.scores[1:] != ranked.scores[:-1], True)  # equal scores are decided together
@@ -169,7 +178,7 @@ def _bounds(ranked: Answers, counted: np.ndarray, confidence_wanted: float) -> n
     return bounds[np.cumsum(counted)]
 
 
-def _start(held_out: Answers, chosen_on: Answers, cfg: AutoConfig, confidence_wanted: float) -> float:
+def likeliest_start(held_out: Answers, chosen_on: Answers, cfg: AutoConfig, confidence_wanted: float) -> float:
     """Return the score at which a proof is likeliest, as far as ``chosen_on`` shows; without it, the first that can be.
 
     The share of answers above a score and their error are those of ``chosen_on``; of the held-out answers only the

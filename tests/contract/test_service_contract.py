@@ -19,6 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "service.md"
 FULL: dict[str, Any] = {
     "CATEGORY": [["home", "mugs"], ["home", "가방"]],
     "CATEGORY_SCORE": [0.75, 0.25],
+    "CATEGORY_ID": ["1047", "bags"],
     "ATTRIBUTES": {"color": {"value": "red", "score": 0.5}, "material": {"value": None, "score": None}},
     "AGE_RESTRICTED_SCORE": 0.5,
     "AGE_CLASS": ["alcohol", "knives"],
@@ -29,7 +30,10 @@ FULL: dict[str, Any] = {
     "LINEAGE": "0123456789abcdef",
     "ERROR": "",
 }
-UNKNOWN = FULL | {"CATEGORY": [], "CATEGORY_SCORE": [], "AGE_RESTRICTED_SCORE": None, "AGE_CLASS_SCORE": [None, None]}
+UNKNOWN = FULL | {
+    "CATEGORY": [], "CATEGORY_SCORE": [], "CATEGORY_ID": [], "AGE_RESTRICTED_SCORE": None,
+    "AGE_CLASS_SCORE": [None, None],
+}  # fmt: skip
 FAILED = {"LINEAGE": "0123456789abcdef", "ERROR": "the image cannot be decoded"}
 
 
@@ -57,7 +61,7 @@ def test_an_answer_arrives_as_it_was_given_whatever_its_neighbours_are() -> None
 
 
 def test_a_version_of_before_is_understood_without_the_outputs_that_it_lacks() -> None:
-    later = ("AGE_CLASS", "AGE_CLASS_SCORE", "OTHER_TASKS")
+    later = ("CATEGORY_ID", "AGE_CLASS", "AGE_CLASS_SCORE", "OTHER_TASKS")
     columns = {one.name: encode(one, [FULL[one.name]]) for one in OUTPUTS if one.name not in later}
     (answer,) = _received(columns, 1)
     assert (answer.categories[0], answer.age_restricted) == (("home", "mugs"), 0.5)
@@ -77,7 +81,7 @@ def test_the_client_sends_the_declared_inputs_and_an_optional_one_where_a_listin
     plain = [Product(title="mug"), Product(image=b"photo")]
     for products, wanted in (
         (plain, [one for one in INPUTS if not one.optional]),
-        ([*plain, Product(title="mug", description="of clay")], list(INPUTS)),
+        ([*plain, Product(title="mug", description="of clay", language="ko")], list(INPUTS)),
     ):
         call = ClientOptions().call(products, triton)
         assert [(one.name(), one.datatype(), one.shape()) for one in call["inputs"]] == [

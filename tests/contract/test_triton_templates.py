@@ -139,7 +139,7 @@ def test_product_takes_and_gives_what_the_contract_says(tmp_path: Path) -> None:
         assert [(one.name, one.data_type, list(one.dims)) for one in found] == [
             (one.name, types[one.datatype], [one.size]) for one in declared
         ]
-    assert [one.name for one in config.input if one.optional] == ["DESCRIPTION"]
+    assert [one.name for one in config.input if one.optional] == ["DESCRIPTION", "LANGUAGE"]
     assert config.dynamic_batching.default_queue_policy.allow_timeout_override
     assert config.dynamic_batching.default_queue_policy.max_queue_size > 0
 

@@ -157,10 +157,10 @@ def test_titles_shuffled_against_photos_are_refused_before_publishing(shop: Shop
     pairs = scores(tmp_path / "pairs", shop.dumps[NIGHTS - 1], -0.5)
     inputs = [night / name for name in ("ingest", "check", "clean", "group")]
     previous = shop.folder / str(NIGHTS - 2) / "publish"
-    cfg, corrections = PublishConfig(), tmp_path / "corrections"
-    corrections.mkdir()
+    cfg, empty = PublishConfig(), tmp_path / "empty"
+    empty.mkdir()
     with pytest.raises(GateError, match=r"the snapshot was refused: .*mismatch"):
-        publish(cfg, *inputs, pairs, previous, corrections, tmp_path / "snapshot")
+        publish(cfg, *inputs, pairs, previous, empty, empty, tmp_path / "snapshot")
     assert not (tmp_path / "snapshot").exists()
     assert {"mismatch", "mismatch_share"} <= failed(tmp_path / "snapshot.refused")
     assert digest_of(shop.last) == before

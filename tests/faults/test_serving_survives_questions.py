@@ -25,6 +25,7 @@ from rich.console import Console
 from serving_bundles import tiny_bundle
 from serving_server import SERVING_PYTHON, live_server
 from snapshots import change_listings, write_snapshot
+from taxonomies import in_korean
 from tritonclient.utils import InferenceServerException
 from waiting import HANG_S
 
@@ -257,6 +258,15 @@ def test_too_large_an_image_or_text_is_an_error_of_that_listing(address: str, cl
     raw.close()
     assert [b"limit" in error for error in errors] == [True, True, True, False]
     assert errors[3] == b""
+
+
+def test_names_of_categories_are_in_the_language_that_is_wished(client: ProductClient) -> None:
+    wished = (None, "en", "ko", "ko-KR", "eo")
+    answers = client.ask([Product(title="green lamp", language=language) for language in wished])
+    english, korean = answers[0].categories, [tuple(map(in_korean, path)) for path in answers[0].categories]
+    assert [one.categories for one in answers] == [english, english, korean, korean, english]
+    assert all(one.category_ids == [path[-1] for path in english] for one in answers)
+    assert client.ask([Product(title="green lamp", language="k" * 65)])[0].error.endswith("limit: 64")
 
 
 @pytest.mark.fault(29)

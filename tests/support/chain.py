@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ecclip.core import Report
-from ecclip.nights import CORRECTIONS, EXPECTATIONS
+from ecclip.nights import CORRECTIONS, EXPECTATIONS, TAXONOMIES
 from ecclip.pipeline import STEPS, stage_model, stages_of
 
 CHAIN = [name for name in stages_of("nightly_catalog", room="catalog") if not STEPS[name].external]
@@ -23,6 +23,7 @@ PLACES = {
     "snapshots/{previous}": "previous",
     EXPECTATIONS: "expectations",
     CORRECTIONS: "corrections",
+    TAXONOMIES: "taxonomies",
     **{STEPS[name].output: name for name in CHAIN},
 }
 # rows in one partition: the least work, where how they are divided is not the point
@@ -80,6 +81,7 @@ def run_chain(
         "pairs": pairs or empty,
         "expectations": empty,
         "corrections": empty,
+        "taxonomies": empty,
     }
     places |= {name: work / name for name in CHAIN}
     if not gate:

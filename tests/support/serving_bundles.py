@@ -12,6 +12,7 @@ import numpy as np
 from manifests import seal
 from shared import made_once
 from snapshots import CATEGORIES, COLOURS, write_snapshot
+from taxonomies import taxonomy_of
 
 from ecclip.core import digest_of, write_atomic
 from ecclip.formats.bundle import Bundle
@@ -61,7 +62,8 @@ def tiny_sources(
     weight = chance.normal(size=(3, 2 * dim, start), scale=4.0).astype(np.float32)
     bias = chance.normal(size=(3, start)).astype(np.float32)
     thresholds = {task.name: dict.fromkeys(("image", "text", "both"), 0.6) for task in tasks}
-    heads = Heads(dim, weight, bias, tuple(tasks), thresholds, UNTAUGHT)
+    taxonomy = taxonomy_of(paths).describe()
+    heads = Heads(dim, weight, bias, tuple(tasks), thresholds, UNTAUGHT, taxonomy=taxonomy)
     landed = folder / "land"  # holds what ingest leaves as well
     snapshot = write_snapshot(folder / "2026-01-01", listings=120, landed=landed)
     write_evaluated(snapshot, folder / "train", heads, folder)

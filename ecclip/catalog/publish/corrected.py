@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from ecclip.formats.corrections import FIELDS, Correction, Label, in_effect, read_corrections
+from ecclip.formats.taxonomy.tree import Finder
 
 _COLUMNS = pa.schema(
     [
@@ -24,28 +26,46 @@ _COLUMNS = pa.schema(
 )
 
 
-def corrected_labels(spark: SparkSession, listings: DataFrame, folder: Path) -> tuple[DataFrame, dict[str, int]]:
+def corrected_labels(
+    spark: SparkSession, listings: DataFrame, folder: Path, finder: Finder | None = None
+) -> tuple[DataFrame, dict[str, int]]:
     """Return listings with the labels that people gave them, and how the corrections ended.
 
     Each correction in effect is one of: ``changed`` (the label is another now), ``agreed`` (the dump has it itself),
     ``overruled`` (changed, where the dump says by now something else than the person saw), ``unknown_listing`` (the
-    night does not have it).
+    night does not have it), ``outside_taxonomy`` (a category that the taxonomy of ``finder`` does not have: nothing
+    changes).
 
     Raises:
         ContractError: the corrections have a schema that this code does not know.
         IntegrityError: a line of them cannot be read; names file and line.
     """
+    counts: Counter[str] = Counter()
     given: dict[str, list[Correction]] = {}
-    for one in in_effect(read_corrections(folder)).values():
-        given.setdefault(one.listing_id, []).append(one)
+    for said in in_effect(read_corrections(folder)).values():
+        one = said if finder is None else _in_taxonomy(said, finder)
+        counts["outside_taxonomy"] += one is None
+        if one is not None:
+            given.setdefault(one.listing_id, []).append(one)
     if not given:
-        return listings, {}
+        return listings, _without_zeros(counts)
     asked = spark.createDataFrame(pa.table({"listing_id": sorted(given)}))
     found = listings.join(F.broadcast(asked), "listing_id", "left_semi").select(*_COLUMNS.names).toArrow()
-    counts: Counter[str] = Counter()
     rows = [_corrected(row, given.pop(row["listing_id"]), counts) for row in found.to_pylist(maps_as_pydicts="lossy")]
     counts["unknown_listing"] += sum(map(len, given.values()))
-    return _replaced(spark, listings, rows), {name: count for name, count in sorted(counts.items()) if count}
+    return _replaced(spark, listings, rows), _without_zeros(counts)
+
+
+def _in_taxonomy(said: Correction, finder: Finder) -> Correction | None:
+    """Return a correction with its category as the path of the taxonomy; None where that has no such category."""
+    if said.field != "category":
+        return said
+    old, new = (finder.path(label) if isinstance(label, list) else None for label in (said.old, said.new))
+    return None if said.new is not None and new is None else replace(said, old=old, new=new)
+
+
+def _without_zeros(counts: Counter[str]) -> dict[str, int]:
+    return {name: count for name, count in sorted(counts.items()) if count}
 
 
 def _corrected(row: Mapping[str, Any], corrections: list[Correction], counts: Counter[str]) -> dict[str, Any]:

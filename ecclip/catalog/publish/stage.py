@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +21,7 @@ from ecclip.catalog.publish.corrected import corrected_labels
 from ecclip.catalog.publish.shards import write_shards
 from ecclip.catalog.publish.split import split_column
 from ecclip.catalog.publish.statistics import statistics
+from ecclip.catalog.publish.taxonomised import chosen_taxonomy, with_taxonomy
 from ecclip.catalog.spark.parts import count_rows, count_values, write_parts
 from ecclip.catalog.spark.session import spark_session
 from ecclip.core import Counts, canonical_json, stage, write_atomic
@@ -35,6 +37,7 @@ from ecclip.formats.snapshot import (
     read_recipes,
     write_recipes,
 )
+from ecclip.formats.taxonomy.tree import Finder, write_taxonomy
 from ecclip.product_input import DEFINITION
 
 SNAPSHOT_COLUMNS = (*CLEAN_COLUMNS, GROUP_ID, SPLIT, MISMATCH)
@@ -46,6 +49,11 @@ class PublishConfig(ReleaseConfig):
     rows_per_shard: int = Field(4096, ge=1, description="listings in one training shard")
     history_nights: int = Field(14, ge=1, description="good nights whose facts a snapshot carries")
     parts: int = Field(2, ge=1, description="files of listings and shuffle partitions")
+    taxonomy: str | None = Field(
+        None,
+        description="file of the folder `taxonomy/` whose categories those of the dump are mapped onto; None: they are "
+        "the paths of the dump",
+    )
 
 
 @stage
@@ -58,30 +66,34 @@ def publish(
     pairs: Path,
     previous: Path,
     corrections: Path,
+    taxonomies: Path,
     output: Path,
 ) -> Counts:
     """Write the snapshot: ``listings/``, ``groups/`` (evidence), ``quarantine/``, ``statistics.json``, ``shards/``.
 
     The split is a pure function of the group id, so a group never crosses splits. Listings whose photo and title do
     not belong together by ``pairs`` (``listing_id``, ``agreement``) have ``mismatch`` set and are in no shard.
-    Labels are those of the dump but where people have given others (``corrections``).
+    Labels are those of the dump but where people have given others (``corrections``); categories are those of a
+    taxonomy, a file of ``taxonomies``, where ``cfg`` names one, which then goes into the snapshot.
     ``verdict.json`` says why the night was let pass, ``history.json`` holds the facts of the last
     good nights, this one included. What cleaning found goes with it, for people and for the next night:
     ``boilerplate/``, ``placeholders/``, ``texts/``, ``recipes.json`` and ``product_input.json``.
 
     Raises:
+        ConfigError: the taxonomy cannot be used; names file and line.
         GateError: the night differs too much from the last good nights; nothing is published. Verdict and data docs
             are in ``<output>.refused/``.
         IntegrityError: the previous snapshot carries no history, check left no facts, or a line of the corrections
             cannot be read.
     """
-    history = read_history(previous)
+    taxonomy, history = chosen_taxonomy(taxonomies, cfg.taxonomy), read_history(previous)
     tonight, wrong = release(cfg, checked, cleaned, grouped, pairs, history, output)
     spark = spark_session(cfg.parts, cleaned)
     listings = spark.read.parquet(str(Listings(cleaned).listings)).join(
         spark.read.parquet(str(grouped / GROUPS)), "listing_id"
     )
-    listings, corrected = corrected_labels(spark, listings, corrections)
+    listings, mapped = with_taxonomy(spark, listings, taxonomy)
+    listings, corrected = corrected_labels(spark, listings, corrections, taxonomy and Finder(taxonomy))
     listings = _marked(spark, listings.withColumn(SPLIT, split_column(GROUP_ID)), wrong)
     write_parts(listings.select(*SNAPSHOT_COLUMNS), output / LISTINGS, cfg.parts)
     shutil.copytree(grouped / "edges", output / GROUPS)
@@ -97,8 +109,10 @@ def publish(
     facts["quarantined"] = count_values(output / QUARANTINE, "reason")
     write_atomic(output / STATISTICS, canonical_json(facts))
     mark_snapshot(output)
+    if taxonomy is not None:
+        write_taxonomy(taxonomy, output)
     write_history(output, [*history, tonight], cfg.history_nights)
-    return _counts(output, shards, facts["groups"], corrected)
+    return _counts(output, shards, facts["groups"], {"corrections": corrected, "taxonomy": mapped})
 
 
 def _marked(spark: SparkSession, listings: DataFrame, wrong: pa.Table) -> DataFrame:
@@ -110,7 +124,7 @@ def _marked(spark: SparkSession, listings: DataFrame, wrong: pa.Table) -> DataFr
     return joined.withColumn(MISMATCH, F.coalesce(MISMATCH, F.lit(False)))
 
 
-def _counts(output: Path, shards: int, groups: int, corrected: dict[str, int]) -> Counts:
+def _counts(output: Path, shards: int, groups: int, labels: dict[str, dict[str, Any]]) -> Counts:
     listings = count_rows(output / LISTINGS)
     trained = count_rows(output / SHARDS)
     mismatched = pc.sum(pq.read_table(output / LISTINGS, columns=[MISMATCH])[MISMATCH]).as_py()
@@ -118,5 +132,5 @@ def _counts(output: Path, shards: int, groups: int, corrected: dict[str, int]) -
         read={"listings": listings},
         written={"listings": listings, "groups": groups, "shards": shards, "shard_rows": trained},
         dropped={"mismatch": mismatched} if mismatched else {},
-        detail={"splits": count_values(output / LISTINGS, SPLIT), "corrections": corrected},
+        detail={"splits": count_values(output / LISTINGS, SPLIT), **labels},
     )

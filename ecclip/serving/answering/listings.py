@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ecclip.formats.service import LANGUAGE_BYTES
 from ecclip.product_input import (
     PixelBudget,
     PreprocessingError,
@@ -122,6 +123,7 @@ class Listings:
             query = Query(
                 None if written is None else title_text(written),
                 None if description is None else description_text(description),
+                self._language(given.get("LANGUAGE", b"")),
             )
             tokens = None if written is None else self._preprocessor.title(written)
             if not image and tokens is None:
@@ -220,9 +222,13 @@ class Listings:
             raise PreprocessingError("too_large", f"the image has {len(image)} bytes; limit: {self._image_bytes}")
         return np.asarray(self._preprocessor.image(image, budget))
 
-    def _text(self, what: str, data: bytes) -> str | None:
-        if len(data) > self._text_bytes:
-            raise PreprocessingError("too_long", f"the {what} has {len(data)} bytes; limit: {self._text_bytes}")
+    def _language(self, data: bytes) -> str | None:
+        return self._text("language", data, LANGUAGE_BYTES)
+
+    def _text(self, what: str, data: bytes, limit: int | None = None) -> str | None:
+        limit = self._text_bytes if limit is None else limit
+        if len(data) > limit:
+            raise PreprocessingError("too_long", f"the {what} has {len(data)} bytes; limit: {limit}")
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as error:

@@ -6,7 +6,9 @@ import contextlib
 import copy
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from scipy.linalg import qr
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -29,6 +31,9 @@ _DELICATE = {
     functional.normalize, torch.linalg.vector_norm, torch.norm, Tensor.norm,
     torch.mean, Tensor.mean, torch.sum, Tensor.sum, functional.adaptive_avg_pool2d, functional.avg_pool2d,
 }  # fmt: skip
+_LEAST_RANK = 64  # below it the heads are small anyway; by judgment
+_MOST_RANK = 1200  # above that of four heads on 256 axes each: photo, title, and both of either
+_NO_RANK = 1e-7  # of the largest pivot: rounding of float32
 _WITH_WEIGHTS = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -119,8 +124,14 @@ def tower_graphs(towers: Towers, precision: Precision = "float32") -> tuple[Imag
 
 
 def heads_graph(twin: InProcess) -> nn.Module:
-    """Return the heads as a module to export, float32 in every precision: one product per listing."""
+    """Return the heads as a module to export, float32 in every precision: one product per listing.
+
+    Where thousands of labels are told apart on some hundred axes, the matrices are products of two that are smaller.
+    """
     weight, bias = (torch.from_numpy(one.copy()) for one in (twin.heads.weight, twin.heads.bias))
+    factors = low_rank(twin.heads.weight)
+    if factors is not None:
+        return _low_rank_heads(*(torch.from_numpy(one) for one in factors), bias)
 
     class HeadsGraph(nn.Module):
         """All three modalities' logits, of which each row takes its own."""
@@ -132,6 +143,41 @@ def heads_graph(twin: InProcess) -> nn.Module:
             return (logits * own[:, :, None]).sum(dim=1)
 
     return HeadsGraph()
+
+
+def _low_rank_heads(left: Tensor, right: Tensor, bias: Tensor) -> nn.Module:
+    class LowRankHeads(nn.Module):
+        """Each row by its own modality's axes; the labels' weights on them are one matrix for all modalities."""
+
+        def forward(self, image: Tensor, text: Tensor, modality: Tensor) -> Tensor:
+            rows = torch.cat([image, text], dim=-1)
+            own = (modality[:, None] == torch.arange(len(MODALITY_ORDER))).to(rows.dtype)
+            turned = (torch.einsum("bf,mfr->bmr", rows, left) * own[:, :, None]).sum(dim=1)
+            return turned @ right + own @ bias
+
+    return LowRankHeads()
+
+
+def low_rank(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return factors float32 [3, F, r] and [r, C] of heads [3, F, C], None where they are not half as large.
+
+    The range of the matrix is found by its product with random vectors (Halko, Martinsson and Tropp 2011), which is
+    exact where the rank is below their number.
+    """
+    modalities, features, labels = weight.shape
+    stacked = weight.reshape(modalities * features, labels).astype(np.float64)
+    most = stacked.size // (2 * sum(stacked.shape))
+    if most < _LEAST_RANK:
+        return None
+    probes = np.random.default_rng(0).normal(size=(labels, min(most, _MOST_RANK, *stacked.shape)))
+    basis, triangle, _ = qr(stacked @ probes, mode="economic", pivoting=True)
+    sizes = np.abs(np.diag(triangle))
+    rank = int((sizes > _NO_RANK * max(float(sizes[0]), np.finfo(float).tiny)).sum())
+    if rank == probes.shape[1]:
+        return None
+    basis = basis[:, :rank]
+    left = basis.reshape(modalities, features, rank).astype(np.float32)
+    return left, np.ascontiguousarray(basis.T @ stacked, dtype=np.float32)
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:

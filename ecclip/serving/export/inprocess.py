@@ -84,6 +84,7 @@ class InProcess:
         return Query(
             None if product.title is None else title_text(product.title),
             None if product.description is None else description_text(product.description),
+            product.language,
         )
 
     def ask(self, product: Product) -> Answer:

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ecclip.tasks.backing_off import Paths, thresholds_by_level
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.calibration import Calibration, calibrated
 from ecclip.tasks.heads.linear import LinearHead
 from ecclip.tasks.heads.matrix import MODALITIES, Head, Heads, join
 from ecclip.tasks.heads.reading import Readings
 from ecclip.tasks.heads.target import ONE_LABEL, fit_target
-from ecclip.tasks.kinds import Target
+from ecclip.tasks.kinds import Target, true_paths
 from ecclip.tasks.kinds.task import NO_LABEL
+from ecclip.tasks.levels import Levels
 from ecclip.tasks.rows import THRESHOLDS, Rows
 from ecclip.tasks.scores import probabilities
 from ecclip.tasks.thresholds import Answers, Thresholds, thresholds_of
@@ -62,6 +64,7 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
         _unlabelled(targets, untrained),
         widths=widths,
         promise=cfg.auto.precision,
+        taxonomy=rows.taxonomy.describe() if rows.taxonomy else {},
     )
     _set_thresholds(heads, inputs, rows, targets, untrained, cfg)
     return Trained(heads, calibrations, untrained)
@@ -75,8 +78,9 @@ def features_read(task: str, rows: Rows, cfg: EvaluateConfig) -> str:
 def _calibrated(
     head: LinearHead, x: np.ndarray, rows: Rows, target: Target, modality: str, cfg: EvaluateConfig
 ) -> tuple[LinearHead, Calibration]:
-    used = (rows.split == "validation") & (target.y >= 0) & rows.has(modality)
-    if used.sum() < cfg.calibration.min_rows:
+    known = np.flatnonzero((rows.split == "validation") & (target.y >= 0) & rows.has(modality))
+    used = rows.sample(known, len(target.labels))
+    if len(used) < cfg.calibration.min_rows:
         return head, Calibration()
     return calibrated(head, x[used], target.y[used], rows.groups[used], target.loss)
 
@@ -123,6 +127,9 @@ def _set_thresholds(
             if f"{target.name}/{modality}" not in untrained:
                 scores = probabilities(logits[:, head.start : head.stop], head.loss)
                 found = _thresholds(scores, target, rows, known, cfg)
+            if found.levels:
+                above = {str(level): score for level, score in sorted(found.levels.items())}
+                heads.level_thresholds.setdefault(target.name, {})[modality] = above
             heads.thresholds[target.name][modality] = found.score
             if found.classes:
                 own = {str(number): score for number, score in sorted(found.classes.items())}
@@ -134,4 +141,8 @@ def _thresholds(scores: np.ndarray, target: Target, rows: Rows, known: np.ndarra
     labelled = target.y[known] != NO_LABEL
     answers = Answers.of(scores[labelled], target.y[known][labelled], rows.groups[known][labelled], target.loss)
     held_out = rows.split[known][labelled] == THRESHOLDS
-    return thresholds_of(answers.part(held_out), answers.part(~held_out), cfg.auto)
+    paths = true_paths(target, rows)
+    if paths is None:
+        return thresholds_of(answers.part(held_out), answers.part(~held_out), cfg.auto)
+    truths = [paths[row] for row in np.flatnonzero(known)[labelled]]
+    return thresholds_by_level(Paths(Levels(target.labels), scores[labelled], answers, truths), held_out, cfg.auto)

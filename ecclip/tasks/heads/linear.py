@@ -60,7 +60,7 @@ def fit_softmax(
         return constant_head(train.x.shape[1], bias)
     strengths = strengths if validation is not None else _middle(strengths)
     heads = (_spread(model, present, bias) for model in _path(train, strengths, max_iterations))
-    return _best(heads, validation, log_loss_softmax)
+    return best_head(heads, validation)
 
 
 def fit_sigmoid(
@@ -78,7 +78,7 @@ def fit_sigmoid(
     known = validation if validation is not None and len(np.unique(validation.y)) == 2 else None
     strengths = strengths if known is not None else _middle(strengths)
     models = _path(train, strengths, max_iterations, balanced=True)
-    return _best((LinearHead(model.weight, model.bias + prior) for model in models), known, log_loss_sigmoid)
+    return best_head((LinearHead(model.weight, model.bias + prior) for model in models), known, log_loss_sigmoid)
 
 
 def log_loss_softmax(logits: np.ndarray, y: np.ndarray, smoothing: float = 0.0) -> float:
@@ -107,8 +107,10 @@ def _middle(strengths: tuple[float, ...]) -> tuple[float, ...]:
     return (sorted(strengths)[len(strengths) // 2],)
 
 
-def _best(
-    heads: Iterable[LinearHead], validation: Samples | None, loss: Callable[[np.ndarray, np.ndarray, float], float]
+def best_head(
+    heads: Iterable[LinearHead],
+    validation: Samples | None,
+    loss: Callable[[np.ndarray, np.ndarray, float], float] = log_loss_softmax,
 ) -> LinearHead:
     """Return the head of least validation loss at its own best temperature; without validation the first one.
 

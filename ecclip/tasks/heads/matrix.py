@@ -15,6 +15,14 @@ from ecclip.formats.bundle import HEADS_FILE
 from ecclip.tasks.scores import NEVER_AUTO
 
 MODALITIES = ("image", "text", "both")
+_LATER = (
+    "class_thresholds",
+    "promise",
+    "applies",
+    "open",
+    "level_thresholds",
+    "taxonomy",
+)  # heads of earlier versions lack some
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,9 @@ class Heads:
     where a task reads them.
     ``thresholds`` maps head -> modality -> the score from which on an answer needs no review, ``class_thresholds``
     head -> modality -> class number, in decimal digits -> that of a class with one of its own. ``promise`` is the
-    precision that both keep.
+    precision that both keep. ``level_thresholds`` maps head -> modality -> level, in decimal digits -> the score from
+    which on a path that backs off to the level needs no review. ``taxonomy`` describes the categories' names, as far
+    as the shop has a taxonomy (:meth:`ecclip.formats.taxonomy.tree.Taxonomy.describe`).
     ``unlabelled`` maps head -> the modalities without labels to learn from: the head has no answer there. ``towers``
     is the digest of the towers whose embeddings the heads read. ``applies`` says which attributes a category has
     (``ecclip.tasks.attributes.applicable``), ``open`` how values that no head lists are read out of the texts
@@ -57,6 +67,8 @@ class Heads:
     promise: float = 0.95
     applies: list[dict[str, Any]] = field(default_factory=list)
     open: dict[str, Any] = field(default_factory=dict)
+    level_thresholds: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    taxonomy: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.widths == (0, 0):
@@ -77,6 +89,8 @@ class Heads:
             "thresholds": self.thresholds,
             "class_thresholds": self.class_thresholds,
             "promise": self.promise,
+            "level_thresholds": self.level_thresholds,
+            "taxonomy": self.taxonomy,
             "unlabelled": self.unlabelled,
             "towers": self.towers,
             "applies": self.applies,
@@ -102,6 +116,11 @@ class Heads:
         pooled = self.thresholds.get(head.name, {}).get(modality, NEVER_AUTO)
         classes = 2 if head.loss == "sigmoid" else head.stop - head.start
         return np.array([own.get(str(number), pooled) for number in range(classes)], dtype=np.float64)
+
+    def level_thresholds_of(self, name: str, modality: str) -> dict[int, float]:
+        """Return by level the score from which on the paths of a head that back off to it need no review."""
+        found = self.level_thresholds.get(name, {}).get(modality, {})
+        return {int(level): score for level, score in found.items()}
 
     def save(self, folder: Path) -> None:
         """Write heads.json and heads.safetensors; equal heads give equal bytes."""
@@ -145,11 +164,7 @@ def load_heads(folder: Path) -> Heads:
             described["unlabelled"],
             described["towers"],
             tuple(described["widths"]),
-            **{
-                name: described[name]
-                for name in ("class_thresholds", "promise", "applies", "open")
-                if name in described
-            },
+            **{name: described[name] for name in _LATER if name in described},
         )
     except Exception as error:  # safetensors has its own error class for each kind of damage
         raise IntegrityError("the heads cannot be read", value=folder, next_step="run evaluate again") from error

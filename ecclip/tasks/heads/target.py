@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ecclip.tasks.config import EvaluateConfig
+from ecclip.tasks.heads.discriminant import fit_discriminant
 from ecclip.tasks.heads.fusion import as_it_is, stack
 from ecclip.tasks.heads.linear import (
     UNSEEN,
@@ -45,6 +46,8 @@ def _fit_one(
         head = constant_head(reading.turned.shape[1], np.full(len(target.labels), _without_rows(target)))
     elif target.loss == "sigmoid":
         head = fit_sigmoid(train, usable, strengths, iterations)
+    elif len(target.labels) > cfg.heads.discriminant_above:
+        head = fit_discriminant(train, usable, target.labels)
     else:
         head = fit_softmax(train, usable, len(target.labels), strengths, iterations)
     return reading.widen(head), reason
@@ -89,5 +92,7 @@ def _why_untrainable(y: np.ndarray, target: Target) -> str:
 
 
 def _samples(features: np.ndarray, rows: Rows, target: Target, modality: str, split: str) -> Samples:
-    used = (rows.split == split) & (target.y >= 0) & rows.has(modality)
+    used = np.flatnonzero((rows.split == split) & (target.y >= 0) & rows.has(modality))
+    if split == "validation":
+        used = rows.sample(used, len(target.labels))
     return Samples(features[used], target.y[used])

@@ -41,23 +41,32 @@ class Target:
 
 @dataclass(frozen=True)
 class HeadScores:
-    """What one head predicts for a listing: probabilities [C], or None where the head has no labels to learn from."""
+    """What one head predicts for a listing: probabilities [C], or None where the head has no labels to learn from.
+
+    The best class is ``certain`` where it reaches its threshold. ``levels`` are the thresholds of the levels that a
+    path backs off to, and ``kept`` what the task has made of the head (:meth:`Task.prepare`).
+    """
 
     name: str
     loss: str
     labels: Sequence[Any]
     scores: np.ndarray | None
+    certain: bool = False
+    levels: Mapping[int, float] = field(default_factory=dict)
+    kept: Any = None
 
 
 @dataclass(frozen=True)
 class Query:
     """The cleaned texts of a request, for tasks that read more than the embeddings; None where one was not given.
 
-    ``open_values`` are the attributes read out of these texts, name -> value, score and source.
+    ``open_values`` are the attributes read out of these texts, name -> value, score and source. ``language`` is the one
+    that names are wished in, a tag such as ``en`` or ``pt-BR``.
     """
 
     title: str | None = None
     description: str | None = None
+    language: str | None = None
     open_values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -113,6 +122,18 @@ class Task:
         top = int(np.argmax(scores))
         return {"OTHER_TASKS": {self.name: {"value": heads[0].labels[top], "score": plain(scores[top])}}}
 
+    def prepare(self, head: Mapping[str, Any], heads: Mapping[str, Any]) -> Any:
+        """Return what the task wants to keep of a head between answers; ``heads`` is the content of heads.json."""
+        return None
+
+    def is_auto(self, scored: HeadScores) -> bool:
+        """Return whether the answer of a head needs no review; called in the server."""
+        return scored.certain
+
+    def in_language(self, outputs: Mapping[str, Any], kept: Sequence[Any], language: str | None) -> dict[str, Any]:
+        """Return this task's outputs whose names are others in a wished language; ``kept`` is of each of its heads."""
+        return {}
+
     def in_words(self, outputs: Mapping[str, Any]) -> str:
         """Return this task's part of an answer for people; ``outputs`` are all outputs of the service by name."""
         found = outputs["OTHER_TASKS"].get(self.name, {})
@@ -133,6 +154,10 @@ class Task:
         self, scored: list[ScoredHead], rows: Rows, modality: str, cfg: EvaluateConfig, findings: Findings
     ) -> None:
         """Add the metrics ``<task>/<modality>/*`` of all heads together; :meth:`report` has those of a single head."""
+
+    def true_paths(self, rows: Rows) -> list[Any] | None:
+        """Return the true path of every listing, of which a part may be answered; None where labels are no paths."""
+        return None
 
     def prompt(self, target: Target, label: Any) -> str | None:
         """Return what a label is called in front of a text encoder, None for what has no name; called in training."""

@@ -13,8 +13,9 @@ from ecclip.tasks.guarantee import AutoCell, auto_cell, auto_promises_broken
 from ecclip.tasks.heads.calibration import Calibration
 from ecclip.tasks.heads.fitting import Trained, train_heads
 from ecclip.tasks.heads.matrix import MODALITIES, Head
-from ecclip.tasks.kinds import Target, Task
+from ecclip.tasks.kinds import Target, Task, true_paths
 from ecclip.tasks.kinds.task import NO_LABEL, as_levels
+from ecclip.tasks.levels import LEAF, Levels
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.metrics import (
     Bin,
@@ -24,6 +25,22 @@ from ecclip.tasks.report.metrics import (
 )
 from ecclip.tasks.rows import Rows
 from ecclip.tasks.scores import answered, is_auto, probabilities
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Which answers [M] are `auto`, at which level (:mod:`ecclip.tasks.levels`), and whether they are right there.
+
+    ``right`` says nothing of an answer that did not back off.
+    """
+
+    auto: np.ndarray
+    level: np.ndarray
+    right: np.ndarray
+
+    def part(self, places: np.ndarray) -> Decided:
+        """Return the decisions at some ``places`` [K]."""
+        return Decided(self.auto[places], self.level[places], self.right[places])
 
 
 @dataclass(frozen=True)
@@ -37,7 +54,7 @@ class ScoredHead:
     scores_before: np.ndarray  # as fitted
     truth: np.ndarray
     thresholds: np.ndarray  # by class [C], of a flag for no and yes
-    decided: np.ndarray | None = None  # [M] which answers are `auto`, where that was decided by other classes
+    decided: Decided | None = None  # where that was not by the thresholds of its classes alone
 
     @property
     def prefix(self) -> str:
@@ -52,7 +69,21 @@ class ScoredHead:
     @property
     def auto(self) -> np.ndarray:
         """Return bool [M]: which answers need no review."""
-        return is_auto(self.scores, self.thresholds, self.target.loss) if self.decided is None else self.decided
+        return self.decisions.auto
+
+    @property
+    def decisions(self) -> Decided:
+        """Return which answers are `auto`, and at which level."""
+        if self.decided is not None:
+            return self.decided
+        auto = is_auto(self.scores, self.thresholds, self.target.loss)
+        return Decided(auto, np.full(len(auto), LEAF), np.zeros(len(auto), dtype=bool))
+
+    @property
+    def right_as_decided(self) -> np.ndarray:
+        """Return bool [M]: which answers are right, those that backed off as far as they go."""
+        found = self.decisions
+        return np.where(found.level == LEAF, self.answer == self.truth, found.right)
 
     def in_words(self, number: int) -> list[str]:
         """Return a class for people, level by level; of a flag yes or no."""
@@ -68,19 +99,19 @@ class ScoredHead:
             scores=self.scores[places],
             scores_before=self.scores_before[places],
             truth=self.truth[places],
-            decided=None if self.decided is None else self.decided[places],
+            decided=None if self.decided is None else self.decided.part(places),
         )
 
 
 def score_heads(
-    rows: Rows, targets: Sequence[Target], trained: Trained, logits: Mapping[str, np.ndarray], split: str = "test"
+    rows: Rows, targets: Sequence[Target], trained: Trained, logits: Mapping[str, np.ndarray]
 ) -> dict[str, ScoredHead]:
-    """Return the answers of all heads to the labelled listings of a split, by ``<head>/<modality>``.
+    """Return the answers of all heads to the labelled test listings, by ``<head>/<modality>``.
 
-    ``logits`` [N, C] are those of the heads, by modality.
+    ``logits`` [T, C] are those of the heads to all test listings, by modality.
     """
     scored = [
-        score_head(rows, target, head, trained, logits[modality], modality, split)
+        score_head(rows, target, head, trained, logits[modality], modality)
         for modality in MODALITIES
         for target, head in zip(targets, trained.heads.parts, strict=True)
     ]
@@ -94,13 +125,13 @@ def score_head(
     trained: Trained,
     logits: np.ndarray,
     modality: str,
-    split: str = "test",
 ) -> ScoredHead:
-    """Pick the labelled listings of a split and modality; ``logits`` [N, C] are those of the heads."""
-    chosen = np.flatnonzero((rows.split == split) & rows.has(modality) & (target.y != NO_LABEL))
-    part = logits[chosen][:, head.start : head.stop].astype(np.float64)
+    """Pick the labelled test listings of a modality; ``logits`` [T, C] are those of the heads to all test listings."""
+    test = rows.split == "test"
+    chosen = rows.sample(np.flatnonzero(test & rows.has(modality) & (target.y != NO_LABEL)), len(target.labels))
+    part = logits[np.searchsorted(np.flatnonzero(test), chosen), head.start : head.stop].astype(np.float64)
     before = trained.calibrations.get((target.name, modality), Calibration()).undo(part)
-    return ScoredHead(
+    found = ScoredHead(
         target,
         modality,
         chosen,
@@ -109,6 +140,18 @@ def score_head(
         target.y[chosen],
         trained.heads.class_thresholds_of(head, modality),
     )
+    levels, paths = trained.heads.level_thresholds_of(head.name, modality), true_paths(target, rows)
+    return replace(found, decided=_backed_off(found, levels, paths)) if levels and paths is not None else found
+
+
+def _backed_off(scored: ScoredHead, thresholds: Mapping[int, float], paths: Sequence[Any]) -> Decided:
+    """Return the decisions where an answer backs off to the levels of ``thresholds``; ``paths`` [N] are true ones."""
+    levels, truths = Levels(scored.target.labels), [paths[row] for row in scored.rows]
+    found = levels.back_off(scored.scores, scored.auto, thresholds)
+    right = np.zeros(len(scored.rows), dtype=bool)
+    for level in sorted({*found.level.tolist()} - {LEAF}):
+        right |= (found.level == level) & (found.place == levels.places(truths, level))
+    return Decided(scored.auto | (found.level != LEAF), found.level, right)
 
 
 def report_tasks(
@@ -143,9 +186,10 @@ def report_answers(
 
 
 def logits_of(rows: Rows, trained: Trained) -> dict[str, np.ndarray]:
-    """Return the logits [N, C] of all listings by modality."""
-    inputs = rows.inputs(features=trained.heads.read_features)
-    return {modality: trained.heads.logits(*inputs, modality) for modality in MODALITIES}
+    """Return the logits [T, C] of the test listings by modality."""
+    test = rows.split == "test"
+    image, text = (one[test] for one in rows.inputs(features=trained.heads.read_features))
+    return {modality: trained.heads.logits(image, text, modality) for modality in MODALITIES}
 
 
 def report_head(
@@ -172,7 +216,7 @@ def _scores(scored: ScoredHead, groups: np.ndarray, cfg: EvaluateConfig, finding
 
 def _auto(scored: ScoredHead, groups: np.ndarray, cfg: EvaluateConfig, findings: Findings) -> None:
     """Coverage and precision of `auto` answers beside the promise; ``groups`` [M] are those of the answers."""
-    cell = auto_cell(scored.answer == scored.truth, scored.auto, groups, cfg.auto.precision)
+    cell = auto_cell(scored.right_as_decided, scored.auto, groups, cfg.auto.precision)
     findings.rows[f"{scored.prefix}/auto"] = cell.auto
     findings.add(f"{scored.prefix}/auto_coverage", cell.coverage)
     findings.add(f"{scored.prefix}/auto_promise", cell.promise)
@@ -201,7 +245,7 @@ def reliability_of(scored: ScoredHead, cfg: EvaluateConfig) -> dict[str, list[Bi
 def auto_cells(scored: Mapping[str, ScoredHead], rows: Rows, cfg: EvaluateConfig) -> dict[str, AutoCell]:
     """Return what `auto` brings by ``<head>/<modality>``."""
     return {
-        name: auto_cell(one.answer == one.truth, one.auto, rows.groups[one.rows], cfg.auto.precision)
+        name: auto_cell(one.right_as_decided, one.auto, rows.groups[one.rows], cfg.auto.precision)
         for name, one in scored.items()
     }
 

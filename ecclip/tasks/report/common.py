@@ -127,7 +127,7 @@ def _mapped(
         scores=_together(part.scores, own, len(paths)),
         scores_before=_together(part.scores_before, own, len(paths)),
         truth=truth[name][part.rows],
-        decided=part.auto,
+        decided=part.decisions,
     )
 
 

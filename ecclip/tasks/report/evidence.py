@@ -32,7 +32,7 @@ def write_evidence(
 ) -> None:
     """Keep what the heads read and the truth of at most 2000 test listings: those of the smallest hash of their id.
 
-    ``frozen`` are the logits [N, C] of the frozen start by modality, of heads in the same order.
+    ``frozen`` are the logits [T, C] of the frozen start by modality, of heads in the same order and all test listings.
     """
     test = np.flatnonzero(rows.split == "test")
     sample = smallest_hashes([str(rows.listing_ids[index]) for index in test], _MOST_LISTINGS)
@@ -42,7 +42,9 @@ def write_evidence(
     image, text = rows.inputs(features=heads.read_features)
     parts = catalog_parts(rows)
     logits: dict[str, Any] = (
-        {} if not frozen else {FROZEN_LOGITS: np.stack([frozen[name][kept] for name in MODALITIES], axis=1)}
+        {}
+        if not frozen
+        else {FROZEN_LOGITS: np.stack([frozen[name][np.searchsorted(test, kept)] for name in MODALITIES], axis=1)}
     )
     buffer = io.BytesIO()
     np.savez(

@@ -53,6 +53,7 @@ def answer_examples(
 def _card(task: Task, scored: ScoredHead, rows: Rows, place: int) -> dict[str, Any]:
     index = int(scored.rows[place])
     answer, truth = scored.in_words(int(scored.answer[place])), task.truth(scored, rows, place)
+    level = int(scored.decisions.level[place])
     return {
         "listing_id": rows.listing_ids[index],
         "title": rows.titles[index],
@@ -61,6 +62,7 @@ def _card(task: Task, scored: ScoredHead, rows: Rows, place: int) -> dict[str, A
         "answer": answer,
         "score": float(confidence(scored.scores[place], scored.target.loss)),
         "auto": bool(scored.auto[place]),
+        "level": level,
         "shared": sum(1 for _ in _same_prefix(truth, answer)),
     }
 

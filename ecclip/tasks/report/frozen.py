@@ -30,8 +30,9 @@ def report_frozen(
     cfg: EvaluateConfig,
     findings: Findings,
 ) -> dict[str, np.ndarray]:
-    """Add the comparison with the frozen start in every cell; return its logits [N, C] by modality, none without it.
+    """Add the comparison with the frozen start in every cell; return its logits by modality, none without it.
 
+    Logits [T, C] are those of the test listings.
     ``frozen`` are the ``rows`` as the start embeds them, ``origin`` is what our embeddings were made from.
 
     Its heads read all that the start says, and are fitted, chosen and cooled by the same rules as ours.

@@ -20,6 +20,7 @@ BY = AnsweredBy(bundle="b" * 64, lineage_id="b" * 16)
 OUTPUTS: dict[str, Any] = {
     "CATEGORY": [["home", "mugs"], ["home", "lamps"]],
     "CATEGORY_SCORE": [0.75, 0.25],
+    "CATEGORY_ID": ["47", "lamps"],
     "ATTRIBUTES": {"size": {"value": None, "score": None}, "color": {"value": "red", "score": 0.5}},
     "AGE_RESTRICTED_SCORE": 0.125,
     "OTHER_TASKS": {"room": {"value": ["kitchen", "table"], "score": 0.5}},
@@ -29,7 +30,14 @@ OUTPUTS: dict[str, Any] = {
     },
     "LINEAGE": BY.lineage_id,
 }  # fmt: skip
-UNKNOWN = OUTPUTS | {"CATEGORY": [], "CATEGORY_SCORE": [], "ATTRIBUTES": {}, "OTHER_TASKS": {}, "DECISION": {}}
+UNKNOWN = OUTPUTS | {
+    "CATEGORY": [],
+    "CATEGORY_SCORE": [],
+    "CATEGORY_ID": [],
+    "ATTRIBUTES": {},
+    "OTHER_TASKS": {},
+    "DECISION": {},
+}
 
 
 @pytest.fixture
@@ -44,14 +52,11 @@ def test_a_spark_job_reads_it_and_unknown_is_null(answered: Path) -> None:
     frame = spark_session(2).read.parquet(str(answered / "answers.parquet"))
     first, second = frame.orderBy("listing_id").collect()
     assert [first[name] for name in frame.columns if name not in ("attributes", "other_tasks")] == [
-        "l1", None, None, None, None, None, None, BY.lineage_id, "q1",
+        "l1", None, None, None, None, None, None, None, BY.lineage_id, "q1",
     ]  # fmt: skip
     assert (first["attributes"], first["other_tasks"]) == ([], [])
-    assert (second["category"], second["category_score"], second["category_decision"]) == (
-        ["home", "mugs"],
-        0.75,
-        "auto",
-    )
+    category = [second[name] for name in ("category", "category_score", "category_decision", "category_id")]
+    assert category == [["home", "mugs"], 0.75, "auto", "47"]
     exploded = frame.selectExpr("listing_id", "inline(attributes)").orderBy("name").collect()
     assert [tuple(row) for row in exploded] == [
         ("l2", "color", "red", 0.5, "review"),

@@ -247,7 +247,7 @@ def test_an_entry_is_configured_by_its_own_template(tmp_path: Path, model: str, 
     assert list(config.version_policy.specific.versions) == [1, 3]
     assert [(group.kind, group.count) for group in config.instance_group] == [(2, instances)]  # KIND_CPU
     assert config.dynamic_batching.max_queue_delay_microseconds == 200
-    assert [tensor.name for tensor in config.input] == ["IMAGE", "TITLE", "DESCRIPTION"]
+    assert [tensor.name for tensor in config.input] == ["IMAGE", "TITLE", "DESCRIPTION", "LANGUAGE"]
     assert "LINEAGE" in [tensor.name for tensor in config.output]
 
 
