@@ -13,7 +13,7 @@ from inference_server import Columns, inference_server
 
 from ecclip.client import Answer, ClientOptions, Product, ProductClient, Rejected
 from ecclip.formats.service import INPUTS, OUTPUTS, encode, markdown
-from ecclip.tasks.kinds import TASKS
+from ecclip.tasks.kinds import TASKS, Query
 
 PAGE = Path(__file__).parents[2] / "docs" / "service.md"
 FULL: dict[str, Any] = {
@@ -93,7 +93,7 @@ def test_the_client_sends_the_declared_inputs_and_an_optional_one_where_a_listin
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 def test_a_task_says_what_it_declares(task: Any) -> None:
     assert set(task.outputs) <= {one.name for one in OUTPUTS}
-    assert set(task.answer([], None, 5)) == set(task.outputs)
+    assert set(task.answer([], Query(), 5)) == set(task.outputs)
 
 
 @pytest.mark.parametrize("tensors", [INPUTS, OUTPUTS], ids=["inputs", "outputs"])
