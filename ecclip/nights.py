@@ -15,6 +15,11 @@ NO_NIGHT = "none"  # stands for the previous night of the first
 EXPECTATIONS = "../expectations"  # relative to work/: a shop's own rules, kept by people beside params.yaml
 CORRECTIONS = "../corrections"  # likewise: labels as people have corrected them
 TAXONOMIES = "../taxonomy"  # likewise: the categories that the dump's are mapped onto
+POLICIES = "../policies"  # likewise: the classes of age restriction
+_POLICIES_README = (
+    "Policies of age restriction, one `.yaml` file each; `embed.age_policy` in params.yaml names the one in force: "
+    "docs/how-to/age-restriction.md.\n"
+)
 _CORRECTIONS_README = (
     "Labels as people have corrected them, in `corrections.jsonl`, which `ecclip review` appends to: "
     "docs/how-to/review.md.\n"
@@ -115,10 +120,15 @@ def published_nights() -> list[str]:
 
 def prepare_workspace() -> None:
     """Create what every night needs: the empty folders that stand for "no previous night", nights.yaml, and places
-    for the shop's own rules and for what people correct.
+    for the shop's own rules and policies and for what people correct.
     """
     work = settings().work
-    kept = {EXPECTATIONS: _EXPECTATIONS_README, CORRECTIONS: _CORRECTIONS_README, TAXONOMIES: _TAXONOMIES_README}
+    kept = {
+        EXPECTATIONS: _EXPECTATIONS_README,
+        CORRECTIONS: _CORRECTIONS_README,
+        TAXONOMIES: _TAXONOMIES_README,
+        POLICIES: _POLICIES_README,
+    }
     for place, text in kept.items():
         if not (folder := work_path(place, NO_NIGHT)).is_dir():
             write_atomic(folder / "README.md", text)

@@ -178,10 +178,15 @@ STEPS: dict[str, Step] = {
     ),
     "embed": Step(
         "ecclip.embed.stage:embed",
-        {"snapshot": "snapshots/{night}", "trained": "nights/{night}/train"},
+        {
+            "snapshot": "snapshots/{night}",
+            "trained": "nights/{night}/train",
+            "policies": ecclip.nights.POLICIES,
+        },
         "nights/{night}/embed",
         _TRAIN,
         runs_on="gpu",
+        optional=("policies",),
     ),
     "evaluate": Step(
         "ecclip.tasks.stage:evaluate",

@@ -13,7 +13,7 @@ from ecclip.bench.machine import new_result
 from ecclip.bench.result import CITED, OURS, CellRow, Result, Row, read_result, write_result
 from ecclip.bench.tasks import attributes, blocking, clusters, pairs, sample_products
 from ecclip.bench.tasks.cells import enter_cells, enter_outcomes, measure_cells
-from ecclip.bench.tasks.photos import labels, products, shift
+from ecclip.bench.tasks.photos import labels, products, restriction, shift
 from ecclip.core import configure_logging
 
 # a task adds its cells here with one line
@@ -26,6 +26,7 @@ PARTS = (
     products.PART,
     shift.PART,
     attributes.PART,
+    restriction.PART,
 )
 CELLS = [cell for part in PARTS for cell in part.cells]
 HEADLINE = {name: place for part in PARTS for name, place in part.headline.items()}

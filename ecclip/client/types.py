@@ -34,9 +34,11 @@ _OUTPUT_OF = {  # field of an answer -> output of the service
     "category_scores": "CATEGORY_SCORE",
     "category_ids": "CATEGORY_ID",
     "attributes": "ATTRIBUTES",
+    "age": "AGE_RESTRICTED",
     "age_restricted": "AGE_RESTRICTED_SCORE",
     "age_classes": "AGE_CLASS",
     "age_class_scores": "AGE_CLASS_SCORE",
+    "age_class_bases": "AGE_CLASS_BASIS",
     "other_tasks": "OTHER_TASKS",
     "decisions": "DECISION",
     "embedding": "EMBEDDING",
@@ -53,20 +55,25 @@ class Answer:
     which may end above a leaf where no leaf is certain, then the best leaves. ``attributes`` is
     ``{name: {"value": str, "score": float}}`` of those that apply to the category; the value None with a score is "not
     present", and ``source`` says of an open value whether it stands in the ``title`` or the ``description``.
-    ``age_restricted`` is the probability of any class of the policy, those of the classes stand in
-    ``age_class_scores`` beside ``age_classes``. ``other_tasks`` is ``{task: {"value", "score"}}`` of tasks that have no
-    output of their own. ``decisions`` is ``auto`` or ``review`` for every head, and ``unknown`` for one without labels
-    to learn from: then there are no categories, and a value or score is None. ``embedding`` is float32 [d] of length 1.
-    ``lineage`` leads back to the bundle, ``request_id`` to the message that it came with in the server's log.
+    ``age_restricted`` is the largest probability of the classes of age restriction that have labels, those of the
+    classes stand in ``age_class_scores`` beside ``age_classes``, and what each rests on (``labels``, ``zero_shot`` or
+    ``unknown``) in ``age_class_bases``. ``age`` is what follows: ``{"restricted": bool or None,
+    "classes": [...], "suspected": [...], "minimum_age": int or None}``, empty of an older server. ``other_tasks`` is
+    ``{task: {"value", "score"}}`` of tasks that have no output of their own. ``decisions`` is ``auto`` or ``review``
+    for every head, and ``unknown`` for one without labels to learn from: then there are no categories, and a value or
+    score is None. ``embedding`` is float32 [d] of length 1. ``lineage`` leads back to the bundle, ``request_id`` to the
+    message that it came with in the server's log.
     """
 
     categories: list[tuple[str, ...]] = field(default_factory=list)
     category_scores: list[float] = field(default_factory=list)
     category_ids: list[str] = field(default_factory=list)
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    age: dict[str, Any] = field(default_factory=dict)
     age_restricted: float | None = None
     age_classes: list[str] = field(default_factory=list)
     age_class_scores: list[float | None] = field(default_factory=list)
+    age_class_bases: list[str] = field(default_factory=list)
     other_tasks: dict[str, dict[str, Any]] = field(default_factory=dict)
     decisions: dict[str, str] = field(default_factory=dict)
     embedding: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))

@@ -24,8 +24,11 @@ def embed_prompts(towers: Towers, snapshot: Path, most: int) -> Prompts | None:
         counts.update(category_prompt(path) for path in part["category"] if path)
         counts.update(attribute_prompt(*pair) for pairs in part["attributes"] for pair in pairs or ())
     texts = sorted(sorted(counts, key=lambda text: (-counts[text], text))[:most])
-    if not texts:
-        return None
+    return embed_texts(towers, texts) if texts else None
+
+
+def embed_texts(towers: Towers, texts: list[str]) -> Prompts:
+    """Return texts as these towers embed them, one or more."""
     vectors = encode_texts(towers, towers.preprocessor(), texts, _BATCH, settings().torch_threads, what="outputs")
     dim = towers.cfg.embedding_dim
     return Prompts(texts, vectors[:, :dim], vectors[:, dim:], joint=towers.cfg.start is not None)

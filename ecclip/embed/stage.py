@@ -10,13 +10,16 @@ import torch
 from pydantic import Field
 
 from ecclip.core import Counts, StageConfig, digest_of, get_logger, settings, stage
+from ecclip.embed.age_policy import PACKAGED, read_age_policy
+from ecclip.embed.borders import embed_borders
 from ecclip.embed.frozen import embed_frozen, frozen_towers
-from ecclip.embed.prompts import embed_prompts
+from ecclip.embed.prompts import embed_prompts, embed_texts
 from ecclip.errors import PairsError
 from ecclip.formats.bundle import TOWERS
 from ecclip.formats.documents import read_json_object
 from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_frozen, write_origin, write_prompts
 from ecclip.formats.pair_scores import write_pair_scores
+from ecclip.formats.policies.age import AgePolicy, write_age_policy
 from ecclip.formats.sampling import smallest_hashes
 from ecclip.formats.snapshot import PHOTO, Listings
 from ecclip.formats.start import read_start
@@ -47,6 +50,11 @@ class EmbedConfig(_Batches):
         description="the snapshot's most frequent labels, which the frozen start embeds for zero-shot answers; "
         "by judgment: seconds of one core",
     )
+    age_policy: str = Field(
+        PACKAGED,
+        description="file of the workspace's folder policies/ with the classes of age restriction, or packaged: the "
+        "one that ecclip brings along",
+    )
 
 
 class ScorePairsConfig(_Batches):
@@ -58,15 +66,20 @@ class ScorePairsConfig(_Batches):
 
 
 @stage
-def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Counts:
+def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path, policies: Path | None = None) -> Counts:
     """Write both embeddings of every listing of a snapshot, and beside them those of the frozen start.
+
+    Where ``policies`` is given, the classes of age restriction are read from it, and their descriptions and the borders
+    of some photos are embedded, too.
 
     The frozen start says of a photo or a title what it said on any night before, so that it is taken from there where
     an earlier night lies beside this one.
 
     Raises:
+        ConfigError: the policy of age restriction cannot be used; names file and line.
         ContractError: the snapshot or the towers cannot be read.
     """
+    policy = None if policies is None else read_age_policy(policies, cfg.age_policy)
     embeddings, photos = _embed(cfg, snapshot, trained / TOWERS, features=cfg.features)
     write_embeddings(embeddings, output)
     write_origin(
@@ -80,9 +93,15 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path) -> Coun
     )
     embedded = int((~np.isnan(embeddings.image).any(axis=1)).sum())
     frozen = _embed_frozen(cfg, snapshot, trained, output)
+    borders = 0 if policy is None else _embed_policy(policy, snapshot, trained / TOWERS, output)
     return Counts(
         read={"listings": len(embeddings.listing_ids), "photos": photos},
-        written={"text_embeddings": len(embeddings.listing_ids), "image_embeddings": embedded, "frozen": frozen},
+        written={
+            "text_embeddings": len(embeddings.listing_ids),
+            "image_embeddings": embedded,
+            "frozen": frozen,
+            "borders": borders,
+        },
         dropped={"photo cannot be decoded": photos - embedded} if photos > embedded else {},
     )
 
@@ -134,6 +153,16 @@ def _embed_frozen(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path)
     if prompts is not None:
         write_prompts(prompts, output)
     return len(found.titles)
+
+
+def _embed_policy(policy: AgePolicy, snapshot: Path, weights: Path, output: Path) -> int:
+    """Write what trained towers say of the policy's descriptions and of the borders of photos; return how many."""
+    device = torch.device(settings().device)
+    with deterministic(settings().torch_threads, device):
+        towers, preprocessor = load_towers(weights).to(device), load_preprocessor(weights)
+        texts = sorted({text for one in policy.classes for text in one.descriptions})
+        write_age_policy(policy, embed_texts(towers, texts) if texts else None, output)
+        return embed_borders(towers, preprocessor, snapshot, policy, output)
 
 
 def agreements(ids: list[str], image: np.ndarray, text: np.ndarray, references: int) -> tuple[np.ndarray, np.ndarray]:

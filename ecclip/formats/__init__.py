@@ -9,6 +9,7 @@ __all__ = [
     "embeddings",
     "live",
     "pair_scores",
+    "policies",
     "report",
     "sampling",
     "service",

@@ -40,6 +40,15 @@ _TABLE, _QUARANTINE, _FILE = "answers.parquet", "quarantine.parquet", "answers.j
 _ROW_GROUP = 65536  # rows; by judgment: some megabytes
 _NEXT_STEP = "ecclip release answers"
 _SCORED = pa.struct([("name", pa.string()), ("value", pa.string()), ("score", pa.float32()), ("decision", pa.string())])
+_AGE_CLASS = pa.struct(
+    [
+        ("name", pa.string()),
+        ("score", pa.float32()),
+        ("basis", pa.string()),  # labels, zero_shot or unknown
+        ("flagged", pa.bool_()),
+        ("decision", pa.string()),
+    ]
+)
 COLUMNS = pa.schema(
     [
         pa.field("listing_id", pa.string(), nullable=False),
@@ -48,8 +57,10 @@ COLUMNS = pa.schema(
         ("category_decision", pa.string()),
         ("category_id", pa.string()),  # of the shop's taxonomy; null without one
         ("attributes", pa.list_(_SCORED)),
+        ("age_restricted", pa.bool_()),
         ("age_restricted_score", pa.float32()),
         ("age_restricted_decision", pa.string()),
+        ("age_classes", pa.list_(_AGE_CLASS)),
         ("other_tasks", pa.list_(_SCORED)),
         ("product_id", pa.string()),
         pa.field("lineage_id", pa.string(), nullable=False),
@@ -110,8 +121,10 @@ def row_of(listing_id: str, question: str, outputs: Mapping[str, Any]) -> dict[s
         "category_decision": decisions.get("category"),
         "category_id": next(iter(outputs.get("CATEGORY_ID") or ()), None),
         "attributes": _scored(outputs["ATTRIBUTES"], decisions, "attribute:"),
+        "age_restricted": (outputs.get("AGE_RESTRICTED") or {}).get("restricted"),
         "age_restricted_score": outputs["AGE_RESTRICTED_SCORE"],
         "age_restricted_decision": decisions.get("age_restricted"),
+        "age_classes": _age_classes(outputs, decisions),
         "other_tasks": _scored(outputs.get("OTHER_TASKS") or {}, decisions, ""),
         "product_id": None,
         "lineage_id": outputs["LINEAGE"],
@@ -200,6 +213,23 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
         return pq.read_table(path, schema=schema)
     except (OSError, pa.ArrowException) as error:
         raise IntegrityError("a table of the catalog cannot be read", value=path, next_step=_NEXT_STEP) from error
+
+
+def _age_classes(outputs: Mapping[str, Any], decisions: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the classes of the policy; a bundle of an earlier version does not say what they rest on."""
+    names, found = outputs.get("AGE_CLASS") or [], outputs.get("AGE_RESTRICTED") or {}
+    scores, bases = outputs.get("AGE_CLASS_SCORE") or [], outputs.get("AGE_CLASS_BASIS") or [None] * len(names)
+    flagged = {*found.get("classes", ()), *found.get("suspected", ())}
+    return [
+        {
+            "name": name,
+            "score": score,
+            "basis": basis,
+            "flagged": name in flagged if found else None,
+            "decision": decisions.get(name if name == "age_restricted" else f"age:{name}"),
+        }
+        for name, score, basis in zip(names, scores, bases, strict=True)
+    ]
 
 
 def _scored(found: Mapping[str, Any], decisions: Mapping[str, str], prefix: str) -> list[dict[str, Any]]:

@@ -23,10 +23,12 @@ __all__ = [
     "Prompts",
     "attribute_prompt",
     "category_prompt",
+    "load_borders",
     "load_embeddings",
     "load_frozen",
     "load_prompts",
     "read_origin",
+    "write_borders",
     "write_embeddings",
     "write_frozen",
     "write_origin",
@@ -41,6 +43,7 @@ _FEATURES = ("image_features", "text_features")
 _CONTENT = ("image_sha256", "title_sha256")  # of what was embedded, for the night after
 _FROZEN, _WEIGHTS = "frozen", "weights"
 _PROMPTS, _JOINT = "prompts.parquet", b"joint"
+_BORDERS = "borders"
 _WIDTH = "image_features"  # how wide they are, which a night without a photo does not show
 _ROW_GROUP = 4096  # rows; by judgment
 _NEXT_STEP = "run the stage embed of this night"
@@ -151,6 +154,20 @@ def load_frozen(folder: Path) -> Frozen | None:
     return Frozen(load_embeddings(path.parent), photos, titles, weights)
 
 
+def write_borders(borders: Embeddings, folder: Path) -> None:
+    """Write beside a night's embeddings those of some test photos of which only the border is left."""
+    _write(borders, folder / _BORDERS, {})
+
+
+def load_borders(folder: Path) -> Embeddings | None:
+    """Return what :func:`write_borders` wrote, None where it wrote nothing; texts are zeros.
+
+    Raises:
+        IntegrityError: they cannot be read; names the file.
+    """
+    return load_embeddings(folder / _BORDERS) if (folder / _BORDERS / _PART).is_file() else None
+
+
 def category_prompt(path: Sequence[str]) -> str:
     """Return the prompt of a category: its leaf, as a kind of what stands above it.
 
@@ -166,8 +183,8 @@ def attribute_prompt(name: str, value: str) -> str:
     return f"a photo of a product, {name}: {value}"
 
 
-def write_prompts(prompts: Prompts, folder: Path) -> None:
-    """Write the prompts of a frozen start beside a night's embeddings; equal ones give equal bytes."""
+def write_prompts(prompts: Prompts, folder: Path, name: str = _PROMPTS) -> None:
+    """Write prompts beside a night's embeddings, by default those of the frozen start; equal ones give equal bytes."""
     columns = {
         "text": pa.array(prompts.texts, pa.string()),
         "embedding": pa.array(list(prompts.embeddings), pa.list_(pa.float32())),
@@ -175,16 +192,16 @@ def write_prompts(prompts: Prompts, folder: Path) -> None:
     }
     folder.mkdir(parents=True, exist_ok=True)
     told = {_JOINT: str(prompts.joint).encode()}
-    pq.write_table(pa.table(columns).replace_schema_metadata(told), folder / _PROMPTS, compression="zstd")
+    pq.write_table(pa.table(columns).replace_schema_metadata(told), folder / name, compression="zstd")
 
 
-def load_prompts(folder: Path) -> Prompts | None:
+def load_prompts(folder: Path, name: str = _PROMPTS) -> Prompts | None:
     """Return what :func:`write_prompts` wrote beside a night's embeddings, None where it wrote nothing.
 
     Raises:
         IntegrityError: they cannot be read; names the file.
     """
-    path = folder / _PROMPTS
+    path = folder / name
     if not path.is_file():
         return None
     with _readable(path):

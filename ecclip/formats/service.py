@@ -93,13 +93,24 @@ OUTPUTS = (
         "name → value, score, of what applies to the category; `source` of a value that was read in the `title` or the "
         "`description`; value null: not present; unknown: score null, too",
     ),
-    Tensor("AGE_RESTRICTED_SCORE", "FP32", 1, "number", "largest of the policy's classes, calibrated; unknown: NaN"),
-    Tensor("AGE_CLASS", "BYTES", VARIES, "text", "the classes of the policy: one today, `age_restricted`"),
-    Tensor("AGE_CLASS_SCORE", "FP32", VARIES, "number", "calibrated; unknown: NaN", aligned_with="AGE_CLASS"),
+    Tensor(
+        "AGE_RESTRICTED", "BYTES", 1, "json",
+        "`restricted`: any class with labels at or above its operating point (null: none is known); the `classes` that "
+        "say so, zero-shot ones that are `suspected`, and the largest `minimum_age` of `classes`",
+    ),
+    Tensor("AGE_RESTRICTED_SCORE", "FP32", 1, "number", "largest of the classes with labels, calibrated; unknown: NaN"),
+    Tensor("AGE_CLASS", "BYTES", VARIES, "text", "the dump's flag (`age_restricted`), and the classes of the policy"),
+    Tensor(
+        "AGE_CLASS_SCORE", "FP32", VARIES, "number",
+        "calibrated; unknown: NaN; of a zero-shot class 0.5 at its operating point, and no probability",
+        aligned_with="AGE_CLASS",
+    ),
+    Tensor("AGE_CLASS_BASIS", "BYTES", VARIES, "text", "`labels`, `zero_shot` or `unknown`", aligned_with="AGE_CLASS"),
     Tensor("OTHER_TASKS", "BYTES", 1, "json", "task → value, score, for tasks of your own; unknown: both null"),
     Tensor(
         "DECISION", "BYTES", 1, "json",
-        "head → `auto` (at the promised precision, as proven on held-out listings), `review` or `unknown`",
+        "head → `auto` (at the promised precision, as proven on held-out listings), `review` or `unknown`; what "
+        "was not learnt from labels is never `auto`",
     ),
     Tensor("EMBEDDING", "FP32", VARIES, "number", "length 1"),
     Tensor("LINEAGE", "BYTES", 1, "text", "leads back to bundle, run, snapshot, commit: `ecclip registry trace <id>`"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,8 @@ class GateConfig(StageConfig):
 
     metrics: dict[str, MetricGate] = Field(
         default_factory=default_metrics,
-        description="metric of the report -> its limits; default: what the tasks ask (`gate` in ecclip/tasks/kinds)",
+        description="metric of the report, or a pattern of them (`age:*/both/recall`) -> its limits; default: what the "
+        "tasks ask (`gate` in ecclip/tasks/kinds)",
     )
     min_rows: int = Field(
         20,
@@ -215,7 +217,8 @@ def _compare(
     frozen = frozen_rival(challenger, score)
     asked = [(rival, cfg.cell_drop) for rival in champions] + ([(frozen, cfg.frozen_drop)] if frozen else [])
     compared = tuple(
-        _row(name, gate, new, rows_of(name, report.rows), champions, cfg) for name, gate in sorted(cfg.metrics.items())
+        _row(name, gate, new, rows_of(name, report.rows), champions, cfg)
+        for name, gate in sorted(_named(cfg.metrics, new, champions).items())
     )
     cells = tuple(_waived(row, champions, cfg) for row in cell_rows(asked, cfg.min_rows))
     reasons = [f"{row['metric']}: {row['reason']}" for row in compared if row["reason"]]
@@ -235,6 +238,21 @@ def _compare(
         notes=_notes(compared, cells, champions),
         if_meant=_if_meant(refused, champions),
     )
+
+
+def _named(
+    limits: Mapping[str, MetricGate], new: Mapping[str, float], champions: Sequence[Rival]
+) -> dict[str, MetricGate]:
+    """Return limits by the names of metrics: a pattern stands for all that the challenger has, or had before.
+
+    What is named itself is not taken from a pattern.
+    """
+    known = {*new, *(champions[0].claims if champions else ())}
+    found: dict[str, MetricGate] = {}
+    for pattern, limit in limits.items():
+        if "*" in pattern:
+            found |= {name: limit for name in known if fnmatchcase(name, pattern)}
+    return found | {name: limit for name, limit in limits.items() if "*" not in name}
 
 
 def _undecided(cfg: GateConfig, compared: tuple[dict[str, Any], ...]) -> list[str]:

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from ecclip.formats.corrections import FIELDS, Label
+from ecclip.formats.policies.age import OWN_LABEL
 from ecclip.tasks import Head, Heads, Rows
 from ecclip.tasks.kinds import TASKS
 
 ABSENT = "not present"
+AGE_LABELS = ("no", "yes")  # of one class of age restriction, as the attribute age:<class> spells them
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def label_text(label: Label) -> str:
 
 def label_columns() -> list[str]:
     """Return the columns of a snapshot that hold the labels of all tasks."""
-    return sorted({task.columns[0] for task in TASKS if task.columns[0] in FIELDS})
+    return sorted({name for task in TASKS if task.columns[0] in FIELDS for name in task.columns if name in FIELDS})
 
 
 def questions_of(heads: Heads, rows: Rows) -> dict[str, Question]:
@@ -74,16 +76,32 @@ def questions_of(heads: Heads, rows: Rows) -> dict[str, Question]:
 
 
 def given_labels(question: Question, rows: Rows) -> list[Label]:
-    """Return the label that each listing has in the snapshot; None where it has none."""
+    """Return the label that each listing has in the snapshot; None where it has none.
+
+    Of a class of age restriction it is what the policy makes of the listing's row.
+    """
+    if rows.policy is not None and is_age_class(question.head):
+        one = next((one for one in rows.policy.policy.classes if one.head == question.head.name), None)
+        known = [] if one is None else rows.policy.policy.labels(one, rows.given)
+        return [None if label is None else AGE_LABELS[label] for label in known]
     return _given(rows.given[question.field], question.name)
 
 
 def class_labels(head: Head) -> list[Label]:
-    """Return the labels of a head by their class numbers; of a flag no and yes."""
+    """Return the labels of a head by their class numbers; of a flag no and yes, as its field spells them."""
+    if is_age_class(head):
+        return list(AGE_LABELS)
     return [False, True] if head.loss == "sigmoid" else list(head.labels)
 
 
+def is_age_class(head: Head) -> bool:
+    """Say whether a head is of one class of age restriction, whose label a person keeps as an attribute."""
+    return head.name.startswith(OWN_LABEL)
+
+
 def _question(head: Head, field: str, rows: Rows) -> Question:
+    if is_age_class(head):
+        return Question(head, "attributes", head.name, list(AGE_LABELS))
     name = head.name.partition(":")[2] if field == "attributes" else ""
     found: dict[str, Label] = {label_key(label): label for label in class_labels(head)}
     found |= {label_key(label): label for label in _given(rows.given[field], name) if label is not None}

@@ -52,7 +52,8 @@ def score_question(rows: Rows, inputs: Inputs, heads: Heads, question: Question)
         if modality in heads.unlabelled.get(question.head.name, ()) or not len(members):
             continue
         scores = _scores(inputs, heads, question, modality, members)
-        loss, number = question.head.loss, answered(scores, question.head.loss)
+        loss, point = question.head.loss, heads.point_of(question.head, modality)
+        number = answered(scores, loss) if point is None else (scores[:, 0] >= point.score).astype(np.int64)
         sure = confidence(scores, loss)
         found["answer"][members], found["score"][members] = places[number], sure
         found["margin"][members] = margins(scores, loss)

@@ -33,6 +33,7 @@ __all__ = [
     "load_heads",
     "matching",
     "measure_auto",
+    "operating_point",
     "read_evidence",
     "rows",
     "scores",

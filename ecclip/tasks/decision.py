@@ -41,6 +41,9 @@ class Decider:
         self._kept = {str(head["name"]): named[head["task"]].prepare(head, heads) for head in self._heads}
         self._modalities = list(heads["modalities"])
         self._unlabelled = {(head, one) for head, found in heads.get("unlabelled", {}).items() for one in found}
+        self._zero_shot = {(head, one) for head, found in heads.get("zero_shot", {}).items() for one in found}
+        self._points = dict(heads.get("points", {}))
+        self._minimum_ages = dict(heads.get("policy", {}).get("minimum_ages", {}))
         self._top_k = top_k
         self._applicable = Applicable(heads.get("applies", ()))
         self._open_values = OpenValues(heads["open"]) if heads.get("open") else None
@@ -51,7 +54,8 @@ class Decider:
 
         ``logits`` [columns] come from the heads of ``modality``; ``query`` holds the texts of the request. The output
         DECISION maps every head, or a task without any, to auto, review or unknown. Attributes that do not apply to the
-        category are not asked for and have no place in either.
+        category are not asked for and have no place in either. A zero-shot head is never auto: what it flags is for
+        review, the rest unknown.
 
         Raises:
             DecisionError: the wrong number of logits, a logit that is not finite, or an unknown modality.
@@ -97,7 +101,18 @@ class Decider:
         scores = probabilities(row[int(head["start"]) : int(head["stop"])], loss)
         levels = {int(level): score for level, score in self._of(self._level_thresholds, name, modality).items()}
         certain = self._is_certain(name, modality, scores, loss)
-        return HeadScores(name, loss, head["labels"], scores, certain, levels, self._kept[name])
+        return HeadScores(
+            name,
+            loss,
+            head["labels"],
+            scores,
+            certain,
+            levels,
+            self._kept[name],
+            point=float(self._of(self._points, name, modality).get("score", EVEN_CHANCE)),
+            zero_shot=(name, modality) in self._zero_shot,
+            minimum_age=self._minimum_ages.get(str(head["labels"][0])) if loss == "sigmoid" else None,
+        )
 
     def _is_certain(self, name: str, modality: str, scores: np.ndarray, loss: str) -> bool:
         pooled = self._thresholds.get(name, {}).get(modality, NEVER_AUTO)
@@ -106,13 +121,15 @@ class Decider:
         return bool(confidence(scores, loss) >= max(float(threshold), EVEN_CHANCE))
 
     @staticmethod
-    def _of(thresholds: Mapping[str, Any], name: str, modality: str) -> dict[str, float]:
+    def _of(thresholds: Mapping[str, Any], name: str, modality: str) -> dict[str, Any]:
         return dict(thresholds.get(name, {}).get(modality, {}))
 
 
 def _decision(task: Task, scored: HeadScores) -> str:
-    if scored.scores is None:
+    if scored.scores is None or (scored.zero_shot and not scored.flagged):
         return UNKNOWN
+    if scored.zero_shot:
+        return REVIEW
     return AUTO if task.is_auto(scored) else REVIEW
 
 

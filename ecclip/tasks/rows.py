@@ -12,6 +12,7 @@ import numpy as np
 from ecclip.core import ContractError, digest_of
 from ecclip.formats.columns import GROUP_ID, SPLIT
 from ecclip.formats.embeddings import Embeddings, Origin, load_embeddings, load_frozen, read_origin
+from ecclip.formats.policies.age import EmbeddedPolicy, load_age_policy
 from ecclip.formats.sampling import sets_thresholds, smallest_hashes
 from ecclip.formats.snapshot import Snapshot
 from ecclip.formats.taxonomy.tree import Taxonomy, read_taxonomy
@@ -42,6 +43,7 @@ class Rows:
     image_features: np.ndarray | None = None
     text_features: np.ndarray | None = None
     taxonomy: Taxonomy | None = None
+    policy: EmbeddedPolicy | None = None  # of age restriction, where the embeddings came with one
 
     @property
     def in_validation(self) -> np.ndarray:
@@ -109,6 +111,7 @@ def load_rows(snapshot: Path, embedded: Path, columns: Sequence[str] = ()) -> Ro
         ),
         **_vectors(load_embeddings(embedded), found["listing_id"]),
         taxonomy=read_taxonomy(snapshot),
+        policy=load_age_policy(embedded),
     )
 
 

@@ -24,6 +24,7 @@ from ecclip.tasks.report.frozen import answered, report_frozen
 from ecclip.tasks.report.page import write_page
 from ecclip.tasks.report.slices import SELLER, report_slices
 from ecclip.tasks.report.zero_shot import report_zero_shot
+from ecclip.tasks.restriction.background import report_backgrounds
 from ecclip.tasks.rows import THRESHOLDS, Rows, frozen_rows, load_rows, origin_of
 
 
@@ -54,6 +55,7 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         report_zero_shot(frozen, embedded, rows, targets, answers, cfg, findings)
         report_open_values(more["open"], rows, cfg, findings)
         report_slices(TASKS, answers, rows, snapshot, findings)
+        report_backgrounds(embedded, rows, scored, trained, cfg, findings)
         write_evidence(rows, targets, trained.heads, output, frozen_logits)
         products = _report_products(rows, cfg, findings)
         made_from = {"snapshot": origin.snapshot, "trained": origin.trained, "towers": origin.towers}

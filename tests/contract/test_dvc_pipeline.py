@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from ecclip.cli import app
 from ecclip.core import ConfigError, ServiceError, settings
-from ecclip.nights import CORRECTIONS, EXPECTATIONS, TAXONOMIES
+from ecclip.nights import CORRECTIONS, EXPECTATIONS, POLICIES, TAXONOMIES
 from ecclip.pipeline import STEPS, run_stage, section_of
 from ecclip.registry import dvc_version, record_version
 
@@ -72,7 +72,7 @@ def test_the_committed_file_is_the_one_that_the_command_prints() -> None:
 
 def test_what_a_stage_reads_is_written_by_a_stage_before_it() -> None:
     # of the source outside; of people
-    written = {"nights/{night}/inventory.json", EXPECTATIONS, CORRECTIONS, TAXONOMIES}
+    written = {"nights/{night}/inventory.json", EXPECTATIONS, CORRECTIONS, POLICIES, TAXONOMIES}
     for step in STEPS.values():
         own = {path for path in step.inputs.values() if "{previous}" not in path}
         assert own <= written

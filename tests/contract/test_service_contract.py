@@ -21,9 +21,11 @@ FULL: dict[str, Any] = {
     "CATEGORY_SCORE": [0.75, 0.25],
     "CATEGORY_ID": ["1047", "bags"],
     "ATTRIBUTES": {"color": {"value": "red", "score": 0.5}, "material": {"value": None, "score": None}},
+    "AGE_RESTRICTED": {"restricted": True, "classes": ["alcohol"], "suspected": [], "minimum_age": 18},
     "AGE_RESTRICTED_SCORE": 0.5,
     "AGE_CLASS": ["alcohol", "knives"],
     "AGE_CLASS_SCORE": [0.5, None],
+    "AGE_CLASS_BASIS": ["labels", "unknown"],
     "OTHER_TASKS": {"brand": {"value": "Arvo", "score": 0.25}},
     "DECISION": {"category": "auto", "age_restricted": "review"},
     "EMBEDDING": np.array([0.6, 0.8], np.float32),
@@ -61,7 +63,7 @@ def test_an_answer_arrives_as_it_was_given_whatever_its_neighbours_are() -> None
 
 
 def test_a_version_of_before_is_understood_without_the_outputs_that_it_lacks() -> None:
-    later = ("CATEGORY_ID", "AGE_CLASS", "AGE_CLASS_SCORE", "OTHER_TASKS")
+    later = ("CATEGORY_ID", "AGE_RESTRICTED", "AGE_CLASS", "AGE_CLASS_SCORE", "AGE_CLASS_BASIS", "OTHER_TASKS")
     columns = {one.name: encode(one, [FULL[one.name]]) for one in OUTPUTS if one.name not in later}
     (answer,) = _received(columns, 1)
     assert (answer.categories[0], answer.age_restricted) == (("home", "mugs"), 0.5)

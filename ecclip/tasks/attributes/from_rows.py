@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from ecclip.formats.policies.age import OWN_LABEL
 from ecclip.product_input import description_text
 from ecclip.tasks.attributes.applicable import learn_applicable
 from ecclip.tasks.attributes.open_values import Labelled, learn_open_values
@@ -16,8 +17,12 @@ Stated = Mapping[str, Sequence[str]]
 
 
 def stated_of(rows: Rows) -> list[dict[str, tuple[str, ...]] | None]:
-    """Return what each listing states, see :func:`ecclip.tasks.attributes.specs.stated`."""
-    return [stated(specs) for specs in rows.given["attributes"]]
+    """Return what each listing states (``specs.stated``), but for its labels of age restriction."""
+    found = (stated(specs) for specs in rows.given["attributes"])
+    return [
+        None if names is None else {name: said for name, said in names.items() if not name.startswith(OWN_LABEL)}
+        for names in found
+    ]
 
 
 def applicable_nodes(rows: Rows, found: Sequence[Stated | None], cfg: AttributesConfig) -> list[dict[str, Any]]:

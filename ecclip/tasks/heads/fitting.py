@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +14,16 @@ from ecclip.tasks.heads.linear import LinearHead
 from ecclip.tasks.heads.matrix import MODALITIES, Head, Heads, join
 from ecclip.tasks.heads.reading import Readings
 from ecclip.tasks.heads.target import ONE_LABEL, fit_target
+from ecclip.tasks.heads.zero_shot import zero_shot_head
 from ecclip.tasks.kinds import Target, true_paths
 from ecclip.tasks.kinds.task import NO_LABEL
 from ecclip.tasks.levels import Levels
+from ecclip.tasks.operating_point import OperatingPoint, operating_point, within_point
 from ecclip.tasks.rows import THRESHOLDS, Rows
 from ecclip.tasks.scores import probabilities
 from ecclip.tasks.thresholds import Answers, Thresholds, thresholds_of
+
+NOT_MEASURED = "not measured: no labels to learn from; answered zero-shot, from its description, for review only"
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
     layout = _layout(targets)
     calibrations: dict[tuple[str, str], Calibration] = {}
     untrained: dict[str, str] = {}
+    zero_shot: dict[str, list[str]] = {}
     readings = Readings(rows, join(*inputs, widths), widths, cfg.heads.axes)
     for target, head in zip(targets, layout, strict=True):
         found = fit_target(readings, rows, target, choices[target.name], cfg)
@@ -51,6 +57,10 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
             fitted, calibrations[target.name, modality] = _calibrated(
                 fitted, readings.joined, rows, target, modality, cfg
             )
+            described = zero_shot_head(target, rows, readings, modality, choices[target.name]) if reason else None
+            if described is not None:
+                fitted, reason = described, NOT_MEASURED
+                zero_shot.setdefault(target.name, []).append(modality)
             weight[index, :, head.start : head.stop] = fitted.weight
             bias[index, head.start : head.stop] = fitted.bias
             if reason:
@@ -61,10 +71,12 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
         bias.astype(np.float32),
         layout,
         {},
-        _unlabelled(targets, untrained),
+        _unlabelled(targets, untrained, zero_shot),
         widths=widths,
         promise=cfg.auto.precision,
         taxonomy=rows.taxonomy.describe() if rows.taxonomy else {},
+        zero_shot=zero_shot,
+        policy=_policy(rows),
     )
     _set_thresholds(heads, inputs, rows, targets, untrained, cfg)
     return Trained(heads, calibrations, untrained)
@@ -85,7 +97,17 @@ def _calibrated(
     return calibrated(head, x[used], target.y[used], rows.groups[used], target.loss)
 
 
-def _unlabelled(targets: list[Target], untrained: dict[str, str]) -> dict[str, list[str]]:
+def _policy(rows: Rows) -> dict[str, Any]:
+    if rows.policy is None:
+        return {}
+    policy = rows.policy.policy
+    ages = {one.name: one.minimum_age for one in policy.classes}
+    return {"version": policy.version, "sha256": policy.sha256, "minimum_ages": ages}
+
+
+def _unlabelled(
+    targets: list[Target], untrained: dict[str, str], zero_shot: dict[str, list[str]]
+) -> dict[str, list[str]]:
     """Return where a head has no answer: no label at all, or a flag whose labels are all the same."""
     found = {
         target.name: [
@@ -93,6 +115,7 @@ def _unlabelled(targets: list[Target], untrained: dict[str, str]) -> dict[str, l
             for modality in MODALITIES
             if (reason := untrained.get(f"{target.name}/{modality}"))
             and (reason != ONE_LABEL or target.loss == "sigmoid")
+            and modality not in zero_shot.get(target.name, ())
         ]
         for target in targets
     }
@@ -127,6 +150,10 @@ def _set_thresholds(
             if f"{target.name}/{modality}" not in untrained:
                 scores = probabilities(logits[:, head.start : head.stop], head.loss)
                 found = _thresholds(scores, target, rows, known, cfg)
+                if target.rate:
+                    point = _point(scores[:, 0], target, rows, known)
+                    heads.points.setdefault(target.name, {})[modality] = asdict(point)
+                    found = replace(found, classes=within_point(found.score, point.score))
             if found.levels:
                 above = {str(level): score for level, score in sorted(found.levels.items())}
                 heads.level_thresholds.setdefault(target.name, {})[modality] = above
@@ -134,6 +161,12 @@ def _set_thresholds(
             if found.classes:
                 own = {str(number): score for number, score in sorted(found.classes.items())}
                 heads.class_thresholds.setdefault(target.name, {})[modality] = own
+
+
+def _point(scores: np.ndarray, target: Target, rows: Rows, known: np.ndarray) -> OperatingPoint:
+    """Return the operating point of a flag with ``scores`` [M] of the ``known`` listings, bool [N]; M are known."""
+    held_out = (rows.split[known] == THRESHOLDS) & (target.y[known] != NO_LABEL)
+    return operating_point(scores[held_out], target.y[known][held_out], rows.groups[known][held_out], target.rate)
 
 
 def _thresholds(scores: np.ndarray, target: Target, rows: Rows, known: np.ndarray, cfg: EvaluateConfig) -> Thresholds:

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save
 
 from ecclip.core import IntegrityError, canonical_json, write_atomic
 from ecclip.formats.bundle import HEADS_FILE
+from ecclip.tasks.operating_point import OperatingPoint
 from ecclip.tasks.scores import NEVER_AUTO
 
 MODALITIES = ("image", "text", "both")
@@ -22,6 +23,9 @@ _LATER = (
     "open",
     "level_thresholds",
     "taxonomy",
+    "points",
+    "zero_shot",
+    "policy",
 )  # heads of earlier versions lack some
 
 
@@ -53,6 +57,9 @@ class Heads:
     is the digest of the towers whose embeddings the heads read. ``applies`` says which attributes a category has
     (``ecclip.tasks.attributes.applicable``), ``open`` how values that no head lists are read out of the texts
     (``ecclip.tasks.attributes.opened``).
+    ``points`` maps flag -> modality -> the fields of its :class:`~ecclip.tasks.operating_point.OperatingPoint`,
+    ``zero_shot`` head -> the modalities in which it answers by a description alone. ``policy`` is what the heads of age
+    restriction were made by: ``sha256`` of its file, ``version``, and ``classes``; empty without one.
     """
 
     dim: int
@@ -69,6 +76,9 @@ class Heads:
     open: dict[str, Any] = field(default_factory=dict)
     level_thresholds: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     taxonomy: dict[str, Any] = field(default_factory=dict)
+    points: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    zero_shot: dict[str, list[str]] = field(default_factory=dict)
+    policy: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.widths == (0, 0):
@@ -95,6 +105,9 @@ class Heads:
             "towers": self.towers,
             "applies": self.applies,
             "open": self.open,
+            "points": self.points,
+            "zero_shot": self.zero_shot,
+            "policy": self.policy,
         }
 
     def logits(self, image: np.ndarray | None, text: np.ndarray | None, modality: str) -> np.ndarray:
@@ -121,6 +134,15 @@ class Heads:
         """Return by level the score from which on the paths of a head that back off to it need no review."""
         found = self.level_thresholds.get(name, {}).get(modality, {})
         return {int(level): score for level, score in found.items()}
+
+    def point_of(self, head: Head, modality: str) -> OperatingPoint | None:
+        """Return the operating point of a flag; None where it is flagged at an even chance, unmeasured."""
+        found = self.points.get(head.name, {}).get(modality)
+        return None if found is None else OperatingPoint(**found)
+
+    def without_answer(self, name: str) -> set[str]:
+        """Return the modalities in which a head has learnt from no label: it is unknown there, or zero-shot."""
+        return {*self.unlabelled.get(name, ()), *self.zero_shot.get(name, ())}
 
     def save(self, folder: Path) -> None:
         """Write heads.json and heads.safetensors; equal heads give equal bytes."""

@@ -39,7 +39,7 @@ class Readings:
     """
 
     def __init__(self, rows: Rows, joined: np.ndarray, widths: tuple[int, int], most: int) -> None:
-        self.joined, self._rows, self._widths, self._most = joined, rows, widths, most
+        self.joined, self.widths, self._rows, self._most = joined, widths, rows, most
         self._made: dict[tuple[str, str], Reading] = {}
 
     def of(self, modality: str, choice: str) -> Reading:
@@ -49,7 +49,7 @@ class Readings:
         return self._made[modality, choice]
 
     def _make(self, modality: str, choice: str) -> Reading:
-        blocks = blocks_read(modality, choice, self._rows.dim, self._widths)
+        blocks = blocks_read(modality, choice, self._rows.dim, self.widths)
         columns = np.concatenate(blocks)
         read = self.joined[:, columns]
         train = (self._rows.split == "train") & self._rows.has(modality)

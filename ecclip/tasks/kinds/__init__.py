@@ -41,5 +41,10 @@ def true_paths(target: Target, rows: Rows) -> list[Any] | None:
 
 
 def gate_defaults() -> dict[str, Limit]:
-    """Return the gate's default limits of all tasks, by the metrics' names in report.json."""
-    return {f"{task.name}/{metric}": limit for task in TASKS for metric, limit in task.gate.items()}
+    """Return the gate's default limits of all tasks, by the metrics' names in report.json, or patterns of them."""
+    return {
+        f"{name}/{metric}": limit
+        for task in TASKS
+        for name in filter(None, (task.name, task.more_heads))
+        for metric, limit in task.gate.items()
+    }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ecclip.tasks.scores import plain
+from ecclip.tasks.scores import EVEN_CHANCE, plain
 
 if TYPE_CHECKING:
     from ecclip.tasks.config import EvaluateConfig
@@ -29,7 +29,9 @@ OUTSIDE = -1  # class number of a label that is not in the head's label list: ev
 class Target:
     """What one head of a task learns: its label list and int64 [N] class numbers, OUTSIDE or NO_LABEL where none.
 
-    ``loss`` is softmax (one of the labels) or sigmoid (yes or no: one label, class numbers 1 and 0).
+    ``loss`` is softmax (one of the labels) or sigmoid (yes or no: one label, class numbers 1 and 0). A flag with a
+    ``rate`` has an operating point at that false-positive rate. ``described``, float32 [d] and [width], is what the
+    label's description is to the text tower, embedding and features, by which a flag without labels answers.
     """
 
     task: str
@@ -37,6 +39,8 @@ class Target:
     loss: str
     labels: list[Any]
     y: np.ndarray
+    rate: float = 0.0
+    described: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class HeadScores:
 
     The best class is ``certain`` where it reaches its threshold. ``levels`` are the thresholds of the levels that a
     path backs off to, and ``kept`` what the task has made of the head (:meth:`Task.prepare`).
+    A flag is raised at and above ``point``. A head that is ``zero_shot`` has learnt from no label: its score is no
+    probability. ``minimum_age`` is that of a class of age restriction, None where its policy does not say.
     """
 
     name: str
@@ -54,6 +60,14 @@ class HeadScores:
     certain: bool = False
     levels: Mapping[int, float] = field(default_factory=dict)
     kept: Any = None
+    point: float = EVEN_CHANCE
+    zero_shot: bool = False
+    minimum_age: int | None = None
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the flag is raised."""
+        return self.scores is not None and bool(self.scores[0] >= self.point)
 
 
 @dataclass(frozen=True)
@@ -91,7 +105,8 @@ class Task:
 
     ``columns`` are the columns of a snapshot's listings that its targets are made from, ``evidence`` those of them that
     its report reads besides the true labels. ``outputs`` are the service's outputs that its answer fills. ``gate`` maps
-    ``<modality>/<metric>`` to its default limit in the gate. ``headline`` and ``details`` are the lines of the report's
+    ``<modality>/<metric>`` to its default limit in the gate, of the head or heads named like the task and of those that
+    the pattern ``more_heads`` names. ``headline`` and ``details`` are the lines of the report's
     page, (label, metric); ``note`` and ``no_head`` explain the table, and why there may be no head at all.
     """
 
@@ -101,6 +116,7 @@ class Task:
     evidence: ClassVar[tuple[str, ...]] = ()
     outputs: ClassVar[tuple[str, ...]] = ("OTHER_TASKS",)
     gate: ClassVar[Mapping[str, Limit]] = {}
+    more_heads: ClassVar[str] = ""
     accuracy: ClassVar[str] = "accuracy"
     headline: ClassVar[tuple[tuple[str, str], ...]] = (("right answers", "accuracy"),)
     details: ClassVar[tuple[tuple[str, str], ...]] = (("macro F1", "macro_f1"), *_CALIBRATION)

@@ -16,6 +16,7 @@ from ecclip.tasks.heads.matrix import MODALITIES, Head
 from ecclip.tasks.kinds import Target, Task, true_paths
 from ecclip.tasks.kinds.task import NO_LABEL, as_levels
 from ecclip.tasks.levels import LEAF, Levels
+from ecclip.tasks.operating_point import OperatingPoint
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.metrics import (
     Bin,
@@ -55,6 +56,7 @@ class ScoredHead:
     truth: np.ndarray
     thresholds: np.ndarray  # by class [C], of a flag for no and yes
     decided: Decided | None = None  # where that was not by the thresholds of its classes alone
+    point: OperatingPoint | None = None  # of a flag: from where on the answer is yes
 
     @property
     def prefix(self) -> str:
@@ -63,7 +65,9 @@ class ScoredHead:
 
     @property
     def answer(self) -> np.ndarray:
-        """Return the class answered [M]; of a flag 1 or 0."""
+        """Return the class answered [M]; of a flag 1 or 0, at its operating point where it has one."""
+        if self.point is not None:
+            return (self.scores[:, 0] >= self.point.score).astype(np.int64)
         return answered(self.scores, self.target.loss)
 
     @property
@@ -139,6 +143,7 @@ def score_head(
         probabilities(before, target.loss),
         target.y[chosen],
         trained.heads.class_thresholds_of(head, modality),
+        point=trained.heads.point_of(head, modality),
     )
     levels, paths = trained.heads.level_thresholds_of(head.name, modality), true_paths(target, rows)
     return replace(found, decided=_backed_off(found, levels, paths)) if levels and paths is not None else found

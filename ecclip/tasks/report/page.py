@@ -25,6 +25,8 @@ from ecclip.tasks.report.examples import (
     thumbnails,
 )
 from ecclip.tasks.report.findings import Findings
+from ecclip.tasks.restriction.background import METRIC
+from ecclip.tasks.restriction.background import TASK as RESTRICTION
 from ecclip.tasks.rows import Rows
 
 _CATALOG_HEADLINE = (  # of the tasks on the whole catalog, which have no heads: ecclip.tasks.matching
@@ -159,10 +161,18 @@ def _section(
 ) -> dict[str, Any]:
     """Return what the page shows of a task: a table of its heads, or of its only head details and diagrams as well."""
     names = sorted({entry.target.name for entry in scored.values() if entry.target.task == task.name})
-    section: dict[str, Any] = {"title": task.title, "note": task.note, "heads": [], "only": None}
-    if names == [task.name]:
+    backgrounds = {name: found for name, found in findings.slices.items() if name.endswith(f"/{METRIC}")}
+    section: dict[str, Any] = {"backgrounds": backgrounds if task.name == RESTRICTION else {}} | {
+        "title": task.title,
+        "note": task.note,
+        "heads": [],
+        "flags": [],
+        "only": None,
+    }
+    if task.name in names:  # classes of its own beside it are told by a table below
         section["details"] = _details(task.name, task.details, findings)
         section["only"] = _only_head(task, rows, scored, findings, cfg)
+        section["flags"] = [_flag(name, scored, findings) for name in names if name != task.name]
     else:
         section["heads"] = [_head(name, scored, findings) for name in names]
     return section | _looked_at(task, rows, scored, findings, cfg)
@@ -203,6 +213,20 @@ def _slices(parts: dict[str, dict[str, float]], heads: Sequence[ScoredHead]) -> 
     right, answers = sum(int((one.answer == one.truth).sum()) for one in heads), sum(len(one.rows) for one in heads)
     chart = shares_chart(list(parts), [found["value"] for found in parts.values()], right / answers)
     return {"parts": parts, "chart": chart, "whole": right / answers, "rows": answers}
+
+
+def _flag(name: str, scored: dict[str, ScoredHead], findings: Findings) -> dict[str, Any]:
+    """Return what the page shows of a class that has a yes or no of its own."""
+    points = [scored[f"{name}/{modality}"].point for modality in MODALITIES]
+    return {
+        "name": name.partition(":")[2] or name,
+        "why": next((findings.missing[key] for key in (f"{name}/text", f"{name}/both") if key in findings.missing), ""),
+        "positives": findings.rows.get(f"{name}/text/test_positives"),
+        "rate": next((point.rate for point in points if point is not None), None),
+        "recall": _line(name, name, "recall", findings)["cells"],
+        "false_positive_rate": _line(name, name, "false_positive_rate", findings)["cells"],
+        "at_most": _line(name, name, "false_positive_rate_at_most", findings)["cells"],
+    }
 
 
 def _head(name: str, scored: dict[str, ScoredHead], findings: Findings) -> dict[str, Any]:

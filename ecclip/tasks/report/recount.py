@@ -21,6 +21,7 @@ from ecclip.tasks.report.classes import ScoredHead, report_answers, report_tasks
 from ecclip.tasks.report.common import in_common
 from ecclip.tasks.report.evidence import FROZEN_LOGITS, parts_of, read_evidence, rows_of, targets_of
 from ecclip.tasks.report.findings import Findings
+from ecclip.tasks.report.frozen import answered
 from ecclip.tasks.report.paired import compare_cells
 from ecclip.tasks.rows import Rows
 
@@ -56,7 +57,8 @@ class Measured:
             return {}
         logits = {name: self.evidence[FROZEN_LOGITS][:, place] for place, name in enumerate(MODALITIES)}
         targets = targets_of(self.heads, self.evidence)
-        return self._compare(self.scored, score_heads(self.rows, targets, _as_trained(self.heads), logits))
+        trained = _as_trained(self.heads)
+        return self._compare(self.scored, answered(score_heads(self.rows, targets, trained, logits), trained))
 
     def beside(self, other: Path, image: np.ndarray, text: np.ndarray) -> Rescored:
         """Return this bundle beside another one; where their labels differ both are asked in classes that both know.
@@ -92,7 +94,8 @@ def _measure(heads: Heads, rows: Rows, targets: list[Target]) -> tuple[Findings,
     ``rows`` have what these heads read, and ``targets`` the truth in their class numbers.
     """
     findings = Findings()
-    return findings, report_tasks(TASKS, rows, targets, _as_trained(heads), _config(heads), findings)
+    trained = _as_trained(heads)
+    return findings, answered(report_tasks(TASKS, rows, targets, trained, _config(heads), findings), trained)
 
 
 def _in_common(
@@ -120,7 +123,8 @@ def _config(heads: Heads) -> EvaluateConfig:
 
 def _as_trained(heads: Heads) -> Trained:
     """Return heads as they were read: of calibrations nothing is known, and of what was not trained only that."""
-    untrained = {f"{name}/{one}": "no labels" for name, found in heads.unlabelled.items() for one in found}
+    names = {head.name for head in heads.parts}
+    untrained = {f"{name}/{one}": "no labels" for name in names for one in heads.without_answer(name)}
     return Trained(heads, {}, untrained)
 
 

@@ -22,7 +22,11 @@ OUTPUTS: dict[str, Any] = {
     "CATEGORY_SCORE": [0.75, 0.25],
     "CATEGORY_ID": ["47", "lamps"],
     "ATTRIBUTES": {"size": {"value": None, "score": None}, "color": {"value": "red", "score": 0.5}},
+    "AGE_RESTRICTED": {"restricted": True, "classes": ["alcohol"], "suspected": [], "minimum_age": 18},
     "AGE_RESTRICTED_SCORE": 0.125,
+    "AGE_CLASS": ["age_restricted", "alcohol"],
+    "AGE_CLASS_SCORE": [0.125, 0.0625],
+    "AGE_CLASS_BASIS": ["labels", "labels"],
     "OTHER_TASKS": {"room": {"value": ["kitchen", "table"], "score": 0.5}},
     "DECISION": {
         "category": "auto", "attribute:color": "review", "attribute:size": "unknown", "age_restricted": "auto",
@@ -30,6 +34,7 @@ OUTPUTS: dict[str, Any] = {
     },
     "LINEAGE": BY.lineage_id,
 }  # fmt: skip
+LISTS = ("attributes", "age_classes", "other_tasks")
 UNKNOWN = OUTPUTS | {
     "CATEGORY": [],
     "CATEGORY_SCORE": [],
@@ -42,7 +47,8 @@ UNKNOWN = OUTPUTS | {
 
 @pytest.fixture
 def answered(tmp_path: Path) -> Path:
-    rows = [row_of("l2", "q2", OUTPUTS), row_of("l1", "q1", UNKNOWN | {"AGE_RESTRICTED_SCORE": None})]
+    older = {name: value for name, value in UNKNOWN.items() if not name.startswith("AGE_")}
+    rows = [row_of("l2", "q2", OUTPUTS), row_of("l1", "q1", older | {"AGE_RESTRICTED_SCORE": None})]
     refused = [{"listing_id": "l3", "reason": "nothing", "error": "neither", "question_sha256": "q3"}]
     write_answers(pa.Table.from_pylist(rows, schema=COLUMNS), refused, BY, tmp_path / "answers")
     return tmp_path / "answers"
@@ -51,10 +57,15 @@ def answered(tmp_path: Path) -> Path:
 def test_a_spark_job_reads_it_and_unknown_is_null(answered: Path) -> None:
     frame = spark_session(2).read.parquet(str(answered / "answers.parquet"))
     first, second = frame.orderBy("listing_id").collect()
-    assert [first[name] for name in frame.columns if name not in ("attributes", "other_tasks")] == [
-        "l1", None, None, None, None, None, None, None, BY.lineage_id, "q1",
+    assert [first[name] for name in frame.columns if name not in LISTS] == [
+        "l1", None, None, None, None, None, None, None, None, BY.lineage_id, "q1",
     ]  # fmt: skip
-    assert (first["attributes"], first["other_tasks"]) == ([], [])
+    assert [first[name] for name in LISTS] == [[], [], []]
+    assert second["age_restricted"]
+    assert [tuple(one) for one in second["age_classes"]] == [
+        ("age_restricted", 0.125, "labels", False, "auto"),
+        ("alcohol", 0.0625, "labels", True, None),
+    ]
     category = [second[name] for name in ("category", "category_score", "category_decision", "category_id")]
     assert category == [["home", "mugs"], 0.75, "auto", "47"]
     exploded = frame.selectExpr("listing_id", "inline(attributes)").orderBy("name").collect()

@@ -325,6 +325,22 @@ def test_recall_of_a_flag_rests_on_those_that_carry_it_and_has_a_floor_of_its_ow
         assert registry.check_gate(cfg, registry.register(bundle, night).version).passed is passes
 
 
+def test_a_pattern_asks_every_class_that_there_is_or_was_and_a_name_of_its_own_comes_first(tmp_path: Path) -> None:
+    alcohol, knives = ("age:alcohol/both/recall", "age:knives/both/recall")
+    assert GateConfig().metrics["age:*/both/recall"].floor == 0.5
+    limits = {TOP1: MetricGate(floor=0.5), "age:*/both/recall": MetricGate(floor=0.6), knives: MetricGate(floor=0.2)}
+    cfg = GateConfig(metrics=limits)
+
+    def verdict(night: str, number: int, **recalls: float) -> registry.Verdict:
+        metrics = {TOP1: 0.8} | {f"age:{name}/both/recall": value for name, value in recalls.items()}
+        bundle = write_bundle(tmp_path / night, night, metrics, number)
+        return registry.check_gate(cfg, registry.register(bundle, night).version)
+
+    assert verdict("2026-11-01", 1, knives=0.3).passed  # of alcohol there is nothing yet
+    refused = verdict("2026-11-02", 2, knives=0.3, alcohol=0.5)
+    assert refused.reasons == (f"{alcohol}: 0.5000 is beyond the floor 0.6000",)
+
+
 def test_a_task_that_nobody_labels_decides_nothing_until_a_champion_had_it(tmp_path: Path) -> None:
     ece = GateConfig(metrics={TOP1: MetricGate(floor=0.5), ECE: MetricGate(floor=0.1, higher_is_better=False)})
     nothing = {"category/both/test": 0}

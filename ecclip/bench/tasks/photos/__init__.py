@@ -1,3 +1,3 @@
-"""Cells of sets with photos: labels from photo and title, a shift of domain, and products by photos."""
+"""Cells of sets with photos: labels from photo and title, a shift of domain, restricted goods, products by photos."""
 
-__all__ = ["labels", "products", "shift"]
+__all__ = ["labels", "products", "restriction", "shift"]
