@@ -159,14 +159,14 @@ def _low_rank_heads(left: Tensor, right: Tensor, bias: Tensor) -> nn.Module:
 
 
 def low_rank(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return factors float32 [3, F, r] and [r, C] of heads [3, F, C], None where they are not half as large.
+    """Return factors float32 [3, F, r] and [r, C] of heads [3, F, C], None where they are not a quarter smaller.
 
     The range of the matrix is found by its product with random vectors (Halko, Martinsson and Tropp 2011), which is
     exact where the rank is below their number.
     """
     modalities, features, labels = weight.shape
     stacked = weight.reshape(modalities * features, labels).astype(np.float64)
-    most = stacked.size // (2 * sum(stacked.shape))
+    most = 3 * stacked.size // (4 * sum(stacked.shape))
     if most < _LEAST_RANK:
         return None
     probes = np.random.default_rng(0).normal(size=(labels, min(most, _MOST_RANK, *stacked.shape)))
