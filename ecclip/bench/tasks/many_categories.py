@@ -29,7 +29,7 @@ from ecclip.tasks.kinds import TASKS, Target
 _WIDTH = 256  # numbers of an embedding, as the default towers give
 _TRAIN = 20  # training listings of a leaf
 _OTHERS = {"validation": 5000, "thresholds": 5000, "test": 2000}  # listings
-_NOISE = 2.0  # of a listing around its leaf, which lies around its parent as that around its own; by judgment
+_NOISE = 8.0  # of a listing around its leaf, which lies around its parent as that around its own; by judgment
 _REGRESSION = (100, 500)  # leaves; more of them take a solver many minutes
 _DISCRIMINANTS = (100, 500, 5000)
 _NEVER = 10**9  # leaves above which the closed form is used
