@@ -9,7 +9,7 @@ from .clients import AsyncProductClient, ProductClient
 from .options import ClientOptions
 from .security import TLS, TOKEN_NAME
 from .types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES, Answer, Product
-from .zero_shot import ZeroShot, choose
+from .zero_shot import ZeroShot, choose, choose_category
 
 __all__ = [
     "IMAGE_BYTES",
@@ -31,4 +31,5 @@ __all__ = [
     "Unavailable",
     "ZeroShot",
     "choose",
+    "choose_category",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,15 +41,44 @@ def choose(
         ConfigError: fewer than two options, or one twice.
         ClientError: a message was not answered.
     """
+    return _choose(client, products, options, [prompt.format(name=name, option=option) for option in options])
+
+
+def choose_category(
+    client: ProductClient, products: Sequence[Product], categories: Mapping[tuple[str, ...], str]
+) -> list[ZeroShot]:
+    """Return for each listing which of ``categories`` fits: those without examples, and others to compare with.
+
+    They are given as paths root to leaf, each with a description of what it is, or an empty text. Options are the paths
+    with `` > `` between their names.
+
+    Raises:
+        ConfigError: fewer than two categories.
+        ClientError: a message was not answered.
+    """
+    options = [" > ".join(path) for path in categories]
+    return _choose(client, products, options, [_described(path, text) for path, text in categories.items()])
+
+
+def _described(path: tuple[str, ...], description: str) -> str:
+    """Return a category in front of the text tower: its leaf, as a kind of what stands above it, and what it is."""
+    leaf, *above = reversed(path)
+    kind = f", a kind of {above[0]}" if above else ""
+    return f"a photo of {leaf}{kind}{f': {description}' if description else ''}"
+
+
+def _choose(
+    client: ProductClient, products: Sequence[Product], options: Sequence[str], prompts: Sequence[str]
+) -> list[ZeroShot]:
     if len(options) < 2 or len(set(options)) < len(options):
         raise ConfigError(
             "a choice needs two different options at least", value=", ".join(options), next_step="name each option once"
         )
-    asked = [Product(title=prompt.format(name=name, option=option)) for option in options]
+    asked = [Product(title=prompt) for prompt in prompts]
     answers = client.ask([*asked, *products])
-    prompts = np.stack([answer.embedding for answer in answers[: len(options)]])
+    ways = np.stack([answer.embedding for answer in answers[: len(options)]])
     return [
-        ZeroShot(None, {}, answer.error) if answer.error else _chosen(answer.embedding @ prompts.T, options)
+        ZeroShot(None, {}, answer.error) if answer.error else _chosen(answer.embedding @ ways.T, options)
         for answer in answers[len(options) :]
     ]
 

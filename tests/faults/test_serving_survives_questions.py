@@ -40,6 +40,7 @@ from ecclip.client import (
     ProductClient,
     Rejected,
     Unavailable,
+    choose_category,
 )
 from ecclip.core import Terminal, settings
 from ecclip.formats.answers import read_answers
@@ -267,6 +268,18 @@ def test_names_of_categories_are_in_the_language_that_is_wished(client: ProductC
     assert [one.categories for one in answers] == [english, english, korean, korean, english]
     assert all(one.category_ids == [path[-1] for path in english] for one in answers)
     assert client.ask([Product(title="green lamp", language="k" * 65)])[0].error.endswith("limit: 64")
+
+
+def test_a_category_without_examples_is_chosen_by_its_description_and_marked(client: ProductClient) -> None:
+    categories = {("home", "lamps"): "", ("garden", "gnomes"): "figures for the lawn", ("tools",): ""}
+    lamp, broken = choose_category(client, [Product(title="green lamp"), Product(image=b"junk")], categories)
+    prompts = ("lamps, a kind of home", "gnomes, a kind of garden: figures for the lawn", "tools")
+    asked = [Product(title="green lamp"), *(Product(title=f"a photo of {prompt}") for prompt in prompts)]
+    own, *others = (answer.embedding for answer in client.ask(asked))
+    nearest = list(categories)[int(np.argmax([own @ other for other in others]))]
+    assert (lamp.value, lamp.decision, lamp.zero_shot) == (" > ".join(nearest), "review", True)
+    assert sum(lamp.scores.values()) == pytest.approx(1, abs=1e-5)
+    assert (broken.value, bool(broken.error)) == (None, True)
 
 
 @pytest.mark.fault(29)
