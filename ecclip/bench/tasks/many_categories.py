@@ -21,7 +21,6 @@ from threadpoolctl import threadpool_limits
 
 from ecclip.bench.machine import new_result
 from ecclip.bench.result import Result, write_result
-from ecclip.serving.export.graph_modules import low_rank
 from ecclip.tasks import EvaluateConfig, Heads, Rows, train_heads
 from ecclip.tasks.decision import Decider
 from ecclip.tasks.kinds import TASKS, Target
@@ -77,7 +76,7 @@ def enter_answers(result: Result, heads: Heads) -> None:
     leaves = heads.weight.shape[2]
     rows, _ = shop(leaves)
     asked = np.flatnonzero(rows.split == "test")[:_ASKED]
-    factors = low_rank(heads.weight)
+    factors = heads.factors()
     left, right = (factors[0][2], factors[1]) if factors else (heads.weight[2], np.eye(leaves, dtype=np.float32))
     joined = np.concatenate([rows.image[asked], rows.text[asked]], axis=1).astype(np.float32)
     decider = Decider(heads.describe(), TASKS)

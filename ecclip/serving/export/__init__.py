@@ -2,4 +2,4 @@
 
 from ecclip.serving.export.shipped_code import ship_code
 
-__all__ = ["graph_modules", "inprocess", "ship_code", "stage"]
+__all__ = ["inprocess", "ship_code", "stage"]

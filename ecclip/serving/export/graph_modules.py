@@ -6,9 +6,7 @@ import contextlib
 import copy
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from scipy.linalg import qr
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -31,9 +29,6 @@ _DELICATE = {
     functional.normalize, torch.linalg.vector_norm, torch.norm, Tensor.norm,
     torch.mean, Tensor.mean, torch.sum, Tensor.sum, functional.adaptive_avg_pool2d, functional.avg_pool2d,
 }  # fmt: skip
-_LEAST_RANK = 64  # below it the heads are small anyway; by judgment
-_MOST_RANK = 1200  # above that of four heads on 256 axes each: photo, title, and both of either
-_NO_RANK = 1e-7  # of the largest pivot: rounding of float32
 _WITH_WEIGHTS = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -129,7 +124,7 @@ def heads_graph(twin: InProcess) -> nn.Module:
     Where thousands of labels are told apart on some hundred axes, the matrices are products of two that are smaller.
     """
     weight, bias = (torch.from_numpy(one.copy()) for one in (twin.heads.weight, twin.heads.bias))
-    factors = low_rank(twin.heads.weight)
+    factors = twin.heads.factors()
     if factors is not None:
         return _low_rank_heads(*(torch.from_numpy(one) for one in factors), bias)
 
@@ -156,28 +151,6 @@ def _low_rank_heads(left: Tensor, right: Tensor, bias: Tensor) -> nn.Module:
             return turned @ right + own @ bias
 
     return LowRankHeads()
-
-
-def low_rank(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return factors float32 [3, F, r] and [r, C] of heads [3, F, C], None where they are not a quarter smaller.
-
-    The range of the matrix is found by its product with random vectors (Halko, Martinsson and Tropp 2011), which is
-    exact where the rank is below their number.
-    """
-    modalities, features, labels = weight.shape
-    stacked = weight.reshape(modalities * features, labels).astype(np.float64)
-    most = 3 * stacked.size // (4 * sum(stacked.shape))
-    if most < _LEAST_RANK:
-        return None
-    probes = np.random.default_rng(0).normal(size=(labels, min(most, _MOST_RANK, *stacked.shape)))
-    basis, triangle, _ = qr(stacked @ probes, mode="economic", pivoting=True)
-    sizes = np.abs(np.diag(triangle))
-    rank = int((sizes > _NO_RANK * max(float(sizes[0]), np.finfo(float).tiny)).sum())
-    if rank == probes.shape[1]:
-        return None
-    basis = basis[:, :rank]
-    left = basis.reshape(modalities, features, rank).astype(np.float32)
-    return left, np.ascontiguousarray(basis.T @ stacked, dtype=np.float32)
 
 
 def _cast(value: Any, dtype: torch.dtype) -> Any:

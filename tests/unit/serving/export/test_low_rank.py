@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from ecclip.serving.export.graph_modules import heads_graph, low_rank
+from ecclip.serving.export.graph_modules import heads_graph
 from ecclip.tasks import Heads
 
 
@@ -23,7 +23,7 @@ def heads(labels: int, rank: int) -> Heads:
 
 def test_a_graph_of_factors_says_what_the_matrices_say() -> None:
     found = heads(2000, 20)
-    factors = low_rank(found.weight)
+    factors = found.factors()
     assert factors is not None
     assert factors[1].shape == (40, 2000)
     chance = np.random.default_rng(1)
@@ -38,6 +38,6 @@ def test_a_graph_of_factors_says_what_the_matrices_say() -> None:
 
 
 def test_small_heads_and_those_of_full_rank_stay_whole() -> None:
-    assert low_rank(heads(40, 20).weight) is None
+    assert heads(40, 20).factors() is None
     full = np.random.default_rng(2).normal(size=(3, 128, 2000)).astype(np.float32)
-    assert low_rank(full) is None
+    assert Heads(64, full, full[:, 0], (), {}).factors() is None
