@@ -52,6 +52,7 @@ def _train(towers: Towers, loader: Loader, labels: np.ndarray, cfg: TrainerConfi
     # so that the optimizer trains them, at the rate of the projections
     towers.add_module("classifiers", nn.ModuleList(head for every in heads for head in every))
     optimizer = Optimizer(towers, cfg.optimizer, len(plan))
+    towers.image_encoder.use_channels_last(cfg.channels_last)
     towers.train(True)
     for step, (batch, (_, rows)) in enumerate(zip(loader.batches(plan), plan, strict=True)):
         optimizer.clear()
