@@ -94,11 +94,12 @@ class OpenValuesConfig(StageConfig):
     max_names: int = Field(40, ge=0, description="attributes that are read; those found most often are kept")
     max_listings: int = Field(4000, ge=1, description="train listings that teach: bounds the time")
     strengths: tuple[float, ...] = Field(
-        (1.0, 10.0),
+        (0.5,),
         min_length=1,
-        description="values of scikit-learn's C (inverse strength of the L2 penalty) to try; validation decides",
+        description="values of scikit-learn's C (inverse strength of the L2 penalty) to try; of several validation "
+        "decides",
     )
-    max_iterations: int = Field(50, ge=1, description="iterations of the solver")
+    max_iterations: int = Field(40, ge=1, description="iterations of the solver")
 
 
 class AttributesConfig(StageConfig):

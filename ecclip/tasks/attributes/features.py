@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from ecclip.tasks.attributes.tokens import Words, shape_of
 
 _EDGE = "\n"  # stands for what is before the first word and behind the last one
+_SHAPED_WORDS = 4  # of a span whose shape is told word by word; by judgment
 
 
 def first_features(words: Words, category: str) -> list[list[str]]:
@@ -67,11 +68,28 @@ def inner_features(words: Words) -> list[list[str]]:
     ]
 
 
-def whole_features(key: str, written: Sequence[str], category: str, known: Iterable[str]) -> list[str]:
-    """Return what is seen of a span as a whole: its length, text and shape, and ``known``, as what it is known."""
-    count = len(written)
-    shape = " ".join(map(shape_of, written)) if count <= 4 else "long"
-    return [f"n={count}", f"n={count} {category}", f"s={key}", f"s/{shape}", f"s/{shape} {category}", *known]
+def whole_features(words: Words, span: tuple[int, int], category: str) -> list[str]:
+    """Return what is seen of a span as a whole: its length, text and shape, its ends, and what stands on both sides."""
+    first, stop = span
+    written, count = words.written[first:stop], stop - first
+    shape = " ".join(map(shape_of, written)) if count <= _SHAPED_WORDS else "long"
+    before = words.folded[first - 1] if first else _EDGE
+    after = words.folded[stop] if stop < len(words) else _EDGE
+    begin, end = words.folded[first], words.folded[stop - 1]
+    return [
+        f"c={category}",
+        f"n={count}",
+        f"n={count} {category}",
+        f"n={count} @{min(first, 3)} {category}",
+        f"n={count} b={before}",
+        f"n={count} a={after}",
+        f"n={count} l={end}",
+        f"ba={before} {after}",
+        f"fl={begin} {end}",
+        f"s={' '.join(words.folded[first:stop])}",
+        f"s/{shape}",
+        f"s/{shape} {category}",
+    ]
 
 
 def known_as(
@@ -89,6 +107,14 @@ def known_as(
             share = others / max(seen.get(key, 0) - (own is not None), others)
             found.append(f"k={name} {'often' if others > 3 else 'seldom'} {int(share * 4)}")
     return found
+
+
+def beside(span: tuple[int, int], names: Iterable[str], known: Sequence[tuple[int, int, str]]) -> list[str]:
+    """Return for which of ``names`` a value stands before the span or behind it; ``known`` are all of the text."""
+    first, stop = span
+    before = {name for _, end, name in known if end <= first}
+    behind = {name for begin, _, name in known if begin >= stop}
+    return [f"k{sign}{name}" for name in names for sign, there in (("<", before), (">", behind)) if name in there]
 
 
 def _padded(words: Words) -> tuple[list[str], list[str]]:

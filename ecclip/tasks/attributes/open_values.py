@@ -19,6 +19,8 @@ from ecclip.tasks.rows import THRESHOLDS
 from ecclip.tasks.scores import EVEN_CHANCE
 from ecclip.tasks.thresholds import Answers, thresholds_of
 
+_OWN_LEAST = 100  # validation answers from which on an attribute has a least score of its own; by judgment
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -57,6 +59,11 @@ class Read:
         rows, said, right, present = zip(*found, strict=True) if found else ((), (), (), ())
         scores = [one.score or 0.0 for one in said]
         return cls(np.array(rows, int), list(said), np.array(scores), np.array(right, bool), np.array(present, bool))
+
+    def listed(self) -> list[tuple[int, OpenValue, bool, bool]]:
+        """Return them one by one, as :meth:`of` takes them."""
+        columns = (self.rows.tolist(), self.said, self.right.tolist(), self.present.tolist())
+        return list(zip(*columns, strict=True))
 
     def answers(self, listings: Labelled) -> Answers:
         """Return them as what thresholds are proven with: one class, and another truth where one is wrong."""
@@ -139,12 +146,14 @@ def _spelling(examples: Sequence[Example]) -> dict[str, str]:
 
 
 def _least(found: dict[str, Any], listings: Labelled, rows: Sequence[int]) -> tuple[float, dict[str, float]]:
-    """Return F1 on the ``rows``, and by name the score from which on a value is said: that of the best F1."""
-    values = OpenValues(found | {"least": dict.fromkeys(found["reader"]["names"], 0.0)})
-    least, counts = {}, np.zeros(3)
-    for name, read in answers_of(values, listings, rows).items():
-        least[name], more = best_least(read)
-        counts += more
+    """Return F1 on the ``rows``, and by name the score from which on a value is said: that of the best F1.
+
+    An attribute with few answers has the score of all together: its own would be one of chance.
+    """
+    names = found["reader"]["names"]
+    read = answers_of(OpenValues(found | {"least": dict.fromkeys(names, 0.0)}), listings, rows)
+    pooled, counts = best_least(Read.of([one for each in read.values() for one in each.listed()]))
+    least = {name: best_least(one)[0] if len(one.rows) >= _OWN_LEAST else pooled for name, one in read.items()}
     return 2 * counts[0] / max(counts[1] + counts[2], 1), least
 
 

@@ -1,8 +1,9 @@
 """Open values read out of a text: which span of the title or description is the value of an attribute, if any.
 
-The model is log-linear in the features of a span (``ecclip.tasks.attributes.features``): a softmax over the attributes
-and "no value". Weights have 11 significant bits, so that their sums in double precision are exact in any order: equal
-bytes come out wherever it runs. Needs numpy (1.26 or 2) and the standard library only; the file travels in the bundle.
+The model is log-linear in the features of a span (``ecclip.tasks.attributes.features``): how much better each attribute
+is than "no value". Of an attribute the spans of a listing, and none of them, share the probability. Weights have 11
+significant bits, so that their sums in double precision are exact in any order: equal bytes come out wherever it runs.
+Needs numpy (1.26 or 2) and the standard library only; the file travels in the bundle.
 """
 
 from __future__ import annotations
@@ -14,9 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from ecclip.tasks.attributes.features import first_features, inner_features, known_as, last_features, whole_features
+from ecclip.tasks.attributes.features import (
+    beside,
+    first_features,
+    inner_features,
+    known_as,
+    last_features,
+    whole_features,
+)
 from ecclip.tasks.attributes.tokens import Words, key_of, spans_of, words_of
-from ecclip.tasks.scores import probabilities
 
 DESCRIPTION_CHARACTERS = 1000  # of a description that are read; by judgment: what stands first says what it is
 _WORDS_OF_AN_AMOUNT = 2  # a number and its unit
@@ -56,26 +63,29 @@ class Reader:
     ) -> dict[str, Found]:
         """Return for each of ``names`` that the model knows its likeliest span; none of texts without a word."""
         asked = [(place, name) for place, name in enumerate(self.names, 1) if name in names]
-        best: dict[str, Found] = {}
-        for source, words in texts_of(title, description):
-            spans = candidates(words, source, self._uses)
-            if not spans or not asked:
-                continue
-            scores = probabilities(self.logits(words, spans, category, source), "softmax")
-            for place, name in asked:
-                row = int(np.argmax(scores[:, place]))
-                score = float(scores[row, place])
-                if name not in best or score > best[name].score:
-                    best[name] = Found(words.span(*spans[row]), source, score)
-        return best
+        texts = [Text.of(source, words, self._uses) for source, words in texts_of(title, description)]
+        texts = [text for text in texts if text.spans]
+        if not texts or not asked:
+            return {}
+        logits = np.concatenate([self.logits(text, category) for text in texts])
+        places = [(text, span) for text in texts for span in text.spans]
+        found = {}
+        for place, name in asked:
+            better = logits[:, place] - logits[:, 0]
+            row, top = int(np.argmax(better)), max(float(better.max()), 0.0)
+            text, span = places[row]
+            score = np.exp(better[row] - top) / (np.exp(better - top).sum() + np.exp(-top))
+            found[name] = Found(text.words.span(*span), text.source, float(score))
+        return found
 
-    def logits(self, words: Words, spans: Sequence[tuple[int, int]], category: str, source: str) -> np.ndarray:
+    def logits(self, text: Text, category: str) -> np.ndarray:
         """Return float64 [S, K + 1] of the spans of a text: of no value, and of each attribute."""
-        firsts = self._sums(first_features(words, category))
-        lasts = self._sums(last_features(words, category))
-        inner = np.concatenate([np.zeros((1, firsts.shape[1])), np.cumsum(self._sums(inner_features(words)), axis=0)])
-        whole = self._sums([whole_of(words, span, category, source, self._uses) for span in spans])
-        first, stop = np.array(spans).T
+        firsts = self._sums(first_features(text.words, category))
+        lasts = self._sums(last_features(text.words, category))
+        inner = np.cumsum(self._sums(inner_features(text.words)), axis=0)
+        inner = np.concatenate([np.zeros((1, inner.shape[1])), inner])
+        whole = self._sums([text.whole(number, category, self._uses) for number in range(len(text.spans))])
+        first, stop = np.array(text.spans).T
         result: np.ndarray = firsts[first] + lasts[stop - 1] + (inner[stop] - inner[first]) + whole
         return result
 
@@ -95,28 +105,51 @@ def texts_of(title: str | None, description: str | None) -> list[tuple[str, Word
     return [(source, words_of(text)) for source, text in given if text]
 
 
-def candidates(words: Words, source: str, uses: Uses) -> list[tuple[int, int]]:
-    """Return the spans that may be a value: of a title all, of a description known values and short amounts.
-
-    A description has a hundred times the spans of a title, nearly all of them plain talk.
+@dataclass(frozen=True)
+class Text:
+    """A text with its spans that may be a value and their keys; ``known`` are (first, stop, attribute) of those that
+    several listings state.
     """
-    if source == TITLE:
-        return list(spans_of(words))
-    numbered = [any(map(str.isdigit, word)) for word in words.folded]
-    return [
-        (first, stop)
-        for first, stop in spans_of(words)
-        if (stop - first <= _WORDS_OF_AN_AMOUNT and numbered[first]) or key_of(words, first, stop) in uses.values
-    ]
 
+    source: str
+    words: Words
+    spans: list[tuple[int, int]]
+    keys: list[str]
+    known: list[tuple[int, int, str]]
 
-def whole_of(
-    words: Words, span: tuple[int, int], category: str, source: str, uses: Uses, own: Collection[str] | None = None
-) -> list[str]:
-    """Return the features of a span as a whole; ``own`` as in :func:`~ecclip.tasks.attributes.features.known_as`."""
-    key = key_of(words, *span)
-    known = known_as(key, uses.values, uses.seen, own)
-    return [f"in={source}", *whole_features(key, words.written[slice(*span)], category, known)]
+    @classmethod
+    def of(cls, source: str, words: Words, uses: Uses) -> Text:
+        """Return a text: of a title all spans, of a description values that are known and short amounts.
+
+        A description has a hundred times the spans of a title, nearly all of them plain talk.
+        """
+        spans = list(spans_of(words))
+        keys = [key_of(words, *span) for span in spans]
+        if source != TITLE:
+            numbered = [any(map(str.isdigit, word)) for word in words.folded]
+            kept = [
+                (span, key)
+                for span, key in zip(spans, keys, strict=True)
+                if key in uses.values or (span[1] - span[0] <= _WORDS_OF_AN_AMOUNT and numbered[span[0]])
+            ]
+            spans, keys = [span for span, _ in kept], [key for _, key in kept]
+        known = [
+            (*span, name)
+            for span, key in zip(spans, keys, strict=True)
+            for name, count in uses.values.get(key, {}).items()
+            if count > 1
+        ]
+        return cls(source, words, spans, keys, known)
+
+    def whole(self, number: int, category: str, uses: Uses, own: Collection[str] | None = None) -> list[str]:
+        """Return the features of a span as a whole; ``own`` as ``known_as`` has it."""
+        span, key = self.spans[number], self.keys[number]
+        return [
+            f"in={self.source}",
+            *whole_features(self.words, span, category),
+            *known_as(key, uses.values, uses.seen, own),
+            *beside(span, uses.values.get(key, {}), self.known),
+        ]
 
 
 def described(names: Sequence[str], features: Sequence[str], weights: np.ndarray, uses: Uses) -> dict[str, Any]:

@@ -34,16 +34,12 @@ def report_open_values(described: Mapping[str, Any], rows: Rows, cfg: EvaluateCo
     found = answers_of(OpenValues(described), listings, test)
     for name, read in found.items():
         _report(f"attribute:{name}/text", read, rows.groups, cfg, findings)
-    _report(f"{OPEN_VALUES}/text", _together(found), rows.groups, cfg, findings)
-
-
-def _together(found: Mapping[str, Read]) -> Read:
-    return Read.of(
-        [
-            (int(row), one, bool(right), bool(present))
-            for read in found.values()
-            for row, one, right, present in zip(read.rows, read.said, read.right, read.present, strict=True)
-        ]
+    _report(
+        f"{OPEN_VALUES}/text",
+        Read.of([one for read in found.values() for one in read.listed()]),
+        rows.groups,
+        cfg,
+        findings,
     )
 
 

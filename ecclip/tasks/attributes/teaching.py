@@ -18,7 +18,7 @@ from scipy.sparse import csr_matrix
 from scipy.special import softmax
 
 from ecclip.tasks.attributes.features import first_features, inner_features, last_features
-from ecclip.tasks.attributes.reader import Uses, candidates, described, texts_of, whole_of
+from ecclip.tasks.attributes.reader import Text, Uses, described, texts_of
 from ecclip.tasks.attributes.tokens import key_of, spans_of, words_of
 
 _LEAST_LISTINGS = 2  # that a feature must be seen in; of one listing it would be learnt by heart
@@ -50,6 +50,8 @@ class _Spans:
     places: list[tuple[int, int]] = field(default_factory=list)  # first word and the one behind, over all texts
     targets: list[tuple[int, ...]] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
+    listings: list[int] = field(default_factory=list)  # where the spans of each listing begin
+    stated: list[tuple[int, ...]] = field(default_factory=list)  # by listing: the attributes that it is asked about
 
 
 def learn(examples: Sequence[Example], names: Sequence[str], strength: float, iterations: int) -> dict[str, Any]:
@@ -93,15 +95,13 @@ def _numbered(examples: Sequence[Example], names: Sequence[str], uses: Uses) -> 
 
 
 def _seen(one: Example, names: Sequence[str], uses: Uses) -> Iterable[list[str]]:
+    own = _own(one, names)
     for source, words in texts_of(one.title, one.description):
+        text = Text.of(source, words, uses)
         yield from first_features(words, one.category)
         yield from last_features(words, one.category)
         yield from inner_features(words)
-        own = _own(one, names)
-        yield from (
-            whole_of(words, span, one.category, source, uses, own.get(key_of(words, *span), ()))
-            for span in candidates(words, source, uses)
-        )
+        yield from (text.whole(number, one.category, uses, own.get(key, ())) for number, key in enumerate(text.keys))
 
 
 def _own(one: Example, names: Collection[str]) -> dict[str, set[str]]:
@@ -114,6 +114,7 @@ def _own(one: Example, names: Collection[str]) -> dict[str, set[str]]:
 
 
 def _spans(examples: Sequence[Example], names: Sequence[str], uses: Uses, numbers: Mapping[str, int]) -> _Spans:
+    """Return the spans of all texts, listing by listing."""
     spans, chance = _Spans(), np.random.default_rng(0)
     place = {name: number for number, name in enumerate(names, 1)}
 
@@ -121,21 +122,24 @@ def _spans(examples: Sequence[Example], names: Sequence[str], uses: Uses, number
         return [[numbers[name] for name in row if name in numbers] for row in rows]
 
     for one in examples:
-        own = _own(one, names)
+        own, begin = _own(one, names), len(spans.places)
         for source, words in texts_of(one.title, one.description):
             offset = len(spans.first)
-            for first, stop in candidates(words, source, uses):
-                key = key_of(words, first, stop)
+            text = Text.of(source, words, uses)
+            for number, (span, key) in enumerate(zip(text.spans, text.keys, strict=True)):
                 stated = own.get(key, ())
                 target, weight = _taught(key, stated, one, uses, place, chance)
                 if weight:
-                    spans.places.append((offset + first, offset + stop))
-                    spans.whole += known([whole_of(words, (first, stop), one.category, source, uses, stated)])
+                    spans.places.append((offset + span[0], offset + span[1]))
+                    spans.whole += known([text.whole(number, one.category, uses, stated)])
                     spans.targets.append(target)
                     spans.weights.append(weight)
             spans.first += known(first_features(words, one.category))
             spans.last += known(last_features(words, one.category))
             spans.inner += known(inner_features(words))
+        if len(spans.places) > begin:
+            spans.listings.append(begin)
+            spans.stated.append(tuple(place[name] for name in one.stated if name in place))
     return spans
 
 
@@ -168,7 +172,10 @@ def _fit(spans: _Spans, features: int, classes: int, strength: float, iterations
 
 
 class _Problem:
-    """The objective: ``strength`` * the summed cross entropy + the squared weights / 2, and its gradient."""
+    """The objective: ``strength`` * the summed cross entropy + the squared weights / 2, and its gradient.
+
+    Two questions are asked at once: what a span is, and which span is the value that a listing states.
+    """
 
     def __init__(self, spans: _Spans, features: int, classes: int, strength: float) -> None:
         first, stop = np.array(spans.places, dtype=np.int64).reshape(-1, 2).T
@@ -185,6 +192,10 @@ class _Problem:
         self._targets = np.zeros((len(rows), classes), dtype=np.float32)
         for row, target in enumerate(spans.targets):
             self._targets[row, list(target)] = 1.0 / len(target)
+        self._listings = np.array(spans.listings, dtype=np.int64)
+        self._asked = np.zeros((len(spans.listings), classes - 1), dtype=np.float32)
+        for listing, stated in enumerate(spans.stated):
+            self._asked[listing, [one - 1 for one in stated]] = 1.0
         self._strength, self._shape = strength, (features, classes)
 
     def objective(self, values: np.ndarray) -> tuple[float, np.ndarray]:
@@ -196,11 +207,32 @@ class _Problem:
         shares = softmax(logits, axis=1)
         loss = -float((self._weights * self._targets * np.log(np.maximum(shares, 1e-30))).sum(dtype=np.float64))
         errors = self._weights * (shares - self._targets)
+        more, gradient_of_choices = self._choices(logits)
+        loss, errors = loss + more, errors + gradient_of_choices
         gradient = self._whole.T @ errors
         for by_word, by_feature in self._parts:
             gradient += by_feature.T @ (by_word.T @ errors)
         total = self._strength * loss + float(values @ values) / 2
         return total, self._strength * gradient.astype(np.float64).ravel() + values
+
+    def _choices(self, logits: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the loss of choosing a listing's span for each attribute it is asked about, or none; and its gradient.
+
+        What is chosen among are the spans of the listing, each as good as it is better than "no value", and none.
+        """
+        better = logits[:, 1:] - logits[:, :1]
+        lengths = np.diff(np.append(self._listings, len(better)))
+        top = np.maximum(np.maximum.reduceat(better, self._listings), 0.0)
+        powers = self._weights * np.exp(better - np.repeat(top, lengths, axis=0))
+        true = powers * (self._targets[:, 1:] > 0)
+        total = np.add.reduceat(powers, self._listings) + np.exp(-top)
+        right = np.add.reduceat(true, self._listings)
+        is_there = right > 0
+        mass = np.where(is_there, right, np.exp(-top))
+        loss = float((self._asked * (np.log(total) - np.log(mass))).sum(dtype=np.float64))
+        shares = powers * np.repeat(self._asked / total, lengths, axis=0)
+        shares -= true * np.repeat(np.where(is_there, self._asked / np.maximum(right, 1e-30), 0.0), lengths, axis=0)
+        return loss, np.concatenate([-shares.sum(axis=1, keepdims=True), shares], axis=1)
 
 
 def _ones(rows: np.ndarray, columns: np.ndarray, width: int, height: int | None = None) -> csr_matrix:
