@@ -72,7 +72,7 @@ class Decider:
             heads = [head for head in self._heads if head["task"] == task.name]
             asked = self._asked(outputs)
             scored = [self._scored(head, row, modality) for head in heads if _applies(str(head["name"]), asked)]
-            read = self._read(given, asked, outputs) if task.name == _ATTRIBUTES else {}
+            read = self._read(given, asked) if task.name == _ATTRIBUTES else {}
             told = replace(given, open_values={name: one.output() for name, one in read.items()})
             _merge(outputs, task.answer(scored, told, self._top_k))
             decisions |= {one.name: _decision(task, one) for one in scored}
@@ -88,11 +88,10 @@ class Decider:
         leaves = _leaves(outputs)
         return self._applicable.asked([path for path, _ in leaves], [score for _, score in leaves])
 
-    def _read(self, query: Query, asked: frozenset[str] | None, outputs: Mapping[str, Any]) -> dict[str, OpenValue]:
+    def _read(self, query: Query, asked: frozenset[str] | None) -> dict[str, OpenValue]:
         if self._open_values is None:
             return {}
-        path = next((path for path, _ in _leaves(outputs)), ())
-        return self._open_values.answer(query.title, query.description, path, asked)
+        return self._open_values.answer(query.title, query.description, names=asked)
 
     def _scored(self, head: Mapping[str, Any], row: np.ndarray, modality: str) -> HeadScores:
         name, loss = str(head["name"]), str(head["loss"])

@@ -50,7 +50,7 @@ def load_attribute_set(data: Path, name: str) -> AttributeSet:
         listing_ids=[row.listing_id for row in kept],
         titles=[row.title for row in kept],
         descriptions=[row.description for row in kept],
-        paths=[(row.category,) for row in kept],
+        categories=[row.category for row in kept],
         stated=[row.stated for row in kept],
         groups=np.unique([row.title.casefold() for row in kept], return_inverse=True)[1],
         split=np.array([row.split if row.split == TEST else _part(row.title) for row in kept]),

@@ -66,8 +66,8 @@ def _by_reader(known: AttributeSet) -> list[Said]:
     values = OpenValues(model)
     examples = [listings.example(row) for row in range(len(known.asked))]
     answers = [
-        values.answer(one.title, one.description, path or (), asked)
-        for one, path, asked in zip(examples, listings.paths, known.asked, strict=True)
+        values.answer(one.title, one.description, one.category, asked)
+        for one, asked in zip(examples, known.asked, strict=True)
     ]
     return [{name: one.value for name, one in answer.items()} for answer in answers]
 
@@ -112,7 +112,7 @@ def _rows(listings: Labelled, titles: np.ndarray) -> Rows:
     return Rows(
         listing_ids=np.array(listings.listing_ids, dtype=object),
         titles=list(listings.titles),
-        given={"attributes": specs, "category": [list(path or ()) for path in listings.paths]},
+        given={"attributes": specs, "category": [[name] if name else None for name in listings.categories]},
         groups=listings.groups,
         split=listings.split,
         image=np.full(titles.shape, np.nan, np.float32),

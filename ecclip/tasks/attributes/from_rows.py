@@ -37,14 +37,13 @@ def applicable_nodes(rows: Rows, found: Sequence[Stated | None], cfg: Attributes
 
 
 def labelled(rows: Rows) -> Labelled:
-    """Return the listings as open values are learnt from them."""
+    """Return the listings as open values are learnt from them: without their category, which no question comes with."""
     count = len(rows.titles)
-    paths = rows.given.get("category") or [None] * count
     return Labelled(
         listing_ids=[str(one) for one in rows.listing_ids],
         titles=rows.titles,
         descriptions=[text and description_text(text) for text in rows.given.get("description") or [None] * count],
-        paths=[tuple(path) if path else None for path in paths],
+        categories=[""] * count,
         stated=stated_of(rows),
         groups=rows.groups,
         split=rows.split,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ecclip.formats.sampling import smallest_hashes
-from ecclip.tasks.attributes.opened import OpenValue, OpenValues, category_of
+from ecclip.tasks.attributes.opened import OpenValue, OpenValues
 from ecclip.tasks.attributes.reader import texts_of
 from ecclip.tasks.attributes.teaching import Example, learn
 from ecclip.tasks.attributes.tokens import key_of, spans_of, words_of
@@ -26,21 +26,20 @@ _OWN_LEAST = 100  # validation answers from which on an attribute has a least sc
 class Labelled:
     """Listings and what they state: texts as tasks read them, categories, values by attribute, None without specs.
 
-    ``groups`` [N] are numbers of products, ``split`` [N] as of :class:`ecclip.tasks.rows.Rows`.
+    A category is one that is given with every question, empty where it is not. ``groups`` [N] are numbers of products, ``split`` [N] as of :class:`ecclip.tasks.rows.Rows`.
     """
 
     listing_ids: Sequence[str]
     titles: Sequence[str]
     descriptions: Sequence[str | None]
-    paths: Sequence[tuple[str, ...] | None]
+    categories: Sequence[str]
     stated: Sequence[Mapping[str, Sequence[str]] | None]
     groups: np.ndarray
     split: np.ndarray
 
     def example(self, row: int) -> Example:
         """Return a listing as it teaches a reader."""
-        category = category_of(self.paths[row])
-        return Example(self.titles[row], self.descriptions[row], category, self.stated[row] or {})
+        return Example(self.titles[row], self.descriptions[row], self.categories[row], self.stated[row] or {})
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def answers_of(values: OpenValues, listings: Labelled, rows: Sequence[int]) -> d
     for row in rows:
         one = listings.example(row)
         asked = [name for name in values.names if name in one.stated]
-        for name, answer in values.answer(one.title, one.description, listings.paths[row] or (), asked).items():
+        for name, answer in values.answer(one.title, one.description, one.category, asked).items():
             found[name].append((row, answer, is_right(answer, one.stated[name]), bool(one.stated[name])))
     return {name: Read.of(answers) for name, answers in found.items()}
 

@@ -5,7 +5,7 @@ Needs numpy (1.26 or 2) and the standard library only; the file travels in the b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,13 +48,13 @@ class OpenValues:
         return self._reader.names
 
     def answer(
-        self, title: str | None, description: str | None, path: Sequence[str], names: Collection[str] | None = None
+        self, title: str | None, description: str | None, category: str = "", names: Collection[str] | None = None
     ) -> dict[str, OpenValue]:
-        """Return what is said of each attribute, or those of ``names``; ``path`` is the listing's category."""
+        """Return what is said of each attribute, or those of ``names``; ``category`` as the reader learnt it."""
         asked = [name for name in self.names if names is None or name in names]
         if not title and not description:
             return {name: OpenValue(None, None, None, UNKNOWN) for name in asked}
-        found = self._reader.read(title, description, category_of(path), asked)
+        found = self._reader.read(title, description, category, asked)
         answers = {}
         for name in asked:
             one = found.get(name)
@@ -72,8 +72,3 @@ class OpenValues:
     def _spelled(self, value: str) -> str:
         words = words_of(value)
         return self._spelling.get(key_of(words, 0, len(words)), value)
-
-
-def category_of(path: Sequence[str] | None) -> str:
-    """Return a category as the reader knows it."""
-    return " > ".join(path or ())
