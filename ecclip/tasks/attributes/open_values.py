@@ -26,7 +26,8 @@ _OWN_LEAST = 100  # validation answers from which on an attribute has a least sc
 class Labelled:
     """Listings and what they state: texts as tasks read them, categories, values by attribute, None without specs.
 
-    A category is one that is given with every question, empty where it is not. ``groups`` [N] are numbers of products, ``split`` [N] as of :class:`ecclip.tasks.rows.Rows`.
+    A category is one that is given with every question, empty where it is not. ``groups`` [N] are numbers of products,
+    ``split`` [N] as of :class:`ecclip.tasks.rows.Rows`.
     """
 
     listing_ids: Sequence[str]
