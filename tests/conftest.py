@@ -16,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 # a busy machine is no fault: limits of waiting are for what hangs; the children of the tests inherit this
 os.environ.setdefault("ECCLIP_PATIENCE", "20")
+os.environ.setdefault("ECCLIP_SERVING_INSTANCES", "1")  # a process less for every server; load is put on two
 os.environ.setdefault("ECCLIP_TRACKING_NICENESS", "0")  # beside busy neighbours a nice process gets nothing at all
 # a worker of pytest-xdist has no main file, by which pyspark takes it for a doctest and ends it
 if not hasattr(sys.modules["__main__"], "__file__"):
@@ -72,6 +73,12 @@ def pytest_collection_finish() -> None:
     """Collect garbage again, but look no more at what was imported and collected until now."""
     gc.freeze()
     gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """Look for garbage once more, so that a fault in what it held is told, but not when Python ends, too."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

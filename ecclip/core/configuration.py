@@ -137,6 +137,9 @@ class Settings(BaseSettings):
         "/var/cache/ecclip/engines",
         description="folder of the server in which onnxruntime_tensorrt keeps the engines that it builds",
     )
+    serving_instances: int = Field(
+        2, ge=1, description="processes in which a server reads photos and titles: instances of the entry model"
+    )
     triton_home: Path | None = Field(None, description="folder of the nvidia-pytriton package (embedded server)")
     serving_python: Path | None = Field(None, description="interpreter of the python backend (numpy<2)")
     engine_queue: str = Field(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import os
 import sys
@@ -22,6 +24,7 @@ from ecclip.core.private import keep_private
 from ecclip.errors import CheckpointError, EcclipError
 
 T = TypeVar("T")
+_OBJECTS = 100_000  # made between two looks for garbage; by measurement: a start makes a million, which stay
 _PROGRESS_EVERY_S = 5.0  # between two lines of progress; by judgment
 
 
@@ -79,6 +82,7 @@ def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
 
 def run_command(command: Callable[[], object]) -> None:
     """Run a command line; an error raised on purpose is one line and exit status 1."""
+    _look_for_garbage_rarely()
     configure_logging()
     sys.excepthook = _print_traceback
     try:
@@ -91,6 +95,15 @@ def run_command(command: Callable[[], object]) -> None:
         text = Text.assemble((type(known).__name__, "red"), f": {shown(known, lines=True)}")
         Terminal(stderr=True).print(text, soft_wrap=True)
         sys.exit(1)
+
+
+def _look_for_garbage_rarely() -> None:
+    """Spare a command a third of its start and end: what torch and MLflow import is no garbage, however often one looks.
+
+    At the end the process gives everything back anyway.
+    """
+    gc.set_threshold(_OBJECTS)
+    atexit.register(gc.freeze)
 
 
 def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -6,6 +6,7 @@ them. Only imports happen here: nothing that is imported starts threads that a t
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 
@@ -24,9 +25,12 @@ _BY_MOST_TASKS = (
 
 def main() -> None:
     """Import the libraries and become the scheduler; the arguments are those of ``airflow scheduler``."""
+    gc.disable()  # what is imported stays
     remember_code()  # a task that is forked once it has changed would run the code of now
     for name in _BY_MOST_TASKS:
         import_module(name)
+    gc.freeze()  # no task looks at it, and so copies it
+    gc.enable()
     from airflow.__main__ import main as airflow
 
     sys.argv[1:1] = ["scheduler"]

@@ -25,7 +25,7 @@ from ecclip.bench.answering.deployments import Running
 from ecclip.bench.answering.leaks import held_by
 from ecclip.bench.answering.scene import Scene, generate, products_of, serving
 from ecclip.client import Answer, ClientError, ClientOptions, Product, ProductClient, Unavailable
-from ecclip.core import digest_of
+from ecclip.core import digest_of, settings
 from ecclip.core.services import Service
 from ecclip.formats.bundle import lineage_of
 
@@ -49,8 +49,12 @@ def products() -> list[Product]:
 def scene(tmp_path_factory: pytest.TempPathFactory, products: list[Product]) -> Iterator[Scene]:
     (work := tmp_path_factory.mktemp("load") / "work").mkdir()
     server = embedded_server(work)
-    with serving(server, (tiny_bundle(0), tiny_bundle(1)), products) as scene:
-        yield scene
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ECCLIP_SERVING_INSTANCES", "2")  # questions are dealt out, and their counts are added up
+        settings.cache_clear()
+        with serving(server, (tiny_bundle(0), tiny_bundle(1)), products) as scene:
+            yield scene
+    settings.cache_clear()
     assert server.attach() is None
 
 

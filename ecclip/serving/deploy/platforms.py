@@ -102,14 +102,17 @@ def slug(gpu: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", gpu.lower()).strip("-")
 
 
-def python_config(model: str, name: str, versions: list[int], threads: int) -> str:
-    """Return the config.pbtxt of a model of the python backend: the entry, the heads, and the embedded towers."""
+def python_config(model: str, name: str, versions: list[int], threads: int, instances: int) -> str:
+    """Return the config.pbtxt of a model of the python backend: the entry, the heads, and the embedded towers.
+
+    ``instances`` is that of the live entry; the candidate, which nobody but the examination asks, has one.
+    """
     return _template(model, "embedded").substitute(
         name=name,
         versions=_list(versions),
         max_batch=MAX_BATCH,
         threads=threads,
-        instances=1 if name == CANDIDATE else 2,
+        instances=1 if name == CANDIDATE else instances,
         queue_delay_us=_QUEUE_DELAY_US,
         inputs=triton_config(INPUTS),
         outputs=triton_config(OUTPUTS),

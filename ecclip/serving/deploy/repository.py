@@ -28,6 +28,7 @@ from ecclip.core import (
     get_logger,
     locked,
     replace_folder,
+    settings,
     sha256_bytes,
     sha256_file,
     verify_folder,
@@ -371,7 +372,8 @@ class Repository:
                 if staged.models[tower] == model:  # it has this version alone
                     accelerator = staged.accelerators.get(model, {})
                     return gpu_config(tower, model, staged.version, staged.platform, staged.shapes, accelerator)
-        return python_config(ENTRY if model == CANDIDATE else model, model, versions, self.threads)
+        source, instances = ENTRY if model == CANDIDATE else model, settings().serving_instances
+        return python_config(source, model, versions, self.threads, instances)
 
 
 def install_folder(final: Path, content: dict[str, bytes]) -> None:

@@ -240,8 +240,12 @@ def _config(repository: Repository, model: str, *versions: int) -> ModelConfig:
     return text_format.Parse((repository.folder / model / "config.pbtxt").read_text(), ModelConfig())
 
 
-@pytest.mark.parametrize(("model", "instances"), [("product", 2), ("candidate", 1)])
-def test_an_entry_is_configured_by_its_own_template(tmp_path: Path, model: str, instances: int) -> None:
+@pytest.mark.parametrize(("model", "instances"), [("product", 3), ("candidate", 1)])
+def test_an_entry_is_configured_by_its_own_template(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, instances: int
+) -> None:
+    monkeypatch.setenv("ECCLIP_SERVING_INSTANCES", "3")
+    settings.cache_clear()
     config = _config(Repository(tmp_path), model, 3, 1, 3)
     assert (config.name, config.backend, config.max_batch_size) == (model, "python", MAX_BATCH)
     assert list(config.version_policy.specific.versions) == [1, 3]
