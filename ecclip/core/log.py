@@ -98,7 +98,7 @@ def run_command(command: Callable[[], object]) -> None:
 
 
 def _look_for_garbage_rarely() -> None:
-    """Spare a command a third of its start and end: what torch and MLflow import is no garbage, however often one looks.
+    """Spare a command a third of its start and end: what torch and MLflow import stays, however often one looks.
 
     At the end the process gives everything back anyway.
     """

@@ -52,7 +52,7 @@ def _job(workspace: Path, *calls: list[str], **more: int) -> dict[str, Any]:
     ("wish", "calls", "ends"),
     [
         ("2", [["reconcile"]], {"2"}),  # an older version goes the same way
-        ("3", [["reconcile"]], {"1"}),
+        pytest.param("3", [["reconcile"]], {"1"}, marks=pytest.mark.slow),
         pytest.param("1", [["bless_night", NEW], ["promote_night", NEW]], {"1", "2"}, marks=pytest.mark.slow),
     ],
     ids=["granted", "refused", "a-night"],

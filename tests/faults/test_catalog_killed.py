@@ -27,7 +27,7 @@ getattr(importlib.import_module(module), function)(cfg=stage_model(name)(), **gi
 """
 
 
-@pytest.mark.parametrize("name", [pytest.param("ingest", marks=pytest.mark.slow), "clean"])
+@pytest.mark.parametrize("name", ["ingest", pytest.param("clean", marks=pytest.mark.slow)])
 def test_a_killed_driver_leaves_nothing_and_the_rerun_is_byte_identical(
     market_nights: Path, tmp_path: Path, name: str
 ) -> None:

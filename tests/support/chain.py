@@ -27,9 +27,9 @@ PLACES = {
     **{STEPS[name].output: name for name in CHAIN},
 }
 # rows in one partition: the least work, where how they are divided is not the point
-ONE_PART: dict[str, dict[str, Any]] = {
-    name: {"parts": 1} for name in CHAIN if "parts" in stage_model(name).model_fields
-}
+ONE_PART, TWO_PARTS = (
+    {name: {"parts": parts} for name in CHAIN if "parts" in stage_model(name).model_fields} for parts in (1, 2)
+)
 
 
 @contextmanager
@@ -67,7 +67,8 @@ def run_chain(
 ) -> Path:
     """Run land ... ``until`` into folders of ``work`` named after the stages and return the last one's output.
 
-    Without ``gate`` the check is left out, which saves the seconds of Great Expectations. ``pairs`` goes to publish.
+    Rows are in one partition unless ``configs`` say more. Without ``gate`` the check is left out, which saves the
+    seconds of Great Expectations. ``pairs`` goes to publish.
     With ``alone`` a stage gets its inputs in a folder with nothing else: whatever else it looked for is not there.
     """
     work.mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,7 @@ def run_chain(
         if name == "check" and not gate:
             continue
         inputs = {parameter: places[PLACES[template]] for parameter, template in STEPS[name].inputs.items()}
-        config = stage_model(name).model_validate(configs.get(name, {}))
+        config = stage_model(name).model_validate(ONE_PART.get(name, {}) | configs.get(name, {}))
         with _moved(inputs, work / f"alone-{name}") if alone else nullcontext(inputs) as given:
             stage_function(name)(cfg=config, **given, output=places[name])
         if name == until:

@@ -40,13 +40,15 @@ def write_cleaned(folder: Path, rows: Iterable[Mapping[str, Any]], files: int = 
 def group_night(
     folder: Path, rows: Iterable[Mapping[str, Any]], previous: Path | None = None, files: int = 1, **cfg: Any
 ) -> dict[str, str]:
-    """Group one night below ``folder`` and leave it as ``snapshot``; return listing -> group id."""
+    """Group one night below ``folder``, in one partition unless ``cfg`` says more, and leave it as ``snapshot``; return
+    listing -> group id.
+    """
     table = list(rows)
     (folder / "none").mkdir(parents=True)
     (folder / "none" / "EMPTY").touch()
     out = folder / "group"
     clean = write_cleaned(folder / "clean", table, files)
-    group(GroupConfig.model_validate(cfg), clean, previous or folder / "none", out)
+    group(GroupConfig.model_validate({"parts": 1, **cfg}), clean, previous or folder / "none", out)
     found = {row["listing_id"]: row["group_id"] for row in pq.read_table(out / "groups").to_pylist()}
     schema = SCHEMA.append(pa.field("group_id", pa.string()))
     published = [{**row, "group_id": found[row["listing_id"]]} for row in table]

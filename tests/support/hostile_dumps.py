@@ -1,20 +1,17 @@
-"""Random dumps of good and hostile rows in every format; as a program: the night of one, and its memory."""
+"""Random dumps of good and hostile rows in every format."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import random
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-from chain import run_chain
-from hostile_rows import CELLS, LINES, LOOSE, csv_text, plain
+from hostile_rows import CELLS, LINES, csv_text, plain
 
 
 def random_dump(folder: Path, chance: random.Random, files: int | None = None) -> tuple[Path, set[str], Counter[str]]:
@@ -64,20 +61,3 @@ def _write(path: Path, kind: str, rows: list[dict[str, Any]], chance: random.Ran
         text = csv_text(texts, "\t" if kind == "tsv" else ",")
         path.write_text(text, newline="")
     return hostile
-
-
-def _peaks() -> dict[str, int]:
-    """Return the most memory in KiB that each living Python process from this one down has had."""
-    me = psutil.Process()
-    found = {}
-    for one in (me, *me.children(recursive=True)):
-        if "python" in one.name():
-            lines = Path(f"/proc/{one.pid}/status").read_text().splitlines()
-            found[f"{one.name()} {one.pid}"] = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-    return found
-
-
-if __name__ == "__main__":
-    given = Path(sys.argv[1])
-    run_chain(given.with_name("work"), given, **LOOSE)
-    sys.stdout.write(json.dumps(_peaks()) + "\n")

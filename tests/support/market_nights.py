@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from chain import run_chain
+from chain import TWO_PARTS, run_chain
 from dumps import market, picture, write_dump
 
 Rows = list[dict[str, Any]]
@@ -43,7 +43,10 @@ def second_night() -> tuple[Rows, Photos]:
 
 
 def run_nights(work: Path) -> None:
-    """Publish the first night in ``1`` and group the second in ``2``; each stage sees its declared inputs alone."""
-    run_chain(work / "1", write_dump(work / "dump1", *first_night()), alone=True)
-    before = {"previous": work / "1" / "publish", "previous_land": work / "1" / "land"}
-    run_chain(work / "2", write_dump(work / "dump2", *second_night()), until="group", gate=False, alone=True, **before)
+    """Publish the first night in ``1`` and group the second in ``2``, in two partitions; each stage sees its declared
+    inputs alone.
+    """
+    how: dict[str, Any] = {"alone": True, **TWO_PARTS}
+    run_chain(work / "1", write_dump(work / "dump1", *first_night()), **how)
+    how |= {"previous": work / "1" / "publish", "previous_land": work / "1" / "land"}
+    run_chain(work / "2", write_dump(work / "dump2", *second_night()), until="group", gate=False, **how)

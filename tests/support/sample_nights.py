@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from chain import ONE_PART, run_chain
+from chain import run_chain
 
 from ecclip.formats.pair_scores import write_pair_scores
 from ecclip.sample import SampleConfig, generate
@@ -23,7 +23,7 @@ def run_nights(folder: Path) -> None:
     for number, dump in enumerate(generate(cfg, folder)[:NIGHTS]):
         # the first night has no champion that could have scored it
         pairs = scores(folder / f"pairs{number}", dump, 3.5) if number else None
-        snapshot = run_chain(folder / str(number), dump, previous=snapshot, pairs=pairs, **ONE_PART)
+        snapshot = run_chain(folder / str(number), dump, previous=snapshot, pairs=pairs)
 
 
 class Shop:

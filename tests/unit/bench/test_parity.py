@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow.parquet as pq
 import pytest
-from chain import ONE_PART, run_chain
+from chain import run_chain
 from serving_bundles import save_tiny_towers
 from serving_server import embedded_server
 
@@ -24,8 +24,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> NightFolders:
     """The third night with towers that nobody trained: whether both sides see the same does not depend on them."""
     work = tmp_path_factory.mktemp("third")
     dump = generate(SAMPLE, work / "dumps")[-1]
-    clean = ONE_PART["clean"] | {"boilerplate": {"phrase_listings": 8}}
-    snapshot = run_chain(work / "stages", dump, **ONE_PART | {"clean": clean})
+    snapshot = run_chain(work / "stages", dump, clean={"boilerplate": {"phrase_listings": 8}})
     save_tiny_towers(work / "train" / "towers")
     embed(EmbedConfig(), snapshot, work / "train", work / "embed")
     evaluate(EvaluateConfig(), snapshot, work / "embed", work / "evaluate")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from chain import run_chain
+from chain import TWO_PARTS, run_chain
 
 from ecclip.core import read_manifest
 
@@ -20,7 +20,7 @@ FOLDERS = ("listings", "quarantine", "boilerplate", "placeholders", "texts")
 @pytest.fixture(scope="module")
 def alone(market_nights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The second night, cleaned without the first."""
-    return run_chain(tmp_path_factory.mktemp("alone"), market_nights / "dump2", until="clean", gate=False)
+    return run_chain(tmp_path_factory.mktemp("alone"), market_nights / "dump2", until="clean", gate=False, **TWO_PARTS)
 
 
 def test_the_night_after_has_the_bytes_of_a_night_alone(market_nights: Path, alone: Path) -> None:
