@@ -75,12 +75,6 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-def pytest_unconfigure() -> None:
-    """Look for garbage once more, so that a fault in what it held is told, but not when Python ends, too."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give the files of a folder that use Spark to one process: a JVM's first night costs thrice what others cost."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import logging
 import os
@@ -24,7 +23,7 @@ from ecclip.core.private import keep_private
 from ecclip.errors import CheckpointError, EcclipError
 
 T = TypeVar("T")
-_OBJECTS = 100_000  # made between two looks for garbage; by measurement: a start makes a million, which stay
+_OBJECTS = 100_000  # between two looks for garbage; by measurement: imports make a million, which all stay
 _PROGRESS_EVERY_S = 5.0  # between two lines of progress; by judgment
 
 
@@ -82,7 +81,7 @@ def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
 
 def run_command(command: Callable[[], object]) -> None:
     """Run a command line; an error raised on purpose is one line and exit status 1."""
-    _look_for_garbage_rarely()
+    gc.set_threshold(_OBJECTS)
     configure_logging()
     sys.excepthook = _print_traceback
     try:
@@ -95,15 +94,6 @@ def run_command(command: Callable[[], object]) -> None:
         text = Text.assemble((type(known).__name__, "red"), f": {shown(known, lines=True)}")
         Terminal(stderr=True).print(text, soft_wrap=True)
         sys.exit(1)
-
-
-def _look_for_garbage_rarely() -> None:
-    """Spare a command a third of its start and end: what torch and MLflow import stays, however often one looks.
-
-    At the end the process gives everything back anyway.
-    """
-    gc.set_threshold(_OBJECTS)
-    atexit.register(gc.freeze)
 
 
 def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -6,6 +6,7 @@ them. Only imports happen here: nothing that is imported starts threads that a t
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from importlib import import_module
@@ -30,6 +31,7 @@ def main() -> None:
     for name in _BY_MOST_TASKS:
         import_module(name)
     gc.freeze()  # no task looks at it, and so copies it
+    atexit.register(gc.unfreeze)  # else a library that counts its objects takes them for lost
     gc.enable()
     from airflow.__main__ import main as airflow
 

@@ -106,8 +106,7 @@ def _read(descriptor: int) -> bytes:
 
 def test_an_error_that_nobody_foresaw_steers_nothing() -> None:
     code = (
-        "import atexit, gc, ecclip.cli\n"
-        "atexit.register(lambda: print(gc.get_threshold()[0] > 700, gc.get_freeze_count() > 0))\n"
+        "import ecclip.cli\n"
         "def app():\n    raise KeyError('\\x9b31m') from ValueError('\\x1b]0;owned\\x07 [free gift]')\n"
         "ecclip.cli.app = app\necclip.cli.main()\n"
     )
@@ -115,7 +114,6 @@ def test_an_error_that_nobody_foresaw_steers_nothing() -> None:
     assert child.returncode == 1
     assert STEERING.search(child.stderr) is None
     assert "[free gift]" in child.stderr
-    assert child.stdout == "True True\n", "a command looks for garbage rarely, and not when it ends"
 
 
 def test_there_is_one_console_and_nobody_prints_beside_it() -> None:

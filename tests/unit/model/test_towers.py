@@ -66,24 +66,6 @@ def test_saved_towers_name_no_folder_of_this_machine(tmp_path: Path) -> None:
     assert load_preprocessor(tmp_path).max_tokens == TINY.max_tokens
 
 
-@pytest.mark.parametrize("module", ["ecclip.model", "ecclip.train", "ecclip.train.run.stage"])
-def test_waiting_threads_sleep_because_the_policy_is_set_before_torch_is_imported(module: str) -> None:
-    code = (
-        "import importlib, os, sys\n"
-        "class Finder:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'torch':\n"
-        "            print(os.environ.get('OMP_WAIT_POLICY')); sys.stdout.flush(); os._exit(0)\n"
-        "sys.meta_path.insert(0, Finder())\n"
-        "importlib.import_module(sys.argv[1])\n"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, module], check=True, env=environment, capture_output=True, text=True
-    )
-    assert done.stdout.strip() == "PASSIVE"
-
-
 def test_equal_configurations_give_equal_weights_and_leave_the_global_generator_alone() -> None:
     torch.manual_seed(1)
     expected = torch.rand(3)
