@@ -47,6 +47,7 @@ _DEFAULTS = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "512",
     "spark.sql.execution.pythonUDF.arrow.enabled": "true",
+    "spark.python.daemon.module": "ecclip.catalog.spark.daemon",
     # it would look up the calling line for every column: a tenth of the driver's work on a small night
     "spark.python.sql.dataFrameDebugging.enabled": "false",
     "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
