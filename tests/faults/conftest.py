@@ -18,7 +18,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     settings.cache_clear()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def children() -> Iterator[Children]:
+    """Forks from one process that has imported what they need, for every file of this process."""
     with Children() as started:
         yield started

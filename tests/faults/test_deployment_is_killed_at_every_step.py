@@ -86,7 +86,7 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def house(tmp_path_factory: pytest.TempPathFactory, children: Children) -> Iterator[House]:
     with pytest.MonkeyPatch.context() as patch:
         workspace = make_workspace(tmp_path_factory.mktemp("killed") / "workspace", patch)
         use_serving_environment(patch)
@@ -101,8 +101,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
                 if night == OLD:
                     release.bless_night(night)
                     release.promote_night(night)
-            with Children() as children:
-                yield House(workspace, server, children)
+            yield House(workspace, server, children)
         finally:
             server.stop()
     settings.cache_clear()

@@ -88,7 +88,7 @@ class Children:
         assert self._process.returncode == 0
 
     def run(self, jobs: list[dict[str, Any]], *, at_once: bool) -> list[dict[str, Any]]:
-        """Return what each job answered, or ``{"signal": n}`` where its process was killed.
+        """Return what each job answered, or ``{"signal": n}`` where its process was killed; it has the settings of now.
 
         A job is ``{"workspace", "call": "register"|"deliver"|"set_champion"|"release"|"type", "args"}`` (``type``: the
         words of a command), with ``kill_after``
@@ -98,7 +98,9 @@ class Children:
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"jobs": jobs, "at_once": at_once}) + "\n")
+        of_now = {name: value for name, value in os.environ.items() if name.startswith("ECCLIP_")}
+        order = {"jobs": [{"settings": of_now, **job} for job in jobs], "at_once": at_once}
+        self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         for line in self._process.stdout:
             if line.startswith("["):

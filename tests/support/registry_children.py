@@ -59,8 +59,10 @@ def _child(job: dict[str, Any], answer: Path) -> None:
     from ecclip import registry
     from ecclip.core import EcclipError, settings
 
-    os.environ["ECCLIP_WORKSPACE"] = job["workspace"]
-    os.environ["ECCLIP_FAIL_POINT"] = job.get("fail_point", "")
+    for name in [name for name in os.environ if name.startswith("ECCLIP_")]:
+        del os.environ[name]
+    own = {"ECCLIP_WORKSPACE": job["workspace"], "ECCLIP_FAIL_POINT": job.get("fail_point", "")}
+    os.environ.update(job["settings"] | own)
     settings.cache_clear()
     if "kill_write" in job:
         _die_before_write(job["kill_write"])
