@@ -1,8 +1,8 @@
 # The contributor's interface. Everything is made below work/, which git ignores.
 BIN := work/env/main/bin
-# processes of `make test`; a file's tests share its nights and servers, and so a process; the files of tests/faults that
-# use Spark share its JVM, and so one process too, as do those of tests/unit; in the order of tests/conftest.py, long
-# ones first, so that no process has one left when the others are done
+# processes of `make test`; a file's tests share its nights and servers, and so a process; files that start the same (a
+# JVM, processes that have imported torch or MLflow) share one too; in the order of tests/conftest.py, long ones first, so
+# that no process has one left when the others are done
 WORKERS ?= 3
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c

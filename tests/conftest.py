@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -23,6 +24,12 @@ if not hasattr(sys.modules["__main__"], "__file__"):
     sys.modules["__main__"].__file__ = str(Path(pytest.__file__).with_name("__main__.py"))
 hypothesis_settings.register_profile("any machine", deadline=None, derandomize=True, database=None)
 hypothesis_settings.load_profile("any machine")
+# what a process of tests starts once, and a sign of the files that use it
+_STARTED_ONCE = {
+    "spark": r"pytest\.mark\.spark",
+    "processes that have imported torch": r"\b(run|start)_child",
+    "processes that have imported MLflow": r"children: Children",
+}
 gc.disable()  # modules and tests are made to stay: looking for garbage among them costs a sixth of the collection
 
 
@@ -77,17 +84,20 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give the files of a folder that use Spark to one process: a JVM's first night costs thrice what others cost."""
+    """Give the files to one process that start the same: a JVM's first night costs thrice what others cost."""
     from xdist.scheduler import LoadFileScheduling
 
-    class FilesAndSpark(LoadFileScheduling):
+    class FilesByWhatTheyStart(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return f"spark of {Path(*Path(file).parts[:2])}" if _uses_spark(config.rootpath / file) else file
+            started = _started_by(config.rootpath / file)
+            # one process would be busy with all of Spark's files longer than the others with the rest
+            return f"spark of {Path(*Path(file).parts[:2])}" if started == "spark" else started or file
 
-    return FilesAndSpark(config, log) if config.option.dist == "loadfile" else None
+    return FilesByWhatTheyStart(config, log) if config.option.dist == "loadfile" else None
 
 
 @cache
-def _uses_spark(file: Path) -> bool:
-    return "pytest.mark.spark" in file.read_text()
+def _started_by(file: Path) -> str | None:
+    text = file.read_text()
+    return next((name for name, sign in _STARTED_ONCE.items() if re.search(sign, text)), None)
