@@ -112,7 +112,7 @@ def test_large_files_are_read_in_parts_that_hold_each_row_once(tmp_path: Path) -
     assert first == second
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 12))])
 def test_the_sum_closes_over_random_dumps(tmp_path: Path, seed: int) -> None:
     dump, good, bad = random_dump(tmp_path / "dump", random.Random(seed))
     manifest, published, dropped = ingested(tmp_path / "work", dump)
