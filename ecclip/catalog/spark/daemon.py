@@ -11,7 +11,14 @@ from importlib import import_module
 
 from pyspark.daemon import manager
 
-_BY_MOST_FUNCTIONS = ("pyspark.worker", "pyarrow", "pandas", "ecclip.core.log", "ecclip.catalog.spark.batches", "PIL.Image")
+_BY_MOST_FUNCTIONS = (
+    "pyspark.worker",
+    "pyarrow",
+    "pandas",
+    "ecclip.core.log",
+    "ecclip.catalog.spark.batches",
+    "PIL.Image",
+)
 
 
 def main() -> None:
