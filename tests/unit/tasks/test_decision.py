@@ -15,7 +15,7 @@ import pytest
 
 from ecclip.client import Answer
 from ecclip.serving.export import ship_code
-from ecclip.tasks.attributes.reader import Uses, described
+from ecclip.tasks.attributes import Uses, described
 from ecclip.tasks.decision import Decider, DecisionError
 from ecclip.tasks.kinds import TASKS, HeadScores, Query, Task
 from ecclip.tasks.scores import confidence, probabilities

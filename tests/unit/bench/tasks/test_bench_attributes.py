@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ecclip.bench.tasks.attribute_sets import SETS, TEST, AttributeSet, load_attribute_set
+from ecclip.bench.tasks.attribute_sets import AttributeSet, load_attribute_set
 from ecclip.bench.tasks.attributes import judge
 from ecclip.tasks.attributes.open_values import Labelled
 
+SETS, TEST = ("ae_110k_subset", "oa_mine", "wdc_pave", "indonesian_attributes"), "test"
 STATED: list[dict[str, list[str]]] = [{"a": ["x", "y"], "b": []}, {"a": [], "b": ["z"]}, {"a": ["x"], "c": ["w"]}]
 SAID: list[dict[str, str | None]] = [{"a": "y", "b": "q"}, {"a": None, "b": None}, {"a": "X", "c": "w"}]
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ecclip.tasks import EvaluateConfig, evaluate, load_heads
-from ecclip.tasks.attributes.tokens import spans_of, words_of
+from ecclip.tasks.attributes import spans_of, words_of
 from ecclip.tasks.decision import Decider
 from ecclip.tasks.kinds import TASKS, Query
 

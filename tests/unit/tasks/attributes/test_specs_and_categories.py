@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ecclip.tasks import EvaluateConfig, Rows
+from ecclip.tasks.attributes import stated
 from ecclip.tasks.attributes.applicable import Applicable, learn_applicable
-from ecclip.tasks.attributes.specs import stated
 from ecclip.tasks.kinds import Target, task_named
 from ecclip.tasks.kinds.task import NO_LABEL, OUTSIDE
 
