@@ -9,8 +9,7 @@ import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from title_rows import title_rows
 
-from ecclip.tasks import EvaluateConfig
-from ecclip.tasks.heads.fitting import train_heads
+from ecclip.tasks import EvaluateConfig, train_heads
 from ecclip.tasks.kinds import Target
 
 LEAVES, PARENTS, WIDTH = 30, 6, 12
