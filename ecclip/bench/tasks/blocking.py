@@ -150,7 +150,7 @@ def _by_pair_models(tables: Tables) -> np.ndarray:
         (evidence.part(np.arange(count, count + len(pairs))), tables.labels[taught], tables.products[pairs[:, 0]]),
         (candidates.part(places), labels, products),
     )
-    opinions = [_log_odds(*lesson, candidates) for lesson in lessons]
+    opinions = [_log_odds(known, truth, groups, candidates) for known, truth, groups in lessons]
     characters = [*tables.offers.similarities()][2][left, right - tables.first]
     return _ranked(left, right, np.mean(opinions, axis=0) + _CHARACTERS * characters)
 
@@ -174,7 +174,8 @@ def _known_candidates(tables: Tables, left: np.ndarray, right: np.ndarray) -> tu
     offer = np.arange(size)
     offer[tables.own % size] = tables.own // size
     taught = tables.split != TEST
-    product = groups_of(*offer[tables.labelled[taught & (tables.labels == 1)]].T, size)
+    one, other = offer[tables.labelled[taught & (tables.labels == 1)]].T
+    product = groups_of(one, other, size)
     named = np.isin(np.arange(size), offer[tables.labelled[taught]])
     ends, held_out = (np.sort(part, axis=0) for part in (offer[np.stack([left, right])], _test_offers(tables, offer)))
     usable = named[ends].all(axis=0) & (ends[0] != ends[1])

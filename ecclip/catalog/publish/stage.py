@@ -93,7 +93,8 @@ def publish(
         spark.read.parquet(str(grouped / GROUPS)), "listing_id"
     )
     listings, mapped = with_taxonomy(spark, listings, taxonomy)
-    listings, corrected = corrected_labels(spark, listings, corrections, taxonomy and Finder(taxonomy))
+    finder = None if taxonomy is None else Finder(taxonomy)
+    listings, corrected = corrected_labels(spark, listings, corrections, finder)
     listings = _marked(spark, listings.withColumn(SPLIT, split_column(GROUP_ID)), wrong)
     write_parts(listings.select(*SNAPSHOT_COLUMNS), output / LISTINGS, cfg.parts)
     shutil.copytree(grouped / "edges", output / GROUPS)

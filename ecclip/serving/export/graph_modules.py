@@ -126,7 +126,8 @@ def heads_graph(twin: InProcess) -> nn.Module:
     weight, bias = (torch.from_numpy(one.copy()) for one in (twin.heads.weight, twin.heads.bias))
     factors = twin.heads.factors()
     if factors is not None:
-        return _low_rank_heads(*(torch.from_numpy(one) for one in factors), bias)
+        down, up = (torch.from_numpy(one) for one in factors)
+        return _low_rank_heads(down, up, bias)
 
     class HeadsGraph(nn.Module):
         """All three modalities' logits, of which each row takes its own."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ecclip.bench.quality.data import Product, in_groups
 from ecclip.bench.tasks.cells import CHEAP, ON_VALIDATION, Cell
-from ecclip.bench.tasks.photos.restricted import RESTRICTED, bordered, on_like_backgrounds, restricted_shop
+from ecclip.bench.tasks.photos import restricted
 from ecclip.bench.tasks.photos.restriction import FLAGGED, LEFT, TASK, measure_restriction
 from ecclip.bench.tasks.photos.shops import Shop
 
@@ -37,7 +37,7 @@ def test_titles_are_flagged_at_the_rate_and_never_cross_the_splits(data: Path, t
     assert found[FLAGGED].value == 1.0
     assert found[LEFT].value > 0.9
     assert set(found) == {FLAGGED, LEFT, ON_VALIDATION}
-    shop = restricted_shop(data, "instacart_products")
+    shop = restricted.restricted_shop(data, "instacart_products")
     split = {}
     for one in shop.products:
         assert split.setdefault(one.title.lower(), one.split) == one.split
@@ -51,11 +51,11 @@ def test_a_like_background_is_that_of_restricted_photos() -> None:
         return buffer.getvalue()
 
     def listing(number: int, flag: bool, image: bytes) -> Product:
-        labels = {"category": "x"} | ({RESTRICTED: "yes"} if flag else {})
+        labels = {"category": "x"} | ({restricted.RESTRICTED: "yes"} if flag else {})
         return Product(f"l{number}", "s", f"t{number}", {}, labels, (f"t{number}",), image, published="train")
 
     bottles = [listing(number, True, photo(250, number)) for number in range(20)]
     shop = Shop("s", in_groups([*bottles, listing(98, False, photo(250, 90)), listing(99, False, photo(120, 90))]))
-    np.testing.assert_array_equal(on_like_backgrounds(shop)[-2:], [True, False])
-    cut = bordered(shop).products
+    np.testing.assert_array_equal(restricted.on_like_backgrounds(shop)[-2:], [True, False])
+    cut = restricted.bordered(shop).products
     assert cut[0].image == cut[19].image != shop.products[0].image
