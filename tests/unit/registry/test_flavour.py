@@ -43,7 +43,7 @@ print("FOUND" + json.dumps({
 
 
 def _answer(row: dict[str, Any]) -> Answer:
-    texts = {name: json.loads(str(row[name])) for name in ("ATTRIBUTES", "DECISION", "OTHER_TASKS")}
+    texts = {name: json.loads(str(row[name])) for name in ("ATTRIBUTES", "AGE_RESTRICTED", "DECISION", "OTHER_TASKS")}
     embedding = np.array(row["EMBEDDING"], np.float32)
     categories = [json.loads(one) for one in row["CATEGORY"]]
     return Answer.from_outputs(row | texts | {"CATEGORY": categories, "EMBEDDING": embedding})

@@ -45,7 +45,7 @@ def pictures(products: Sequence[Product]) -> np.ndarray:
     """Return photos as small pictures, float32 [N, 3 * side * side] from 0 to 1."""
 
     def small(photo: bytes) -> np.ndarray:
-        with Image.open(io.BytesIO(photo)) as image:
+        with Image.open(io.BytesIO(photo), formats=("JPEG",)) as image:
             return np.asarray(image.convert("RGB").resize((_SIDE, _SIDE)), dtype=np.float32).ravel() / 255
 
     return np.stack([small(one.image) for one in products])

@@ -113,7 +113,7 @@ def _labels(flag: bool) -> dict[str, str]:
 
 def _look(photo: bytes) -> tuple[float, float]:
     """Return the mean and the standard deviation of the light of a photo's border."""
-    with Image.open(io.BytesIO(photo)) as image:
+    with Image.open(io.BytesIO(photo), formats=("JPEG",)) as image:
         light = np.asarray(image.convert("L").resize((_SIDE, _SIDE)), dtype=np.float64)
     border = light[border_of(_SIDE, _SIDE)]
     return float(border.mean()), float(border.std())
@@ -121,6 +121,6 @@ def _look(photo: bytes) -> tuple[float, float]:
 
 def _as_jpeg(photo: bytes) -> bytes:
     buffer = io.BytesIO()
-    with Image.open(io.BytesIO(photo)) as image:
+    with Image.open(io.BytesIO(photo), formats=("JPEG",)) as image:
         image.convert("RGB").save(buffer, "JPEG", quality=95)
     return buffer.getvalue()
