@@ -117,7 +117,7 @@ def test_every_listing_is_embedded_with_equal_bytes_each_time(workspace: Path, t
     assert embeddings.listing_ids == [f"l{number:06d}" for number in range(240)]
     missing = np.isnan(embeddings.image).any(axis=1)
     assert missing.sum() == 24
-    assert reports[0].written == {"image_embeddings": 216, "text_embeddings": 240, "frozen": 240}
+    assert reports[0].written == {"image_embeddings": 216, "text_embeddings": 240, "frozen": 240, "borders": 0}
     np.testing.assert_allclose(np.linalg.norm(embeddings.image[~missing], axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(embeddings.text, axis=1), 1, atol=1e-5)
 
