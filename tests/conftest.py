@@ -41,6 +41,12 @@ def shared_root(tmp_path_factory: pytest.TempPathFactory) -> None:
     use_root_of(tmp_path_factory, os.environ.get("PYTEST_XDIST_WORKER"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def settings_of_this_module() -> None:
+    """Have what a module shares read its settings anew: the end of the module before may have read its own once more."""
+    settings.cache_clear()
+
+
 @pytest.fixture(autouse=True)
 def settings_of_this_test() -> Iterator[None]:
     """Have each test read its settings from the environment as it finds it, whoever ran before."""
