@@ -43,7 +43,9 @@ def shared_root(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def settings_of_this_module() -> None:
-    """Have what a module shares read its settings anew: the end of the module before may have read its own once more."""
+    """Have what a module shares read its settings anew: the end of the module before may have read its own again."""
+    from ecclip.core import settings
+
     settings.cache_clear()
 
 
