@@ -13,6 +13,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +95,8 @@ def _start(large: bool) -> SparkSession:
     for name, value in _options(scratch, large).items():
         builder = builder.config(name, value)
     try:
-        session = builder.getOrCreate()
+        with _no_jvm_left_behind():
+            session = builder.getOrCreate()
     except Exception as error:
         raise ServiceError(
             "the Spark session did not start", value=error, limit=settings().spark_master, next_step=f"{java} -version"
@@ -102,6 +105,24 @@ def _start(large: bool) -> SparkSession:
     logging.getLogger("py4j").setLevel(logging.WARNING)  # py4j logs each closed connection, even while Python exits
     atexit.register(_stop, session, scratch)
     return session
+
+
+@contextmanager
+def _no_jvm_left_behind() -> Iterator[None]:
+    """End the JVM of a session that does not come about.
+
+    One that is interrupted while it starts would never end: pyspark has removed the folder into which it says where it
+    listens, and its failure to say so does not end its other threads.
+    """
+    before = {child.pid for child in psutil.Process().children()}
+    try:
+        yield
+    except BaseException:
+        for child in psutil.Process().children(recursive=True):
+            if child.pid not in before:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+        raise
 
 
 def _look_up_once(session: SparkSession) -> None:
