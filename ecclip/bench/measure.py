@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
+_T = TypeVar("_T")
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"  # see proc(5): resets the peak to the present size
@@ -30,6 +33,14 @@ def taking_turns(
             steps[name]()
             seconds[name].append(time.perf_counter() - started)
     return seconds
+
+
+def processor_seconds(call: Callable[[], _T]) -> tuple[float, _T]:
+    """Return the processor seconds of a call, all threads together, and what it returned."""
+    before = os.times()
+    value = call()
+    after = os.times()
+    return after.user + after.system - before.user - before.system, value
 
 
 def resident_bytes() -> int:

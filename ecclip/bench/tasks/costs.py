@@ -8,12 +8,9 @@ hardly changes; the wall time of the whole catalog stands beside it. A search ha
 from __future__ import annotations
 
 import argparse
-import os
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from ecclip.bench.listings import photos_and_titles
 from ecclip.bench.machine import new_result
-from ecclip.bench.measure import peak_bytes
+from ecclip.bench.measure import peak_bytes, processor_seconds
 from ecclip.bench.quality.evaluated import photo_outputs, title_outputs
 from ecclip.bench.result import Result, write_result
 from ecclip.core import settings
@@ -38,7 +35,6 @@ _SIZES = (25_000, 50_000, 100_000, 200_000, 400_000)  # listings of the catalogs
 _WHOLE = 1_000_000  # listings of the catalog that is matched whole
 _CLASSES = (200, 5000)  # answers of all heads of a bundle, few and many
 _LISTINGS = 256  # that towers and heads answer about
-_T = TypeVar("_T")
 
 
 def catalog(listings: int, seed: int = 0) -> np.ndarray:
@@ -82,7 +78,7 @@ def enter_whole(result: Result, listings: int = _WHOLE) -> None:
     vectors, search = catalog(listings), GroupProductsConfig().search
     every = np.arange(listings)
     started = time.perf_counter()
-    seconds, (left, right) = _processor(lambda: neighbour_pairs(vectors, every, every, _k(), search))
+    seconds, (left, right) = processor_seconds(lambda: neighbour_pairs(vectors, every, every, _k(), search))
     wall = time.perf_counter() - started
     asked = _sample(listings)
     truth = all_neighbours(vectors, _k(), asked, search.block_rows, listings)[1]
@@ -101,14 +97,14 @@ def enter_heads(result: Result) -> None:
     torch.set_num_threads(settings().torch_threads)
     towers = build_towers(TowersConfig())
     photos, titles = photos_and_titles(_LISTINGS)
-    towers_seconds, (image, text) = _processor(
+    towers_seconds, (image, text) = processor_seconds(
         lambda: (photo_outputs(towers, photos, TowersConfig().image_size), title_outputs(towers, titles))
     )
     widths = (image.shape[1], text.shape[1])
     for classes in _CLASSES:
         weight = np.zeros((3, sum(widths), classes), dtype=np.float32)
         heads = Heads(TowersConfig().embedding_dim, weight, weight[:, 0], (), {}, widths=widths)
-        seconds, _ = _processor(partial(heads.logits, image, text, "both"))
+        seconds, _ = processor_seconds(partial(heads.logits, image, text, "both"))
         result.add(
             f"heads of {classes:,} classes, of the towers", "photo and title", "share", [seconds / towers_seconds]
         )
@@ -118,8 +114,8 @@ def enter_heads(result: Result) -> None:
 def _lookups(vectors: np.ndarray, exact_rows: int) -> tuple[float, float, np.ndarray]:
     """Return processor seconds to build an index, those of a lookup, and the neighbours of the sample."""
     one, asked = np.arange(1), _sample(len(vectors))
-    build, _ = _processor(lambda: all_neighbours(vectors, _k(), one, exact_rows=exact_rows))
-    both, found = _processor(lambda: all_neighbours(vectors, _k(), asked, exact_rows=exact_rows))
+    build, _ = processor_seconds(lambda: all_neighbours(vectors, _k(), one, exact_rows=exact_rows))
+    both, found = processor_seconds(lambda: all_neighbours(vectors, _k(), asked, exact_rows=exact_rows))
     return build, max(both - build, 0.0) / (len(asked) - 1), found[1]
 
 
@@ -133,14 +129,6 @@ def _k() -> int:
 
 def _recall(found: np.ndarray, truth: np.ndarray) -> float:
     return float(np.mean([np.isin(own, true).mean() for own, true in zip(truth, found, strict=True)]))
-
-
-def _processor(call: Callable[[], _T]) -> tuple[float, _T]:
-    """Return the processor seconds of a call, all threads together, and what it returned."""
-    before = os.times()
-    value = call()
-    after = os.times()
-    return after.user + after.system - before.user - before.system, value
 
 
 def main() -> None:

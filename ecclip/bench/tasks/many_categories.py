@@ -9,17 +9,16 @@ on the machine hardly changes; memory is the peak of what numpy has allocated.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from ecclip.bench.machine import new_result
+from ecclip.bench.measure import processor_seconds
 from ecclip.bench.result import Result, write_result
 from ecclip.tasks import EvaluateConfig, Heads, Rows, train_heads
 from ecclip.tasks.decision import Decider
@@ -33,7 +32,6 @@ _REGRESSION = (100, 500)  # leaves; more of them take a solver many minutes
 _DISCRIMINANTS = (100, 500, 5000)  # leaves that the closed form is measured with
 _NEVER = 10**9  # leaves above which the closed form is used
 _ASKED = 50  # listings that are asked one by one
-_T = TypeVar("_T")
 
 
 def shop(leaves: int, seed: int = 0) -> tuple[Rows, Target]:
@@ -59,7 +57,7 @@ def enter_fits(result: Result, leaves: int, system: str, above: int) -> Heads:
     rows, target = shop(leaves)
     cfg = EvaluateConfig(heads={"discriminant_above": above})
     tracemalloc.start()
-    seconds, trained = _processor(lambda: train_heads(rows, [target], cfg))
+    seconds, trained = processor_seconds(lambda: train_heads(rows, [target], cfg))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     test = rows.split == "test"
@@ -110,13 +108,6 @@ def _each(call: Callable[[int], object]) -> list[float]:
         call(place)
         found.append(1000 * (time.process_time() - before))
     return found
-
-
-def _processor(call: Callable[[], _T]) -> tuple[float, _T]:
-    before = os.times()
-    value = call()
-    after = os.times()
-    return after.user + after.system - before.user - before.system, value
 
 
 def main() -> None:

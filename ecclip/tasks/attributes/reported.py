@@ -57,9 +57,4 @@ def _report(prefix: str, read: Read, groups: np.ndarray, cfg: EvaluateConfig, fi
     if both.any():
         findings.add(f"{prefix}/f1", float(hits.sum() / both.sum()), resample.ratio(hits, both))
     cell = auto_cell(read.right, np.array([one.decision == AUTO for one in read.said]), own, cfg.auto.precision)
-    findings.rows[f"{prefix}/auto"] = cell.auto
-    findings.add(f"{prefix}/auto_coverage", cell.coverage)
-    findings.add(f"{prefix}/auto_promise", cell.promise)
-    if cell.auto:
-        findings.add(f"{prefix}/auto_precision", cell.precision)
-        findings.add(f"{prefix}/auto_precision_at_most", cell.precision_at_most)
+    findings.add_auto(prefix, cell)

@@ -222,13 +222,8 @@ def _scores(scored: ScoredHead, groups: np.ndarray, cfg: EvaluateConfig, finding
 def _auto(scored: ScoredHead, groups: np.ndarray, cfg: EvaluateConfig, findings: Findings) -> None:
     """Coverage and precision of `auto` answers beside the promise; ``groups`` [M] are those of the answers."""
     cell = auto_cell(scored.right_as_decided, scored.auto, groups, cfg.auto.precision)
-    findings.rows[f"{scored.prefix}/auto"] = cell.auto
-    findings.add(f"{scored.prefix}/auto_coverage", cell.coverage)
-    findings.add(f"{scored.prefix}/auto_promise", cell.promise)
-    if cell.auto:
-        findings.add(f"{scored.prefix}/auto_precision", cell.precision)
-        findings.add(f"{scored.prefix}/auto_precision_at_most", cell.precision_at_most)
-    else:
+    findings.add_auto(scored.prefix, cell)
+    if not cell.auto:
         findings.add_missing(f"{scored.prefix}/auto_precision", "no test answer reaches the threshold of auto")
 
 

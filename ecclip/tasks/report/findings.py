@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ecclip.formats.report import FROZEN_START, Comparison, TaskReport, count_cells
+from ecclip.tasks.guarantee import AutoCell
 
 
 @dataclass
@@ -37,6 +38,15 @@ class Findings:
     def add_missing(self, name: str, reason: str) -> None:
         """Record why a metric, or a whole task, could not be measured."""
         self.missing[name] = reason
+
+    def add_auto(self, prefix: str, cell: AutoCell) -> None:
+        """Add coverage and precision of `auto` answers beside the promise, as ``<prefix>/auto_*``."""
+        self.rows[f"{prefix}/auto"] = cell.auto
+        self.add(f"{prefix}/auto_coverage", cell.coverage)
+        self.add(f"{prefix}/auto_promise", cell.promise)
+        if cell.auto:
+            self.add(f"{prefix}/auto_precision", cell.precision)
+            self.add(f"{prefix}/auto_precision_at_most", cell.precision_at_most)
 
     def compare(self, system: str, compared: Mapping[str, Comparison], fallback: int = 0) -> None:
         """Add comparisons with a system by cell; those with the frozen start decide where the cells end."""

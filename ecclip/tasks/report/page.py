@@ -26,7 +26,6 @@ from ecclip.tasks.report.examples import (
 )
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.restriction.background import METRIC
-from ecclip.tasks.restriction.background import TASK as RESTRICTION
 from ecclip.tasks.rows import Rows
 
 _CATALOG_HEADLINE = (  # of the tasks on the whole catalog, which have no heads: ecclip.tasks.matching
@@ -161,8 +160,9 @@ def _section(
 ) -> dict[str, Any]:
     """Return what the page shows of a task: a table of its heads, or of its only head details and diagrams as well."""
     names = sorted({entry.target.name for entry in scored.values() if entry.target.task == task.name})
-    backgrounds = {name: found for name, found in findings.slices.items() if name.endswith(f"/{METRIC}")}
-    section: dict[str, Any] = {"backgrounds": backgrounds if task.name == RESTRICTION else {}} | {
+    own = {f"{name}/{modality}/{METRIC}" for name in names for modality in MODALITIES}
+    section: dict[str, Any] = {
+        "backgrounds": {name: found for name, found in findings.slices.items() if name in own},
         "title": task.title,
         "note": task.note,
         "heads": [],
