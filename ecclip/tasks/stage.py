@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from ecclip.core import ConfigError, ContractError, Counts, digest_of, get_logger, stage
 from ecclip.formats.bundle import HEADS, REPORT_PAGE, Bundle
-from ecclip.tasks.attributes.from_rows import described
+from ecclip.tasks.attributes.from_rows import described, labelled
 from ecclip.tasks.attributes.reported import report_open_values
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.fitting import train_heads
@@ -47,13 +47,14 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         targets = _targets(rows, cfg, findings)
         trained = train_heads(rows, targets, cfg)
         closed = [target.name.removeprefix("attribute:") for target in targets if target.task == "attributes"]
-        more = described(rows, closed, cfg)
+        listings = labelled(rows)
+        more = described(rows, listings, closed, cfg)
         replace(trained.heads, towers=origin.towers, **more).save(output / HEADS)
         scored = report_tasks(TASKS, rows, targets, trained, cfg, findings)
         answers, frozen = answered(scored, trained), frozen_rows(rows, embedded)
         frozen_logits = report_frozen(frozen, origin, rows, targets, answers, cfg, findings)
         report_zero_shot(frozen, embedded, rows, targets, answers, cfg, findings)
-        report_open_values(more["open"], rows, cfg, findings)
+        report_open_values(more["open"], listings, cfg, findings)
         report_slices(TASKS, answers, rows, snapshot, findings)
         report_backgrounds(embedded, rows, scored, trained, cfg, findings)
         write_evidence(rows, targets, trained.heads, output, frozen_logits)

@@ -50,12 +50,12 @@ def labelled(rows: Rows) -> Labelled:
     )
 
 
-def described(rows: Rows, closed: Collection[str], cfg: EvaluateConfig) -> dict[str, Any]:
+def described(rows: Rows, listings: Labelled, closed: Collection[str], cfg: EvaluateConfig) -> dict[str, Any]:
     """Return what heads.json says of attributes besides the heads of the ``closed`` ones: ``applies`` and ``open``.
 
-    An attribute that is neither has no place in ``applies``.
+    ``listings`` are the ``rows`` as :func:`labelled` returns them. An attribute that is neither has no place in
+    ``applies``.
     """
-    listings = labelled(rows)
     opened = learn_open_values(listings, sorted(closed), cfg.attributes.open, cfg.auto)
     known = {*closed, *(opened["reader"]["names"] if opened else ())}
     nodes = applicable_nodes(rows, listings.stated, cfg.attributes)

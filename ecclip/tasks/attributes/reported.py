@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from ecclip.tasks.attributes.from_rows import labelled
-from ecclip.tasks.attributes.open_values import Read, answers_of, rows_with_specs
+from ecclip.tasks.attributes.open_values import Labelled, Read, answers_of, rows_with_specs
 from ecclip.tasks.attributes.opened import OpenValues
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.guarantee import auto_cell
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.report.metrics import Bootstrap
-from ecclip.tasks.rows import Rows
 from ecclip.tasks.scores import AUTO
 
 OPEN_VALUES = "open_values"
 
 
-def report_open_values(described: Mapping[str, Any], rows: Rows, cfg: EvaluateConfig, findings: Findings) -> None:
+def report_open_values(
+    described: Mapping[str, Any], listings: Labelled, cfg: EvaluateConfig, findings: Findings
+) -> None:
     """Add ``attribute:<name>/text/*`` of each attribute that is read, and ``open_values/text/*`` of all together.
 
     Counted are test listings that state a value or its absence. F1 is that of values: one that is said and wrong costs
@@ -29,15 +29,14 @@ def report_open_values(described: Mapping[str, Any], rows: Rows, cfg: EvaluateCo
     if not described:
         findings.add_missing(OPEN_VALUES, "no attribute without a list of values stands in the texts often enough")
         return
-    listings = labelled(rows)
     test = rows_with_specs(listings, "test", len(listings.titles))
     found = answers_of(OpenValues(described), listings, test)
     for name, read in found.items():
-        _report(f"attribute:{name}/text", read, rows.groups, cfg, findings)
+        _report(f"attribute:{name}/text", read, listings.groups, cfg, findings)
     _report(
         f"{OPEN_VALUES}/text",
         Read.of([one for read in found.values() for one in read.listed()]),
-        rows.groups,
+        listings.groups,
         cfg,
         findings,
     )
