@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +25,17 @@ from ecclip.bench.quality.data import SETS, Product, load_products, write_shards
 from ecclip.bench.quality.market import MARKET
 from ecclip.bench.quality.probe import interval, probe_hits
 from ecclip.bench.quality.recipe import enter_recipe, recipe_variants
-from ecclip.bench.quality.trained import folder_of, trained
+from ecclip.bench.quality.trained import folder_of, probe_of, trained
 from ecclip.bench.result import Result, Row, write_result
+from ecclip.formats.bundle import TOWERS
 from ecclip.formats.snapshot import SHARDS
-from ecclip.model import Towers, TowersConfig, build_towers
+from ecclip.model import Towers, TowersConfig, build_towers, load_towers
 from ecclip.sample import SampleConfig
 from ecclip.train import (
     RECALL_AT,
+    SINGLE_PROCESS,
     TrainerConfig,
+    choose_photo_size,
     encode_images,
     encode_texts,
     hit_ranks,
@@ -39,7 +43,8 @@ from ecclip.train import (
 )
 
 _DEFAULT, _TRAINED = "default", "trained"
-_RECIPE = TrainerConfig()
+# the size of photos is chosen once, for the default: its ablations are compared at the size that all are trained at
+_RECIPE = replace(TrainerConfig(), photo_scales=())
 _LABELS = label_variants(_RECIPE)
 # each takes one idea away from the default recipe
 VARIANTS: dict[str, TrainerConfig] = {
@@ -84,8 +89,11 @@ def run(
         after = _probe_scores(result, name, towers, products)
         _gains(result, name, before, after)
         if name == _DEFAULT:
-            enter_recipe(result, folder / "recipe", products, {_TRAINED: towers, "frozen start": start}, PROBES)
-            enter_auto(result, folder / "recipe" / _TRAINED, name, towers, products, PROBES)
+            served = load_towers(folder / TOWERS)
+            choose_photo_size(served, TrainerConfig().photo_scales, partial(probe_of(products), served), SINGLE_PROCESS)
+            result.head(photo_size=served.photo_size)
+            enter_recipe(result, folder / "recipe", products, {_TRAINED: served, "frozen start": start}, PROBES)
+            enter_auto(result, folder / "recipe" / _TRAINED, name, served, products, PROBES)
         if name in (_DEFAULT, *_LABELS):
             labels.enter(name, cfg, towers, folder)
     labels.enter_headline(_DEFAULT)

@@ -27,6 +27,8 @@ def save_towers(towers: Towers, folder: Path) -> None:
     """Write ``towers.json``, ``towers.safetensors`` and ``tokenizer.json``; equal towers give equal bytes."""
     cfg = asdict(towers.cfg.portable())
     description = {"schema": SCHEMA, "config": cfg, "text_config": portable_config(towers.text_encoder)}
+    if towers.photo_size != towers.cfg.image_size:
+        description["photo_size"] = towers.photo_size
     if towers.cfg.start is not None:
         description["design"] = towers.design.to_dict()
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in towers.state_dict().items()}
@@ -41,12 +43,13 @@ def load_towers(folder: Path) -> Towers:
     Raises:
         ModelError: a file is missing or is not what this version writes.
     """
-    cfg, text_config, design = _read_description(folder)
+    cfg, text_config, design, photo_size = _read_description(folder)
     with torch.random.fork_rng(devices=[]):
         image_encoder = build_image_encoder(cfg, design, weights=False)
         text_encoder = text_encoder_from_config(cfg, text_config, design)
     tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
     towers = Towers(cfg, image_encoder, text_encoder, tokenizer, design)
+    towers.photo_size = photo_size
     try:
         state = load((folder / WEIGHTS).read_bytes())
         dtype = state["logit_scale"].dtype
@@ -68,11 +71,11 @@ def load_preprocessor(folder: Path, canonical: CanonicalPhoto = CanonicalPhoto()
 
     ``canonical`` is what a photo as the shop has it becomes first; who reads a snapshot has canonical photos already.
     """
-    cfg, _, design = _read_description(folder)
-    return Preprocessor(cfg.image_size, cfg.max_tokens, folder / TOKENIZER, canonical, design.reading)
+    cfg, _, design, photo_size = _read_description(folder)
+    return Preprocessor(photo_size, cfg.max_tokens, folder / TOKENIZER, canonical, design.reading)
 
 
-def _read_description(folder: Path) -> tuple[TowersConfig, dict[str, object], Design]:
+def _read_description(folder: Path) -> tuple[TowersConfig, dict[str, object], Design, int]:
     for name in (DESCRIPTION, WEIGHTS, TOKENIZER):
         if not (folder / name).is_file():
             raise ModelError("a file of the towers is missing", value=folder / name, next_step="save them again")
@@ -91,4 +94,5 @@ def _read_description(folder: Path) -> tuple[TowersConfig, dict[str, object], De
             next_step="train again, or use the version of ecclip that saved them",
         )
     design = Design.from_dict(description["design"]) if "design" in description else Design()
-    return TowersConfig.from_dict(values), text_config, design
+    cfg = TowersConfig.from_dict(values)
+    return cfg, text_config, design, int(description.get("photo_size", cfg.image_size))

@@ -25,6 +25,7 @@ class Towers(nn.Module):
     """Image encoder, text encoder and the logarithm of the inverse temperature.
 
     Towers that learn by the pairwise sigmoid loss also have a bias of their logits, see :meth:`add_logit_bias`.
+    ``photo_size`` is the side of the photos, pixels, that they embed; training may have seen smaller ones.
 
     The statistics of batch normalisation stay frozen: an embedding never depends on its neighbours in the batch,
     which exact accumulation needs and which keeps more of the pretraining.
@@ -46,6 +47,7 @@ class Towers(nn.Module):
         self.text_encoder = text_encoder
         self.logit_scale = nn.Parameter(torch.tensor(_INITIAL_LOGIT_SCALE))
         self.logit_bias: nn.Parameter | None = None
+        self.photo_size = cfg.image_size
         self.train(False)
 
     def encode_image(self, pixels: Tensor) -> Tensor:
@@ -74,7 +76,7 @@ class Towers(nn.Module):
 
     def preprocessor(self) -> Preprocessor:
         """Return the preprocessing that belongs to these towers."""
-        return Preprocessor(self.cfg.image_size, self.cfg.max_tokens, self.tokenizer, reading=self.design.reading)
+        return Preprocessor(self.photo_size, self.cfg.max_tokens, self.tokenizer, reading=self.design.reading)
 
     def train(self, mode: bool = True) -> Towers:
         """Switch dropout and stochastic depth; batch normalisation stays in evaluation mode."""

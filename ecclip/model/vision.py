@@ -40,6 +40,11 @@ class ImageEncoder(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(list(mean)).view(1, 3, 1, 1))
         self.register_buffer("pixel_std", torch.tensor(list(std)).view(1, 3, 1, 1))
 
+    @property
+    def has_one_size(self) -> bool:
+        """Whether the network takes pictures of one size alone, as those with a position embedding do."""
+        return hasattr(self.tower, "set_input_size")
+
     def use_channels_last(self, wanted: bool) -> None:
         """Keep pictures and convolutions in the channels-last layout, or in the plain one."""
         self._layout = torch.channels_last if wanted else torch.contiguous_format

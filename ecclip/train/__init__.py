@@ -22,6 +22,7 @@ from ecclip.train.config import AugmentConfig, Loss, OptimizerConfig, Precision,
 from ecclip.train.data.loader import Loader
 from ecclip.train.data.order import plan_epoch, plan_training
 from ecclip.train.data.pairs import Pair, Pairs, open_pairs
+from ecclip.train.distributed.world import SINGLE_PROCESS
 from ecclip.train.engine.accumulation import Batch, accumulate_gradients
 from ecclip.train.engine.checkpoint import Checkpoint, CheckpointStore
 from ecclip.train.engine.heap import keep_freed_memory
@@ -36,11 +37,13 @@ from ecclip.train.loss.contrastive import contrastive_gradients
 from ecclip.train.loss.labels import Labels
 from ecclip.train.loss.sigmoid import sigmoid_gradients
 from ecclip.train.loss.similarity import LossGradients
+from ecclip.train.weights.photo_size import choose_photo_size
 from ecclip.train.weights.probe import Labelled, Probe
 
 __all__ = [
     "PREEMPTED_EXIT_CODE",
     "RECALL_AT",
+    "SINGLE_PROCESS",
     "WAIT_POLICY",
     "AugmentConfig",
     "Batch",
@@ -70,6 +73,7 @@ __all__ = [
     "Trainer",
     "TrainerConfig",
     "accumulate_gradients",
+    "choose_photo_size",
     "contrastive_gradients",
     "deterministic",
     "encode_images",

@@ -13,6 +13,7 @@ Loss = Literal["softmax", "sigmoid"]
 Precision = Literal["float32", "bfloat16", "float16"]
 LearningRateScaling = Literal["root", "linear", "none"]
 _STRICT = {"extra": "forbid"}
+_LARGEST_SCALE = 4.0  # sixteen times the cost of an answer: a slip of the pen, by judgment
 # For the preset small: low layers see edges, colours and words that every catalog shares, and they cost the most.
 FREEZE_SMALL = (
     "image_encoder.tower.conv_stem",
@@ -181,6 +182,12 @@ class TrainerConfig:
         "shares that are tried where none is given; 1 leaves the networks as they were: never worse than not training."
         " Each costs a pass over the listings of the probe. Of equal ones the first is taken",
     )
+    photo_scales: tuple[float, ...] = parameter(
+        (1.0, 1.25, 1.75),
+        "sizes of photos that are tried after the first training, as factors on that of the towers (rounded to 32"
+        " pixels): the best on validation is embedded and served, a larger one where it gains enough (Touvron et al."
+        " 2019). Its area is what an answer costs. None of them: the towers' own",
+    )
     average_decay: float | None = parameter(
         None,
         "decay of a moving average of the weights, which takes their place at the end; none: no average. Takes the"
@@ -213,5 +220,12 @@ class TrainerConfig:
                 "trainer: interpolation_shares does not fit",
                 value=self.interpolation_shares,
                 limit="one share from 0 to 1, or several",
+                next_step="correct it in params.yaml, section train",
+            )
+        if not all(0 < scale <= _LARGEST_SCALE for scale in self.photo_scales):
+            raise ConfigError(
+                "trainer: photo_scales does not fit",
+                value=self.photo_scales,
+                limit=f"factors above 0, {_LARGEST_SCALE} at the most; or none",
                 next_step="correct it in params.yaml, section train",
             )

@@ -32,7 +32,7 @@ def enter_auto(
     ``auto_coverage_category``, the coverage of myntra's category by photo and title.
     """
     cells: dict[str, AutoCell] = {}
-    size, dim = towers.cfg.image_size, towers.cfg.embedding_dim
+    size, dim = towers.photo_size, towers.cfg.embedding_dim
     outputs = outputs_of(folder, towers, products, [size])
     for source in dict.fromkeys(source for source, _ in asked):
         chosen = [row for row, one in enumerate(products) if one.source == source]

@@ -55,9 +55,9 @@ def enter_recipe(
         towers: by name: the trained ones first, then those that they are compared with.
         probes: pairs of set and label.
     """
-    sizes = sorted({*SIZES, *(one.cfg.image_size for one in towers.values())})
+    sizes = sorted({*SIZES, *(one.photo_size for one in towers.values())})
     found = {name: outputs_of(folder / name, one, products, sizes) for name, one in towers.items()}
-    own, cfg = next(iter(towers.values())).cfg.image_size, EvaluateConfig()
+    own, cfg = next(iter(towers.values())).photo_size, EvaluateConfig()
     ours, *others = towers
     cells: list[Cell] = []
     for source, label in probes:

@@ -37,11 +37,16 @@ def trained(
     towers = build_towers(towers_cfg)
     pairs = open_pairs(shards, folder)
     threads = torch.get_num_threads()
-    probe = Probe(lambda: _labelled(products), threads)
-    Trainer(towers, pairs, towers.preprocessor(), cfg, folder / "steps", threads=threads, probe=probe).run()
+    steps = folder / "steps"
+    Trainer(towers, pairs, towers.preprocessor(), cfg, steps, threads=threads, probe=probe_of(products)).run()
     pairs.close()
     save_towers(towers, folder / TOWERS)
     return towers
+
+
+def probe_of(products: Sequence[Product]) -> Probe:
+    """Return the probe by which a training chooses, on ``products`` of splits train and validation."""
+    return Probe(lambda: _labelled(products), torch.get_num_threads())
 
 
 def _labelled(products: Sequence[Product]) -> tuple[list[Labelled], list[Labelled]]:

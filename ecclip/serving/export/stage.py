@@ -142,8 +142,8 @@ def _examples(twin: InProcess) -> dict[str, tuple[torch.nn.Module, dict[str, tor
     from ecclip.serving.export.graph_modules import heads_graph, tower_graphs
 
     draw = torch.Generator().manual_seed(0)
-    cfg = twin.towers.cfg
-    pixels = torch.randint(0, 256, (5, 3, cfg.image_size, cfg.image_size), generator=draw, dtype=torch.uint8)
+    side = twin.towers.photo_size
+    pixels = torch.randint(0, 256, (5, 3, side, side), generator=draw, dtype=torch.uint8)
     titles = [_KNOWN_TITLE, "", "mug", "a b c", "와인 한 병"]
     ids, mask = (torch.from_numpy(one) for one in twin.preprocessor.tokens(titles))
     image, text = (
@@ -212,7 +212,7 @@ def _description(
     towers = twin.towers.cfg
     return {
         "embedding_dim": towers.embedding_dim,
-        "image_size": towers.image_size,
+        "image_size": twin.towers.photo_size,
         "max_tokens": towers.max_tokens,
         "reading": asdict(twin.towers.design.reading),
         "top_k": cfg.top_k,

@@ -17,7 +17,7 @@ def prepare_execution(towers: Towers, cfg: TrainerConfig) -> None:
     """
     image: Any = towers.image_encoder.tower
     text: Any = towers.text_encoder.tower
-    if cfg.image_size not in (None, towers.cfg.image_size) and hasattr(image, "set_input_size"):
+    if cfg.image_size not in (None, towers.cfg.image_size) and towers.image_encoder.has_one_size:
         raise TrainError(
             "the vision tower takes pictures of one size",
             value=cfg.image_size,

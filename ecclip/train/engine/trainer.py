@@ -30,6 +30,7 @@ from ecclip.train.engine.progress import Progress, Reporter, log_nothing, log_to
 from ecclip.train.engine.tower_executor import TowerExecutor, tower_executor
 from ecclip.train.weights.averaging import Average
 from ecclip.train.weights.interpolation import Interpolation
+from ecclip.train.weights.photo_size import choose_photo_size
 
 _DROPOUT_STREAM = 3  # keeps its random numbers apart from other uses of the seed
 _LOG_EVERY = 10  # steps
@@ -84,7 +85,7 @@ class Trainer:
         self._aside = 0.0
         if cfg.loss == "sigmoid":
             towers.add_logit_bias()
-        size = cfg.image_size
+        size = cfg.image_size or towers.cfg.image_size
         self.loader = Loader(pairs, preprocessor, cfg.augment, cfg.seed, cfg.workers, certainty, image_size=size)
         self.plan = self._plan()
         self._full_batch = max(len(rows) for _, rows in self.plan)
@@ -129,6 +130,7 @@ class Trainer:
             self.towers.train(False)
             self._average.apply()
             self._interpolate_with_start(progress)
+            self._choose_photo_size(progress)
             # a name has every step once, and one that stopped early has been measured after its last step already
             progress.add(len(self.plan), **self._measure())
             self._reporter.publish(progress)
@@ -165,6 +167,16 @@ class Trainer:
         found = {"share": share} | {f"score_at_{one}": score for one, score in scores.items()}
         progress.add(len(self.plan), **{f"interpolation/{name}": value for name, value in found.items()})
         self._log("networks interpolated with their start", share=share, scores=scores)
+
+    def _choose_photo_size(self, progress: Progress) -> None:
+        """Leave the towers at the photo size that is best on validation."""
+        probe = self._probe
+        asked = None if probe is None else lambda: probe(self.towers)
+        scores = choose_photo_size(self.towers, self.cfg.photo_scales, asked, self.world)
+        if scores:
+            found = {"size": self.towers.photo_size} | {f"score_at_{one}": score for one, score in scores.items()}
+            progress.add(len(self.plan), **{f"photos/{name}": float(value) for name, value in found.items()})
+            self._log("size of photos chosen", size=self.towers.photo_size, scores=scores)
 
     def _begin(self) -> Progress:
         progress = Progress(micro_batch_size=self.cfg.micro_batch_size, micro_batch_tokens=self.cfg.micro_batch_tokens)

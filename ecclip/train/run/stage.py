@@ -188,13 +188,12 @@ def _trainer(
     folder: Path,
     spool: Spool | None,
 ) -> Trainer:
-    preprocessor = towers.preprocessor()
     photos, titles, groups = held_out(snapshot, cfg.validation_listings) if world.is_first else ([], [], np.empty(0))
 
     def validate(present: Towers) -> dict[str, float]:
         if not photos:
             return {}
-        workers = settings().torch_threads
+        preprocessor, workers = present.preprocessor(), settings().torch_threads
         image = encode_images(present, preprocessor, photos, workers=workers)
         text = encode_texts(present, preprocessor, titles, workers=workers)
         seen = ~np.isnan(image).any(axis=1)
@@ -203,7 +202,7 @@ def _trainer(
     return Trainer(
         towers,
         pairs,
-        preprocessor,
+        towers.preprocessor(),
         trainer_cfg,
         folder / "steps",
         threads=settings().torch_threads,
@@ -239,7 +238,8 @@ def _fine_tuning(cfg: TrainConfig) -> TrainerConfig:
         tower_learning_rate=rates.tower_learning_rate * cfg.fine_tune.learning_rate_scale,
         projection_learning_rate=rates.projection_learning_rate * cfg.fine_tune.learning_rate_scale,
     )
-    return replace(cfg.trainer, epochs=cfg.fine_tune.epochs, optimizer=optimizer)
+    # the champion's size of photos stays: what answers would cost otherwise
+    return replace(cfg.trainer, epochs=cfg.fine_tune.epochs, optimizer=optimizer, photo_scales=())
 
 
 def _starting_towers(cfg: TrainConfig, start: Path) -> tuple[Towers, str]:
@@ -274,6 +274,7 @@ def _history(trainer: Trainer, progress: Progress, kind: str) -> dict[str, Any]:
             for name, value in last.items()
             if name.startswith("interpolation/")
         },
+        "photos": {name.removeprefix("photos/"): value for name, value in last.items() if name.startswith("photos/")},
         "retrieval_before": {name: value for name, value in first.items() if name.startswith("retrieval/")},
     }
 

@@ -1,3 +1,3 @@
-"""Which weights leave a training: an average over its steps, a mixture with its start, chosen by linear probes."""
+"""What leaves training: an average over its steps, a mixture with its start, at a size of photos, by linear probes."""
 
-__all__ = ["averaging", "interpolation", "probe"]
+__all__ = ["averaging", "interpolation", "photo_size", "probe"]

@@ -28,14 +28,14 @@ FROZEN_SIZES = (frozen(TowersConfig().image_size), frozen(LARGE))
 
 def rows_by(system: str, shop: Shop, work: Path) -> Rows:
     """Return the listings of a shop as the heads of a system read them."""
-    size = _size(system)
+    size = _size(system, shop, work)
     outputs = {f"{size}": photos_by(system, shop, shop, work), "text": titles_by(system, shop, work)}
     return rows_of(shop.products, outputs, size, DIM, shop.split)
 
 
 def photos_by(system: str, shop: Shop, asked: Shop, work: Path) -> np.ndarray:
     """Return embedding and features, float32 [N, DIM + w], of photos ``asked`` by the towers of a shop."""
-    size = _size(system)
+    size = _size(system, shop, work)
 
     def make() -> dict[str, np.ndarray]:
         towers = towers_of(system, shop, work)
@@ -79,5 +79,7 @@ def _has_photos(shop: Shop) -> bool:
     return any(one.image for one in shop.products)
 
 
-def _size(system: str) -> int:
+def _size(system: str, shop: Shop, work: Path) -> int:
+    if system == OURS:
+        return towers_of(system, shop, work).photo_size
     return LARGE if system == frozen(LARGE) else TowersConfig().image_size
