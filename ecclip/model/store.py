@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -26,7 +27,7 @@ DESCRIPTION, WEIGHTS, TOKENIZER = "towers.json", "towers.safetensors", "tokenize
 def save_towers(towers: Towers, folder: Path) -> None:
     """Write ``towers.json``, ``towers.safetensors`` and ``tokenizer.json``; equal towers give equal bytes."""
     cfg = asdict(towers.cfg.portable())
-    description = {"schema": SCHEMA, "config": cfg, "text_config": portable_config(towers.text_encoder)}
+    description: dict[str, Any] = {"schema": SCHEMA, "config": cfg, "text_config": portable_config(towers.text_encoder)}
     if towers.photo_size != towers.cfg.image_size:
         description["photo_size"] = towers.photo_size
     if towers.cfg.start is not None:

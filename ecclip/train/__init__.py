@@ -37,6 +37,7 @@ from ecclip.train.loss.contrastive import contrastive_gradients
 from ecclip.train.loss.labels import Labels
 from ecclip.train.loss.sigmoid import sigmoid_gradients
 from ecclip.train.loss.similarity import LossGradients
+from ecclip.train.weights.interpolation import Interpolation
 from ecclip.train.weights.photo_size import choose_photo_size
 from ecclip.train.weights.probe import Labelled, Probe
 
@@ -51,6 +52,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointStore",
     "DivergedError",
+    "Interpolation",
     "Labelled",
     "Labels",
     "Loader",

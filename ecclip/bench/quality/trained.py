@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,7 +15,16 @@ from ecclip.bench.quality.data import Product
 from ecclip.formats.bundle import TOWERS
 from ecclip.formats.sampling import smallest_hashes
 from ecclip.model import Towers, TowersConfig, build_towers, load_towers, save_towers
-from ecclip.train import Labelled, Probe, Trainer, TrainerConfig, open_pairs
+from ecclip.train import (
+    SINGLE_PROCESS,
+    Interpolation,
+    Labelled,
+    Probe,
+    Trainer,
+    TrainerConfig,
+    choose_photo_size,
+    open_pairs,
+)
 
 _PROBE_LISTINGS = 2000  # to learn from, and half as many to measure on; by judgment
 
@@ -28,17 +38,33 @@ def folder_of(work: Path, name: str, cfg: TrainerConfig, towers_cfg: TowersConfi
 def trained(
     folder: Path, shards: Path, towers_cfg: TowersConfig, cfg: TrainerConfig, products: Sequence[Product] = ()
 ) -> Towers:
-    """Return towers trained on shards, from ``folder`` if they are there, from its newest checkpoint otherwise.
+    """Return towers trained on shards, from ``folder`` if they are there, as the engine leaves them otherwise.
 
-    How far they move from the start is chosen on ``products`` of splits train and validation.
+    How far they move from the start, and the size of their photos, is chosen on ``products`` of splits train and
+    validation. Trainings that differ in these alone are one, kept beside ``folder``.
     """
     if (folder / TOWERS / "towers.json").is_file():
         return load_towers(folder / TOWERS)
     towers = build_towers(towers_cfg)
-    pairs = open_pairs(shards, folder)
+    interpolation = Interpolation(dict(towers.named_parameters()))
+    towers.load_state_dict(_at_the_end(folder.parent, shards, towers_cfg, cfg).state_dict())
+    probe = partial(probe_of(products), towers)
+    shares = cfg.interpolation_shares if cfg.weight_interpolation is None else (cfg.weight_interpolation,)
+    interpolation.choose(shares, probe, SINGLE_PROCESS)
+    choose_photo_size(towers, cfg.photo_scales, probe, SINGLE_PROCESS)
+    save_towers(towers, folder / TOWERS)
+    return towers
+
+
+def _at_the_end(work: Path, shards: Path, towers_cfg: TowersConfig, cfg: TrainerConfig) -> Towers:
+    """Return the towers as the last step left them, going on from the newest checkpoint where there is one."""
+    whole = replace(cfg, weight_interpolation=0.0, interpolation_shares=(0.0,), photo_scales=())
+    folder = folder_of(work, "last step", whole, towers_cfg)
+    if (folder / TOWERS / "towers.json").is_file():
+        return load_towers(folder / TOWERS)
+    towers, pairs = build_towers(towers_cfg), open_pairs(shards, folder)
     threads = torch.get_num_threads()
-    steps = folder / "steps"
-    Trainer(towers, pairs, towers.preprocessor(), cfg, steps, threads=threads, probe=probe_of(products)).run()
+    Trainer(towers, pairs, towers.preprocessor(), whole, folder / "steps", threads=threads).run()
     pairs.close()
     save_towers(towers, folder / TOWERS)
     return towers
