@@ -138,7 +138,10 @@ class Settings(BaseSettings):
         description="folder of the server in which onnxruntime_tensorrt keeps the engines that it builds",
     )
     serving_instances: int = Field(
-        2, ge=1, description="processes in which a server reads photos and titles: instances of the entry model"
+        2,
+        ge=1,
+        description="processes of a server that read photos and titles (instances of the entry model), and as many of "
+        "each embedded tower, which share ECCLIP_TORCH_THREADS",
     )
     triton_home: Path | None = Field(None, description="folder of the nvidia-pytriton package (embedded server)")
     serving_python: Path | None = Field(None, description="interpreter of the python backend (numpy<2)")

@@ -61,13 +61,13 @@ def test_every_configuration_is_one_that_triton_reads(tmp_path: Path, platform: 
 
 def test_the_embedded_server_has_one_model_of_each_graph_with_all_versions(tmp_path: Path) -> None:
     models = _staged(tmp_path, "embedded").graph_models([1, 2])
-    assert models == {"image_tower": [1, 2], "text_tower": [1, 2], "heads": [1, 2]}
+    assert models == {"image_tower": [1, 2], "text_tower": [1, 2]}
 
 
 @pytest.mark.parametrize("platform", PLATFORMS[1:])
 def test_towers_on_a_gpu_are_models_of_one_version_with_the_shapes_of_its_bundle(tmp_path: Path, platform: str) -> None:
     repository = _staged(tmp_path, platform)
-    assert repository.graph_models([2]) == {"image_tower_2": [2], "text_tower_2": [2], "heads": [2]}
+    assert repository.graph_models([2]) == {"image_tower_2": [2], "text_tower_2": [2]}
     image, text = (_config(repository, name, [2]) for name in ("image_tower_2", "text_tower_2"))
     for config in (image, text):
         assert (config.platform, config.default_model_filename) == ("onnxruntime_onnx", "model.onnx")
@@ -81,7 +81,7 @@ def test_towers_on_a_gpu_are_models_of_one_version_with_the_shapes_of_its_bundle
             (name, [answer[name].shape[1]]) for name in ("embedding", "features")
         ]
     entry = json.loads((tmp_path / "product" / "2" / "entry.json").read_text())
-    assert entry["models"] == {"image_tower": "image_tower_2", "text_tower": "text_tower_2", "heads": "heads"}
+    assert entry["models"] == {"image_tower": "image_tower_2", "text_tower": "text_tower_2"}
 
 
 def test_the_tensorrt_accelerator_gets_keys_that_it_knows_and_a_cache_of_this_bundle_and_gpu(tmp_path: Path) -> None:

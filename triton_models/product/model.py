@@ -1,9 +1,10 @@
-"""The entry model: listings in, answers out. Calls both towers in parallel, then the heads, then decides.
+"""The entry model: listings in, answers out. Reads them, calls both towers in parallel, runs the heads, decides.
 
-Runs in the serving environment: numpy 1.26, Pillow, tokenizers. The version folder holds code/ (the modules that
-training and evaluation used: product_input, tasks, what reads and decides a listing, the contract of inputs and
-outputs; and the pure Python libraries that clean titles), tokenizer.json, entry.json and known.json. Version N calls
-version N of the towers and heads, by the names that entry.json has for their models. What is here is Triton's part.
+Runs in the serving environment: numpy 1.26, onnxruntime, Pillow, tokenizers. The version folder holds code/ (the
+modules that training and evaluation used: product_input, tasks, what reads and decides a listing, what runs a graph,
+the contract of inputs and outputs; and the pure Python libraries that clean titles), tokenizer.json, entry.json,
+known.json and the heads (heads.onnx, known_heads.npz). Version N calls version N of the towers, by the names that
+entry.json has for their models. What is here is Triton's part.
 """
 
 from __future__ import annotations
@@ -39,6 +40,12 @@ class TritonPythonModel:
         self._service = importlib.import_module("ecclip.formats.service")
         module = importlib.import_module("ecclip.serving.answering.listings")
         self._models = entry["models"]
+        graphs = importlib.import_module("ecclip.serving.answering.onnx_graph")
+        # a message to a model of their own would take longer than they do
+        self._heads = graphs.Graph(folder / "heads.onnx", 1)
+        difference = self._heads.difference(np.load(folder / "known_heads.npz"))
+        if not difference <= graphs.KNOWN_TOLERANCE:
+            raise pb_utils.TritonModelException(f"the heads answer a known question wrongly: off by {difference:.3g}")
         try:
             self._listings = module.Listings(
                 entry, folder / "tokenizer.json", folder / "code", pb_utils.Logger.log_error
@@ -57,14 +64,24 @@ class TritonPythonModel:
         self._metrics.close()
 
     async def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer every request; the listings of all requests go through towers and heads together."""
+        """Answer every request; the listings of all requests go through towers and heads together.
+
+        The text tower computes while photos are read.
+        """
         with self._metrics.timed("preprocess"):
             batches = [self._items(request) for request in requests]
-        items = [item for batch in batches for item in batch]
+            items = [item for batch in batches for item in batch]
+            titles = self._begin(self._listings.text_calls(items))
+            await asyncio.sleep(0)  # lets the question go
+            for batch in batches:
+                budget = self._listings.budget()  # per message: the others in the batch have their own
+                for item in batch:
+                    self._listings.read_photo(item, budget)
         with self._metrics.timed("towers"):
-            await asyncio.gather(*map(self._ask, self._listings.tower_calls(items)))
+            await asyncio.gather(*titles, *self._begin(self._listings.image_calls(items)))
         with self._metrics.timed("heads"):
-            await asyncio.gather(*map(self._ask, self._listings.heads_calls(items)))
+            for call in self._listings.heads_calls(items):
+                self._answer(call)
         with self._metrics.timed("decide"):
             self._listings.decide(items)
         with self._metrics.timed("respond"):
@@ -87,11 +104,13 @@ class TritonPythonModel:
     def _items(self, request: Any) -> list[Any]:
         given = {one.name: pb_utils.get_input_tensor_by_name(request, one.name) for one in self._service.INPUTS}
         columns = {name: tensor.as_numpy().reshape(-1) for name, tensor in given.items() if tensor is not None}
-        budget = self._listings.budget()  # per message: the others in the batch have their own
         return [
-            self._listings.read(dict(zip(columns, map(bytes, row), strict=True)), budget)
+            self._listings.read_texts(dict(zip(columns, map(bytes, row), strict=True)))
             for row in zip(*columns.values(), strict=True)
         ]
+
+    def _begin(self, calls: list[Any]) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self._ask(call)) for call in calls]
 
     async def _ask(self, call: Any) -> None:
         """Call a graph of the same version and hand its rows to the items."""
@@ -111,6 +130,14 @@ class TritonPythonModel:
             call.fail()
             return
         call.take({one.name(): one.as_numpy() for one in response.output_tensors()})
+
+    def _answer(self, call: Any) -> None:
+        """Run the heads, and hand their rows to the items."""
+        try:
+            call.take(self._heads.run(call.feed, call.outputs))
+        except Exception as error:  # noqa: BLE001 - onnxruntime's are of no common kind; the listings get it
+            pb_utils.Logger.log_error(f"{call.graph} version {self._version}: {error}")
+            call.fail()
 
     def _response(self, items: list[Any]) -> Any:
         rows = [self._listings.outputs(item) for item in items]

@@ -47,10 +47,9 @@ class Answerer:
             Each listing has the pixels of a whole message to itself, so that none depends on those beside it.
         """
         items = list(self._pool.map(lambda given: self._listings.read(given, self._listings.budget()), questions))
-        for call in self._listings.tower_calls(items):
-            self._run(call)
-        for call in self._listings.heads_calls(items):
-            self._run(call)
+        for calls in (self._listings.text_calls, self._listings.image_calls, self._listings.heads_calls):
+            for call in calls(items):
+                self._run(call)
         self._listings.decide(items)
         return [(self._listings.outputs(item), item.reason) for item in items]
 

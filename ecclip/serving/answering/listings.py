@@ -45,6 +45,7 @@ class BundleError(ValueError):
 class Item:
     """One listing in progress: its inputs, intermediate results and answer."""
 
+    photo: bytes = b""  # until it is read
     image: np.ndarray | None = None
     text: tuple[np.ndarray, np.ndarray] | None = None
     query: Query | None = None
@@ -116,9 +117,15 @@ class Listings:
 
     def read(self, given: Mapping[str, bytes], budget: PixelBudget) -> Item:
         """Return a listing ready for the towers, from the service's inputs by name; one that cannot be has an error."""
-        image, title = given["IMAGE"], given["TITLE"]
+        item = self.read_texts(given)
+        self.read_photo(item, budget)
+        return item
+
+    def read_texts(self, given: Mapping[str, bytes]) -> Item:
+        """Return a listing ready for the text tower, as :meth:`read`; its photo is not looked at yet."""
+        image = given["IMAGE"]
         try:
-            written = self._text("title", title)
+            written = self._text("title", given["TITLE"])
             description = self._text("description", given.get("DESCRIPTION", b""))
             query = Query(
                 None if written is None else title_text(written),
@@ -128,26 +135,34 @@ class Listings:
             tokens = None if written is None else self._preprocessor.title(written)
             if not image and tokens is None:
                 raise PreprocessingError("nothing", "neither an image nor a title is given")
-            return Item(self._pixels(image, budget), tokens, query)
-        except PreprocessingError as error:
-            return Item(error=str(error), reason=error.reason)
+            return Item(image, text=tokens, query=query)
         except Exception as error:  # noqa: BLE001 - an unforeseen error must affect this listing alone
-            self._complain(f"preprocessing failed: {type(error).__name__}")
-            return Item(error="the listing cannot be preprocessed", reason="unforeseen")
+            return self._failed(Item(), error)
 
-    def tower_calls(self, items: Sequence[Item]) -> list[Call]:
-        """Return the questions to the towers about the listings that are without an error."""
-        sound = [item for item in items if not item.error]
-        photos = [(item, item.image) for item in sound if item.image is not None]
-        titles = [(item, item.text) for item in sound if item.text is not None]
-        calls = []
-        if photos:
-            feed = {"pixels": np.stack([pixels for _, pixels in photos])}
-            calls.append(Call(IMAGE_TOWER, self._tower_outputs, feed, [item for item, _ in photos], "from_image"))
-        if titles:
-            feed = {name: np.stack([text[place] for _, text in titles]) for place, name in enumerate(("ids", "mask"))}
-            calls.append(Call(TEXT_TOWER, self._tower_outputs, feed, [item for item, _ in titles], "from_text"))
-        return calls
+    def read_photo(self, item: Item, budget: PixelBudget) -> None:
+        """Make a listing's photo ready for the image tower; one that cannot be gives the listing an error."""
+        try:
+            if not item.error and item.photo:
+                item.image = self._pixels(item.photo, budget)
+        except Exception as error:  # noqa: BLE001 - an unforeseen error must affect this listing alone
+            self._failed(item, error)
+        item.photo = b""
+
+    def text_calls(self, items: Sequence[Item]) -> list[Call]:
+        """Return the question to the text tower about the listings without an error; none where no title is left."""
+        titles = [(item, item.text) for item in items if item.text is not None and not item.error]
+        if not titles:
+            return []
+        feed = {name: np.stack([text[place] for _, text in titles]) for place, name in enumerate(("ids", "mask"))}
+        return [Call(TEXT_TOWER, self._tower_outputs, feed, [item for item, _ in titles], "from_text")]
+
+    def image_calls(self, items: Sequence[Item]) -> list[Call]:
+        """Return the question to the image tower about the listings without an error; none where no photo is left."""
+        photos = [(item, item.image) for item in items if item.image is not None and not item.error]
+        if not photos:
+            return []
+        feed = {"pixels": np.stack([pixels for _, pixels in photos])}
+        return [Call(IMAGE_TOWER, self._tower_outputs, feed, [item for item, _ in photos], "from_image")]
 
     def heads_calls(self, items: Sequence[Item]) -> list[Call]:
         """Return the question to the heads about what the towers have embedded; none where nothing is left."""
@@ -215,9 +230,15 @@ class Listings:
             "answer": json.loads(json.dumps(answer)),
         }
 
-    def _pixels(self, image: bytes, budget: PixelBudget) -> np.ndarray | None:
-        if not image:
-            return None
+    def _failed(self, item: Item, error: Exception) -> Item:
+        if isinstance(error, PreprocessingError):
+            item.error, item.reason = str(error), error.reason
+            return item
+        self._complain(f"preprocessing failed: {type(error).__name__}")
+        item.error, item.reason = "the listing cannot be preprocessed", "unforeseen"
+        return item
+
+    def _pixels(self, image: bytes, budget: PixelBudget) -> np.ndarray:
         if len(image) > self._image_bytes:
             raise PreprocessingError("too_large", f"the image has {len(image)} bytes; limit: {self._image_bytes}")
         return np.asarray(self._preprocessor.image(image, budget))

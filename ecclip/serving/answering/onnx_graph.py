@@ -14,6 +14,7 @@ import onnxruntime
 # By measurement (default text tower, titles of the sample, one core): two to eight texts of like length at once cost
 # the least; in one batch of 32 they carry the padding of the longest and take 1.7 times as long.
 TEXTS_AT_ONCE = 4
+KNOWN_TOLERANCE = 1e-3  # other processors round otherwise; wrong weights are wrong by far more
 
 
 class Graph:
@@ -47,6 +48,11 @@ class Graph:
             found.append(self._run({name: tokens[rows, :longest] for name, tokens in feed.items()}, names))
         back = order.argsort()
         return {name: np.concatenate([one[name] for one in found])[back] for name in names}
+
+    def difference(self, known: Mapping[str, np.ndarray]) -> float:
+        """Return the largest difference of the answers to ``known`` inputs, by name, from the outputs beside them."""
+        answer = self.run({name: known[name] for name in self.inputs})
+        return float(np.max([np.abs(answer[name] - known[name]).max() for name in answer]))
 
     def _run(self, feed: Mapping[str, np.ndarray], names: list[str]) -> dict[str, np.ndarray]:
         return dict(zip(names, self._session.run(names, dict(feed)), strict=True))

@@ -62,7 +62,7 @@ def warm_versions(repository: Repository) -> list[int]:
 
 
 def beside_live(repository: Repository, version: int) -> list[int]:
-    """Return the versions of towers and heads that a change to ``version`` needs: the live one and the new one.
+    """Return the versions of graphs that a change to ``version`` needs: the live one and the new one.
 
     They are the warm ones after the change: a changed policy makes this server load every version in it again.
     """
@@ -71,7 +71,7 @@ def beside_live(repository: Repository, version: int) -> list[int]:
 
 
 def load_graphs(control: Control, repository: Repository, versions: Iterable[int]) -> None:
-    """Load towers and heads of exactly these versions; those that are already loaded stay as they are."""
+    """Load the graphs of exactly these versions; those that are already loaded stay as they are."""
     wanted = repository.graph_models(versions)
     for model, of_model in wanted.items():
         _load(control, repository, model, of_model)

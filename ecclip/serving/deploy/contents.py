@@ -13,7 +13,6 @@ from ecclip.serving.answering.entry import entry_of
 from ecclip.serving.deploy.platforms import (
     CANDIDATE,
     ENTRY,
-    GRAPH_MODELS,
     HEADS,
     TEMPLATES,
     TOWERS,
@@ -29,13 +28,15 @@ _READS_LISTINGS = "ecclip/serving/answering/listings.py"  # which the entry mode
 
 def contents_of(bundle: Path, digest: str, names: Mapping[str, str], target: Target) -> dict[str, dict[str, bytes]]:
     """Return the files of a version by model and path; ``names`` says what each graph's model is called."""
-    python = GRAPH_MODELS if target.platform == "embedded" else (HEADS,)
-    contents = {names[model]: _python_graph(bundle, model) for model in python}
-    if target.platform != "embedded":
-        contents |= {names[tower]: _gpu_graph(bundle, digest, tower, target) for tower in TOWERS}
+    if target.platform == "embedded":
+        contents = {names[tower]: _python_graph(bundle, tower) for tower in TOWERS}
+    else:
+        contents = {names[tower]: _gpu_graph(bundle, digest, tower, target) for tower in TOWERS}
     entry = {
         **_code(bundle),
         **{name: (TEMPLATES / ENTRY / name).read_bytes() for name in ("model.py", "entry_metrics.py")},
+        "heads.onnx": Bundle(bundle).graph(HEADS).read_bytes(),
+        "known_heads.npz": Bundle(bundle).known_answer(HEADS).read_bytes(),
         "tokenizer.json": Bundle(bundle).tokenizer.read_bytes(),
         "known.json": Bundle(bundle).known_question.read_bytes(),
         "entry.json": canonical_json(entry_of(bundle, lineage_of(digest)) | {"models": dict(names)}).encode(),

@@ -17,7 +17,7 @@ from ecclip.serving.engine.config import EngineConfig, profiles_of
 
 TEMPLATES = Path(ecclip.__file__).parents[1] / "triton_models"
 TOWERS, HEADS = ("image_tower", "text_tower"), "heads"
-GRAPH_MODELS = (*TOWERS, HEADS)
+GRAPH_MODELS = (*TOWERS, HEADS)  # heads are a model of their own in versions that an older ecclip staged
 ENTRY, CANDIDATE = "product", "candidate"
 _QUEUE_DELAY_US = 200  # how long a question waits for others; by measurement: 1,000 give no more answers
 _PLATFORMS = {
@@ -32,7 +32,7 @@ class Target:
     """The server that a version is staged for.
 
     Attributes:
-        platform: what runs the towers; the heads run in the python backend on every platform.
+        platform: what runs the towers; the heads run in the entry model on every platform.
         gpu: the name of its GPU, as ``nvidia-smi -L`` says it.
         engine_cache: the folder, as the server sees it, where onnxruntime keeps the engines that it builds.
         engine: precision of the towers, and how engines are built.
@@ -103,15 +103,16 @@ def slug(gpu: str) -> str:
 
 
 def python_config(model: str, name: str, versions: list[int], threads: int, instances: int) -> str:
-    """Return the config.pbtxt of a model of the python backend: the entry, the heads, and the embedded towers.
+    """Return the config.pbtxt of a model of the python backend: the entry, and the embedded towers.
 
-    ``instances`` is that of the live entry; the candidate, which nobody but the examination asks, has one.
+    ``instances`` is that of the live entry, and of each tower, which share ``threads``: two graphs of one thread answer
+    more than one of two, which wait for each other. The candidate, which nobody but the examination asks, has one.
     """
     return _template(model, "embedded").substitute(
         name=name,
         versions=_list(versions),
         max_batch=MAX_BATCH,
-        threads=threads,
+        threads=max(1, threads // instances),
         instances=1 if name == CANDIDATE else instances,
         queue_delay_us=_QUEUE_DELAY_US,
         inputs=triton_config(INPUTS),

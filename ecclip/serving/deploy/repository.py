@@ -86,10 +86,9 @@ class Staged(BaseModel):
 class Repository:
     """The folder that Triton reads: models and the state of deployments; ``target`` is what versions are staged for."""
 
-    def __init__(self, folder: Path, target: Target | None = None, threads: int = 2) -> None:
+    def __init__(self, folder: Path, target: Target | None = None) -> None:
         self.folder = folder
         self.target = target or Target()
-        self.threads = threads
         self.numbers = Numbers(folder)
 
     @property
@@ -152,7 +151,7 @@ class Repository:
         """Return the record of a version without its files."""
         target, shapes = self.target, bundle_shapes(bundle)
         platform, precision, gpu = target.served_by
-        models = {model: target.tower_name(model, version) if model in TOWERS else model for model in GRAPH_MODELS}
+        models = {tower: target.tower_name(tower, version) for tower in TOWERS}
         towers = {models[tower]: target.accelerator(shapes, lineage_of(digest), tower, version) for tower in TOWERS}
         return Staged(
             version=version,
@@ -266,17 +265,16 @@ class Repository:
             write_atomic(path, text)
 
     def graph_models(self, versions: Iterable[int]) -> dict[str, list[int]]:
-        """Return the models of towers and heads that these versions need, each with those of the versions it has."""
+        """Return the models of graphs that these versions need, each with those of the versions it has."""
         models: dict[str, list[int]] = {}
         for version in sorted(set(versions)):
             staged = self.staged(version)
-            names = staged.models if staged is not None else dict(zip(GRAPH_MODELS, GRAPH_MODELS, strict=True))
-            for model in GRAPH_MODELS:
-                models.setdefault(names[model], []).append(version)
+            for model in staged.models.values() if staged is not None else TOWERS:
+                models.setdefault(model, []).append(version)
         return models
 
     def graph_folders(self) -> list[str]:
-        """Return the models of towers and heads that lie in the repository, whichever versions they have."""
+        """Return the models of graphs that lie in the repository, whichever versions they have."""
         pattern = re.compile(rf"(?:{'|'.join(GRAPH_MODELS)})(?:_\d+)?")
         return sorted(path.name for path in self.folder.glob("*/") if pattern.fullmatch(path.name))
 
@@ -372,8 +370,8 @@ class Repository:
                 if staged.models[tower] == model:  # it has this version alone
                     accelerator = staged.accelerators.get(model, {})
                     return gpu_config(tower, model, staged.version, staged.platform, staged.shapes, accelerator)
-        source, instances = ENTRY if model == CANDIDATE else model, settings().serving_instances
-        return python_config(source, model, versions, self.threads, instances)
+        source, threads = ENTRY if model == CANDIDATE else model, settings().torch_threads
+        return python_config(source, model, versions, threads, settings().serving_instances)
 
 
 def install_folder(final: Path, content: dict[str, bytes]) -> None:

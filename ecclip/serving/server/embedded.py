@@ -50,7 +50,7 @@ class EmbeddedServer:
         self.home = (triton_home or settings().triton_home or environments / "triton").resolve()
         # not resolved: the link inside a virtual environment is what makes it one
         self.python = serving_python or settings().serving_python or environments / "serving" / "bin" / "python"
-        self.repository = Repository(self.work / "model_repository", threads=max(1, settings().torch_threads))
+        self.repository = Repository(self.work / "model_repository")
         self._services = Services(work)
         self.log = self._services.log_path(_NAME)
 

@@ -174,18 +174,20 @@ def test_a_version_holds_what_the_bundle_and_the_templates_hold(tmp_path: Path) 
     staged, digest = repository.stage(bundle.folder, 5), digest_of(bundle.folder)
     templates = Path(__file__).parents[4] / "triton_models"
     expected: dict[str, bytes] = {}
-    for name in ("image_tower", "text_tower", "heads"):
+    for name in ("image_tower", "text_tower"):
         expected[f"{name}/5/model.py"] = (templates / "graph" / "model.py").read_bytes()
         expected[f"{name}/5/model.onnx"] = bundle.graph(name).read_bytes()
         expected[f"{name}/5/onnx_graph.py"] = (bundle.code / "ecclip/serving/answering/onnx_graph.py").read_bytes()
         expected[f"{name}/5/known.npz"] = bundle.known_answer(name).read_bytes()
     described = bundle.description()
     sizes = {name: described[name] for name in ("embedding_dim", "image_size", "max_tokens")}
-    models = {name: name for name in ("image_tower", "text_tower", "heads")}
-    widths = {f"{name}_features": np.load(bundle.known_answer(name))["features"].shape[1] for name in [*models][:2]}
+    models = {name: name for name in ("image_tower", "text_tower")}
+    widths = {f"{name}_features": np.load(bundle.known_answer(name))["features"].shape[1] for name in models}
     for name in ("product", "candidate"):
         for file in ("model.py", "entry_metrics.py"):
             expected[f"{name}/5/{file}"] = (templates / "product" / file).read_bytes()
+        expected[f"{name}/5/heads.onnx"] = bundle.graph("heads").read_bytes()
+        expected[f"{name}/5/known_heads.npz"] = bundle.known_answer("heads").read_bytes()
         expected[f"{name}/5/tokenizer.json"] = bundle.tokenizer.read_bytes()
         expected[f"{name}/5/known.json"] = bundle.known_question.read_bytes()
         expected |= {
@@ -255,24 +257,37 @@ def test_an_entry_is_configured_by_its_own_template(
     assert "LINEAGE" in [tensor.name for tensor in config.output]
 
 
-@pytest.mark.parametrize("platform", ["embedded", "onnxruntime"])
-@pytest.mark.parametrize("model", ["image_tower", "heads"])
-def test_a_graph_runs_as_the_platform_says(tmp_path: Path, model: str, platform: Any) -> None:
-    repository = Repository(tmp_path, Target(platform), threads=3)
+@pytest.mark.parametrize(("threads", "instances", "each"), [("6", "2", "3"), ("2", "2", "1"), ("1", "3", "1")])
+def test_the_instances_of_an_embedded_tower_share_the_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: str, instances: str, each: str
+) -> None:
+    monkeypatch.setenv("ECCLIP_TORCH_THREADS", threads)
+    monkeypatch.setenv("ECCLIP_SERVING_INSTANCES", instances)
+    settings.cache_clear()
+    for tower in ("image_tower", "text_tower"):
+        config = _config(Repository(tmp_path), tower, 2)
+        assert (config.name, config.backend, config.platform, config.max_batch_size) == (tower, "python", "", MAX_BATCH)
+        assert config.parameters["threads"].string_value == each
+        assert [(group.kind, group.count) for group in config.instance_group] == [(2, int(instances))]  # KIND_CPU
+
+
+def test_a_tower_of_another_platform_runs_in_its_backend(tmp_path: Path) -> None:
+    repository = Repository(tmp_path, Target("onnxruntime"))
     repository.stage(tiny_bundle(0), 2)
-    name = f"{model}_2" if platform == "onnxruntime" and model != "heads" else model
-    config = _config(repository, name, 2)
-    assert (config.name, config.max_batch_size) == (name, MAX_BATCH)
-    if name == model:
-        assert (config.backend, config.platform) == ("python", "")
-        assert config.parameters["threads"].string_value == ("1" if model == "heads" else "3")
-        return
+    config = _config(repository, "image_tower_2", 2)
+    assert (config.name, config.max_batch_size) == ("image_tower_2", MAX_BATCH)
     assert (config.backend, config.platform) == ("", "onnxruntime_onnx")
     assert list(config.input[0].dims) == [3, 64, 64]
 
 
-def test_an_embedded_tower_has_two_threads_if_nobody_says_more(tmp_path: Path) -> None:
-    assert _config(Repository(tmp_path), "text_tower", 1).parameters["threads"].string_value == "2"
+def test_a_version_that_an_older_ecclip_staged_keeps_its_model_of_the_heads(tmp_path: Path) -> None:
+    repository = Repository(tmp_path)
+    repository.stage(tiny_bundle(0), 4)
+    record = tmp_path / ".state" / "version-4.json"
+    told = json.loads(record.read_text())
+    record.write_text(json.dumps(told | {"models": told["models"] | {"heads": "heads"}}))
+    assert repository.graph_models([4]) == {"image_tower": [4], "text_tower": [4], "heads": [4]}
+    assert [one.name for one in _config(repository, "heads", 4).output] == ["logits"]
 
 
 def test_versions_share_a_model_where_the_platform_lets_them(tmp_path: Path) -> None:
@@ -282,11 +297,11 @@ def test_versions_share_a_model_where_the_platform_lets_them(tmp_path: Path) -> 
     Repository(tmp_path / "here").stage(tiny_bundle(0), 4)
     repository = Repository(tmp_path / "here", Target("onnxruntime"))
     repository.stage(other, 5)
-    shared = {"image_tower": [4], "text_tower": [4], "heads": [4]}
+    shared = {"image_tower": [4], "text_tower": [4]}
     assert repository.graph_models([4]) == shared
-    assert repository.graph_models([5, 4, 5]) == shared | {"heads": [4, 5], "image_tower_5": [5], "text_tower_5": [5]}
+    assert repository.graph_models([5, 4, 5]) == shared | {"image_tower_5": [5], "text_tower_5": [5]}
     assert repository.graph_models([9]) == {name: [9] for name in shared}, "what is not staged is asked for by its name"
-    assert repository.graph_folders() == ["heads", "image_tower", "image_tower_5", "text_tower", "text_tower_5"]
+    assert repository.graph_folders() == ["image_tower", "image_tower_5", "text_tower", "text_tower_5"]
 
 
 def test_a_configuration_that_is_right_is_not_written_again(tmp_path: Path) -> None:

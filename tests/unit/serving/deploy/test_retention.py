@@ -69,7 +69,7 @@ def test_nothing_is_removed_before_a_version_is_live(tmp_path: Path) -> None:
 
 def test_damaged_versions_and_folders_without_a_record_go_too(repository: Repository) -> None:
     (repository.folder / ".state" / "version-1.json").write_text("{")
-    (repository.folder / "heads" / "9").mkdir()
+    (repository.folder / "text_tower" / "9").mkdir()
     assert prune(repository, 2) == [1, 3, 9]
     assert _numbers(repository) == {2, 4, 5, 6}
 
@@ -99,7 +99,7 @@ def test_a_removal_that_was_killed_is_completed_by_the_next_one(
     monkeypatch.undo()
     settings.cache_clear()
     assert repository.staged(5) is None, "its record went first"
-    assert (repository.folder / "heads" / "5").is_dir()
+    assert (repository.folder / "text_tower" / "5").is_dir()
     assert prune(repository, 0) == [1, 3, 4, 5]
     assert _numbers(repository) == {2, 6}
 
@@ -113,7 +113,7 @@ def test_a_damaged_old_version_blocks_no_other_and_its_bundle_gets_a_new_number(
     for version in (1, 3, 5):  # all versions of one bundle
         path = {
             "record": repository.folder / ".state" / f"version-{version}.json",
-            "graph": repository.folder / "heads" / str(version) / "model.onnx",
+            "graph": repository.folder / "text_tower" / str(version) / "model.onnx",
             "blessing": repository.folder / ".state" / f"blessing-{version}.json",
         }[damage]
         path.write_bytes(path.read_bytes()[:-9])
@@ -129,7 +129,7 @@ def test_a_damaged_version_that_is_to_be_loaded_is_whole_again_from_its_bundle_a
     repository: Repository,
 ) -> None:
     folder, whole = repository.folder, repository.verify(2)
-    for path in (folder / "heads/2/model.onnx", folder / "product/2/entry.json", repository.golden_path(2)):
+    for path in (folder / "text_tower/2/model.onnx", folder / "product/2/entry.json", repository.golden_path(2)):
         path.write_bytes(path.read_bytes()[:-9])
     (folder / "text_tower" / "2" / ".model.py.swp").touch()
     assert warm_versions(repository) == [6]

@@ -52,7 +52,7 @@ def test_the_default_towers_build_in_every_precision(tmp_path: Path, monkeypatch
     settings.cache_clear()
     for precision in PRECISIONS:
         report = build_engines(bundle.folder, EngineConfig(precision=precision), "rtx", "8.9")
-        assert set(read_engine_description(Path(report.output)).plans) == set(examples)
+        assert set(read_engine_description(tmp_path / report.output).plans) == set(examples)
 
 
 def _write(bundle: Bundle, towers: Any, precision: Any, examples: dict[str, Any]) -> dict[str, Any]:
