@@ -20,6 +20,7 @@ import torch
 
 from ecclip.bench.machine import new_result
 from ecclip.bench.quality.auto import enter_auto
+from ecclip.bench.quality.cache import kept
 from ecclip.bench.quality.catalog_label import CatalogLabel, label_variants
 from ecclip.bench.quality.data import SETS, Product, load_products, write_shards
 from ecclip.bench.quality.market import MARKET
@@ -45,17 +46,22 @@ from ecclip.train import (
 _DEFAULT, _TRAINED = "default", "trained"
 # the size of photos is chosen once, for the default: its ablations are compared at the size that all are trained at
 _RECIPE = replace(TrainerConfig(), photo_scales=())
-_LABELS = label_variants(_RECIPE)
-# each takes one idea away from the default recipe
-VARIANTS: dict[str, TrainerConfig] = {
-    _DEFAULT: _RECIPE,
-    "no hard negatives": replace(_RECIPE, sampler=replace(_RECIPE.sampler, hard_negative_share=0.0)),
-    "batch of a quarter": replace(
-        _RECIPE, sampler=replace(_RECIPE.sampler, batch_size=max(2, _RECIPE.sampler.batch_size // 4))
-    ),
-    **recipe_variants(_RECIPE),
-    **_LABELS,
-}
+
+
+def variants_of(recipe: TrainerConfig) -> dict[str, TrainerConfig]:
+    """Return the recipe, and trainings that each take one of its ideas away or have another in its place."""
+    sampler = recipe.sampler
+    return {
+        _DEFAULT: recipe,
+        "no hard negatives": replace(recipe, sampler=replace(sampler, hard_negative_share=0.0)),
+        "batch of a quarter": replace(recipe, sampler=replace(sampler, batch_size=max(2, sampler.batch_size // 4))),
+        **recipe_variants(recipe),
+        **label_variants(recipe),
+    }
+
+
+VARIANTS = tuple(variants_of(_RECIPE))
+_LABELS = tuple(label_variants(_RECIPE))
 PROBES = (
     ("myntra_fashion", "category"),
     ("myntra_fashion", "baseColour"),
@@ -63,6 +69,7 @@ PROBES = (
     ("hm_articles", "baseColour"),
     ("flipkart1050", "category"),
 )
+_WAYS = ("text to image", "image to text")
 _BEFORE = "start (ImageNet and sentence encoder)"
 
 
@@ -80,13 +87,13 @@ def run(
     result = new_result(command, listings=counts, towers=towers_cfg.vision, image_size=towers_cfg.image_size)
     write_shards([one for one in products if one.split == "train"], work / SHARDS)
     start = build_towers(towers_cfg)
-    before = _probe_scores(result, _BEFORE, start, products)
+    before = _probe_scores(result, _BEFORE, start, products, work / "start")
     labels = CatalogLabel(result, work, products, towers_cfg, start, night)
     labels.enter_start(_BEFORE)
     for name, cfg in variants.items():
         folder = folder_of(work, name, cfg, towers_cfg)
         towers = trained(folder, work / SHARDS, towers_cfg, cfg, products)
-        after = _probe_scores(result, name, towers, products)
+        after = _probe_scores(result, name, towers, products, folder)
         _gains(result, name, before, after)
         if name == _DEFAULT:
             served = load_towers(folder / TOWERS)
@@ -101,38 +108,46 @@ def run(
 
 
 def _probe_scores(
-    result: Result, system: str, towers: Towers, products: list[Product]
+    result: Result, system: str, towers: Towers, products: list[Product], folder: Path
 ) -> dict[tuple[str, str], np.ndarray]:
-    """Enter retrieval and probes of towers; return the hits of every probe."""
-    _retrieval(result, system, towers, [one for one in products if one.split == "test"])
+    """Enter retrieval and probes of towers, which are kept in ``folder``; return the hits of every probe."""
+    found = kept(folder / "probes.npz", lambda: _ranks(towers, products) | _hits(towers, products))
+    tested = sum(one.split == "test" for one in products)
+    for way in _WAYS:
+        for k in RECALL_AT:
+            mean = _enter(result, f"recall@{k}, {way}, of {tested} held-out listings", system, found[way] < k)
+            if (system, way, k) == (_DEFAULT, "text to image", 10):
+                result.head(text_to_image_recall_at_10=mean)
+    for source, label in PROBES:
+        _enter(result, f"linear probe, {source}, {label}", system, found[f"{source} {label}"])
+    return {(source, label): found[f"{source} {label}"] for source, label in PROBES}
+
+
+def _hits(towers: Towers, products: list[Product]) -> dict[str, np.ndarray]:
+    """Return of every probe which of the test listings it gets right."""
     preprocessor, workers = towers.preprocessor(), torch.get_num_threads()
-    photos = [one.image for one in products]
-    features = encode_images(towers, preprocessor, photos, 16, workers, what="features")
+    features = encode_images(towers, preprocessor, [one.image for one in products], 16, workers, what="features")
     hits = {}
     for source, label in PROBES:
         rows = {
             split: [n for n, one in enumerate(products) if (one.source, one.split) == (source, split)]
             for split in ("train", "validation", "test")
         }
-        hits[source, label] = probe_hits(
+        hits[f"{source} {label}"] = probe_hits(
             {split: features[own] for split, own in rows.items()},
             {split: [products[n].labels.get(label) for n in own] for split, own in rows.items()},
         )
-        _enter(result, f"linear probe, {source}, {label}", system, hits[source, label])
     return hits
 
 
-def _retrieval(result: Result, system: str, towers: Towers, products: list[Product]) -> None:
+def _ranks(towers: Towers, products: list[Product]) -> dict[str, np.ndarray]:
+    """Return at which rank each test listing finds its group, both ways."""
     preprocessor, workers = towers.preprocessor(), torch.get_num_threads()
-    image = encode_images(towers, preprocessor, [one.image for one in products], 16, workers)
-    text = encode_texts(towers, preprocessor, [one.title for one in products], 32, workers)
-    groups = np.unique([one.group for one in products], return_inverse=True)[1]
-    for way, queries, candidates in (("text to image", text, image), ("image to text", image, text)):
-        ranks = hit_ranks(queries, candidates, groups)
-        for k in RECALL_AT:
-            mean = _enter(result, f"recall@{k}, {way}, of {len(products)} held-out listings", system, ranks < k)
-            if (system, way, k) == (_DEFAULT, "text to image", 10):
-                result.head(text_to_image_recall_at_10=mean)
+    asked = [one for one in products if one.split == "test"]
+    image = encode_images(towers, preprocessor, [one.image for one in asked], 16, workers)
+    text = encode_texts(towers, preprocessor, [one.title for one in asked], 32, workers)
+    groups = np.unique([one.group for one in asked], return_inverse=True)[1]
+    return dict(zip(_WAYS, (hit_ranks(text, image, groups), hit_ranks(image, text, groups)), strict=True))
 
 
 def _gains(
@@ -163,12 +178,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("work/bench/pretrain_quality"), help="towers, checkpoints")
     parser.add_argument("--out", type=Path, default=Path("results/pretrain_quality.json"), help="file of results")
     parser.add_argument("--epochs", type=int, default=_RECIPE.epochs, help="passes over the training pairs")
-    parser.add_argument("--variants", nargs="*", choices=list(VARIANTS), default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="*", choices=VARIANTS, default=VARIANTS)
     parser.add_argument("--threads", type=int, default=2)
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     keep_freed_memory()
-    variants = {name: replace(VARIANTS[name], epochs=chosen.epochs) for name in chosen.variants}
+    every = variants_of(replace(_RECIPE, epochs=chosen.epochs))
+    variants = {name: every[name] for name in chosen.variants}
     command = f"ecclip bench quality --data DATA --epochs {chosen.epochs}"
     result = run(chosen.data, chosen.work, command, variants, TowersConfig())
     write_result(result, chosen.out)

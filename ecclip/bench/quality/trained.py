@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ecclip.atomic import canonical_json, sha256_bytes
@@ -23,7 +24,10 @@ from ecclip.train import (
     Trainer,
     TrainerConfig,
     choose_photo_size,
+    encode_images,
+    encode_texts,
     open_pairs,
+    retrieval_metrics,
 )
 
 _PROBE_LISTINGS = 2000  # to learn from, and half as many to measure on; by judgment
@@ -47,7 +51,7 @@ def trained(
         return load_towers(folder / TOWERS)
     towers = build_towers(towers_cfg)
     interpolation = Interpolation(dict(towers.named_parameters()))
-    towers.load_state_dict(_at_the_end(folder.parent, shards, towers_cfg, cfg).state_dict())
+    towers.load_state_dict(_at_the_end(folder.parent, shards, towers_cfg, cfg, products).state_dict())
     probe = partial(probe_of(products), towers)
     shares = cfg.interpolation_shares if cfg.weight_interpolation is None else (cfg.weight_interpolation,)
     interpolation.choose(shares, probe, SINGLE_PROCESS)
@@ -56,18 +60,31 @@ def trained(
     return towers
 
 
-def _at_the_end(work: Path, shards: Path, towers_cfg: TowersConfig, cfg: TrainerConfig) -> Towers:
+def _at_the_end(
+    work: Path, shards: Path, towers_cfg: TowersConfig, cfg: TrainerConfig, products: Sequence[Product]
+) -> Towers:
     """Return the towers as the last step left them, going on from the newest checkpoint where there is one."""
     whole = replace(cfg, weight_interpolation=0.0, interpolation_shares=(0.0,), photo_scales=())
     folder = folder_of(work, "last step", whole, towers_cfg)
     if (folder / TOWERS / "towers.json").is_file():
         return load_towers(folder / TOWERS)
     towers, pairs = build_towers(towers_cfg), open_pairs(shards, folder)
+    validate = None if cfg.patience is None else partial(_retrieval, products)
     threads = torch.get_num_threads()
-    Trainer(towers, pairs, towers.preprocessor(), whole, folder / "steps", threads=threads).run()
+    Trainer(towers, pairs, towers.preprocessor(), whole, folder / "steps", threads=threads, validate=validate).run()
     pairs.close()
     save_towers(towers, folder / TOWERS)
     return towers
+
+
+def _retrieval(products: Sequence[Product], towers: Towers) -> dict[str, float]:
+    """Return recall among the listings of split validation, by which a training knows when to stop."""
+    held = [one for one in products if one.split == "validation"]
+    preprocessor, workers = towers.preprocessor(), torch.get_num_threads()
+    image = encode_images(towers, preprocessor, [one.image for one in held], 16, workers)
+    text = encode_texts(towers, preprocessor, [one.title for one in held], 32, workers)
+    groups = np.unique([one.group for one in held], return_inverse=True)[1]
+    return retrieval_metrics(image, text, groups)
 
 
 def probe_of(products: Sequence[Product]) -> Probe:
