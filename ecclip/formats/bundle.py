@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ecclip.formats.documents import read_document, read_json_object, write_document
+from ecclip.formats.documents import UNNAMED, read_document, write_document
 from ecclip.formats.report import TaskReport, read_report, write_report
 
 HalfPrecision = Literal["float16", "bfloat16"]
@@ -20,7 +20,8 @@ _OLDER = ("ecclip.bundle/1", "ecclip.bundle/2", "ecclip.bundle/3")
 LINEAGE_DIGITS = 16  # hexadecimal, 64 bits: a collision among a shop's bundles is practically impossible
 TOWERS = "towers"
 HEADS = "heads"
-HEADS_FILE = "heads.json"
+_HEADS_FILE = "heads.json"
+_HEADS_SCHEMA = "ecclip.heads/1"
 REPORT = "report.json"
 REPORT_PAGE = "report.html"
 EVIDENCE = "evidence.npz"
@@ -29,6 +30,21 @@ DESCRIPTION = "bundle.json"
 FLAVOUR = "ecclip_bundle"  # module of its code by which MLflow loads it
 LIBRARIES = "libraries.zip"  # in its code: the pure Python ones by which its titles are cleaned
 _NEXT_STEP = "run export of its night again"
+
+
+def write_heads(folder: Path, content: dict[str, Any]) -> None:
+    """Write what describes heads: dimension, tasks with labels, thresholds."""
+    write_document(folder / _HEADS_FILE, _HEADS_SCHEMA, content)
+
+
+def read_heads(folder: Path, next_step: str = "run evaluate again") -> dict[str, Any]:
+    """Return what :func:`write_heads` wrote; heads of a champion may be from before their schema had a name.
+
+    Raises:
+        ContractError: they have a schema that this code does not know.
+        IntegrityError: they cannot be read.
+    """
+    return read_document(folder / _HEADS_FILE, _HEADS_SCHEMA, next_step, (UNNAMED,))
 
 
 def lineage_of(digest: str) -> str:
@@ -136,5 +152,10 @@ class Bundle:
         return read_report(self.folder / REPORT)
 
     def described_heads(self) -> dict[str, Any]:
-        """Return dimension, tasks with labels, and thresholds; IntegrityError where they cannot be read."""
-        return read_json_object(self.heads / HEADS_FILE, _NEXT_STEP, "a file of the bundle")
+        """Return dimension, tasks with labels, and thresholds.
+
+        Raises:
+            ContractError: the heads have a schema that this code does not know.
+            IntegrityError: they cannot be read.
+        """
+        return read_heads(self.heads, _NEXT_STEP)

@@ -11,6 +11,7 @@ from ecclip.atomic import canonical_json, write_atomic
 from ecclip.errors import ContractError, IntegrityError
 
 SCHEMA = "schema"
+UNNAMED = ""  # stands for the schema of files from before theirs had a name
 _Value = TypeVar("_Value")
 
 
@@ -22,12 +23,14 @@ def write_document(path: Path, schema: str, content: dict[str, Any]) -> None:
 def read_document(path: Path, schema: str, next_step: str, older: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return what :func:`write_document` wrote, with its schema; those in ``older`` are accepted, too.
 
+    ``UNNAMED`` among them accepts a file that names none.
+
     Raises:
         ContractError: the file has another schema, or none; names both and ``next_step``, which makes it anew.
         IntegrityError: the file is missing or no JSON object.
     """
     content = read_json_object(path, next_step)
-    found = content.get(SCHEMA)
+    found = content.get(SCHEMA, UNNAMED)
     if found not in (schema, *older):
         raise ContractError(
             f"this version of ecclip cannot read the schema of {path}",

@@ -242,6 +242,7 @@ FORMAT_SCHEMAS = (
     "ecclip.answers/",
     "ecclip.bundle/",
     "ecclip.embeddings/",
+    "ecclip.heads/",
     "ecclip.shards/",
     "ecclip.snapshot/",
     "ecclip.start/",

@@ -10,20 +10,17 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
-from dumps import picture, write_dump
+from dumps import picture
+from landing import dump_of, land_uris, reasons
 from names import local_names
 from photo_server import PhotoServer, photo_server
 from waiting import wait_until
 
 from ecclip.catalog.land.stage import LandConfig, land
-from ecclip.core import Report
 
 pytestmark = pytest.mark.fault(40)
-LOCAL = {"allow_private_networks": True, "backoff_s": 0.01}
 PHOTO = picture(1)
 
 
@@ -31,24 +28,6 @@ PHOTO = picture(1)
 def server() -> Iterator[PhotoServer]:
     with photo_server() as served:
         yield served
-
-
-def dump_of(folder: Path, uris: list[str]) -> Path:
-    rows = [{"listing_id": f"l{n}", "title": "Mug", "image_uri": uri} for n, uri in enumerate(uris)]
-    return write_dump(folder, rows)
-
-
-def land_uris(folder: Path, uris: list[str], night: str = "1", previous: str = "none", **options: Any) -> Report:
-    (folder / "none").mkdir(exist_ok=True)
-    cfg = LandConfig.model_validate({"fetch": {**LOCAL, **options}})
-    report = land(cfg, dump_of(folder / f"dump-{night}", uris), folder / previous, folder / night)
-    assert report.read["photos"] == report.written["photos"] + sum(report.dropped.values())
-    assert list(folder.glob(".*.fetched")) == []
-    return report
-
-
-def reasons(folder: Path) -> dict[str, str | None]:
-    return {row["image_uri"]: row["error"] for row in pq.read_table(folder / "photos.parquet").to_pylist()}
 
 
 @pytest.mark.parametrize("behaviour", ["held", "trickle", "round"])

@@ -14,8 +14,8 @@ import numpy as np
 from manifests import seal
 from safetensors.numpy import save
 
-from ecclip.core import canonical_json, digest_of, sha256_bytes, write_atomic
-from ecclip.formats.bundle import HEADS_FILE, REPORT_PAGE, Bundle
+from ecclip.core import digest_of, sha256_bytes, write_atomic
+from ecclip.formats.bundle import REPORT_PAGE, Bundle, write_heads
 from ecclip.formats.report import TaskReport
 
 DIM = 8  # of the embeddings
@@ -49,7 +49,7 @@ class Taught:
             "unlabelled": {},
             "towers": towers,
         }
-        write_atomic(bundle.heads / HEADS_FILE, canonical_json(described))
+        write_heads(bundle.heads, described)
         write_atomic(bundle.heads / "heads.safetensors", save({"weight": self.weight, "bias": self.bias}))
         write_atomic(bundle.evidence, self.evidence)
 

@@ -95,6 +95,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._endless()
         elif behaviour == "round":
             self._send(302, b"", {"Location": f"/{path}"})
+        elif behaviour == "hops":  # hops/2/a.jpg leads to a.jpg in two steps
+            left, name = int(path.split("/")[1]) - 1, path.split("/", 2)[2]
+            self._send(302, b"", {"Location": f"/hops/{left}/{name}" if left else f"/{name}"})
         elif behaviour == "away":
             self._send(302, b"", {"Location": self.server.elsewhere})
         elif path not in self.server.photos:

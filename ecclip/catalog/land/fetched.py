@@ -72,8 +72,8 @@ class Fetched(NamedTuple):
         return cls(uri, None, known.sha256, known.validator, known, None)
 
     @classmethod
-    def read(cls, uri: str, image: bytes, validator: str | None, known: PreviousPhoto | None) -> Self:
-        """Return a photo that was read; where its content is what the night before has, that is kept."""
+    def read(cls, uri: str, image: bytes, validator: str | None, known: PreviousPhoto | None = None) -> Self:
+        """Return a photo that was read; where its content is what the night before has, ``known``, that is kept."""
         digest = sha256_bytes(image)
         same = known if known is not None and known.sha256 == digest else None
         return cls(uri, image, digest, validator, same, None)

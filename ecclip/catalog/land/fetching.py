@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from functools import partial
 
 import fsspec
 
+from ecclip.catalog.land.daemon_threads import in_daemon_thread
 from ecclip.catalog.land.fetched import FetchConfig, Fetched, PreviousPhoto
 from ecclip.catalog.land.host_budgets import OUT_OF_TIME, HostBudgets
 from ecclip.catalog.land.http import HttpPhotos
@@ -16,23 +16,19 @@ from ecclip.catalog.land.photo_queue import PhotoQueue
 from ecclip.catalog.land.uris import HTTP, scheme_of
 
 
-async def fetch_photos(cfg: FetchConfig, photos: PhotoQueue, clock: Callable[[], float] = time.monotonic) -> None:
+async def fetch_photos(cfg: FetchConfig, photos: PhotoQueue) -> None:
     """Store in ``photos`` the result for each remote photo: its bytes, that it is unchanged, or a reason.
 
     ``cfg.connections`` photos are in memory at once. Hosts do not share a queue, so a slow host delays only its own
-    photos; ``clock`` counts seconds for the budgets of hosts and of the night.
+    photos.
     """
-    hosts = HostBudgets(cfg, clock)
-    pool = ThreadPoolExecutor(cfg.threads)
-    try:
-        async with HttpPhotos(cfg, hosts) as http, asyncio.TaskGroup() as tasks:
-            remote = _RemotePhotos(cfg, hosts, http, pool)
-            for host, count in photos.hosts().items():
-                waiting = photos.pending(host)
-                for _ in range(min(count, cfg.host_connections)):
-                    tasks.create_task(_fetch_host(remote, photos, host, waiting))
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    hosts = HostBudgets(cfg)
+    async with HttpPhotos(cfg, hosts) as http, asyncio.TaskGroup() as tasks:
+        remote = _RemotePhotos(cfg, hosts, http)
+        for host, count in photos.hosts().items():
+            waiting = photos.pending(host)
+            for _ in range(min(count, cfg.host_connections)):
+                tasks.create_task(_fetch_host(remote, photos, host, waiting))
 
 
 async def _fetch_host(
@@ -44,23 +40,22 @@ async def _fetch_host(
 
 
 class _RemotePhotos:
-    """Fetches a photo by the scheme of its address."""
+    """Fetches a photo by the scheme of its address; a read that hangs is left behind when its host's time is over."""
 
-    def __init__(self, cfg: FetchConfig, hosts: HostBudgets, http: HttpPhotos, pool: ThreadPoolExecutor) -> None:
-        self._cfg, self._hosts, self._http, self._pool = cfg, hosts, http, pool
-        self._threads = asyncio.Semaphore(cfg.threads)
+    def __init__(self, cfg: FetchConfig, hosts: HostBudgets, http: HttpPhotos) -> None:
+        self._cfg, self._hosts, self._http = cfg, hosts, http
+        self._reading = asyncio.Semaphore(cfg.threads)
 
     async def fetch(self, host: str, address: str, known: PreviousPhoto | None) -> Fetched:
         if scheme_of(address) in HTTP:
             return await self._http.fetch(host, address, known)
-        async with self._threads:
+        async with self._reading:
             refusal = self._hosts.refusal(host)
             if refusal is not None:
                 return Fetched.refused(address, refusal)
-            reading = asyncio.get_running_loop().run_in_executor(self._pool, _read_remote, self._cfg, address, known)
             try:
                 async with asyncio.timeout(self._hosts.remaining_s(host)):
-                    return await reading
+                    return await in_daemon_thread(partial(_read_remote, self._cfg, address, known))
             except TimeoutError:
                 return Fetched.refused(address, self._hosts.refusal(host) or OUT_OF_TIME)
 
@@ -80,4 +75,4 @@ def _read_remote(cfg: FetchConfig, uri: str, known: PreviousPhoto | None) -> Fet
         return Fetched.refused(uri, "fetch_failed")
     if len(image) > cfg.max_image_bytes:
         return Fetched.refused(uri, "too_large")
-    return Fetched.read(uri, image, validator, known)
+    return Fetched.read(uri, image, validator)

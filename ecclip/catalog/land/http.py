@@ -80,7 +80,8 @@ class HttpPhotos:
         try:
             return await attempts(self._attempt, host, uri, known)
         except _Again as reason:
-            self._hosts.failed(host)
+            if not isinstance(reason, _Silent):  # whose attempts have been counted, each
+                self._hosts.failed(host)
             return Fetched.refused(uri, str(reason))
 
     async def _attempt(self, host: str, uri: str, known: PreviousPhoto | None) -> Fetched:
@@ -140,7 +141,7 @@ class HttpPhotos:
             if known is not None and validator is not None and validator == known.validator:
                 return Fetched.same(uri, known)
             image = await self._body(answer)
-        return Fetched.refused(uri, "too_large") if image is None else Fetched.read(uri, image, validator, known)
+        return Fetched.refused(uri, "too_large") if image is None else Fetched.read(uri, image, validator)
 
     async def _body(self, answer: aiohttp.ClientResponse) -> bytes | None:
         limit = self._cfg.max_image_bytes

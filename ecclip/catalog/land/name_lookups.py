@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 from collections.abc import Callable
 from typing import Any, cast
 
 from aiohttp import ThreadedResolver
+
+from ecclip.catalog.land.daemon_threads import in_daemon_thread
 
 _MAX_THREADS = 64  # a hanging resolver may hold this many before lookups queue; by judgment
 
@@ -34,29 +35,8 @@ class _Lookups:
         return await self._run(lambda: socket.getnameinfo(*args))
 
     async def _run(self, lookup: Callable[[], Any]) -> Any:
-        loop = asyncio.get_running_loop()
-        found: asyncio.Future[Any] = loop.create_future()
         await self._free.acquire()
-
-        def set_outcome(result: Any, error: BaseException | None) -> None:
-            self._free.release()  # only now: a hanging thread still counts
-            if found.cancelled():
-                return
-            if error is None:
-                found.set_result(result)
-            else:
-                found.set_exception(error)
-
-        def work() -> None:
-            result, error = None, None
-            try:
-                result = lookup()
-            except OSError as failure:
-                error = failure
-            except UnicodeError as failure:  # not a valid name
-                error = socket.gaierror(socket.EAI_NONAME, str(failure))
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(set_outcome, result, error)
-
-        threading.Thread(target=work, daemon=True, name="ecclip-lookup").start()
-        return await found
+        try:
+            return await in_daemon_thread(lookup, self._free.release)  # only when it ends: a hanging thread counts
+        except UnicodeError as failure:  # not a valid name
+            raise socket.gaierror(socket.EAI_NONAME, str(failure)) from failure

@@ -257,7 +257,10 @@ class Repository:
         return sorted(path for path in found if path.relative_to(self.folder).as_posix() not in staged.files)
 
     def configure(self, model: str, versions: Iterable[int]) -> None:
-        """Write the configuration of a model, by its name on the server, with exactly these versions in its policy."""
+        """Write the configuration of a model, by its name on the server, with exactly these versions in its policy.
+
+        It is one at least.
+        """
         chosen = sorted(set(versions))
         text = self._config(model, chosen)
         path = self.folder / model / "config.pbtxt"
@@ -364,7 +367,7 @@ class Repository:
         return self.folder / STATE / f"version-{version}.json"
 
     def _config(self, model: str, versions: list[int]) -> str:
-        staged = self.staged(versions[0]) if versions else None
+        staged = self.staged(versions[0])
         if staged is not None and staged.platform != "embedded":
             for tower in TOWERS:
                 if staged.models[tower] == model:  # it has this version alone
@@ -376,7 +379,7 @@ class Repository:
 
 def install_folder(final: Path, content: dict[str, bytes]) -> None:
     """Put a version folder into place by one rename."""
-    final.parent.mkdir(parents=True, exist_ok=True)
+    final.parent.mkdir(exist_ok=True)  # the model's, in the repository, which is there
     temporary = final.with_name(f".{final.name}.tmp-{os.getpid()}")
     temporary.mkdir()
     for name, data in content.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ import numpy as np
 from safetensors.numpy import load_file, save
 from scipy.linalg import qr
 
-from ecclip.core import IntegrityError, canonical_json, write_atomic
-from ecclip.formats.bundle import HEADS_FILE
+from ecclip.core import IntegrityError, write_atomic
+from ecclip.formats.bundle import read_heads, write_heads
 from ecclip.tasks.operating_point import OperatingPoint
 from ecclip.tasks.scores import NEVER_AUTO
 
@@ -176,7 +175,7 @@ class Heads:
             "bias": np.ascontiguousarray(self.bias, dtype=np.float32),
         }
         write_atomic(folder / "heads.safetensors", save(tensors))
-        write_atomic(folder / HEADS_FILE, canonical_json(self.describe()))
+        write_heads(folder, self.describe())
 
 
 def join(image: np.ndarray | None, text: np.ndarray | None, widths: tuple[int, int]) -> np.ndarray:
@@ -196,10 +195,11 @@ def load_heads(folder: Path) -> Heads:
     """Read what ``Heads.save`` wrote.
 
     Raises:
+        ContractError: they have a schema that this code does not know.
         IntegrityError: a file is missing, or the shapes do not fit the list of heads.
     """
+    described = read_heads(folder)
     try:
-        described = json.loads((folder / HEADS_FILE).read_bytes())
         tensors = load_file(folder / "heads.safetensors")
         parts = tuple(Head(**head) for head in described["heads"])
         heads = Heads(

@@ -12,7 +12,7 @@ import pytest
 from snapshots import write_snapshot
 
 from ecclip.errors import ContractError, IntegrityError
-from ecclip.formats.bundle import Bundle
+from ecclip.formats.bundle import Bundle, read_heads, write_heads
 from ecclip.formats.documents import read_document, write_document
 from ecclip.formats.embeddings import Origin, read_origin, write_origin
 from ecclip.formats.pair_scores import read_agreements, write_pair_scores
@@ -62,7 +62,12 @@ def _report(folder: Path) -> Callable[[], Any]:
     return Bundle(folder).report
 
 
-@pytest.mark.parametrize("write", [_origin, _shards, _start, _recipes, _report])
+def _heads(folder: Path) -> Callable[[], Any]:
+    write_heads(folder, {"dim": 4, "heads": []})
+    return lambda: read_heads(folder)
+
+
+@pytest.mark.parametrize("write", [_origin, _shards, _start, _recipes, _report, _heads])
 @pytest.mark.parametrize("schema", ["ecclip.other/1", None])
 def test_every_reader_refuses_a_schema_that_it_does_not_know(
     tmp_path: Path, write: Callable[[Path], Callable[[], Any]], schema: str | None
@@ -99,6 +104,17 @@ def test_a_field_that_cannot_be_used_is_named_with_its_file(
             IntegrityError, match=rf"({named}|{field}) of .*{path.name}.*next: run .* again|run the stage"
         ):
             read()
+
+
+def test_heads_of_a_champion_from_before_their_schema_had_a_name_are_read(tmp_path: Path) -> None:
+    write_heads(tmp_path / "heads", {"dim": 4})
+    path = tmp_path / "heads" / "heads.json"
+    assert json.loads(path.read_text()) == Bundle(tmp_path).described_heads() == {"schema": "ecclip.heads/1", "dim": 4}
+    path.write_text('{"dim": 4}')
+    assert Bundle(tmp_path).described_heads() == {"dim": 4}
+    path.write_text('{"dim": 4, "schema": "ecclip.heads/2"}')
+    with pytest.raises(ContractError, match=r"heads/2; limit: ecclip\.heads/1; next: run export of its night again"):
+        Bundle(tmp_path).described_heads()
 
 
 def test_recipes_and_reports_come_back(tmp_path: Path) -> None:

@@ -10,15 +10,15 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 from dumps import picture, write_dump
+from landing import land_uris, photos, reasons
+from names import local_names
 from photo_server import PhotoServer, photo_server
 from waiting import wait_until
 
 from ecclip.catalog.land import addresses
 from ecclip.catalog.land.addresses import is_public
 from ecclip.catalog.land.stage import LandConfig, land
-from ecclip.core import Report
 
-LOCAL = {"allow_private_networks": True, "backoff_s": 0.01, "max_image_bytes": 200_000}
 PHOTO = picture(1)
 
 
@@ -26,27 +26,6 @@ PHOTO = picture(1)
 def server() -> Iterator[PhotoServer]:
     with photo_server() as served:
         yield served
-
-
-def land_uris(folder: Path, uris: list[str], night: str = "1", previous: str = "none", **options: Any) -> Report:
-    (folder / "none").mkdir(exist_ok=True)
-    rows = [{"listing_id": f"l{n}", "title": "Mug", "image_uri": uri} for n, uri in enumerate(uris)]
-    dump = write_dump(folder / f"dump-{night}", rows)
-    cfg = LandConfig.model_validate({"fetch": {**LOCAL, **options}})
-    return land(cfg, dump, folder / previous, folder / night)
-
-
-def reasons(folder: Path) -> dict[str, str | None]:
-    return {row["image_uri"]: row["error"] for row in pq.read_table(folder / "photos.parquet").to_pylist()}
-
-
-def photos(folder: Path) -> dict[str, bytes]:
-    found = {}
-    for path in (folder / "images").iterdir():
-        for row in pq.read_table(path).to_pylist():
-            found[path.name, row["image_uri"]] = row["image"]
-    places = pq.read_table(folder / "photos.parquet").to_pylist()
-    return {row["image_uri"]: found[row["part"], row["image_uri"]] for row in places if row["part"]}
 
 
 def test_photos_of_servers_and_of_the_dump_are_landed_side_by_side(tmp_path: Path, server: PhotoServer) -> None:
@@ -87,9 +66,9 @@ def test_a_silent_server_costs_its_timeout_and_a_closed_port_nothing(tmp_path: P
 
 
 def test_a_body_without_end_is_left_at_the_limit(tmp_path: Path, server: PhotoServer) -> None:
-    report = land_uris(tmp_path, [server.address("endless/a.jpg")])
+    report = land_uris(tmp_path, [server.address("endless/a.jpg")], max_image_bytes=200_000)
     assert report.dropped == {"too_large": 1}
-    assert server.sent["endless/a.jpg"] < 50 * LOCAL["max_image_bytes"]
+    assert server.sent["endless/a.jpg"] < 50 * 200_000
 
 
 @pytest.mark.parametrize("behaviour", ["tagged", "ignorant", "dated"])
@@ -300,8 +279,9 @@ def test_a_redirect_more_than_allowed_is_one_too_many_and_is_not_tried_again(
     server.photos, server.elsewhere = {"a.jpg": PHOTO}, server.address("a.jpg")
     assert one_by_one(tmp_path, server, ["away/a.jpg"], max_redirects=0) == {"away/a.jpg": "fetch_failed"}
     assert server.asked == {"away/a.jpg": 1}
-    land_uris(tmp_path, [server.address("away/a.jpg")], night="2", max_redirects=1)
-    assert reasons(tmp_path / "2") == {server.address("away/a.jpg"): None}
+    uris = [server.address(name) for name in ("away/a.jpg", "hops/2/a.jpg", "hops/3/a.jpg")]
+    land_uris(tmp_path, uris, night="2", max_redirects=2)
+    assert reasons(tmp_path / "2") == dict(zip(uris, [None, None, "fetch_failed"], strict=True))
 
 
 def test_a_photo_is_asked_for_plainly_and_kept_as_it_was_sent(tmp_path: Path, server: PhotoServer) -> None:
@@ -328,7 +308,11 @@ def test_the_next_night_asks_by_the_tag_or_else_by_the_time(tmp_path: Path, serv
     by_tag, by_time = {"if-none-match": '"a b"'}, {"if-modified-since": time["Last-Modified"]}
     assert conditions == {"both.jpg": by_tag, "neither.jpg": {}, "tag.jpg": by_tag, "time.jpg": by_time}
     assert report.detail["photos_kept"] == 4
-    assert server.asked == dict.fromkeys(server.photos, 2)
+    server.photos["neither.jpg"] = picture(2)
+    assert land_uris(tmp_path, uris, night="3", previous="2").detail["photos_kept"] == 3
+    assert photos(tmp_path / "3")[server.address("neither.jpg")] == picture(2)
+    assert server.heard["tag.jpg"]["if-none-match"] == '"a b"', "a photo that is kept keeps its tag as well"
+    assert server.asked == dict.fromkeys(server.photos, 3)
 
 
 def test_one_host_is_asked_for_no_more_at_once_than_it_may(tmp_path: Path, server: PhotoServer) -> None:
@@ -344,7 +328,8 @@ def test_what_finds_no_room_waits_for_another_night(tmp_path: Path, server: Phot
     assert found == {"0.jpg": None, "1.jpg": None, "2.jpg": "spool_full"}
 
 
-def test_names_that_cannot_be_looked_up_fail(tmp_path: Path) -> None:
-    uris = [f"http://{host}/a.jpg" for host in (f"{'x' * 70}.example", "a..example")]
-    land_uris(tmp_path, uris, attempts=2)
+def test_names_that_cannot_be_looked_up_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uris = [f"http://{host}/a.jpg" for host in ("unknown.test", f"{'x' * 70}.example", "a..example")]
+    with local_names(monkeypatch, unknown="unknown.test"):
+        land_uris(tmp_path, uris, attempts=2)
     assert reasons(tmp_path / "1") == dict.fromkeys(uris, "fetch_failed")
