@@ -15,7 +15,7 @@ from ecclip.core.configuration import RENAMED_SETTINGS, ServingPlatform, Setting
 from ecclip.core.display import Terminal, shown, shown_json, shown_markdown
 from ecclip.core.fail_points import fail_point
 from ecclip.core.fingerprint import fingerprint, remember_code, require_same_code, source_files
-from ecclip.core.identity import identity_of
+from ecclip.core.identity import held_folder
 from ecclip.core.locks import folder_lock, holder_of, locked
 from ecclip.core.log import bind, bound, configure_logging, get_logger, run_command, track
 from ecclip.core.manifests import Manifest, digest_of, has_digest, read_manifest, verify_folder
@@ -70,8 +70,8 @@ __all__ = [
     "fsync_path",
     "get_logger",
     "has_digest",
+    "held_folder",
     "holder_of",
-    "identity_of",
     "in_workspace",
     "keep_private",
     "lack_of_space",

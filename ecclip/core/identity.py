@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -48,10 +50,33 @@ def folder_of(process: psutil.Process) -> str:
         return "another folder"
 
 
-def identity_of(folder: Path) -> tuple[int, int] | None:
-    """Return device and inode of a folder, None if nothing is there: those of a copy are others, wherever both lie."""
+class HeldFolder:
+    """A folder by device and inode, whatever its path: kept open, so that no other one gets them."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def is_at(self, path: Path) -> bool:
+        """Return whether the folder lies there."""
+        try:
+            return os.path.samestat(path.stat(), os.fstat(self._descriptor))
+        except OSError:
+            return False
+
+    def is_removed(self) -> bool:
+        """Return whether it lies nowhere any more; the kernel knows the path of one that was moved."""
+        return not self.is_at(Path(f"/proc/self/fd/{self._descriptor}").readlink())
+
+
+@contextmanager
+def held_folder(path: Path) -> Iterator[HeldFolder]:
+    """Keep a folder open until the block ends.
+
+    Raises:
+        OSError: there is none.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        found = folder.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
+        yield HeldFolder(descriptor)
+    finally:
+        os.close(descriptor)

@@ -16,8 +16,17 @@ from waiting import lives, wait_until
 
 from ecclip.core import ServiceError, settings
 from ecclip.core.services import Services
-from ecclip.local import NightView, TaskView, airflow_api, follow_night, services, trigger_night
-from ecclip.local.airflow import COMPONENTS, pools
+from ecclip.local import (
+    NightView,
+    TaskView,
+    airflow_api,
+    follow_night,
+    start_services,
+    status,
+    stop_services,
+    trigger_night,
+)
+from ecclip.local.airflow import COMPONENTS
 
 pytestmark = pytest.mark.heavy
 
@@ -49,7 +58,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("ECCLIP_ALERT_URL", f"http://127.0.0.1:{chat.server_address[1]}/hook")
         settings.cache_clear()
         yield folder
-        services.stop_services((services.AIRFLOW,))
+        stop_services(("airflow",))
     settings.cache_clear()
     chat.shutdown()
     thread.join()
@@ -63,12 +72,13 @@ def _wait_for(workspace: Path, **source: Any) -> None:
 @pytest.mark.fault(6)
 @pytest.mark.fault(35)
 def test_airflow_comes_up_nights_wait_for_their_dumps_and_it_goes_down(workspace: Path) -> None:
-    first = services.start_services((services.AIRFLOW,))
-    assert first.started == (services.AIRFLOW,)
-    assert services.start_services((services.AIRFLOW,)).started == (), "a second start finds it"
+    first = start_services(("airflow",))
+    assert first.started == ("airflow",)
+    assert start_services(("airflow",)).started == (), "a second start finds it"
     api = airflow_api()
     made = {pool["name"]: pool["slots"] for pool in api.get("pools")["pools"]}
-    assert {name: pool["slots"] for name, pool in pools().items()}.items() <= made.items()
+    pools = json.loads((ROOT / "dags" / "pools.json").read_text())
+    assert {name: pool["slots"] for name, pool in pools.items()}.items() <= made.items()
 
     seen: list[TaskView] = []
     _wait_for(workspace, wait={"timeout_s": 3, "poke_interval_s": 0.5})
@@ -100,9 +110,9 @@ def test_airflow_comes_up_nights_wait_for_their_dumps_and_it_goes_down(workspace
     everyone = [process.pid for process in family]
     listening = [link for link in psutil.net_connections("tcp") if link.pid in everyone and link.status == "LISTEN"]
     assert {link.laddr.ip for link in listening} == {"127.0.0.1"}, listening
-    assert services.stop_services((services.AIRFLOW,)) == [services.AIRFLOW]
+    assert stop_services(("airflow",)) == ["airflow"]
     assert [process for process in family if lives(process)] == []
-    assert services.status()["airflow"]["state"] == "stopped"
+    assert status()["airflow"]["state"] == "stopped"
 
 
 class _LateDump:

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chain import run_chain
 from dumps import market, picture, write_dump
+from facts import facts_of
 
 from ecclip.catalog.gate.before_publishing import ReleaseConfig
-from ecclip.catalog.gate.facts import measured, night_facts
 from ecclip.catalog.gate.history import NightFacts
 from ecclip.catalog.gate.shift import shifts
 from ecclip.catalog.land.photos import photo_entries
 from ecclip.catalog.land.stage import LandConfig, land
-from ecclip.catalog.spark.session import spark_session
 
 pytestmark = [pytest.mark.spark, pytest.mark.fault(41)]
 MARKERS = {
@@ -66,10 +64,8 @@ def test_any_marker_of_a_shop_is_one_more_file_of_its_dump(tmp_path: Path, conte
     assert land(LandConfig(), dump, tmp_path / "none", tmp_path / "land").outcome == "written"
 
 
-def facts_of(work: Path, rows: list[Any], photos: dict[str, bytes], previous_land: Path | None = None) -> NightFacts:
-    dump = write_dump(work / "dump", rows, photos, files=2)
-    ingested = run_chain(work, dump, until="ingest", previous_land=previous_land)
-    return night_facts(measured(spark_session(2, ingested), ingested), ingested)
+def facts_of_rows(work: Path, rows: list[Any], photos: dict[str, bytes], previous: Path | None = None) -> NightFacts:
+    return facts_of(work, write_dump(work / "dump", rows, photos, files=2), previous_land=previous)
 
 
 def resent(tonight: NightFacts, *history: NightFacts) -> float:
@@ -78,21 +74,21 @@ def resent(tonight: NightFacts, *history: NightFacts) -> float:
 
 def test_a_night_is_named_by_its_rows_and_the_bytes_of_its_photos(tmp_path: Path) -> None:
     rows, photos = market(6)
-    first = facts_of(tmp_path / "1", rows, photos)
-    again = facts_of(tmp_path / "2", rows[::-1], photos, previous_land=tmp_path / "1" / "land")
+    first = facts_of_rows(tmp_path / "1", rows, photos)
+    again = facts_of_rows(tmp_path / "2", rows[::-1], photos, previous=tmp_path / "1" / "land")
     assert again.fingerprint == first.fingerprint
     assert resent(again, first) == 1
 
     name = next(iter(photos))
-    replaced = facts_of(tmp_path / "3", rows, photos | {name: picture(999)}, previous_land=tmp_path / "1" / "land")
+    replaced = facts_of_rows(tmp_path / "3", rows, photos | {name: picture(999)}, previous=tmp_path / "1" / "land")
     assert replaced.fingerprint != first.fingerprint
     assert resent(replaced, first) == 0
 
     fewer = {uri: image for uri, image in photos.items() if uri != name}
-    lost = facts_of(tmp_path / "4", rows, fewer, previous_land=tmp_path / "1" / "land")
+    lost = facts_of_rows(tmp_path / "4", rows, fewer, previous=tmp_path / "1" / "land")
     assert resent(lost, first) == 1  # the same rows with less beside them are the same dump, badly copied
 
-    older = facts_of(tmp_path / "5", rows, photos, previous_land=tmp_path / "3" / "land")
+    older = facts_of_rows(tmp_path / "5", rows, photos, previous=tmp_path / "3" / "land")
     assert resent(older, first, replaced) == 1
 
 
@@ -107,8 +103,7 @@ def test_photos_in_the_rows_themselves_are_part_of_the_name(tmp_path: Path) -> N
         rows = {"listing_id": ["l1"], "title": ["Mug"], "image": [picture(seed)]}
         pq.write_table(pa.table(rows), dump / "listings.parquet")
         (dump / "_SUCCESS").touch()
-        ingested = run_chain(tmp_path / str(night), dump, until="ingest")
-        found.append(night_facts(measured(spark_session(2, ingested), ingested), ingested).fingerprint)
+        found.append(facts_of(tmp_path / str(night), dump).fingerprint)
     assert found[0] == found[1] != found[2]
 
 

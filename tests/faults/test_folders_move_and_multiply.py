@@ -198,7 +198,7 @@ def test_a_copy_of_a_workspace_that_answers_has_a_server_of_its_own(
 
 
 @pytest.mark.heavy
-def test_a_workspace_moved_while_it_answers_goes_on_below_its_new_path_alone(
+def test_a_workspace_moved_while_it_answers_goes_on_below_its_new_path_alone_and_ends_when_it_is_removed(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start_services(TRITON)
@@ -212,8 +212,19 @@ def test_a_workspace_moved_while_it_answers_goes_on_below_its_new_path_alone(
     assert "make up" in status()["triton"]["note"]
     assert start_services(TRITON).started == TRITON
     assert not server.is_running()
-    assert stop_services(TRITON) == [*TRITON]
     assert not workspace.exists(), "nothing was written where it lay"
+
+    supervisor, server = Services().find("triton-supervisor"), Services().find("triton")
+    assert supervisor is not None
+    assert server is not None
+
+    def removed() -> bool:
+        shutil.rmtree(tmp_path / "moved", ignore_errors=True)  # its supervisor may write while it goes
+        return not (tmp_path / "moved").exists()
+
+    wait_until(removed, "the end of the workspace")
+    wait_until(lambda: not supervisor.is_running(), "the end of its supervisor")
+    assert server.remains() == [], "no record says any more where it runs"
 
 
 @pytest.mark.heavy

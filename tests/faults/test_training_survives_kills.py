@@ -141,9 +141,12 @@ def test_a_killed_stage_publishes_nothing_and_the_next_call_publishes_equal_byte
         },
     }
     whole, killed = tmp_path / "whole" / "train", tmp_path / "killed" / "train"
+    others = killed.parent / "train.checkpoints" / "of-other-inputs" / "steps" / "step-00000009"
+    others.mkdir(parents=True)
     assert run_child(stage_process, snapshot, start, whole, config, None) == 0
     assert run_child(stage_process, snapshot, start, killed, config, 5) == KILLED
     assert not killed.exists()
+    assert not others.exists()
     assert len(list((killed.parent / "train.checkpoints").glob("*/steps/step-*"))) == 1
     assert run_child(stage_process, snapshot, start, killed, config, None) == 0
     names = sorted(path.relative_to(whole).as_posix() for path in whole.rglob("*") if path.is_file())

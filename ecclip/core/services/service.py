@@ -191,6 +191,15 @@ class Services:
         if members and not any(works_in(one, self.workspace) for one in members):
             self.record_path(name).unlink(missing_ok=True)
             return False
+        return self.end(service, grace_s)
+
+    def end(self, service: Service, grace_s: float = 5.0) -> bool:
+        """Stop this very service, as :meth:`stop` does, even if its workspace is no more.
+
+        Raises:
+            ServiceError: a process survives SIGKILL.
+        """
+        members = _members(service)
         leader = find_process(service.pid, service.started)
         if leader is not None:
             with suppress(psutil.NoSuchProcess):
@@ -203,12 +212,12 @@ class Services:
         left = _wait_gone(members, patient(_KILLED_S))
         if left:
             raise ServiceError(
-                f"{name} cannot be stopped", value=[one.pid for one in left], limit="SIGKILL",
+                f"{service.name} cannot be stopped", value=[one.pid for one in left], limit="SIGKILL",
                 next_step="see what holds these processes (ps -o pid,stat,wchan), then run again",
             )  # fmt: skip
         if members or service.place in ("", self._place()):  # not by the copied record of a service that has ended
             remove_shared_memory(service.shared_memory)
-        self.record_path(name).unlink(missing_ok=True)
+        self.record_path(service.name).unlink(missing_ok=True)
         return bool(members)
 
     def _place(self) -> str:

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
-from ecclip.core import ConfigError, IntegrityError, ServiceError, get_logger, identity_of, locked, patient, settings
+from ecclip.core import ConfigError, IntegrityError, ServiceError, get_logger, held_folder, locked, patient, settings
 from ecclip.core.services import PLACEHOLDER, Service, Services, choose_port, log_end, supervise
 from ecclip.serving.deploy.activation import probe, reconcile
 from ecclip.serving.deploy.platforms import ENTRY
@@ -106,28 +106,34 @@ class EmbeddedServer:
 
         Errors do not end the supervision: they are logged with the next step, and what answers goes on answering. A
         workspace that is moved does end it, and nothing is written where it lay; its server goes on answering until
-        ``up`` starts it at the new place. Returns whether the workspace is where it was.
+        ``up`` starts it at the new place. That of a workspace that is removed is ended, as nothing could find it.
+        Returns whether the workspace is where it was.
         """
         workspace = self._services.workspace
-        home = identity_of(workspace)
+        seen: dict[int, Service] = {}  # by pid
+        with held_folder(workspace) as home:
 
-        def ensure() -> None:
-            if home is None or identity_of(workspace) != home:
-                stopped.set()
-                step = "type make up where it lies now"
-                raise ServiceError("the workspace was moved or removed", value=workspace, next_step=step)
-            self.start()
-            self.repository.live()
+            def ensure() -> None:
+                if not home.is_at(workspace):
+                    stopped.set()
+                    step = "type make up where it lies now"
+                    raise ServiceError("the workspace was moved or removed", value=workspace, next_step=step)
+                server = self.start()
+                seen[server.pid] = server
+                self.repository.live()
 
-        supervise(
-            _NAME,
-            ensure,
-            lambda: self.attach() is not None,
-            stopped,
-            every_s=every_s,
-            longest_pause_s=_LONGEST_PAUSE_S,
-        )
-        return home is not None and identity_of(workspace) == home
+            supervise(
+                _NAME,
+                ensure,
+                lambda: self.attach() is not None,
+                stopped,
+                every_s=every_s,
+                longest_pause_s=_LONGEST_PAUSE_S,
+            )
+            if home.is_removed():
+                for server in seen.values():
+                    self._services.end(server)
+            return home.is_at(workspace)
 
     def _is_healthy(self, process: Service) -> bool:
         """Whether a running server may go on: a silent one may be busy, and is given up only if it hangs."""

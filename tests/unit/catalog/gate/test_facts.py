@@ -13,18 +13,13 @@ import numpy as np
 import pytest
 from chain import run_chain
 from dumps import market, write_dump
+from facts import facts_of
 
 from ecclip.catalog.dump.contract import listing_columns
-from ecclip.catalog.gate.facts import measured, night_facts
 from ecclip.catalog.gate.history import NightFacts
 from ecclip.catalog.spark.session import spark_session
 
 pytestmark = pytest.mark.spark
-
-
-def facts_of(work: Path, rows: list[Any], **ingest: Any) -> NightFacts:
-    ingested = run_chain(work, write_dump(work / "dump", rows, files=3), until="ingest", ingest=ingest)
-    return night_facts(measured(spark_session(2, ingested), ingested), ingested)
 
 
 @pytest.fixture(scope="module")
@@ -107,14 +102,15 @@ def test_the_order_of_rows_and_the_partitions_do_not_matter(
 ) -> None:
     shuffled = [dict(random.Random(number).sample(list(row.items()), len(row))) for number, row in enumerate(rows)]
     random.Random(0).shuffle(shuffled)
-    assert facts_of(tmp_path, shuffled, parts=5) == facts
+    dump = write_dump(tmp_path / "dump", shuffled, files=3)
+    assert facts_of(tmp_path, dump, ingest={"parts": 5}) == facts
 
 
 def test_one_changed_value_is_another_fingerprint(
     rows: list[dict[str, Any]], facts: NightFacts, tmp_path: Path
 ) -> None:
     changed = [*rows[:-1], {**rows[-1], "attributes": {"color": "blue"}}]
-    found = facts_of(tmp_path, changed)
+    found = facts_of(tmp_path, write_dump(tmp_path / "dump", changed))
     assert found.fingerprint != facts.fingerprint
     assert found.listings == facts.listings
 

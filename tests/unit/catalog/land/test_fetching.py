@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from photo_server import PhotoServer, photo_server
 from waiting import wait_until
 
 from ecclip.catalog.land import addresses
-from ecclip.catalog.land.addresses import is_public
 from ecclip.catalog.land.stage import LandConfig, land
 
 PHOTO = picture(1)
@@ -141,7 +141,14 @@ def test_redirects_are_followed_but_not_for_ever(tmp_path: Path, server: PhotoSe
     ],
 )  # fmt: skip
 def test_addresses_that_are_not_of_the_public_internet(host: str, public: bool) -> None:
-    assert is_public(host) == public
+    assert addresses.is_public(host) == public
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_a_public_address_is_connected_to_by_its_own_family() -> None:
+    address = (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("2606:4700::1111", 443, 0, 0))
+    with addresses.public_socket(address) as found:
+        assert (found.family, found.type) == (socket.AF_INET6, socket.SOCK_STREAM)
 
 
 def test_other_schemes_are_read_where_they_are_allowed_and_once_while_unchanged(tmp_path: Path) -> None:

@@ -18,8 +18,6 @@ from landing import land_uris, reasons
 from names import local_names
 from photo_server import photo_server
 
-from ecclip.catalog.land.addresses import public_socket
-
 PHOTO = picture(1)
 
 
@@ -119,10 +117,3 @@ def test_a_host_that_takes_no_connection_is_left_after_the_time_for_that(tmp_pat
         uri = f"http://127.0.0.1:{listening.getsockname()[1]}/a.jpg"
         land_uris(tmp_path, [uri], attempts=1, connect_s=0.3, timeout_s=3600.0)
     assert reasons(tmp_path / "1") == {uri: "fetch_timeout"}
-
-
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
-def test_a_public_address_is_connected_to_by_its_own_family() -> None:
-    address = (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("2606:4700::1111", 443, 0, 0))
-    with public_socket(address) as found:
-        assert (found.family, found.type) == (socket.AF_INET6, socket.SOCK_STREAM)

@@ -19,12 +19,13 @@ from ecclip.formats.bundle import Bundle
 from ecclip.model import build_towers
 from ecclip.serving.comparison import Tolerance, compare
 from ecclip.serving.export.graph_modules import tower_graphs
-from ecclip.serving.export.half_precision import HalfTolerance, export_half
+from ecclip.serving.export.half_precision import export_half
 from ecclip.serving.export.inprocess import InProcess
+from ecclip.serving.export.stage import ExportConfig
 from ecclip.serving.golden import Golden, read_golden
 
 HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
-LIMITS = HalfTolerance(cosine=0.999, score=0.05, decisions=0.2)
+LIMITS = ExportConfig.model_validate({"float16": {"cosine": 0.999, "score": 0.05, "decisions": 0.2}}).float16
 DELICATE = {"softmax", "layer_norm", "batch_norm", "group_norm", "normalize"}
 PRODUCTS = {"linear", "conv2d", "matmul", "embedding"}
 

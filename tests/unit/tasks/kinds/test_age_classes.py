@@ -15,7 +15,7 @@ from snapshots import write_snapshot
 from ecclip.client import Answer
 from ecclip.formats.embeddings import Embeddings, Prompts, load_embeddings, write_borders
 from ecclip.formats.policies.age import AgeClass, AgePolicy, write_age_policy
-from ecclip.review.night import ReviewedNight
+from ecclip.review.desk import Desk
 from ecclip.tasks import EvaluateConfig, check_claims, evaluate, load_heads
 from ecclip.tasks.decision import Decider
 from ecclip.tasks.kinds import TASKS
@@ -128,8 +128,9 @@ def test_answers_flag_what_was_learnt_and_only_suspect_what_is_described(parts: 
     assert np.mean(np.array(speakers)[np.array(suspected)]) > 0.8
 
 
-def test_a_person_is_asked_about_a_class_and_answers_as_an_attribute(parts: dict[str, Path]) -> None:
-    night = ReviewedNight.load("2026-01-01", parts["snapshot"], parts["embedded"], parts["evaluated"])
+def test_a_person_is_asked_about_a_class_and_answers_as_an_attribute(parts: dict[str, Path], tmp_path: Path) -> None:
+    folders = (parts["snapshot"], parts["embedded"], parts["evaluated"])
+    night = Desk.of_night("2026-01-01", *folders, folder=tmp_path, author="x").night
     question = night.question("age:alcohol")
     assert (question.field, question.name, question.labels) == ("attributes", "age:alcohol", ["no", "yes"])
     columns = ["listing_id", "category"]

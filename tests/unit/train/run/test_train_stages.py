@@ -28,7 +28,7 @@ from ecclip.formats.embeddings import (
 from ecclip.formats.snapshot import Listings
 from ecclip.formats.start import Start, write_start
 from ecclip.model import build_towers, encode_images, encode_texts, load_towers
-from ecclip.train.run.stage import TrainConfig, _forget_other_runs, train
+from ecclip.train.run.stage import TrainConfig, train
 
 TRAINER = {
     "epochs": 8,
@@ -186,13 +186,6 @@ def test_a_damaged_snapshot_is_a_contract_error_that_names_the_file(workspace: P
     with pytest.raises(ContractError, match=r"train-00000\.parquet"):
         train(cfg=_config(), snapshot=tmp_path / "snapshot", start=workspace / "pretrained", output=tmp_path / "train")
     assert not (tmp_path / "train").exists()
-
-
-def test_checkpoints_of_other_inputs_are_removed(tmp_path: Path) -> None:
-    for name in ("mine", "other"):
-        (tmp_path / name / "steps").mkdir(parents=True)
-    _forget_other_runs(tmp_path, tmp_path / "mine")
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_an_unknown_parameter_is_an_error_at_every_depth() -> None:
