@@ -22,7 +22,6 @@ from ecclip.tasks.report.metrics import Bootstrap
 from ecclip.tasks.rows import Rows
 from ecclip.tasks.scores import probabilities
 
-TASK = "age_restricted"
 METRIC = "area under the ROC curve"
 WHOLE, SAME, BORDER = "whole photo", "beside negatives on the same background", "border alone"
 _MIN_ROWS = 10  # photos of the class, and others, below which nothing is said; by judgment
@@ -36,7 +35,7 @@ def report_backgrounds(
     cfg: EvaluateConfig,
     findings: Findings,
 ) -> None:
-    """Add ``slices`` of the photo's heads of age restriction, by name ``<head>/image/area under the ROC curve``.
+    """Add ``slices`` of the photo's heads that flag a listing, by name ``<head>/image/area under the ROC curve``.
 
     Each has ``value``, its 95 % interval, and ``rows``. A class that is told from the border alone beyond the interval
     is said to be so in ``missing``, as what its photo figures then do not show.
@@ -52,7 +51,7 @@ def report_backgrounds(
     if trained.heads.read_features and borders.image_features is not None:
         image = np.concatenate([borders.image, borders.image_features], axis=1)
     logits = trained.heads.logits(image, None, "image")
-    for head in (one for one in trained.heads.parts if one.task == TASK):
+    for head in (one for one in trained.heads.parts if one.loss == "sigmoid"):
         one = scored.get(f"{head.name}/image")
         if one is None or one.prefix in trained.untrained:
             continue
