@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ecclip.catalog.gate.before_publishing import ReleaseConfig
 from ecclip.catalog.gate.history import LabelShare, NightFacts
-from ecclip.catalog.gate.shift import ShiftConfig, shifts
+from ecclip.catalog.gate.shift import shifts
 
-CFG = ShiftConfig.model_validate({})
+CFG = ReleaseConfig.model_validate({}).shift
 Row = tuple[str, frozenset[str]]
 SELLERS = 12
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ecclip.catalog.gate.before_publishing import ReleaseConfig
 from ecclip.catalog.gate.history import NightFacts
-from ecclip.catalog.gate.shift import Shift, ShiftConfig, accepted_names, shifts
+from ecclip.catalog.gate.shift import Shift, accepted_names, shifts
 
-CFG = ShiftConfig.model_validate({})
+CFG = ReleaseConfig.model_validate({}).shift
 
 
 def night(number: int, listings: int = 10_000, **more: Any) -> NightFacts:
@@ -129,7 +130,7 @@ def test_the_order_of_names_and_nights_does_not_matter() -> None:
 
 
 def test_an_accepted_shift_begins_a_new_history_for_its_metric_alone() -> None:
-    cfg = ShiftConfig.model_validate({"accepted": {"f4": ["volume", "price_shift/*"]}})
+    cfg = CFG.model_validate({"accepted": {"f4": ["volume", "price_shift/*"]}})
     names = ["volume", "price_shift/EUR", "price_shift/USD", "category_shift"]
     assert accepted_names(cfg, "f4", names) == names[:3]
     assert accepted_names(cfg, "f5", names) == []
@@ -158,7 +159,7 @@ def plain_night(listings: int = 1000, **more: Any) -> NightFacts:
     return NightFacts.model_validate(facts | more)
 
 
-def judged(tonight: NightFacts, history: list[NightFacts], cfg: ShiftConfig = CFG) -> dict[str, Shift]:
+def judged(tonight: NightFacts, history: list[NightFacts], cfg: Any = CFG) -> dict[str, Shift]:
     """Return what is judged beside the volume and the number of repetitions."""
     return {one.name: one for one in shifts(cfg, tonight, history) if one.name not in ("volume", "resent_dump")}
 
@@ -309,6 +310,6 @@ def test_a_history_begins_with_the_last_night_that_was_accepted() -> None:
 
 
 def test_a_pattern_accepts_by_the_case_and_a_name_by_itself() -> None:
-    cfg = ShiftConfig.model_validate({"accepted": {"f": ["label/attribute/a[1]", "price_shift/*"]}})
+    cfg = CFG.model_validate({"accepted": {"f": ["label/attribute/a[1]", "price_shift/*"]}})
     names = ["label/attribute/a[1]", "label/attribute/a1", "price_shift/EUR", "PRICE_SHIFT/EUR", "volume"]
     assert accepted_names(cfg, "f", names) == names[:3]
