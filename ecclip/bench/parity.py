@@ -197,9 +197,14 @@ def _compare_answers(rows: Sequence[Row], client: ProductClient, found: Parity) 
     answers = [client.ask([getattr(row, which) for row in rows]) for which in ("raw", "kept")]
     for raw, kept in zip(*answers, strict=True):
         found.errors += bool(raw.error)
-        found.counts["categories_differ"] += raw.categories[:1] != kept.categories[:1] or raw.error != kept.error
+        found.counts["categories_differ"] += _category(raw) != _category(kept) or raw.error != kept.error
         found.counts["attribute_sets_differ"] += _values(raw) != _values(kept)
         found.counts["decisions_differ"] += raw.decisions != kept.decisions
+
+
+def _category(answer: Answer) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """Return the category answered, and the one without examples that is suggested beside it."""
+    return answer.categories[:1], [one.path for one in answer.suggested[:1]]
 
 
 def _values(answer: Answer) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from ..errors import ClientError, ConfigError, DeadlineExceeded, NotLoaded, Over
 from .clients import AsyncProductClient, ProductClient
 from .options import ClientOptions
 from .security import TLS, TOKEN_NAME
-from .types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES, Answer, Product
-from .zero_shot import ZeroShot, choose, choose_category
+from .types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES, Answer, Product, SuggestedCategory
+from .zero_shot import Words, ZeroShot, choose, choose_category
 
 __all__ = [
     "IMAGE_BYTES",
@@ -28,7 +28,9 @@ __all__ = [
     "Product",
     "ProductClient",
     "Rejected",
+    "SuggestedCategory",
     "Unavailable",
+    "Words",
     "ZeroShot",
     "choose",
     "choose_category",

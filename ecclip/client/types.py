@@ -10,7 +10,7 @@ import numpy as np
 
 from ..formats.service import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
 
-__all__ = ["IMAGE_BYTES", "MAX_BATCH", "MESSAGE_BYTES", "TEXT_BYTES", "Answer", "Product"]
+__all__ = ["IMAGE_BYTES", "MAX_BATCH", "MESSAGE_BYTES", "TEXT_BYTES", "Answer", "Product", "SuggestedCategory"]
 
 MESSAGE_BYTES = 32 * 1024 * 1024  # of a request; a larger one is read whole by the server before it is refused
 
@@ -29,10 +29,26 @@ class Product:
     language: str | None = None
 
 
+@dataclass(frozen=True)
+class SuggestedCategory:
+    """A category of the shop's taxonomy without examples that a listing lies nearer to than to any learnt one.
+
+    That is by its names, synonyms and description alone (``zero_shot``): ``score`` is above 0.5 and no probability, and
+    the ``decision`` is never `auto`.
+    """
+
+    path: tuple[str, ...]
+    id: str
+    score: float
+    zero_shot: bool = True
+    decision: str = "review"
+
+
 _OUTPUT_OF = {  # field of an answer -> output of the service
     "categories": "CATEGORY",
     "category_scores": "CATEGORY_SCORE",
     "category_ids": "CATEGORY_ID",
+    "suggested": "CATEGORY_SUGGESTED",
     "attributes": "ATTRIBUTES",
     "age": "AGE_RESTRICTED",
     "age_restricted": "AGE_RESTRICTED_SCORE",
@@ -52,7 +68,8 @@ class Answer:
     """What the live bundle says about one listing; when ``error`` is not empty the rest says nothing.
 
     ``categories`` are paths root -> leaf, with their probabilities and the taxonomy's ids, if it has one: the answer,
-    which may end above a leaf where no leaf is certain, then the best leaves. ``attributes`` is
+    which may end above a leaf where no leaf is certain, then the best leaves. ``suggested`` are categories without
+    examples, the nearest first, for review; none of an older server, or without a taxonomy. ``attributes`` is
     ``{name: {"value": str, "score": float}}`` of those that apply to the category; the value None with a score is "not
     present", and ``source`` says of an open value whether it stands in the ``title`` or the ``description``.
     ``age_restricted`` is the largest probability of the classes of age restriction that have labels, those of the
@@ -68,6 +85,7 @@ class Answer:
     categories: list[tuple[str, ...]] = field(default_factory=list)
     category_scores: list[float] = field(default_factory=list)
     category_ids: list[str] = field(default_factory=list)
+    suggested: list[SuggestedCategory] = field(default_factory=list)
     attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
     age: dict[str, Any] = field(default_factory=dict)
     age_restricted: float | None = None
@@ -87,8 +105,10 @@ class Answer:
         given = {name: outputs[output] for name, output in _OUTPUT_OF.items() if output in outputs}
         if given.get("error"):
             return cls(lineage=given.get("lineage", ""), error=given["error"])
-        return cls(**given | {"categories": [tuple(path) for path in given.get("categories", ())]})
+        named = [SuggestedCategory(**{**one, "path": tuple(one["path"])}) for one in given.get("suggested", ())]
+        return cls(**given | {"categories": [tuple(path) for path in given.get("categories", ())], "suggested": named})
 
     def to_outputs(self) -> dict[str, Any]:
         """Return the service's outputs by name: what :meth:`from_outputs` takes."""
-        return {output: getattr(self, name) for name, output in _OUTPUT_OF.items()}
+        found = {output: getattr(self, name) for name, output in _OUTPUT_OF.items()}
+        return found | {"CATEGORY_SUGGESTED": [{**vars(one), "path": list(one.path)} for one in self.suggested]}

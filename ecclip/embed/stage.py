@@ -23,6 +23,8 @@ from ecclip.formats.policies.age import AgePolicy, write_age_policy
 from ecclip.formats.sampling import smallest_hashes
 from ecclip.formats.snapshot import PHOTO, Listings
 from ecclip.formats.start import read_start
+from ecclip.formats.taxonomy.prompts import prompts_of, write_category_prompts
+from ecclip.formats.taxonomy.tree import Taxonomy, read_taxonomy
 from ecclip.model import encode_images, encode_texts, load_preprocessor, load_towers
 from ecclip.train import deterministic
 
@@ -70,7 +72,7 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path, policie
     """Write both embeddings of every listing of a snapshot, and beside them those of the frozen start.
 
     Where ``policies`` is given, the classes of age restriction are read from it, and their descriptions and the borders
-    of some photos are embedded, too.
+    of some photos are embedded, too; of a snapshot with a taxonomy, what its categories are called.
 
     The frozen start says of a photo or a title what it said on any night before, so that it is taken from there where
     an earlier night lies beside this one.
@@ -94,6 +96,8 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path, policie
     embedded = int((~np.isnan(embeddings.image).any(axis=1)).sum())
     frozen = _embed_frozen(cfg, snapshot, trained, output)
     borders = 0 if policy is None else _embed_policy(policy, snapshot, trained / TOWERS, output)
+    taxonomy = read_taxonomy(snapshot)
+    categories = {} if taxonomy is None else {"categories": _embed_taxonomy(taxonomy, trained / TOWERS, output)}
     return Counts(
         read={"listings": len(embeddings.listing_ids), "photos": photos},
         written={
@@ -101,7 +105,8 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path, policie
             "image_embeddings": embedded,
             "frozen": frozen,
             "borders": borders,
-        },
+        }
+        | categories,
         dropped={"photo cannot be decoded": photos - embedded} if photos > embedded else {},
     )
 
@@ -163,6 +168,15 @@ def _embed_policy(policy: AgePolicy, snapshot: Path, weights: Path, output: Path
         texts = sorted({text for one in policy.classes for text in one.descriptions})
         write_age_policy(policy, embed_texts(towers, texts) if texts else None, output)
         return embed_borders(towers, preprocessor, snapshot, policy, output)
+
+
+def _embed_taxonomy(taxonomy: Taxonomy, weights: Path, output: Path) -> int:
+    """Write what trained towers say of all that categories are called; return how many categories there are."""
+    device = torch.device(settings().device)
+    texts = sorted({text for own in prompts_of(taxonomy).values() for text in own})
+    with deterministic(settings().torch_threads, device):
+        write_category_prompts(embed_texts(load_towers(weights).to(device), texts), output)
+    return len(taxonomy.categories)
 
 
 def agreements(ids: list[str], image: np.ndarray, text: np.ndarray, references: int) -> tuple[np.ndarray, np.ndarray]:

@@ -49,6 +49,7 @@ _AGE_CLASS = pa.struct(
         ("decision", pa.string()),
     ]
 )
+_SUGGESTED = pa.struct([("path", pa.list_(pa.string())), ("id", pa.string()), ("score", pa.float32())])
 COLUMNS = pa.schema(
     [
         pa.field("listing_id", pa.string(), nullable=False),
@@ -56,6 +57,7 @@ COLUMNS = pa.schema(
         ("category_score", pa.float32()),
         ("category_decision", pa.string()),
         ("category_id", pa.string()),  # of the shop's taxonomy; null without one
+        ("category_suggested", pa.list_(_SUGGESTED)),  # without examples, zero-shot: for review; empty: none
         ("attributes", pa.list_(_SCORED)),
         ("age_restricted", pa.bool_()),
         ("age_restricted_score", pa.float32()),
@@ -120,6 +122,9 @@ def row_of(listing_id: str, question: str, outputs: Mapping[str, Any]) -> dict[s
         "category_score": first[1],
         "category_decision": decisions.get("category"),
         "category_id": next(iter(outputs.get("CATEGORY_ID") or ()), None),
+        "category_suggested": [
+            {name: one[name] for name in ("path", "id", "score")} for one in outputs.get("CATEGORY_SUGGESTED") or ()
+        ],
         "attributes": _scored(outputs["ATTRIBUTES"], decisions, "attribute:"),
         "age_restricted": (outputs.get("AGE_RESTRICTED") or {}).get("restricted"),
         "age_restricted_score": outputs["AGE_RESTRICTED_SCORE"],

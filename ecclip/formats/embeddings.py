@@ -97,6 +97,15 @@ class Prompts:
     features: np.ndarray
     joint: bool
 
+    def pooled(self, texts: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean of what each of L labels is called, of length 1: float32 [L, d] and [L, width].
+
+        ``texts`` are those of each label; of one without any that is here the means are zeros.
+        """
+        place = {text: number for number, text in enumerate(self.texts)}
+        rows = [[place[text] for text in own if text in place] for own in texts]
+        return _means(self.embeddings, rows), _means(self.features, rows)
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -249,6 +258,15 @@ def load_embeddings(folder: Path) -> Embeddings:
         names = [name for name in _FEATURES if name in table.column_names]
         width = int((table.schema.metadata or {}).get(_WIDTH.encode(), b"0"))
         return Embeddings(ids, image, text, *[_matrix(table.column(name), width) for name in names])
+
+
+def _means(vectors: np.ndarray, rows: Sequence[Sequence[int]]) -> np.ndarray:
+    means = np.zeros((len(rows), vectors.shape[1]), dtype=np.float32)
+    for number, own in enumerate(rows):
+        if own:
+            mean = vectors[own].mean(axis=0)
+            means[number] = mean / max(float(np.linalg.norm(mean)), 1e-12)
+    return means
 
 
 @contextmanager

@@ -89,6 +89,12 @@ OUTPUTS = (
         aligned_with="CATEGORY", ranked=True,
     ),
     Tensor(
+        "CATEGORY_SUGGESTED", "BYTES", VARIES, "json",
+        "`path`, `id`, `score`, `zero_shot` and `decision` (`review`) of categories of the taxonomy without examples, "
+        "where the listing lies nearer to their names than to those of all learnt ones; nearest first; none: empty",
+        ranked=True,
+    ),
+    Tensor(
         "ATTRIBUTES", "BYTES", 1, "json",
         "name → value, score, of what applies to the category; `source` of a value that was read in the `title` or the "
         "`description`; value null: not present; unknown: score null, too",

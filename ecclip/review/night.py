@@ -19,7 +19,7 @@ from ecclip.formats.corrections import Label
 from ecclip.formats.snapshot import Snapshot
 from ecclip.review.drawing import Filter, draw
 from ecclip.review.questions import Question, given_labels, label_columns, numbers_of, questions_of
-from ecclip.review.scored import Inputs, Scored, best_labels, score_question
+from ecclip.review.scored import Inputs, Scored, best_labels, score_question, suggested_paths
 from ecclip.tasks import Heads, Rows, load_heads
 from ecclip.tasks.rows import load_rows
 
@@ -112,6 +112,12 @@ class ReviewedNight:
         """Return the likeliest labels of a listing with their probabilities."""
         found = best_labels(self.rows, self._inputs, self.heads, question, place, count)
         return [(question.labels[number], score) for number, score in found]
+
+    def suggested(self, question: Question, place: int, count: int) -> list[tuple[Label, float]]:
+        """Return the categories without examples that are suggested for a listing; of other questions none."""
+        if question.field != "category":
+            return []
+        return [(path, score) for path, score in suggested_paths(self.rows, self._inputs, self.heads, place, count)]
 
     def queue(self, wanted: Filter) -> np.ndarray:
         """Return the places of the listings that a filter looks at, in their order, whoever has looked at them.

@@ -18,6 +18,7 @@ from ecclip.review.questions import Question, label_text
 
 SHOWN_LABEL = "shown"  # field of a form: the label that the filter looks at
 _OPTIONS = 8  # likeliest labels with a key of their own; 9 keys, one for the label as it stands
+_SUGGESTED = 2  # of them at most that have no examples: categories suggested by their names alone; by judgment
 _ROWS = 50  # listings of a table's page; by judgment
 _LONGEST = 1500  # characters of a description that are shown; by judgment
 
@@ -117,11 +118,21 @@ class Pages:
         }
 
     def _options(self, question: Question, place: int) -> list[dict[str, Any]]:
+        """Return the label as it stands, the likeliest ones, and then those without examples that are suggested."""
         standing = label_text(self._desk.standing(question, place).label)
-        best = self._desk.night.best(question, place, _OPTIONS)
-        others = [{"text": label_text(label), "score": score} for label, score in best if label_text(label) != standing]
-        own = {"text": standing, "score": {label_text(label): score for label, score in best}.get(standing)}
-        return [*([own] if standing in question.texts else []), *others]
+        suggested = [
+            {"text": label_text(label), "score": score, "zero_shot": True}
+            for label, score in self._desk.night.suggested(question, place, _SUGGESTED)
+            if label_text(label) != standing
+        ]
+        best = [
+            {"text": label_text(label), "score": score, "zero_shot": False}
+            for label, score in self._desk.night.best(question, place, _OPTIONS)
+        ]
+        scores = {option["text"]: option["score"] for option in best}
+        own = {"text": standing, "score": scores.get(standing), "zero_shot": False}
+        others = [option for option in best if option["text"] != standing][: _OPTIONS - len(suggested)]
+        return [*([own] if standing in question.texts else []), *others, *suggested]
 
     def _link(self, wanted: Filter, place: int | None) -> str:
         return "" if place is None else address(wanted, listing=str(self._desk.night.rows.listing_ids[place]))

@@ -79,6 +79,16 @@ def best_labels(
     return [(question.number(labels[number]), float(scores[number])) for number in best]
 
 
+def suggested_paths(rows: Rows, inputs: Inputs, heads: Heads, place: int, count: int) -> list[tuple[list[str], float]]:
+    """Return categories without examples that one listing lies nearest to, with their scores, from all that it has."""
+    usable = [name for name in _MODALITIES if rows.has(name)[place]]
+    if not usable:
+        return []
+    image, text = (one[[place]] for one in inputs)
+    found = heads.suggested(heads.logits(image, text, usable[-1])[0], usable[-1], count)
+    return [(one["path"], one["score"]) for one in found]
+
+
 def _scores(inputs: Inputs, heads: Heads, question: Question, modality: str, members: np.ndarray) -> np.ndarray:
     """Return the probabilities [M, C] of the question's head alone for some listings [M]."""
     head = question.head

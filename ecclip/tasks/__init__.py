@@ -39,5 +39,6 @@ __all__ = [
     "scores",
     "thresholds",
     "train_heads",
+    "unseen",
     "with_verdict",
 ]

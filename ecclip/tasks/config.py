@@ -79,9 +79,16 @@ class AutoConfig(StageConfig):
 
 
 class CategoryConfig(StageConfig):
-    """Which categories are learnt."""
+    """Which categories are learnt, and when one without examples is suggested."""
 
     min_count: int = Field(2, ge=1, description="train listings that a category path needs")
+    suggested_share: float = Field(
+        0.05,
+        ge=0,
+        lt=0.5,
+        description="share of the listings of learnt categories to which a category of the taxonomy without examples "
+        "may be suggested; 0: none is; by judgment",
+    )
 
 
 class OpenValuesConfig(StageConfig):

@@ -14,7 +14,9 @@ import numpy as np
 from ecclip.tasks.attributes.applicable import Applicable
 from ecclip.tasks.attributes.opened import OpenValue, OpenValues
 from ecclip.tasks.kinds.task import HeadScores, Query, Task
+from ecclip.tasks.names import CategoryNames
 from ecclip.tasks.scores import AUTO, EVEN_CHANCE, NEVER_AUTO, REVIEW, UNKNOWN, answered, confidence, probabilities
+from ecclip.tasks.unseen.suggested import Unseen
 
 _ATTRIBUTES, _ATTRIBUTE = "attributes", "attribute:"  # the task, and what the names of its heads begin with
 
@@ -47,7 +49,8 @@ class Decider:
         self._top_k = top_k
         self._applicable = Applicable(heads.get("applies", ()))
         self._open_values = OpenValues(heads["open"]) if heads.get("open") else None
-        self.columns = max((int(head["stop"]) for head in self._heads), default=0)
+        self._unseen = Unseen(heads.get("unseen") or {}, CategoryNames(heads.get("taxonomy") or {}))
+        self.columns = max([int(head["stop"]) for head in self._heads] + [self._unseen.stop])
 
     def answer(self, logits: np.ndarray, modality: str, query: Query | None = None) -> dict[str, Any]:
         """Return the answer to one listing as the service's outputs by name (``ecclip.formats.service``).
@@ -55,7 +58,7 @@ class Decider:
         ``logits`` [columns] come from the heads of ``modality``; ``query`` holds the texts of the request. The output
         DECISION maps every head, or a task without any, to auto, review or unknown. Attributes that do not apply to the
         category are not asked for and have no place in either. A zero-shot head is never auto: what it flags is for
-        review, the rest unknown.
+        review, the rest unknown. Categories without examples are suggested beside the answer, and change nothing of it.
 
         Raises:
             DecisionError: the wrong number of logits, a logit that is not finite, or an unknown modality.
@@ -81,7 +84,8 @@ class Decider:
         for task in self._tasks:
             kept = [self._kept[str(head["name"])] for head in self._heads if head["task"] == task.name]
             outputs |= task.in_language(outputs, kept, given.language)
-        return outputs | {"DECISION": decisions}
+        suggested = self._unseen.suggest(row, modality, given.language, self._top_k)
+        return outputs | {"CATEGORY_SUGGESTED": suggested, "DECISION": decisions}
 
     def _asked(self, outputs: Mapping[str, Any]) -> frozenset[str] | None:
         """Return the attributes that apply to the category answered so far; None stands for all."""

@@ -15,6 +15,7 @@ from ecclip.formats.embeddings import Embeddings, Origin, load_embeddings, load_
 from ecclip.formats.policies.age import EmbeddedPolicy, load_age_policy
 from ecclip.formats.sampling import sets_thresholds, smallest_hashes
 from ecclip.formats.snapshot import Snapshot
+from ecclip.formats.taxonomy.prompts import EmbeddedTaxonomy, load_embedded_taxonomy
 from ecclip.formats.taxonomy.tree import Taxonomy, read_taxonomy
 
 THRESHOLDS = "thresholds"  # the part of split validation that nothing is chosen on, so that thresholds can be
@@ -44,6 +45,7 @@ class Rows:
     text_features: np.ndarray | None = None
     taxonomy: Taxonomy | None = None
     policy: EmbeddedPolicy | None = None  # of age restriction, where the embeddings came with one
+    categories: EmbeddedTaxonomy | None = None  # of the taxonomy, where the embeddings came with its prompts
 
     @property
     def in_validation(self) -> np.ndarray:
@@ -99,6 +101,7 @@ def load_rows(snapshot: Path, embedded: Path, columns: Sequence[str] = ()) -> Ro
         ContractError: the embeddings are not those of this snapshot.
     """
     table = Snapshot(snapshot).table(sorted({*_COLUMNS, *columns})).sort_by("listing_id")
+    taxonomy = read_taxonomy(snapshot)
     found: dict[str, list[Any]] = table.to_pydict()
     origin_of(snapshot, embedded)
     return Rows(
@@ -110,8 +113,9 @@ def load_rows(snapshot: Path, embedded: Path, columns: Sequence[str] = ()) -> Ro
             [_part(split, group) for split, group in zip(found[SPLIT], found[GROUP_ID], strict=True)], dtype=str
         ),
         **_vectors(load_embeddings(embedded), found["listing_id"]),
-        taxonomy=read_taxonomy(snapshot),
+        taxonomy=taxonomy,
         policy=load_age_policy(embedded),
+        categories=load_embedded_taxonomy(taxonomy, embedded),
     )
 
 

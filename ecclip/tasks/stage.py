@@ -26,6 +26,8 @@ from ecclip.tasks.report.slices import SELLER, report_slices
 from ecclip.tasks.report.zero_shot import report_zero_shot
 from ecclip.tasks.restriction.background import report_backgrounds
 from ecclip.tasks.rows import THRESHOLDS, Rows, frozen_rows, load_rows, origin_of
+from ecclip.tasks.unseen.columns import with_unseen
+from ecclip.tasks.unseen.reported import report_unseen
 
 
 @stage
@@ -49,12 +51,14 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         closed = [target.name.removeprefix("attribute:") for target in targets if target.task == "attributes"]
         listings = labelled(rows)
         more = described(rows, listings, closed, cfg)
-        replace(trained.heads, towers=origin.towers, **more).save(output / HEADS)
+        heads = with_unseen(trained.heads, rows, cfg.category.suggested_share)
+        replace(heads, towers=origin.towers, **more).save(output / HEADS)
         scored = report_tasks(TASKS, rows, targets, trained, cfg, findings)
         answers, frozen = answered(scored, trained), frozen_rows(rows, embedded)
         frozen_logits = report_frozen(frozen, origin, rows, targets, answers, cfg, findings)
         report_zero_shot(frozen, embedded, rows, targets, answers, cfg, findings)
         report_open_values(more["open"], listings, cfg, findings)
+        report_unseen(rows, heads, cfg, findings)
         report_slices(TASKS, answers, rows, snapshot, findings)
         report_backgrounds(embedded, rows, scored, trained, cfg, findings)
         write_evidence(rows, targets, trained.heads, output, frozen_logits)

@@ -11,7 +11,7 @@ import pytest
 import tritonclient.grpc as triton
 from inference_server import Columns, inference_server
 
-from ecclip.client import Answer, ClientOptions, Product, ProductClient, Rejected
+from ecclip.client import Answer, ClientOptions, Product, ProductClient, Rejected, SuggestedCategory
 from ecclip.formats.service import INPUTS, OUTPUTS, encode, markdown
 from ecclip.tasks.kinds import TASKS, Query
 
@@ -20,6 +20,9 @@ FULL: dict[str, Any] = {
     "CATEGORY": [["home", "mugs"], ["home", "가방"]],
     "CATEGORY_SCORE": [0.75, 0.25],
     "CATEGORY_ID": ["1047", "bags"],
+    "CATEGORY_SUGGESTED": [
+        {"path": ["home", "정원"], "id": "garden", "score": 0.625, "zero_shot": True, "decision": "review"}
+    ],
     "ATTRIBUTES": {"color": {"value": "red", "score": 0.5}, "material": {"value": None, "score": None}},
     "AGE_RESTRICTED": {"restricted": True, "classes": ["alcohol"], "suspected": [], "minimum_age": 18},
     "AGE_RESTRICTED_SCORE": 0.5,
@@ -33,7 +36,7 @@ FULL: dict[str, Any] = {
     "ERROR": "",
 }
 UNKNOWN = FULL | {
-    "CATEGORY": [], "CATEGORY_SCORE": [], "CATEGORY_ID": [], "AGE_RESTRICTED_SCORE": None,
+    "CATEGORY": [], "CATEGORY_SCORE": [], "CATEGORY_ID": [], "CATEGORY_SUGGESTED": [], "AGE_RESTRICTED_SCORE": None,
     "AGE_CLASS_SCORE": [None, None],
 }  # fmt: skip
 FAILED = {"LINEAGE": "0123456789abcdef", "ERROR": "the image cannot be decoded"}
@@ -63,11 +66,13 @@ def test_an_answer_arrives_as_it_was_given_whatever_its_neighbours_are() -> None
 
 
 def test_a_version_of_before_is_understood_without_the_outputs_that_it_lacks() -> None:
-    later = ("CATEGORY_ID", "AGE_RESTRICTED", "AGE_CLASS", "AGE_CLASS_SCORE", "AGE_CLASS_BASIS", "OTHER_TASKS")
+    later = ("CATEGORY_ID", "CATEGORY_SUGGESTED", "AGE_RESTRICTED", "OTHER_TASKS")
+    later += ("AGE_CLASS", "AGE_CLASS_SCORE", "AGE_CLASS_BASIS")
     columns = {one.name: encode(one, [FULL[one.name]]) for one in OUTPUTS if one.name not in later}
     (answer,) = _received(columns, 1)
     assert (answer.categories[0], answer.age_restricted) == (("home", "mugs"), 0.5)
     assert (answer.age_classes, answer.age_class_scores, answer.other_tasks) == ([], [], {})
+    assert answer.suggested == []
     with pytest.raises(Rejected):
         _received({}, 1)
 
@@ -77,6 +82,8 @@ def test_an_answer_has_a_field_for_every_output_and_goes_back_to_them() -> None:
     assert list(outputs) == [one.name for one in OUTPUTS]
     assert len([one for one in fields(Answer) if one.name != "request_id"]) == len(OUTPUTS)  # that is the message's
     assert Answer.from_outputs(outputs).categories == [("home", "mugs"), ("home", "가방")]
+    assert outputs["CATEGORY_SUGGESTED"] == FULL["CATEGORY_SUGGESTED"]
+    assert Answer.from_outputs(outputs).suggested == [SuggestedCategory(("home", "정원"), "garden", 0.625)]
 
 
 def test_the_client_sends_the_declared_inputs_and_an_optional_one_where_a_listing_has_it() -> None:

@@ -35,6 +35,7 @@ from ecclip.client import (
     ProductClient,
     Rejected,
     Unavailable,
+    Words,
     choose_category,
 )
 from ecclip.core import Terminal, settings
@@ -76,6 +77,7 @@ def client(address: str) -> Iterator[ProductClient]:
 
 def _same(left: Answer, right: Answer) -> None:
     assert (left.error, left.categories[:1], left.decisions) == (right.error, right.categories[:1], right.decisions)
+    assert [one.path for one in left.suggested] == [one.path for one in right.suggested]
     np.testing.assert_allclose(left.embedding, right.embedding, atol=1e-5)
 
 
@@ -102,6 +104,7 @@ def test_a_catalog_is_answered_as_the_server_answers_what_its_shop_sends(client:
     told = client.ask([Product(photos.get(row["image_sha256"]), row["title"], row["description"]) for row in sent])
     table, refused = read_answers(tmp_path / "answers")
     assert refused.num_rows == 0
+    assert {bool(answer.suggested) for answer in told} == {True, False}
     for row, answer in zip(table.to_pylist(), told, strict=True):
         assert (row["lineage_id"], tuple(row["category"])) == (answer.lineage, answer.categories[0])
         attributes = {one["name"]: one["value"] for one in row["attributes"]}
@@ -109,6 +112,7 @@ def test_a_catalog_is_answered_as_the_server_answers_what_its_shop_sends(client:
         decided = {f"attribute:{one['name']}": one["decision"] for one in row["attributes"]}
         decided |= {name: row[f"{name}_decision"] for name in ("category", "age_restricted")}
         assert decided.items() <= answer.decisions.items()
+        assert [tuple(one["path"]) for one in row["category_suggested"]] == [one.path for one in answer.suggested]
         assert row["category_score"] == pytest.approx(answer.category_scores[0], abs=1e-5)
         assert row["age_restricted_score"] == pytest.approx(answer.age_restricted, abs=1e-5)
 
@@ -265,13 +269,32 @@ def test_names_of_categories_are_in_the_language_that_is_wished(client: ProductC
     assert client.ask([Product(title="green lamp", language="k" * 65)])[0].error.endswith("limit: 64")
 
 
+def test_a_category_without_examples_is_suggested_beside_the_answer_and_marked(client: ProductClient) -> None:
+    titles = [f"{colour} {noun}" for colour in ("red", "green", "blue") for noun in ("gnome", "dwarf", "lamp", "mug")]
+    english, korean = (client.ask([Product(title=title, language=one) for title in titles]) for one in ("en", "ko"))
+    found = [one for answer in english for one in answer.suggested]
+    assert found
+    assert {(one.path, one.id, one.zero_shot, one.decision) for one in found} == {
+        (("home", "gnomes"), "gnomes", True, "review")
+    }
+    assert min(one.score for one in found) > 0.5
+    names = [tuple(map(in_korean, one.path)) for answer in english for one in answer.suggested]
+    assert [one.path for answer in korean for one in answer.suggested] == names
+
+
 def test_a_category_without_examples_is_chosen_by_its_description_and_marked(client: ProductClient) -> None:
-    categories = {("home", "lamps"): "", ("garden", "gnomes"): "figures for the lawn", ("tools",): ""}
+    gnomes = Words("figures for the lawn", synonyms=["dwarfs"])
+    categories = {("home", "lamps"): "", ("garden", "gnomes"): gnomes, ("tools",): ""}
     lamp, broken = choose_category(client, [Product(title="green lamp"), Product(image=b"junk")], categories)
-    prompts = ("lamps, a kind of home", "gnomes, a kind of garden: figures for the lawn", "tools")
+    lawn = "a kind of garden: figures for the lawn"
+    prompts = ("lamps, a kind of home", f"gnomes, {lawn}", f"dwarfs, {lawn}", "tools")
     asked = [Product(title="green lamp"), *(Product(title=f"a photo of {prompt}") for prompt in prompts)]
-    own, *others = (answer.embedding for answer in client.ask(asked))
-    nearest = list(categories)[int(np.argmax([own @ other for other in others]))]
+    own, home, *both, tools = (answer.embedding for answer in client.ask(asked))
+    garden = np.mean(both, axis=0) / np.linalg.norm(np.mean(both, axis=0))
+    cosines = np.array([own @ other for other in (home, garden, tools)])
+    nearest = list(categories)[int(np.argmax(cosines))]
+    shares = np.exp(cosines / 0.07) / np.exp(cosines / 0.07).sum()
+    assert list(lamp.scores.values()) == pytest.approx(shares, abs=1e-4)
     assert (lamp.value, lamp.decision, lamp.zero_shot) == (" > ".join(nearest), "review", True)
     assert sum(lamp.scores.values()) == pytest.approx(1, abs=1e-5)
     assert (broken.value, bool(broken.error)) == (None, True)

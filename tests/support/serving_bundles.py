@@ -17,6 +17,7 @@ from taxonomies import taxonomy_of
 from ecclip.core import digest_of, write_atomic
 from ecclip.formats.bundle import Bundle
 from ecclip.formats.report import TaskReport
+from ecclip.formats.taxonomy.tree import Category
 from ecclip.serving.export.stage import ExportConfig, export
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from ecclip.tasks import Heads
 
 DIM = 32
+# what nobody has: suggested by its name, where it lies near
 # of a photo alone nobody ever said category or colour, of a title alone nobody whether it is restricted
+UNSEEN = [Category("gnomes", "home", {"en": "gnomes", "ko": "한 gnomes"}, ("dwarfs",), "figures for the lawn")]
 UNTAUGHT = {"category": ["image"], "attribute:color": ["image"], "age_restricted": ["text"]}
 
 
@@ -62,10 +65,10 @@ def tiny_sources(
     weight = chance.normal(size=(3, 2 * dim, start), scale=4.0).astype(np.float32)
     bias = chance.normal(size=(3, start)).astype(np.float32)
     thresholds = {task.name: dict.fromkeys(("image", "text", "both"), 0.6) for task in tasks}
-    taxonomy = taxonomy_of(paths).describe()
-    heads = Heads(dim, weight, bias, tuple(tasks), thresholds, UNTAUGHT, taxonomy=taxonomy)
+    taxonomy = taxonomy_of(paths, extra=UNSEEN)
+    heads = Heads(dim, weight, bias, tuple(tasks), thresholds, UNTAUGHT, taxonomy=taxonomy.describe())
     landed = folder / "land"  # holds what ingest leaves as well
-    snapshot = write_snapshot(folder / "2026-01-01", listings=120, landed=landed)
+    snapshot = write_snapshot(folder / "2026-01-01", listings=120, landed=landed, taxonomy=taxonomy)
     write_evaluated(snapshot, folder / "train", heads, folder)
     return _inputs_of_export(folder)
 
@@ -82,10 +85,12 @@ def write_evaluated(snapshot: Path, trained: Path, heads: Heads, folder: Path) -
     from ecclip.tasks.kinds import Target
     from ecclip.tasks.report.evidence import write_evidence
     from ecclip.tasks.rows import load_rows
+    from ecclip.tasks.unseen.columns import with_unseen
 
     embed(EmbedConfig(), snapshot, trained, folder / "embed")
     columns = ("category", "attributes", "age_restricted")
     rows, origin = load_rows(snapshot, folder / "embed", columns), read_origin(folder / "embed")
+    heads = with_unseen(heads, rows, share=0.3)
     given = {
         "category": rows.given["category"],
         "attribute:color": [dict(pairs or ()).get("color") for pairs in rows.given["attributes"]],

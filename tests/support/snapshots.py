@@ -22,6 +22,7 @@ from ecclip.formats.columns import CATEGORY_KEY
 from ecclip.formats.documents import write_document
 from ecclip.formats.shards import write_shards
 from ecclip.formats.snapshot import GROUPS, HISTORY, LISTINGS, QUARANTINE, SHARDS, STATISTICS, mark_snapshot
+from ecclip.formats.taxonomy.tree import Taxonomy, write_taxonomy
 from ecclip.product_input import DEFINITION, CanonicalPhoto, canonical_jpeg, definition
 
 CATEGORIES = [
@@ -78,7 +79,9 @@ EDGES_SCHEMA = pa.schema(
 )
 
 
-def write_snapshot(folder: Path, listings: int = 120, seed: int = 0, landed: Path | None = None) -> Path:
+def write_snapshot(
+    folder: Path, listings: int = 120, seed: int = 0, landed: Path | None = None, taxonomy: Taxonomy | None = None
+) -> Path:
     """Write a published snapshot below ``folder`` (its bytes follow from the arguments) and return ``folder``.
 
     ``landed`` gets the photos as the shop sent them, as the stage land leaves them, and the rows as ingest does.
@@ -99,6 +102,8 @@ def write_snapshot(folder: Path, listings: int = 120, seed: int = 0, landed: Pat
     write_atomic(folder / STATISTICS, canonical_json(_statistics(rows)))
     write_document(folder / HISTORY, "ecclip.history/1", {"nights": []})
     mark_snapshot(folder)
+    if taxonomy is not None:
+        write_taxonomy(taxonomy, folder)
     counts = {"read": {"listings": len(rows)}, "written": {"listings": len(rows), "shards": shards}}
     return seal(folder, "publish", f"fixture-{listings}-{seed}", **counts)
 

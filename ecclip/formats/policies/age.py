@@ -146,7 +146,7 @@ def load_age_policy(folder: Path) -> EmbeddedPolicy | None:
         ) from error
     prompts = load_prompts(folder, _PROMPTS)
     empty = Prompts([], np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32), joint=False)
-    return EmbeddedPolicy(policy, *_means(policy, prompts or empty))
+    return EmbeddedPolicy(policy, *(prompts or empty).pooled([one.descriptions for one in policy.classes]))
 
 
 def _class(content: Mapping[str, Any]) -> AgeClass:
@@ -156,20 +156,6 @@ def _class(content: Mapping[str, Any]) -> AgeClass:
         values=frozenset(content["values"]),
         categories=tuple(map(tuple, content["categories"])),
     )
-
-
-def _means(policy: AgePolicy, prompts: Prompts) -> tuple[np.ndarray, np.ndarray]:
-    place = {text: number for number, text in enumerate(prompts.texts)}
-    found = []
-    for vectors in (prompts.embeddings, prompts.features):
-        means = np.zeros((len(policy.classes), vectors.shape[1]), dtype=np.float32)
-        for number, one in enumerate(policy.classes):
-            rows = [place[text] for text in one.descriptions if text in place]
-            if rows:
-                mean = vectors[rows].mean(axis=0)
-                means[number] = mean / max(float(np.linalg.norm(mean)), 1e-12)
-        found.append(means)
-    return found[0], found[1]
 
 
 def _plain(value: Any) -> Any:

@@ -1,3 +1,3 @@
 """A taxonomy of categories as data: the type, the YAML that people write, and how a shop's categories fit it."""
 
-__all__ = ["reading", "tree"]
+__all__ = ["prompts", "reading", "tree"]

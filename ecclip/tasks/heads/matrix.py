@@ -12,8 +12,10 @@ from scipy.linalg import qr
 
 from ecclip.core import IntegrityError, write_atomic
 from ecclip.formats.bundle import read_heads, write_heads
+from ecclip.tasks.names import CategoryNames
 from ecclip.tasks.operating_point import OperatingPoint
 from ecclip.tasks.scores import NEVER_AUTO
+from ecclip.tasks.unseen.suggested import Unseen
 
 MODALITIES = ("image", "text", "both")
 _LEAST_RANK = 64  # of a product of two matrices: below it the heads are small anyway; by judgment
@@ -29,6 +31,7 @@ _LATER = (
     "points",
     "zero_shot",
     "policy",
+    "unseen",
 )  # heads of earlier versions lack some
 
 
@@ -63,6 +66,10 @@ class Heads:
     ``points`` maps flag -> modality -> the fields of its :class:`~ecclip.tasks.operating_point.OperatingPoint`,
     ``zero_shot`` head -> the modalities in which it answers by a description alone. ``policy`` is what the heads of age
     restriction were made by: ``sha256`` of its file, ``version``, and ``classes``; empty without one.
+    ``unseen`` are the columns behind those of all heads by which categories without examples are suggested
+    (``ecclip.tasks.unseen.suggested``): ``start`` and ``stop``, of which the first ``learnt`` belong to learnt
+    categories and the others to ``paths``, and by modality the ``offsets`` that are taken off the latter; empty where
+    there are none.
     """
 
     dim: int
@@ -82,6 +89,7 @@ class Heads:
     points: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     zero_shot: dict[str, list[str]] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
+    unseen: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.widths == (0, 0):
@@ -111,6 +119,7 @@ class Heads:
             "points": self.points,
             "zero_shot": self.zero_shot,
             "policy": self.policy,
+            "unseen": self.unseen,
         }
 
     def logits(self, image: np.ndarray | None, text: np.ndarray | None, modality: str) -> np.ndarray:
@@ -146,6 +155,10 @@ class Heads:
     def without_answer(self, name: str) -> set[str]:
         """Return the modalities in which a head has learnt from no label: it is unknown there, or zero-shot."""
         return {*self.unlabelled.get(name, ()), *self.zero_shot.get(name, ())}
+
+    def suggested(self, logits: np.ndarray, modality: str, most: int) -> list[dict[str, Any]]:
+        """Return the categories without examples that ``logits`` [columns] suggest, as the service has them."""
+        return Unseen(self.unseen, CategoryNames(self.taxonomy)).suggest(logits, modality, None, most)
 
     def factors(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return factors float32 [3, i + t, r] and [r, C] of ``weight``, None where they are not a quarter smaller.
@@ -215,7 +228,7 @@ def load_heads(folder: Path) -> Heads:
         )
     except Exception as error:  # safetensors has its own error class for each kind of damage
         raise IntegrityError("the heads cannot be read", value=folder, next_step="run evaluate again") from error
-    columns = max((head.stop for head in parts), default=0)
+    columns = max([head.stop for head in parts] + [heads.unseen.get("stop", 0)])
     expected = (len(MODALITIES), sum(heads.widths), columns)
     if (
         min(heads.widths) < heads.dim

@@ -110,10 +110,12 @@ class Category(Task):
         return {"CATEGORY": [names.path(tuple(path), language) for path in outputs["CATEGORY"]]}
 
     def in_words(self, outputs: Mapping[str, Any]) -> str:
-        """Return the first path with its probability."""
+        """Return the first path with its probability, and the first category without examples that is suggested."""
         first = zip(outputs["CATEGORY"], outputs["CATEGORY_SCORE"], strict=True)
         path, score = next(first, (None, None))
-        return in_words(path, score, outputs["DECISION"].get(self.name))
+        said = in_words(path, score, outputs["DECISION"].get(self.name))
+        suggested = next(iter(outputs.get("CATEGORY_SUGGESTED") or ()), None)
+        return said if suggested is None else f"{said}; zero-shot: {' > '.join(suggested['path'])}"
 
     def report(
         self, scored: ScoredHead, rows: Rows, resample: Bootstrap, cfg: EvaluateConfig, findings: Findings

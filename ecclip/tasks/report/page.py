@@ -27,6 +27,7 @@ from ecclip.tasks.report.examples import (
 from ecclip.tasks.report.findings import Findings
 from ecclip.tasks.restriction.background import METRIC
 from ecclip.tasks.rows import Rows
+from ecclip.tasks.unseen.reported import UNSEEN
 
 _CATALOG_HEADLINE = (  # of the tasks on the whole catalog, which have no heads: ecclip.tasks.matching
     ("Matching · recall@1", "matching", "recall@1"),
@@ -49,6 +50,12 @@ _CATALOG_DETAILS = {
         ("V-measure", "v_measure"),
     ),
 }
+_OF_SUGGESTIONS = (
+    ("of listings of categories held out: theirs is the first suggested", "recall@1"),
+    ("... among the first five", "recall@5"),
+    ("... any is suggested at all", "found"),
+    ("of listings of learnt categories: any is suggested", "wrongly"),
+)
 _SYSTEMS = {FROZEN_START: "frozen start", ZERO_SHOT: "zero-shot with the start"}
 _OF_OPEN_VALUES = ("f1", "accuracy", "auto_coverage")
 _RICHEST_FIRST = ("both", "image", "text")
@@ -75,6 +82,7 @@ def write_page(
         "headline": _headline(findings),
         "sections": [_section(task, rows, scored, findings, cfg) for task in TASKS],
         "open_values": _open_values(findings),
+        "suggestions": _suggestions(findings),
         "decided_by": decided_by,
         "details": {name: _details(name, lines, findings) for name, lines in _CATALOG_DETAILS.items()},
         "paired": _paired(findings),
@@ -190,6 +198,18 @@ def _open_values(findings: Findings) -> list[dict[str, Any]]:
         }
         for name in own
     ]
+
+
+def _suggestions(findings: Findings) -> dict[str, Any] | None:
+    """Return what the page shows of suggested categories without examples; None where there are none to suggest."""
+    counted = {one: f"{UNSEEN}/{one}" for one in MODALITIES if f"{UNSEEN}/{one}/test" in findings.rows}
+    if not counted:
+        return None
+    names = ("categories", "test", "suggested")
+    return {
+        "lines": _details(UNSEEN, _OF_SUGGESTIONS, findings),
+        "counts": {one: {name: findings.rows[f"{prefix}/{name}"] for name in names} for one, prefix in counted.items()},
+    }
 
 
 def _looked_at(

@@ -21,6 +21,9 @@ OUTPUTS: dict[str, Any] = {
     "CATEGORY": [["home", "mugs"], ["home", "lamps"]],
     "CATEGORY_SCORE": [0.75, 0.25],
     "CATEGORY_ID": ["47", "lamps"],
+    "CATEGORY_SUGGESTED": [
+        {"path": ["garden", "gnomes"], "id": "gnomes", "score": 0.75, "zero_shot": True, "decision": "review"}
+    ],
     "ATTRIBUTES": {"size": {"value": None, "score": None}, "color": {"value": "red", "score": 0.5}},
     "AGE_RESTRICTED": {"restricted": True, "classes": ["alcohol"], "suspected": [], "minimum_age": 18},
     "AGE_RESTRICTED_SCORE": 0.125,
@@ -34,11 +37,12 @@ OUTPUTS: dict[str, Any] = {
     },
     "LINEAGE": BY.lineage_id,
 }  # fmt: skip
-LISTS = ("attributes", "age_classes", "other_tasks")
+LISTS = ("category_suggested", "attributes", "age_classes", "other_tasks")
 UNKNOWN = OUTPUTS | {
     "CATEGORY": [],
     "CATEGORY_SCORE": [],
     "CATEGORY_ID": [],
+    "CATEGORY_SUGGESTED": [],
     "ATTRIBUTES": {},
     "OTHER_TASKS": {},
     "DECISION": {},
@@ -60,7 +64,7 @@ def test_a_spark_job_reads_it_and_unknown_is_null(answered: Path) -> None:
     assert [first[name] for name in frame.columns if name not in LISTS] == [
         "l1", None, None, None, None, None, None, None, None, BY.lineage_id, "q1",
     ]  # fmt: skip
-    assert [first[name] for name in LISTS] == [[], [], []]
+    assert [first[name] for name in LISTS] == [[], [], [], []]
     assert second["age_restricted"]
     assert [tuple(one) for one in second["age_classes"]] == [
         ("age_restricted", 0.125, "labels", False, "auto"),
@@ -68,6 +72,7 @@ def test_a_spark_job_reads_it_and_unknown_is_null(answered: Path) -> None:
     ]
     category = [second[name] for name in ("category", "category_score", "category_decision", "category_id")]
     assert category == [["home", "mugs"], 0.75, "auto", "47"]
+    assert [tuple(one) for one in second["category_suggested"]] == [(["garden", "gnomes"], "gnomes", 0.75)]
     exploded = frame.selectExpr("listing_id", "inline(attributes)").orderBy("name").collect()
     assert [tuple(row) for row in exploded] == [
         ("l2", "color", "red", 0.5, "review"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ecclip.core import ConfigError
+from ecclip.formats.taxonomy.prompts import prompts_of
 from ecclip.formats.taxonomy.reading import read_taxonomy_file
 from ecclip.formats.taxonomy.tree import Finder, Taxonomy, read_taxonomy, write_taxonomy
 
@@ -40,6 +41,19 @@ def test_a_snapshot_gives_the_taxonomy_back_and_its_digest_is_that_of_the_conten
     assert read_taxonomy(tmp_path) == one
     assert taxonomy(tmp_path, "# the same\n" + SHOP).digest == one.digest
     assert taxonomy(tmp_path, SHOP.replace("정원", "뜰")).digest != one.digest
+
+
+def test_a_category_is_called_by_its_names_its_synonyms_and_what_it_is(tmp_path: Path) -> None:
+    called = prompts_of(taxonomy(tmp_path))
+    assert called["mugs"] == [
+        "a photo of Mugs, a kind of Kitchen",
+        "a photo of 머그컵, a kind of 주방",
+        "a photo of Tassen, a kind of Kitchen",
+        "a photo of coffee cups, a kind of Kitchen",
+        "drink it",
+    ]
+    assert called["47"] == ["a photo of Accessories, a kind of Home"]
+    assert called["garden"] == ["a photo of Garden", "a photo of 정원"]
 
 
 @pytest.mark.parametrize(
