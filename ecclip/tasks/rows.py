@@ -80,13 +80,16 @@ class Rows:
             return np.concatenate([self.image, self.text], axis=1)
         return self.image if modality == "image" else self.text
 
-    def inputs(self, *, features: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return the heads' inputs for photo and title, float32 [N, ...]: embeddings, followed by features."""
+    def inputs(self, *, features: bool, places: np.ndarray | slice = slice(None)) -> tuple[np.ndarray, np.ndarray]:
+        """Return the heads' inputs for photo and title, float32 [N, ...]: embeddings, followed by features.
+
+        Where ``places`` [M] are given, they are those of these listings alone, [M, ...].
+        """
         if not features or self.image_features is None or self.text_features is None:
-            return self.image, self.text
+            return self.image[places], self.text[places]
         return (
-            np.concatenate([self.image, self.image_features], axis=1),
-            np.concatenate([self.text, self.text_features], axis=1),
+            np.concatenate([self.image[places], self.image_features[places]], axis=1),
+            np.concatenate([self.text[places], self.text_features[places]], axis=1),
         )
 
     def vectors(self, modality: str) -> np.ndarray:

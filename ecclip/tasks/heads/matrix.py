@@ -172,7 +172,9 @@ class Heads:
         if most < _LEAST_RANK:
             return None
         stacked = stacked.astype(np.float64)
-        probes = np.random.default_rng(0).normal(size=(labels, min(most, _MOST_RANK, *stacked.shape)))
+        # one product with the texts of categories for each tower, in whatever units of a modality
+        limit = _MOST_RANK + (self.dim + self.widths[1] if self.unseen else 0)
+        probes = np.random.default_rng(0).normal(size=(labels, min(most, limit, *stacked.shape)))
         basis, triangle, _ = qr(stacked @ probes, mode="economic", pivoting=True)
         sizes = np.abs(np.diag(triangle))
         rank = int((sizes > _NO_RANK * max(float(sizes[0]), np.finfo(float).tiny)).sum())

@@ -17,6 +17,7 @@ from ecclip.tasks.unseen.suggested import ahead
 
 CATEGORY = "category"
 Path = tuple[str, ...]
+_ROUNDING = 1e-4  # of logits in float32: the listing that sets an offset stays below it; by judgment
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,7 @@ def learnt_numbers(asked: Asked, rows: Rows) -> np.ndarray:
 
 def joined_inputs(rows: Rows, heads: Heads, places: np.ndarray) -> np.ndarray:
     """Return what the heads read of some listings [M], float32 [M, width]."""
-    image, text = rows.inputs(features=heads.read_features)
-    return join(image[places], text[places], heads.widths)
+    return join(*rows.inputs(features=heads.read_features, places=places), heads.widths)
 
 
 def compare(asked: Asked, rows: Rows, heads: Heads, modality: str, share: float) -> Compared | None:
@@ -86,7 +86,8 @@ def compare(asked: Asked, rows: Rows, heads: Heads, modality: str, share: float)
     them. None where no listing has the modality, or those of learnt categories are too few to see the share.
     """
     y = learnt_numbers(asked, rows)
-    usable = (rows.split != "test") & rows.has(modality) & ((y >= 0) if asked.learnt else True)
+    known = y >= 0 if asked.learnt else np.ones(len(y), dtype=bool)
+    usable = (rows.split != "test") & rows.has(modality) & known
     places = rows.sample(np.flatnonzero(usable), len(asked.rows))
     if int(share * len(places)) < 1:
         return None
@@ -97,7 +98,7 @@ def compare(asked: Asked, rows: Rows, heads: Heads, modality: str, share: float)
     learnt = len(asked.learnt)
     logits = head.logits(joined)
     furthest = ahead(logits[:, learnt:], logits[:, :learnt]).max(axis=1)
-    offset = max(float(np.quantile(furthest, 1.0 - share, method="higher")), 0.0)
+    offset = max(float(np.quantile(furthest, 1.0 - share, method="higher")), 0.0) + _ROUNDING
     bias = head.bias.copy()
     bias[learnt:] -= offset
     return Compared(LinearHead(head.weight, bias), offset, asked)

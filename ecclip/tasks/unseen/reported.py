@@ -15,7 +15,7 @@ from ecclip.tasks.unseen.columns import Asked, Compared, Path, asked_of, compare
 
 UNSEEN = "category_suggestions"
 _PARTS = 3  # of the learnt categories, each held out once: others are left to stand beside it; by judgment
-_RANKS = (1, 5)
+_RANKS = (1, 5)  # the first suggestion, and as many as an answer has
 
 
 def report_unseen(rows: Rows, heads: Heads, cfg: EvaluateConfig, findings: Findings) -> None:
