@@ -83,7 +83,7 @@ def _prompts(taxonomy: Taxonomy, rows: list[dict[str, Any]], embeddings: Embeddi
 def _answers(
     night: Night, heads: Heads, modality: str, query: Query | None = None, described: dict[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Return the answers to all listings that have the modality, with their places, by heads or part of what they say."""
+    """Return the answers to all listings that have the modality, with their places; ``described`` is of the heads."""
     found = load_embeddings(night.embedded)
     decider = Decider(json.loads(json.dumps(described or heads.describe())), TASKS)
     image, text = found.image, found.text
