@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from ecclip.core import digest_of
-from ecclip.formats.embeddings import Embeddings, Frozen, Origin, write_frozen, write_origin
+from ecclip.formats.embeddings import Embeddings, Frozen, Origin, Prompts, load_embeddings, write_frozen, write_origin
 from ecclip.formats.embeddings import write_embeddings as write
+from ecclip.formats.taxonomy.prompts import prompts_of, write_category_prompts
+from ecclip.formats.taxonomy.tree import Taxonomy
 
 DIM = 32
 
@@ -31,6 +34,27 @@ def write_embeddings(
     write_frozen(Frozen(Embeddings(ids, *start, *start), photos, titles, "f" * 64), folder)
     write_origin(Origin(snapshot=digest_of(snapshot), trained="t" * 64, towers="w" * 64), folder)
     return folder
+
+
+def write_known_prompts(
+    taxonomy: Taxonomy, snapshot: Path, embedded: Path, alike: Mapping[str, str] | None = None
+) -> None:
+    """Write what towers would make of a taxonomy's texts that they understand, beside embeddings: what the listings of
+    a category have in common. Of one without any chance decides, or it is much like the one that ``alike`` names.
+    """
+    found = load_embeddings(embedded)
+    rows = pq.read_table(snapshot / "listings", columns=["listing_id", "category"]).sort_by("listing_id").to_pylist()
+    chance, known = np.random.default_rng(1), {}
+    for name, path in taxonomy.paths.items():
+        members = np.array([row["category"] == list(path) for row in rows])
+        means = [np.nanmean(one[members], axis=0) for one in (found.image, found.text) if members.any()]
+        vector = np.sum([mean / np.linalg.norm(mean) for mean in means], axis=0) if means else chance.normal(size=DIM)
+        known[name] = vector / np.linalg.norm(vector)
+    known |= {name: known[other] + 0.2 * known[name] for name, other in (alike or {}).items()}
+    texts = [(text, known[name]) for name, own in prompts_of(taxonomy).items() for text in own]
+    vectors = np.array([vector / np.linalg.norm(vector) for _, vector in texts], np.float32)
+    names = [text for text, _ in texts]
+    write_category_prompts(Prompts(names, vectors, np.zeros((len(names), 0), np.float32), joint=True), embedded)
 
 
 def _directions(rows: list[dict[str, Any]], noise: float, dim: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -85,7 +85,7 @@ def _report_held_out(
 
 def _parts(asked: Asked) -> Iterator[list[Path]]:
     """Yield the learnt categories in parts, so that each is held out once; none where they are too few."""
-    if len(asked.learnt) >= 2 * _PARTS:
+    if len(asked.learnt) > _PARTS:
         ordered = sorted(asked.learnt)
         yield from (ordered[first::_PARTS] for first in range(_PARTS))
 

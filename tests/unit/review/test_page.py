@@ -15,7 +15,9 @@ from review_pages import Page, served_page
 from reviewed_nights import MUGS
 
 from ecclip.formats.corrections import read_corrections
+from ecclip.review.desk import Desk
 
+BEAKERS = ["home", "kitchen", "beakers"]  # which no listing has
 MUG_TEXT = " > ".join(MUGS)
 LOOK_FOR_LABELS = {"order": "label", "decision": "any"}
 
@@ -73,6 +75,21 @@ def test_a_hostile_title_is_text_and_what_is_invisible_is_seen(client: httpx.Cli
         found = client.get(photo[1])
         assert (found.headers["content-type"], found.content[:2]) == ("image/jpeg", b"\xff\xd8")
     assert client.get("/photo/none").status_code == 404
+
+
+def test_a_category_without_examples_is_one_of_the_choices_where_it_is_suggested(
+    client: httpx.Client, desk: Desk
+) -> None:
+    questions = [desk.night.question(name) for name in ("category", "age_restricted")]
+    places = range(len(desk.night.rows.listing_ids))
+    suggested = [[place for place in places if desk.night.suggested(question, place, 2)] for question in questions]
+    assert suggested[1] == []
+    assert desk.night.suggested(questions[0], suggested[0][0], 2)[0][0] == BEAKERS
+    listing = str(desk.night.rows.listing_ids[suggested[0][0]])
+    text = client.get("/", params={"head": "category", "listing": listing}).text
+    choice = html.escape(" > ".join(BEAKERS))
+    assert f"{choice} <small>no examples, by its name</small>" in text
+    assert f'name="label" value="{choice}"' in text
 
 
 def test_what_does_not_exist_is_named(client: httpx.Client, wrong: str) -> None:

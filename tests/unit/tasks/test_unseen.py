@@ -10,16 +10,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from known_embeddings import DIM, write_embeddings
+from known_embeddings import write_embeddings, write_known_prompts
 from snapshots import CATEGORIES, change_listings, write_snapshot
 from taxonomies import in_korean, taxonomy_of
 
-from ecclip.formats.embeddings import Embeddings, Prompts, load_embeddings
-from ecclip.formats.taxonomy.prompts import prompts_of, write_category_prompts
-from ecclip.formats.taxonomy.tree import Category, Taxonomy
-from ecclip.review.desk import Desk
-from ecclip.review.drawing import Filter
-from ecclip.review.pages import Pages
+from ecclip.formats.embeddings import load_embeddings
+from ecclip.formats.taxonomy.tree import Category
 from ecclip.tasks import EvaluateConfig, Heads, check_claims, evaluate, load_heads
 from ecclip.tasks.decision import Decider
 from ecclip.tasks.kinds import TASKS, Query
@@ -54,7 +50,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     embedded = write_embeddings(snapshot, folder / "embed")
     columns = ["listing_id", "category", "split"]
     rows = pq.read_table(snapshot / "listings", columns=columns).sort_by("listing_id").to_pylist()
-    write_category_prompts(_prompts(taxonomy, rows, load_embeddings(embedded)), embedded)
+    write_known_prompts(taxonomy, snapshot, embedded)
 
     def forget(row: dict[str, Any]) -> None:
         if row["category"] == SPEAKERS and row["split"] != "test":
@@ -64,20 +60,6 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Night:
     evaluate(CFG, snapshot, embedded, folder / "evaluate")
     is_speaker = np.array([row["category"] == SPEAKERS for row in rows])
     return Night(snapshot, embedded, folder / "evaluate", rows, is_speaker)
-
-
-def _prompts(taxonomy: Taxonomy, rows: list[dict[str, Any]], embeddings: Embeddings) -> Prompts:
-    """Return the texts of every category as what its listings have in common; of one without any, chance decides."""
-    texts, found = [], []
-    chance = np.random.default_rng(1)
-    for name, own in prompts_of(taxonomy).items():
-        members = np.array([row["category"] == list(taxonomy.paths[name]) for row in rows])
-        means = [np.nanmean(one[members], axis=0) for one in (embeddings.image, embeddings.text) if members.any()]
-        vector = np.sum([mean / np.linalg.norm(mean) for mean in means], axis=0) if means else chance.normal(size=DIM)
-        texts += own
-        found += [vector / np.linalg.norm(vector)] * len(own)
-    vectors = np.array(found, np.float32)
-    return Prompts(texts, vectors, np.zeros((len(texts), 0), np.float32), joint=True)
 
 
 def _answers(
@@ -170,16 +152,3 @@ def test_where_nothing_may_be_suggested_the_bundle_holds_no_column_for_it(night:
     assert "Categories without examples" not in (tmp_path / "never" / "report.html").read_text()
     with_columns = load_heads(night.evaluated / "heads")
     np.testing.assert_array_equal(heads.weight, with_columns.weight[:, :, : with_columns.unseen["start"]])
-
-
-def test_who_reviews_gets_it_as_one_of_the_choices(night: Night, tmp_path: Path) -> None:
-    parts = (night.snapshot, night.embedded, night.evaluated)
-    desk = Desk.of_night("2026-01-01", *parts, folder=tmp_path / "corrections", author="ann")
-    question = desk.night.question("category")
-    unlabelled = [place for place in np.flatnonzero(night.is_speaker) if night.rows[place]["split"] != "test"]
-    places = [
-        place for place in unlabelled if SPEAKERS in [path for path, _ in desk.night.suggested(question, place, 1)]
-    ]
-    assert desk.night.suggested(desk.night.question("age_restricted"), places[0], 1) == []
-    page = Pages(desk, "token").listing(Filter(head="category"), night.rows[places[0]]["listing_id"])
-    assert "electronics &gt; audio &gt; speakers <small>no examples, by its name</small>" in page
