@@ -48,7 +48,7 @@ def _report_wrong(
     suggested = (compared.ahead(joined_inputs(rows, heads, test)) > 0).any(axis=1)
     findings.rows |= {f"{name}/test": len(test), f"{name}/suggested": int(suggested.sum())}
     findings.rows[f"{name}/categories"] = len(compared.asked.unseen)
-    known = learnt_numbers(compared.asked, rows)[test] >= 0
+    known = np.greater_equal(learnt_numbers(compared.asked, rows)[test], 0)
     if not known.any():
         findings.add_missing(f"{name}/wrongly", "not measured: no test listing of a learnt category")
         return
