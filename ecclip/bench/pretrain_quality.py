@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from ecclip.bench.machine import new_result
+from ecclip.bench.quality import kept
 from ecclip.bench.quality.auto import enter_auto
-from ecclip.bench.quality.cache import kept
 from ecclip.bench.quality.catalog_label import CatalogLabel, label_variants
 from ecclip.bench.quality.data import SETS, Product, load_products, write_shards
 from ecclip.bench.quality.market import MARKET
