@@ -70,6 +70,7 @@ def test_a_version_that_an_older_ecclip_staged_keeps_its_model_of_the_heads(tmp_
     record.write_text(json.dumps(told | {"models": told["models"] | {"heads": "heads"}}))
     assert repository.graph_models([4]) == {"image_tower": [4], "text_tower": [4], "heads": [4]}
     assert [one.name for one in _config(repository, "heads", 4).output] == ["logits"]
+    assert _config(repository, "image_tower", 4).backend == "python"
 
 
 def test_versions_share_a_model_where_the_platform_lets_them(tmp_path: Path) -> None:
