@@ -17,11 +17,15 @@ from ecclip.nights import add_night, known_nights
 from ecclip.renames import COMMANDS
 from ecclip.review.commands import review_app
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-release_app = typer.Typer(no_args_is_help=True, help="Register, gate, bless and promote the bundle of a night.")
+_HELP = "Product understanding from a shop's nightly dump. Works in the current folder, or in ECCLIP_WORKSPACE."
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=_HELP)
+release_app = typer.Typer(
+    no_args_is_help=True,
+    help="Which model answers: register, gate, bless, promote, roll back; answers for the catalog.",
+)
 pipeline_app = typer.Typer(no_args_is_help=True, help="Files that follow from the stages and their order.")
 nights_app = typer.Typer(no_args_is_help=True, help="The nights of this workspace.")
-registry_app = typer.Typer(no_args_is_help=True, help="Versions, aliases and lineage.")
+registry_app = typer.Typer(no_args_is_help=True, help="Versions, lineage, metrics of trainings; two stages.")
 output = Terminal(soft_wrap=True)
 
 BuilderName = Literal["tensorrt", "rtx"]
@@ -49,7 +53,7 @@ def _stage_command(name: str) -> Callable[[str], None]:
 
 _ROOMS: dict[str, typer.Typer] = {"registry": registry_app}
 for _name, _step in pipeline.STEPS.items():
-    _room = _ROOMS.setdefault(_step.room, typer.Typer(no_args_is_help=True, help=f"Stages of the room {_step.room}."))
+    _room = _ROOMS.setdefault(_step.room, typer.Typer(no_args_is_help=True, help=f"Stages and tools of {_step.room}."))
     _room.command(_name.replace("_", "-"))(_stage_command(_name))
 for _name, _room in _ROOMS.items():
     app.add_typer(_room, name=_name)
@@ -64,7 +68,7 @@ app.add_typer(review_app, name="review")
 def nights_add(
     night: Annotated[list[str], typer.Argument(parser=parse_night, help="Nights, ISO dates: 2026-11-01 2026-11-02")],
 ) -> None:
-    """Enter nights, so that dvc.yaml has their stages; extracting one does so, too."""
+    """Enter nights into work/nights.yaml, from which dvc.yaml takes them; the stage extract does so by itself."""
     for one in sorted(night):
         add_night(one)
 
@@ -101,9 +105,9 @@ def sample(
 @_ROOMS["catalog"].command("map")
 def map_command(
     source: Annotated[str, typer.Argument(help="File or folder of the foreign dump (any fsspec URL)")],
-    mapping: Annotated[str, typer.Option(help="mapping.yaml, or a shipped one: shopify, woocommerce, magento ...")],
+    mapping: Annotated[str, typer.Option(help="mapping.yaml, or the name of a shipped one: shopify, magento ...")],
     night: Night,
-    limit: Annotated[int | None, typer.Option(help="Only the first rows")] = None,
+    limit: Annotated[int | None, typer.Option(help="Map only this many rows, to try a mapping")] = None,
 ) -> None:
     """Turn a shop's own export into the dump contract, below work/dumps/<night>.
 
@@ -117,12 +121,12 @@ def map_command(
 
 @_ROOMS["catalog"].command("trace")
 def catalog_trace(
-    listing_id: Annotated[str, typer.Argument(help="Of the dump")],
+    listing_id: Annotated[str, typer.Argument(help="The listing_id, as the dump has it")],
     night: Annotated[
         str | None, typer.Option(parser=parse_night, help="Only this night; default: all, the newest first")
     ] = None,
 ) -> None:
-    """Print a listing's way through the nights: input, changes, group with evidence, snapshots and their models."""
+    """Print what became of a listing, night by night: input, changes, group with evidence, snapshots and models."""
     from ecclip.lineage import trace_everywhere
 
     _show(trace_everywhere(listing_id, night))
@@ -154,9 +158,18 @@ for _name in _STEPS:
 _GROUPS = {**_ROOMS, "release": release_app, "nights": nights_app, "pipeline": pipeline_app, "bench": bench_app}
 # commands without arguments: what they call, and what their help says; a text is printed as it is
 _PLAIN = {
-    "release reconcile": ("ecclip.release:reconcile", "Grant or refuse what @champion asks for, and repair the rest."),
-    "nights reconcile": ("ecclip.release:catch_up", "Do what is outstanding: training, verdict, products, answers."),
-    "registry rebuild": ("ecclip.release:rebuild_registry", "Enter what a lost or older registry lacks."),
+    "release reconcile": (
+        "ecclip.release:reconcile",
+        "Grant or refuse a moved @champion; make alias, live.json and servers agree.",
+    ),
+    "nights reconcile": (
+        "ecclip.release:catch_up",
+        "Do here what the nights still lack: training, verdict, products, answers.",
+    ),
+    "registry rebuild": (
+        "ecclip.release:rebuild_registry",
+        "Enter the bundles of work/bundles that a lost or older registry lacks.",
+    ),
     "catalog mapping-keys": (
         "ecclip.catalog.mapping.reference:mapping_reference",
         "Print every key of a mapping.yaml as the tables of docs/mapping.md.",
@@ -166,7 +179,7 @@ _PLAIN = {
         "Print the dump contract as the table of docs/dump.md.",
     ),
     "pipeline dvc": ("ecclip.dvc_yaml:dvc_yaml", "Print dvc.yaml: ecclip pipeline dvc > dvc.yaml."),
-    "house": ("ecclip.house:picture", "Print the rooms and the arrows between them (docs/architecture.md)."),
+    "house": ("ecclip.house:picture", "Print the packages (rooms) and who imports whom (docs/architecture.md)."),
     "parameters": ("ecclip.parameters:page", "Print every parameter and every setting (docs/parameters.md)."),
     "renames": ("ecclip.renames:renames_page", "Print what was renamed (docs/renames.md)."),
 }
@@ -192,9 +205,9 @@ for _command, (_function, _text) in _PLAIN.items():
 
 @release_app.command("answers")
 def release_answers(
-    night: Annotated[str | None, typer.Option(parser=parse_night, help="Default: the newest published")] = None,
+    night: Annotated[str | None, typer.Option(parser=parse_night, help="Default: the newest published night")] = None,
 ) -> None:
-    """Write what answers now says of every listing of a night, as a table below work/answers."""
+    """Let the bundle that answers now answer every listing of a night: a table below work/answers."""
     from ecclip.release import answer_catalog
 
     _show(answer_catalog(night))
@@ -202,7 +215,7 @@ def release_answers(
 
 @release_app.command("rollback")
 def release_rollback(
-    to: Annotated[str | None, typer.Option(help="Version of the registry; default: the champion before")] = None,
+    to: Annotated[str | None, typer.Option(help="Version number in the registry; default: the champion before")] = None,
     reason: Annotated[str, typer.Option(help="Why; it is kept on the versions and in the audit file")] = "",
 ) -> None:
     """Let an earlier champion answer again, as moving @champion to it in the MLflow UI does."""
@@ -219,7 +232,7 @@ def serving_build_engine(
     ] = "tensorrt",
     capability: Annotated[str, typer.Option(help="The compute capability that rtx builds for")] = "8.9",
 ) -> None:
-    """Build the TensorRT engines of a night's bundle; those of this bundle, GPU and TensorRT are "unchanged"."""
+    """Build the TensorRT engines of a night's bundle, unless they are there for this GPU and TensorRT."""
     from ecclip.release import build_engine_night
 
     _show(build_engine_night(night, builder=builder, capability=capability if builder == "rtx" else ""))
@@ -227,10 +240,10 @@ def serving_build_engine(
 
 @_ROOMS["serving"].command("reconcile")
 def serving_reconcile(
-    watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C or SIGTERM, as a side-car does")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C or SIGTERM, as a sidecar")] = False,
     every: Annotated[float, typer.Option(min=0.1, help="Pause between two looks of --watch, seconds")] = 5.0,
 ) -> None:
-    """Bring every server to what live.json names: a restarted one, one that lags behind, one whose models broke."""
+    """Bring every server to what live.json names: restarted ones, lagging ones, ones whose models are broken."""
     from ecclip.local import reconcile_servers
 
     _show(reconcile_servers(every if watch else None))
@@ -286,7 +299,7 @@ def up() -> None:
 
 @app.command()
 def down() -> None:
-    """Stop exactly the processes that ``up`` started."""
+    """Stop exactly the processes that `up` or a demo started here."""
     from ecclip.local import down as stop
 
     stop()
@@ -311,10 +324,10 @@ def status() -> None:
 
 @app.command()
 def workspace(
-    folder: Annotated[Path, typer.Argument(file_okay=False)],
+    folder: Annotated[Path, typer.Argument(help="Where it is made, or renewed", file_okay=False)],
     remote: Annotated[str, typer.Option(help="URL or full path of its DVC remote")] = "",
 ) -> None:
-    """Make a workspace with this one's code and DAGs; its params.yaml and its data are its own. What is there stays."""
+    """Make a workspace that shares code and DAGs with this one and has its own params.yaml and data."""
     from ecclip.local import make_workspace
 
     make_workspace(folder, own_parameters=True, remote=remote)
@@ -324,7 +337,10 @@ def workspace(
 def ask(
     title: Annotated[str, typer.Option(help="The listing's title")] = "",
     image: Annotated[Path | None, typer.Option(help="The listing's photo", exists=True, dir_okay=False)] = None,
-    address: Annotated[str | None, typer.Option(help="host:port; default: the embedded server")] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="host:port; default: the first of ECCLIP_TRITON_ADDRESSES, or the embedded server"),
+    ] = None,
 ) -> None:
     """Ask the live model about one listing."""
     from ecclip.client import Product, ProductClient

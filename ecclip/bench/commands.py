@@ -17,7 +17,9 @@ from ecclip.bench.result import Result, read_result
 from ecclip.bench.tables import fill_tables, number, spread
 from ecclip.core import ConfigError, ServiceError, Terminal, settings
 
-bench_app = typer.Typer(no_args_is_help=True, help="Benchmarks: a peer in the same run, results/<name>.json, a table.")
+bench_app = typer.Typer(
+    no_args_is_help=True, help="Benchmarks beside a peer in the same run; they write results/<name>.json."
+)
 _PEERS = Path("env") / "bench"  # below work/, made by `make bench-env`
 _PAGES = ("docs/benchmarks.md",)
 
@@ -44,7 +46,9 @@ def bench_train(
 def bench_quality(
     data: Annotated[Path, typer.Option(help="Folder with the three public sets, see docs/benchmarks.md")],
     epochs: Annotated[int | None, typer.Option(help="Passes over the training pairs")] = None,
-    variants: Annotated[list[str] | None, typer.Option(help="Only these, may be given again")] = None,
+    variants: Annotated[
+        list[str] | None, typer.Option(help="Only this training, may be given again; an unknown name lists all")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File of results; default: results/pretrain_quality.json")] = None,
 ) -> None:
     """Pretrain on real photos and titles: retrieval, linear probes, ablations. Takes hours on two cores."""
@@ -90,7 +94,7 @@ def bench_serve(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="throughput, overload, leaks, deployments or alias (not among the others by default)"),
+        typer.Option(help="throughput, overload, leaks, deployments (default: these) or alias; may be given again"),
     ] = None,
     quick: Annotated[bool, typer.Option(help="Seconds: proves that it runs; its figures mean nothing")] = False,
     out: Annotated[Path | None, typer.Option(help="File of results; default: results/serve.json")] = None,
@@ -125,7 +129,7 @@ def bench_costs(
     quick: Annotated[bool, typer.Option(help="Seconds: proves that it runs; its figures mean nothing")] = False,
     out: Annotated[Path | None, typer.Option(help="File of results; default: results/costs.json")] = None,
 ) -> None:
-    """What tasks cost: heads beside towers, exact and inverted search by size, a catalog of a million listings."""
+    """Measure what tasks cost: heads beside towers, exact and inverted search, matching of a million listings."""
     path = out or settings().workspace / "results" / "costs.json"
     options = ["--out", str(path), *(["--quick"] if quick else [])]
     _run_module("ecclip.bench.tasks.costs", options, dict(os.environ))
@@ -133,7 +137,7 @@ def bench_costs(
 
 
 @bench_app.command("show")
-def bench_show(name: Annotated[str, typer.Argument(help="train, train_gpu, ...")]) -> None:
+def bench_show(name: Annotated[str, typer.Argument(help="Of a file of results/: train, serve, tasks ...")]) -> None:
     """Print the committed figures of a benchmark."""
     show(read_result(settings().workspace / "results" / f"{name}.json"))
 

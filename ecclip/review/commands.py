@@ -16,16 +16,16 @@ from ecclip.pipeline import STEPS
 if TYPE_CHECKING:
     from ecclip.review.desk import Desk
 
-review_app = typer.Typer(help="Look at a night's answers and correct labels, which the next night learns from.")
+review_app = typer.Typer(help="Review a night's answers and correct labels; the next night learns from them.")
 
 Night = Annotated[
     str | None, typer.Option(parser=parse_night, help="Default: the newest night whose heads are evaluated")
 ]
 Author = Annotated[str, typer.Option(help="Who corrects; default: the user of this machine")]
-Task = Annotated[str, typer.Option(help="The head whose label is asked: category, attribute:colour ...")]
+Task = Annotated[str, typer.Option(help="The label that is asked: category, attribute:colour ... Default: the first")]
 Order = Annotated[str, typer.Option(help="margin, disagreement or label: which listings come first")]
 Decision = Annotated[str, typer.Option(help="review, auto or any: how the heads have decided")]
-Split = Annotated[str, typer.Option(help="train, or any: listings that teach, or all")]
+Split = Annotated[str, typer.Option(help="train: only listings that teach; any: all")]
 
 
 @review_app.callback(invoke_without_command=True)
@@ -35,7 +35,7 @@ def review(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one")] = 0,
     author: Author = "",
 ) -> None:
-    """Serve the page on loopback until Ctrl-C, and print its address. docs/how-to/review.md."""
+    """Review answers and correct labels: serve a page on loopback until Ctrl-C, and print its address."""
     if context.invoked_subcommand is None:
         from ecclip.review.server import serve_page
 
@@ -52,7 +52,7 @@ def review_export(
     split: Split = "train",
     most: Annotated[int, typer.Option(min=1, help="Listings at most")] = 500,
 ) -> None:
-    """Write the listings that teach most into a file, for people who work elsewhere."""
+    """Write the listings that teach most into a file, to be corrected elsewhere."""
     from ecclip.review.drawing import Filter
     from ecclip.review.files import export_questions
 
@@ -62,7 +62,9 @@ def review_export(
 
 @review_app.command("import")
 def review_import(
-    file: Annotated[Path, typer.Argument(help="As export wrote it, with corrections", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(help="What export wrote, with corrections in it", exists=True, dir_okay=False)
+    ],
     night: Night = None,
     author: Author = "",
 ) -> None:

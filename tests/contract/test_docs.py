@@ -18,7 +18,13 @@ from ecclip.parameters import page
 from ecclip.pipeline import STEPS, stage_model
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "infra" / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+NAMES = [path.relative_to(ROOT).as_posix() for path in PAGES]
 
 
 def test_the_page_of_parameters_is_what_the_code_has() -> None:
@@ -62,7 +68,7 @@ def test_every_parameter_says_what_it_means(name: str) -> None:
     assert [field for field, info in model.model_fields.items() if not info.description] == []
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=NAMES)
 def test_every_make_target_and_file_that_a_page_names_exists(path: Path) -> None:
     text = path.read_text()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -72,7 +78,20 @@ def test_every_make_target_and_file_that_a_page_names_exists(path: Path) -> None
     assert [link for link in links if not (path.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def _anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a page's headings."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=NAMES)
+def test_every_section_that_a_page_links_to_exists(path: Path) -> None:
+    links = re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", path.read_text())
+    assert [link for link in links if link[1] not in _anchors(path.parent / link[0] if link[0] else path)] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=NAMES)
 def test_every_command_that_a_page_names_can_be_called(path: Path) -> None:
     for line in re.findall(r"^\s*(?:work/env/main/bin/)?ecclip ([a-z][^#\n|`]*)", path.read_text(), re.MULTILINE):
         words = []
