@@ -87,5 +87,5 @@ def _check_size(number: int, product: Product) -> None:
     if product.image is not None and len(product.image) > IMAGE_BYTES:
         raise Rejected(
             "an image is too large", value=f"listing {number}: {len(product.image)} bytes", limit=IMAGE_BYTES,
-            next_step="send it resized: 256 px is what the towers see at most",
+            next_step="send it resized: the towers see a few hundred pixels a side",
         )  # fmt: skip

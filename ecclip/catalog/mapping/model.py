@@ -39,10 +39,10 @@ class TableFiles(_Declared):
         description="of JSON that is one object: the name of the list in it that holds the rows; empty: its only one",
     )
     files: list[str] = Field(min_length=1, description="names or patterns below the source; .gz is unpacked")
-    delimiter: str | None = Field(None, min_length=1, max_length=1, description="of CSV; found out where it is empty")
+    delimiter: str | None = Field(None, min_length=1, max_length=1, description="of CSV; empty: detected")
     encoding: str | None = Field(None, description="of text; empty: by the byte order mark, else UTF-8")
     quote: str | None = Field(
-        None, max_length=1, description='of CSV; "": quotes are plain characters; empty: found out'
+        None, max_length=1, description='of CSV; "": quotes are plain characters; empty: detected'
     )
     escape: str | None = Field(None, max_length=1, description='what stands before a quote within quotes: "\\\\" or ""')
     aliases: dict[str, list[str]] = Field(
