@@ -213,11 +213,12 @@ STEPS: dict[str, Step] = {
             "snapshot": "snapshots/{night}",
             "embedded": "nights/{night}/embed",
             "previous": "nights/{previous}/products",
+            "trained": "nights/{night}/train",
         },
         "nights/{night}/products",
         _PRODUCTS,
         asset="products",
-        optional=("previous",),
+        optional=("previous", "trained"),
     ),
 }
 

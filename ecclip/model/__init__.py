@@ -8,7 +8,7 @@ from ecclip.model.wait_policy import WAIT_POLICY  # first: it must be set before
 # isort: split
 from ecclip.errors import ModelError
 from ecclip.model.config import TowersConfig
-from ecclip.model.encode import encode_images, encode_texts
+from ecclip.model.encode import encode_images, encode_texts, one_thread_each
 from ecclip.model.fusing import fuse_image_encoder
 from ecclip.model.presets import PRESETS, towers_preset
 from ecclip.model.store import load_preprocessor, load_towers, save_towers
@@ -34,6 +34,7 @@ __all__ = [
     "fuse_image_encoder",
     "load_preprocessor",
     "load_towers",
+    "one_thread_each",
     "save_towers",
     "text_lengths",
     "towers_preset",

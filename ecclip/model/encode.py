@@ -123,7 +123,7 @@ def _run(
             encode(prepare(part))
 
     if device.type == "cpu":
-        with _one_thread_each(workers) as pool:
+        with one_thread_each(workers) as pool:
             for _ in pool.map(both, parts):
                 pass
     else:
@@ -133,7 +133,7 @@ def _run(
 
 
 @contextmanager
-def _one_thread_each(workers: int) -> Iterator[ThreadPoolExecutor]:
+def one_thread_each(workers: int) -> Iterator[ThreadPoolExecutor]:
     """Return workers in which every operation is computed by the thread that calls it."""
     before = torch.get_num_threads()
     try:

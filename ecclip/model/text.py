@@ -48,8 +48,12 @@ class TextEncoder(nn.Module):
 
     def outputs(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return embeddings [B, d] and the tower's own features [B, width] of one pass, both of length 1."""
-        pooled = self._in_parts(self._pool, ids, mask)
+        pooled = self.features(ids, mask)
         return functional.normalize(self.projection(pooled), dim=-1), functional.normalize(pooled, dim=-1)
+
+    def features(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return what the tower gives before the projection, [B, width], see :meth:`forward`."""
+        return self._in_parts(self._pool, ids, mask)
 
     def _in_parts(self, compute: Callable[[Tensor, Tensor], Tensor], ids: Tensor, mask: Tensor) -> Tensor:
         """Compute texts of like length together, without the padding that none of them needs."""

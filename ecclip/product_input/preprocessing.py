@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -17,6 +17,9 @@ from ecclip.product_input.decoding import PixelBudget, open_image
 from ecclip.product_input.photo import CanonicalPhoto, canonical_jpeg
 from ecclip.product_input.resizing import Reading, part, whole
 from ecclip.product_input.text import title_text
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
 # of a text that are tokenised, which bounds the time; by judgment: four times what 256 tokens of English take
 MAX_CHARACTERS = 4096
@@ -107,12 +110,21 @@ class Preprocessor:
         T is ``max_tokens``, or the number of tokens of the longest of these texts. Towers that read texts of one
         length get ``max_tokens`` tokens, which all count, whatever the texts.
         """
-        encodings = self._tokenizer.encode_batch([_printable(text) for text in texts])
+        return self._padded(self._tokenizer.encode_batch([_printable(text) for text in texts]), pad_to_longest)
+
+    def pair_tokens(self, left: Sequence[str], right: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return ids and mask, int64 [B, T] each, of two clean texts that a tower reads as one, as its tokenizer joins
+        them; of what exceeds ``max_tokens`` the longer text loses first. T is as in ``tokens``, of the longest pair.
+        """
+        pairs = [*zip(map(_printable, left), map(_printable, right), strict=True)]
+        return self._padded(self._tokenizer.encode_batch(pairs), pad_to_longest=True)
+
+    def _padded(self, encodings: Sequence[Encoding], pad_to_longest: bool) -> tuple[np.ndarray, np.ndarray]:
         fixed = self.reading.fixed_length
         shorter = pad_to_longest and not fixed
         width = max((len(e.ids) for e in encodings), default=1) if shorter else self.max_tokens
-        ids = np.full((len(texts), width), self._pad_id, dtype=np.int64)
-        mask = np.full((len(texts), width), int(fixed), dtype=np.int64)
+        ids = np.full((len(encodings), width), self._pad_id, dtype=np.int64)
+        mask = np.full((len(encodings), width), int(fixed), dtype=np.int64)
         for row, encoding in enumerate(encodings):
             ids[row, : len(encoding.ids)] = encoding.ids
             mask[row, : len(encoding.ids)] = 1

@@ -168,6 +168,32 @@ class SearchConfig(StageConfig):
     )
 
 
+class TextMatcherConfig(StageConfig):
+    """A text matcher: the text tower, fine-tuned to read the texts of two listings as one."""
+
+    train_pairs: int = Field(
+        0,
+        ge=0,
+        description="labelled pairs that fine-tune the text matcher, those first that the evidence decides least; "
+        "0: there is none. It costs minutes: docs/products.md",
+    )
+    read_pairs: int = Field(
+        20_000,
+        ge=1,
+        description="undecided pairs that it reads at once at most (train, validation and the night's own, each), "
+        "the least decided first: bounds the time",
+    )
+    epochs: int = Field(3, ge=1, description="passes over the pairs, as BERT is fine-tuned (Devlin et al. 2019)")
+    learning_rate: float = Field(1e-4, gt=0, description="highest rate of AdamW; for the small tower of the default")
+    max_tokens: int = Field(64, ge=8, description="tokens of both texts together; longer ones are cut")
+    keep_nights: int = Field(
+        7,
+        ge=1,
+        description="nights that a text matcher serves before another one is fine-tuned; in each of them validation "
+        "says anew whether it is used",
+    )
+
+
 class GroupProductsConfig(StageConfig):
     """Parameters of ``group_products``; defaults by judgment, those of ``matching`` as in ``evaluate``."""
 
@@ -180,4 +206,7 @@ class GroupProductsConfig(StageConfig):
     )
     matching: MatchingConfig = Field(MatchingConfig(), description="when two listings match")
     search: SearchConfig = Field(SearchConfig(), description="how candidates are found")
+    text_matcher: TextMatcherConfig = Field(
+        TextMatcherConfig(), description="what reads the texts of undecided pairs, where it pays"
+    )
     keep_known_groups: bool = Field(True, description="listings of one group of the snapshot stay one product")

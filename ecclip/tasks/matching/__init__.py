@@ -9,7 +9,9 @@ __all__ = [
     "paired",
     "pairs",
     "products",
+    "refining",
     "report",
     "stage",
     "teaching",
+    "text_matcher",
 ]

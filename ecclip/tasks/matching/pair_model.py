@@ -25,12 +25,14 @@ _MIN_LABELS = 25  # pairs of either label below which nothing is learnt; by judg
 class PairModel:
     """Boosted trees on ``columns`` of the evidence, among them what ``terms`` say of the words of both titles.
 
-    They are calibrated fold by fold on pairs unseen by them (Platt, 1999).
+    They are calibrated fold by fold on pairs unseen by them (Platt, 1999). ``held_out`` [M] is the probability of each
+    pair that has taught the model, by the trees of the fold that it had no part in.
     """
 
     terms: LogisticRegression
     trees: CalibratedClassifierCV
     columns: np.ndarray
+    held_out: np.ndarray
 
     def scores(self, evidence: Evidence) -> np.ndarray:
         """Return the probability of one product for each pair, float32 [M]."""
@@ -66,8 +68,18 @@ def fit_pair_model(evidence: Evidence, labels: np.ndarray, products: np.ndarray,
         max_features=0.5,
         random_state=seed,
     )
-    calibrated = CalibratedClassifierCV(trees, cv=folds).fit(numbers[:, columns], labels)
-    return PairModel(_weighed(evidence, labels), calibrated, columns)
+    known = numbers[:, columns]
+    calibrated = CalibratedClassifierCV(trees, cv=folds).fit(known, labels)
+    return PairModel(_weighed(evidence, labels), calibrated, columns, _held_out(calibrated, known, folds))
+
+
+def _held_out(
+    calibrated: CalibratedClassifierCV, numbers: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> np.ndarray:
+    found = np.zeros(len(numbers), dtype=np.float32)
+    for model, (_, part) in zip(calibrated.calibrated_classifiers_, folds, strict=True):
+        found[part] = model.predict_proba(numbers[part])[:, 1]
+    return found
 
 
 def _opinions(evidence: Evidence, labels: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:

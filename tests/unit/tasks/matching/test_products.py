@@ -65,6 +65,7 @@ def test_known_groups_are_never_split_and_twice_gives_equal_bytes(run: Run, snap
     run(cfg, "one")
     run(cfg, "other")
     assert verify_folder(tmp_path / "one").files == verify_folder(tmp_path / "other").files
+    assert set(verify_folder(tmp_path / "one").files) == {"matches.parquet", "products.parquet"}, "no text matcher"
     assert run(cfg, "one").outcome == "unchanged"
     found = products_of(tmp_path / "one")
     of_group: dict[str, set[str]] = {}
