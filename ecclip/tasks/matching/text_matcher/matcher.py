@@ -20,7 +20,7 @@ from ecclip.tasks.matching.text_matcher.fine_tuning import fine_tune, read_pairs
 from ecclip.tasks.matching.text_matcher.store import read_readers, write_readers
 from ecclip.train import deterministic
 
-_HALVES = (0, 1)
+_HALVES = (0, 1)  # of the products
 _MIN_LABELS = 10  # pairs of either label in each half below which nothing is taught; by judgment
 _SPECIAL = 2  # positions of a tower that RoBERTa and its kin never use
 
