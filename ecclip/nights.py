@@ -15,10 +15,11 @@ NO_NIGHT = "none"  # stands for the previous night of the first
 EXPECTATIONS = "../expectations"  # relative to work/: a shop's own rules, kept by people beside params.yaml
 CORRECTIONS = "../corrections"  # likewise: labels as people have corrected them
 TAXONOMIES = "../taxonomy"  # likewise: the categories that the dump's are mapped onto
-POLICIES = "../policies"  # likewise: the classes of age restriction
+POLICIES = "../policies"  # likewise: the classes of age restriction, and attributes with given options
 _POLICIES_README = (
-    "Policies of age restriction, one `.yaml` file each; `embed.age_policy` in params.yaml names the one in force: "
-    "docs/how-to/age-restriction.md.\n"
+    "Policies, `.yaml` files that params.yaml names: of age restriction (`embed.age_policy`), "
+    "docs/how-to/age-restriction.md; of attributes with given options (`embed.attribute_options`), "
+    "docs/attributes.md.\n"
 )
 _CORRECTIONS_README = (
     "Labels as people have corrected them, in `corrections.jsonl`, which `ecclip review` appends to: "

@@ -8,7 +8,7 @@ from ..errors import ClientError, ConfigError, DeadlineExceeded, NotLoaded, Over
 from .clients import AsyncProductClient, ProductClient
 from .options import ClientOptions
 from .security import TLS, TOKEN_NAME
-from .types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES, Answer, Product, SuggestedCategory
+from .types import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES, Answer, AttributeAnswer, Product, SuggestedCategory
 from .zero_shot import Words, ZeroShot, choose, choose_category
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "TOKEN_NAME",
     "Answer",
     "AsyncProductClient",
+    "AttributeAnswer",
     "ClientError",
     "ClientOptions",
     "ConfigError",

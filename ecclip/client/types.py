@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
 from ..formats.service import IMAGE_BYTES, MAX_BATCH, TEXT_BYTES
 
-__all__ = ["IMAGE_BYTES", "MAX_BATCH", "MESSAGE_BYTES", "TEXT_BYTES", "Answer", "Product", "SuggestedCategory"]
+__all__ = [
+    "IMAGE_BYTES",
+    "MAX_BATCH",
+    "MESSAGE_BYTES",
+    "TEXT_BYTES",
+    "Answer",
+    "AttributeAnswer",
+    "Product",
+    "SuggestedCategory",
+]
 
 MESSAGE_BYTES = 32 * 1024 * 1024  # of a request; a larger one is read whole by the server before it is refused
 
@@ -20,7 +29,7 @@ class Product:
     """One listing to be understood: a photo (a file in one of ``ecclip.product_input.FORMATS``), a title, or both.
 
     A description may go with them; which tasks read it is said in docs/service.md. ``language`` is the one that names
-    of categories are wished in, by its tag: ``ko``, ``pt-BR``.
+    of categories, and of options that the shop has named, are wished in, by its tag: ``ko``, ``pt-BR``.
     """
 
     image: bytes | None = None
@@ -42,6 +51,20 @@ class SuggestedCategory:
     score: float
     zero_shot: bool = True
     decision: str = "review"
+
+
+class AttributeAnswer(TypedDict):
+    """What is said of one attribute: the value None is "not present" with a score, and unknown without.
+
+    ``source`` says of an open value whether it stands in the ``title`` or the ``description``. ``zero_shot`` is there,
+    and true, where nothing was learnt: the value is the nearest of the options that the shop has named, the score a
+    share and no probability, and the decision never `auto`.
+    """
+
+    value: str | None
+    score: float | None
+    source: NotRequired[str]
+    zero_shot: NotRequired[bool]
 
 
 _OUTPUT_OF = {  # field of an answer -> output of the service
@@ -69,9 +92,8 @@ class Answer:
 
     ``categories`` are paths root -> leaf, with their probabilities and the taxonomy's ids, if it has one: the answer,
     which may end above a leaf where no leaf is certain, then the best leaves. ``suggested`` are categories without
-    examples, the nearest first, for review; none of an older server, or without a taxonomy. ``attributes`` is
-    ``{name: {"value": str, "score": float}}`` of those that apply to the category; the value None with a score is "not
-    present", and ``source`` says of an open value whether it stands in the ``title`` or the ``description``.
+    examples, the nearest first, for review; none of an older server, or without a taxonomy. ``attributes`` are those
+    that apply to the category, by name.
     ``age_restricted`` is the largest probability of the classes of age restriction that have labels, those of the
     classes stand in ``age_class_scores`` beside ``age_classes``, and what each rests on (``labels``, ``zero_shot`` or
     ``unknown``) in ``age_class_bases``. ``age`` is what follows: ``{"restricted": bool or None,
@@ -86,7 +108,7 @@ class Answer:
     category_scores: list[float] = field(default_factory=list)
     category_ids: list[str] = field(default_factory=list)
     suggested: list[SuggestedCategory] = field(default_factory=list)
-    attributes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    attributes: dict[str, AttributeAnswer] = field(default_factory=dict)
     age: dict[str, Any] = field(default_factory=dict)
     age_restricted: float | None = None
     age_classes: list[str] = field(default_factory=list)

@@ -3,4 +3,4 @@
 import ecclip.model  # noqa: F401 - sets how threads wait, which must happen before torch is imported
 from ecclip.embed.listings import embed_listings
 
-__all__ = ["age_policy", "borders", "embed_listings", "stage"]
+__all__ = ["age_policy", "attribute_options", "borders", "embed_listings", "stage"]

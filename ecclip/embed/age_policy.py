@@ -4,45 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from ecclip.core import ConfigError, digest_of
-from ecclip.core.edited import place_in, read_edited
+from ecclip.core.edited import place_in
+from ecclip.embed.policy_files import STRICT, CategoryPath, PolicyFile, Text
 from ecclip.formats.policies.age import AgeClass, AgePolicy
 
 PACKAGED = "packaged"
 _FILE = Path(__file__).with_suffix(".yaml")
-_NEXT_STEP = "correct it, or set embed.age_policy to packaged; docs/how-to/age-restriction.md has every name"
+_KIND = PolicyFile(
+    "policy of age restriction",
+    "embed.age_policy",
+    "correct it, or set embed.age_policy to packaged; docs/how-to/age-restriction.md has every name",
+)
 _NAME = r"[a-z0-9][a-z0-9_-]{0,63}"
-
-
-def _path(given: Any) -> Any:
-    """Return the names in ``Drinks > Wine``; a list of names as it is."""
-    return [name.strip() for name in given.split(">")] if isinstance(given, str) else given
-
-
-_Text = Annotated[str, Field(min_length=1, max_length=1000)]
-_Path = Annotated[list[_Text], Field(min_length=1), BeforeValidator(_path)]
 _Rate = Annotated[float, Field(gt=0, lt=0.5)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = STRICT
 
 
 class _Class(_Strict):
     minimum_age: Annotated[int, Field(ge=0, le=99)] | None = None
     false_positive_rate: _Rate | None = None
-    descriptions: list[_Text] = []
-    values: list[_Text] = []
-    categories: list[_Path] = []
+    descriptions: list[Text] = []
+    values: list[Text] = []
+    categories: list[CategoryPath] = []
 
 
 class _Labels(_Strict):
-    attribute: _Text | None = None
-    unrestricted: list[_Text] = []
+    attribute: Text | None = None
+    unrestricted: list[Text] = []
 
 
 class _File(_Strict):
@@ -58,31 +54,10 @@ def read_age_policy(folder: Path, name: str) -> AgePolicy:
     Raises:
         ConfigError: there is no such file, or something in it is wrong; names file and line, value and next step.
     """
-    path = _FILE if name == PACKAGED else folder / name
-    if name != PACKAGED and not (path.is_file() and path.resolve().parent == folder.resolve()):
-        raise ConfigError(
-            "there is no such policy of age restriction",
-            value=path,
-            limit=", ".join([PACKAGED, *sorted(one.name for one in folder.glob("*.y*ml"))]),
-            next_step=f"set embed.age_policy to one of these, or write the file: cp {_FILE} {path}",
-        )
-    content = read_edited(path, _NEXT_STEP)
-    try:
-        found = _File.model_validate(content)
-    except ValidationError as error:
-        raise _wrong(path, error) from error
+    path = _FILE if name == PACKAGED else _KIND.find(folder, name, [PACKAGED], f"cp {_FILE} {folder / name}")
+    found = _KIND.read(path, _File)
     _refuse_twice(path, found)
     return _policy(found, digest_of(path))
-
-
-def _wrong(path: Path, error: ValidationError) -> ConfigError:
-    first = error.errors()[0]
-    names = [str(name) for name in first["loc"] if name != "[key]"]
-    return ConfigError(
-        f"the policy of age restriction has something wrong: {'.'.join(names)}: {first['msg']}",
-        value=f"{place_in(path, *names)}: {str(first['input'])[:80]!r}",
-        next_step=_NEXT_STEP,
-    )
 
 
 def _refuse_twice(path: Path, found: _File) -> None:

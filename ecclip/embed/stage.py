@@ -11,15 +11,25 @@ from pydantic import Field
 
 from ecclip.core import Counts, StageConfig, digest_of, get_logger, settings, stage
 from ecclip.embed.age_policy import PACKAGED, read_age_policy
-from ecclip.embed.borders import embed_borders
+from ecclip.embed.attribute_options import known_categories, read_attribute_options
+from ecclip.embed.borders import embed_borders, measure_backgrounds
 from ecclip.embed.frozen import embed_frozen, frozen_towers
 from ecclip.embed.prompts import embed_prompts, embed_texts
 from ecclip.errors import PairsError
 from ecclip.formats.bundle import TOWERS
 from ecclip.formats.documents import read_json_object
-from ecclip.formats.embeddings import Embeddings, Origin, write_embeddings, write_frozen, write_origin, write_prompts
+from ecclip.formats.embeddings import (
+    Embeddings,
+    Origin,
+    write_backgrounds,
+    write_embeddings,
+    write_frozen,
+    write_origin,
+    write_prompts,
+)
 from ecclip.formats.pair_scores import write_pair_scores
 from ecclip.formats.policies.age import AgePolicy, write_age_policy
+from ecclip.formats.policies.options import AttributeOptions, write_attribute_options
 from ecclip.formats.sampling import smallest_hashes
 from ecclip.formats.snapshot import PHOTO, Listings
 from ecclip.formats.start import read_start
@@ -57,6 +67,11 @@ class EmbedConfig(_Batches):
         description="file of the workspace's folder policies/ with the classes of age restriction, or packaged: the "
         "one that ecclip brings along",
     )
+    attribute_options: str | None = Field(
+        None,
+        description="file of the workspace's folder policies/ that names attributes and their options, which are "
+        "answered zero-shot where no spec teaches them; none: no such attribute",
+    )
 
 
 class ScorePairsConfig(_Batches):
@@ -71,17 +86,21 @@ class ScorePairsConfig(_Batches):
 def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path, policies: Path | None = None) -> Counts:
     """Write both embeddings of every listing of a snapshot, and beside them those of the frozen start.
 
-    Where ``policies`` is given, the classes of age restriction are read from it, and their descriptions and the borders
-    of some photos are embedded, too; of a snapshot with a taxonomy, what its categories are called.
+    Where ``policies`` is given, the classes of age restriction and the attributes with given options are read from it,
+    and their descriptions and the borders of some photos are embedded, too; of a snapshot with a taxonomy, what its
+    categories are called.
 
     The frozen start says of a photo or a title what it said on any night before, so that it is taken from there where
     an earlier night lies beside this one.
 
     Raises:
-        ConfigError: the policy of age restriction cannot be used; names file and line.
+        ConfigError: a file of policies cannot be used; names file and line.
         ContractError: the snapshot or the towers cannot be read.
     """
     policy = None if policies is None else read_age_policy(policies, cfg.age_policy)
+    options = None
+    if policies is not None and cfg.attribute_options is not None:
+        options = read_attribute_options(policies, cfg.attribute_options, known_categories(snapshot))
     embeddings, photos = _embed(cfg, snapshot, trained / TOWERS, features=cfg.features)
     write_embeddings(embeddings, output)
     write_origin(
@@ -93,9 +112,14 @@ def embed(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path, policie
         ),
         output,
     )
-    embedded = int((~np.isnan(embeddings.image).any(axis=1)).sum())
+    decoded = ~np.isnan(embeddings.image).any(axis=1)
+    embedded = int(decoded.sum())
     frozen = _embed_frozen(cfg, snapshot, trained, output)
-    borders = 0 if policy is None else _embed_policy(policy, snapshot, trained / TOWERS, output)
+    borders = 0
+    if policy is not None:
+        with_photo = {name for name, known in zip(embeddings.listing_ids, decoded, strict=True) if known}
+        write_backgrounds(measure_backgrounds(snapshot, with_photo), output)
+        borders = _embed_policies(policy, options, snapshot, trained / TOWERS, output)
     taxonomy = read_taxonomy(snapshot)
     categories = {} if taxonomy is None else {"categories": _embed_taxonomy(taxonomy, trained / TOWERS, output)}
     return Counts(
@@ -160,13 +184,18 @@ def _embed_frozen(cfg: EmbedConfig, snapshot: Path, trained: Path, output: Path)
     return len(found.titles)
 
 
-def _embed_policy(policy: AgePolicy, snapshot: Path, weights: Path, output: Path) -> int:
-    """Write what trained towers say of the policy's descriptions and of the borders of photos; return how many."""
+def _embed_policies(
+    policy: AgePolicy, options: AttributeOptions | None, snapshot: Path, weights: Path, output: Path
+) -> int:
+    """Write what trained towers say of descriptions and of the borders of photos; return how many of these."""
     device = torch.device(settings().device)
     with deterministic(settings().torch_threads, device):
         towers, preprocessor = load_towers(weights).to(device), load_preprocessor(weights)
         texts = sorted({text for one in policy.classes for text in one.descriptions})
         write_age_policy(policy, embed_texts(towers, texts) if texts else None, output)
+        if options is not None:
+            prompts = sorted({text for one in options.attributes for part in one.prompts for text in part})
+            write_attribute_options(options, embed_texts(towers, prompts), output)
         return embed_borders(towers, preprocessor, snapshot, policy, output)
 
 

@@ -40,6 +40,7 @@ _TABLE, _QUARANTINE, _FILE = "answers.parquet", "quarantine.parquet", "answers.j
 _ROW_GROUP = 65536  # rows; by judgment: some megabytes
 _NEXT_STEP = "ecclip release answers"
 _SCORED = pa.struct([("name", pa.string()), ("value", pa.string()), ("score", pa.float32()), ("decision", pa.string())])
+_ATTRIBUTE = pa.struct([*_SCORED, ("basis", pa.string())])  # labels, zero_shot or unknown
 _AGE_CLASS = pa.struct(
     [
         ("name", pa.string()),
@@ -58,7 +59,7 @@ COLUMNS = pa.schema(
         ("category_decision", pa.string()),
         ("category_id", pa.string()),  # of the shop's taxonomy; null without one
         ("category_suggested", pa.list_(_SUGGESTED)),  # without examples, zero-shot: for review; empty: none
-        ("attributes", pa.list_(_SCORED)),
+        ("attributes", pa.list_(_ATTRIBUTE)),
         ("age_restricted", pa.bool_()),
         ("age_restricted_score", pa.float32()),
         ("age_restricted_decision", pa.string()),
@@ -125,7 +126,7 @@ def row_of(listing_id: str, question: str, outputs: Mapping[str, Any]) -> dict[s
         "category_suggested": [
             {name: one[name] for name in ("path", "id", "score")} for one in outputs.get("CATEGORY_SUGGESTED") or ()
         ],
-        "attributes": _scored(outputs["ATTRIBUTES"], decisions, "attribute:"),
+        "attributes": _attributes(outputs["ATTRIBUTES"], decisions),
         "age_restricted": (outputs.get("AGE_RESTRICTED") or {}).get("restricted"),
         "age_restricted_score": outputs["AGE_RESTRICTED_SCORE"],
         "age_restricted_decision": decisions.get("age_restricted"),
@@ -218,6 +219,17 @@ def _read(path: Path, schema: pa.Schema) -> pa.Table:
         return pq.read_table(path, schema=schema)
     except (OSError, pa.ArrowException) as error:
         raise IntegrityError("a table of the catalog cannot be read", value=path, next_step=_NEXT_STEP) from error
+
+
+def _attributes(found: Mapping[str, Any], decisions: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        one | {"basis": "zero_shot" if found[one["name"]].get("zero_shot") else _basis(one["score"])}
+        for one in _scored(found, decisions, "attribute:")
+    ]
+
+
+def _basis(score: float | None) -> str:
+    return "unknown" if score is None else "labels"
 
 
 def _age_classes(outputs: Mapping[str, Any], decisions: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -23,11 +23,13 @@ __all__ = [
     "Prompts",
     "attribute_prompt",
     "category_prompt",
+    "load_backgrounds",
     "load_borders",
     "load_embeddings",
     "load_frozen",
     "load_prompts",
     "read_origin",
+    "write_backgrounds",
     "write_borders",
     "write_embeddings",
     "write_frozen",
@@ -43,7 +45,7 @@ _FEATURES = ("image_features", "text_features")
 _CONTENT = ("image_sha256", "title_sha256")  # of what was embedded, for the night after
 _FROZEN, _WEIGHTS = "frozen", "weights"
 _PROMPTS, _JOINT = "prompts.parquet", b"joint"
-_BORDERS = "borders"
+_BORDERS, _BACKGROUNDS = "borders", "backgrounds.parquet"
 _WIDTH = "image_features"  # how wide they are, which a night without a photo does not show
 _ROW_GROUP = 4096  # rows; by judgment
 _NEXT_STEP = "run the stage embed of this night"
@@ -175,6 +177,29 @@ def load_borders(folder: Path) -> Embeddings | None:
         IntegrityError: they cannot be read; names the file.
     """
     return load_embeddings(folder / _BORDERS) if (folder / _BORDERS / _PART).is_file() else None
+
+
+def write_backgrounds(found: Mapping[str, tuple[float, float]], folder: Path) -> None:
+    """Write beside a night's embeddings the light of the borders of its photos: mean and deviation by listing."""
+    ids = sorted(found)
+    light, deviation = zip(*(found[name] for name in ids), strict=True) if ids else ((), ())
+    columns = [pa.array(ids, pa.string()), pa.array(light, pa.float32()), pa.array(deviation, pa.float32())]
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns, ["listing_id", "light", "deviation"]), folder / _BACKGROUNDS, compression="zstd")
+
+
+def load_backgrounds(folder: Path) -> dict[str, tuple[float, float]] | None:
+    """Return what :func:`write_backgrounds` wrote, None where it wrote nothing.
+
+    Raises:
+        IntegrityError: they cannot be read; names the file.
+    """
+    path = folder / _BACKGROUNDS
+    if not path.is_file():
+        return None
+    with _readable(path):
+        ids, light, deviation = (column.to_pylist() for column in pq.read_table(path).columns)
+    return dict(zip(ids, zip(light, deviation, strict=True), strict=True))
 
 
 def category_prompt(path: Sequence[str]) -> str:

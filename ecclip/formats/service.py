@@ -69,8 +69,8 @@ INPUTS = (
     ),
     Tensor(
         "LANGUAGE", "BYTES", 1, "text",
-        "tag of the language that names of categories are wished in, such as `ko` or `pt-BR`; empty, or one that the "
-        "taxonomy lacks: its first language",
+        "tag of the language that names of categories, and of options that a file names, are wished in, such as `ko` "
+        "or `pt-BR`; empty, or one that the taxonomy lacks: its first language",
         optional=True,
     ),
 )  # fmt: skip
@@ -97,7 +97,8 @@ OUTPUTS = (
     Tensor(
         "ATTRIBUTES", "BYTES", 1, "json",
         "name → value, score, of what applies to the category; `source` of a value that was read in the `title` or the "
-        "`description`; value null: not present; unknown: score null, too",
+        "`description`; `zero_shot` where nothing was learnt: the nearest of options that a file names, its score no "
+        "probability; value null: not present; unknown: score null, too",
     ),
     Tensor(
         "AGE_RESTRICTED", "BYTES", 1, "json",

@@ -114,8 +114,11 @@ class Pages:
             "said": standing.correction,
             **{name: label_text(question.labels[number]) if number >= 0 else "" for name, number in said.items()},
             **{name: float(getattr(answers, name)[place]) for name in ("score", "margin", "image_score", "text_score")},
-            "decision": "auto" if answers.auto[place] else "review",
+            "decision": "auto" if answers.auto[place] else self._review(question),
         }
+
+    def _review(self, question: Question) -> str:
+        return "review, zero-shot" if self._desk.night.heads.zero_shot.get(question.head.name) else "review"
 
     def _options(self, question: Question, place: int) -> list[dict[str, Any]]:
         """Return the label as it stands, the likeliest ones, and then those without examples that are suggested."""

@@ -5,7 +5,7 @@ Needs the standard library only; the file travels in the bundle.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Path = tuple[str, ...]
@@ -32,7 +32,7 @@ class CategoryNames:
 
         A name that is not there in it, and every name in a language that the taxonomy lacks, is in the first one.
         """
-        spoken = self._spoken(language)
+        spoken = spoken_tag(language, self._languages)
         if spoken is None or path not in self._ids:
             return list(path)
         return [self._name(path[: level + 1], spoken) for level in range(len(path))]
@@ -41,9 +41,10 @@ class CategoryNames:
         name: str = self._categories[self._ids[path]]["names"].get(language, path[-1])
         return name
 
-    def _spoken(self, language: str | None) -> str | None:
-        """Return the taxonomy's own tag for a language: the same, or that of fewer parts (RFC 4647, lookup)."""
-        wanted = (language or "").replace("_", "-").lower().split("-")
-        known: Mapping[str, str] = {one.replace("_", "-").lower(): one for one in self._languages}
-        tags: Sequence[str] = ["-".join(wanted[:count]) for count in range(len(wanted), 0, -1)]
-        return next((known[tag] for tag in tags if tag in known), None)
+
+def spoken_tag(language: str | None, languages: Iterable[str]) -> str | None:
+    """Return which of ``languages`` is meant by a tag: the same, or that of fewer parts (RFC 4647, lookup)."""
+    wanted = (language or "").replace("_", "-").lower().split("-")
+    known: Mapping[str, str] = {one.replace("_", "-").lower(): one for one in languages}
+    tags: Sequence[str] = ["-".join(wanted[:count]) for count in range(len(wanted), 0, -1)]
+    return next((known[tag] for tag in tags if tag in known), None)

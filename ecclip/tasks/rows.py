@@ -11,8 +11,9 @@ import numpy as np
 
 from ecclip.core import ContractError, digest_of
 from ecclip.formats.columns import GROUP_ID, SPLIT
-from ecclip.formats.embeddings import Embeddings, Origin, load_embeddings, load_frozen, read_origin
+from ecclip.formats.embeddings import Embeddings, Origin, load_backgrounds, load_embeddings, load_frozen, read_origin
 from ecclip.formats.policies.age import EmbeddedPolicy, load_age_policy
+from ecclip.formats.policies.options import EmbeddedOptions, load_attribute_options
 from ecclip.formats.sampling import sets_thresholds, smallest_hashes
 from ecclip.formats.snapshot import Snapshot
 from ecclip.formats.taxonomy.prompts import EmbeddedTaxonomy, load_embedded_taxonomy
@@ -46,6 +47,8 @@ class Rows:
     taxonomy: Taxonomy | None = None
     policy: EmbeddedPolicy | None = None  # of age restriction, where the embeddings came with one
     categories: EmbeddedTaxonomy | None = None  # of the taxonomy, where the embeddings came with its prompts
+    options: EmbeddedOptions | None = None  # of attributes that a file names, likewise
+    backgrounds: np.ndarray | None = None  # light of photos' borders, mean and deviation, float32 [N, 2]; NaN: no photo
 
     @property
     def in_validation(self) -> np.ndarray:
@@ -119,6 +122,8 @@ def load_rows(snapshot: Path, embedded: Path, columns: Sequence[str] = ()) -> Ro
         taxonomy=taxonomy,
         policy=load_age_policy(embedded),
         categories=load_embedded_taxonomy(taxonomy, embedded),
+        options=load_attribute_options(embedded),
+        backgrounds=_backgrounds(embedded, found["listing_id"]),
     )
 
 
@@ -144,6 +149,14 @@ def _vectors(embeddings: Embeddings, listing_ids: list[str]) -> dict[str, Any]:
     names = ("image", "text", "image_features", "text_features")
     given = {name: getattr(embeddings, name) for name in names}
     return {name: None if values is None else values[order] for name, values in given.items()}
+
+
+def _backgrounds(embedded: Path, listing_ids: list[str]) -> np.ndarray | None:
+    known = load_backgrounds(embedded)
+    if known is None:
+        return None
+    missing = (np.nan, np.nan)
+    return np.array([known.get(name, missing) for name in listing_ids], dtype=np.float32).reshape(-1, 2)
 
 
 def _part(split: str, group: str) -> str:

@@ -26,6 +26,18 @@ def probabilities(logits: np.ndarray, loss: str) -> np.ndarray:
     return shares
 
 
+def all_probabilities(logits: np.ndarray, starts: np.ndarray, flags: np.ndarray) -> np.ndarray:
+    """Return the probabilities [C] of the ``logits`` [C] of several heads side by side, as :func:`probabilities` does.
+
+    ``starts`` [H] are the columns where they begin; ``flags`` bool [C] the columns whose loss is sigmoid.
+    """
+    counts = np.diff(starts, append=len(logits))
+    powers = np.exp(logits - np.repeat(np.maximum.reduceat(logits, starts), counts))
+    shares = powers / np.repeat(np.add.reduceat(powers, starts), counts)
+    result: np.ndarray = np.where(flags, 0.5 * (1.0 + np.tanh(0.5 * logits)), shares)
+    return result
+
+
 def confidence(scores: np.ndarray, loss: str) -> np.ndarray:
     """Return [...] of ``scores`` [..., C]: the probability of the answer, the best class or yes/no at one half."""
     if loss == "sigmoid":

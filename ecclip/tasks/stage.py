@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 from ecclip.core import ConfigError, ContractError, Counts, digest_of, get_logger, stage
 from ecclip.formats.bundle import HEADS, REPORT_PAGE, Bundle
 from ecclip.tasks.attributes.from_rows import described, labelled
+from ecclip.tasks.attributes.given_targets import without
 from ecclip.tasks.attributes.reported import report_open_values
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.fitting import train_heads
@@ -46,11 +47,10 @@ def evaluate(cfg: EvaluateConfig, snapshot: Path, embedded: Path, output: Path) 
         rows, origin = load_rows(snapshot, embedded, _columns()), origin_of(snapshot, embedded)
         _check_features(cfg, rows)
         findings = Findings(rows=_row_counts(rows))
-        targets = _targets(rows, cfg, findings)
+        targets, listings = _targets(rows, cfg, findings), labelled(rows)
+        more = described(rows, listings, _learnt(targets), cfg)
+        targets = without(targets, more["open"]["reader"]["names"] if more["open"] else ())
         trained = train_heads(rows, targets, cfg)
-        closed = [target.name.removeprefix("attribute:") for target in targets if target.task == "attributes"]
-        listings = labelled(rows)
-        more = described(rows, listings, closed, cfg)
         heads = with_unseen(trained.heads, rows, cfg.category.suggested_share)
         replace(heads, towers=origin.towers, **more).save(output / HEADS)
         scored = report_tasks(TASKS, rows, targets, trained, cfg, findings)
@@ -115,6 +115,12 @@ def _targets(rows: Rows, cfg: EvaluateConfig, findings: Findings) -> list[Target
         if not found:
             findings.add_missing(task.name, task.no_head)
     return targets
+
+
+def _learnt(targets: list[Target]) -> list[str]:
+    """Return the attributes whose values a head has learnt."""
+    known = [one.name for one in targets if one.task == "attributes" and not one.zero_shot]
+    return [name.removeprefix("attribute:") for name in known]
 
 
 def _report_products(rows: Rows, cfg: EvaluateConfig, findings: Findings) -> dict[str, FoundProducts]:

@@ -1,4 +1,4 @@
-"""What the tasks cost: heads beside towers, exact and inverted search by size, and matching of a whole catalog.
+"""What the tasks cost: answers beside towers, exact and inverted search by size, and matching of a whole catalog.
 
 ``python -m ecclip.bench.tasks.costs --out results/costs.json``. Embeddings are synthetic: products of four listings,
 around the centres of a thousand categories. Seconds are processor time of all threads, which other work on the machine
@@ -21,6 +21,7 @@ from ecclip.bench.machine import new_result
 from ecclip.bench.measure import peak_bytes, processor_seconds
 from ecclip.bench.quality.evaluated import photo_outputs, title_outputs
 from ecclip.bench.result import Result, write_result
+from ecclip.bench.tasks.answer_costs import Spent, enter_answers
 from ecclip.core import settings
 from ecclip.model import TowersConfig, build_towers
 from ecclip.tasks import GroupProductsConfig, Heads
@@ -93,7 +94,7 @@ def enter_whole(result: Result, listings: int = _WHOLE) -> None:
 
 
 def enter_heads(result: Result) -> None:
-    """Enter the heads' share of what the default towers take, by processor time of photo and title."""
+    """Enter the heads' share of what the default towers take, by processor time of photo and title, and of the rest."""
     torch.set_num_threads(settings().torch_threads)
     towers = build_towers(TowersConfig())
     photos, titles = photos_and_titles(_LISTINGS)
@@ -109,6 +110,7 @@ def enter_heads(result: Result) -> None:
             f"heads of {classes:,} classes, of the towers", "photo and title", "share", [seconds / towers_seconds]
         )
         result.head(**{f"heads_share_{classes}": seconds / towers_seconds})
+    enter_answers(result, Spent(towers_seconds, titles, image, text), TowersConfig().embedding_dim)
 
 
 def _lookups(vectors: np.ndarray, exact_rows: int) -> tuple[float, float, np.ndarray]:

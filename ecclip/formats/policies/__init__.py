@@ -1,3 +1,3 @@
 """What a shop decides about its catalog, as the stages hand it on."""
 
-__all__ = ["age"]
+__all__ = ["age", "options"]

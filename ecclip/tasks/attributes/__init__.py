@@ -9,6 +9,8 @@ __all__ = [
     "applicable",
     "described",
     "from_rows",
+    "given",
+    "given_targets",
     "open_values",
     "opened",
     "reported",

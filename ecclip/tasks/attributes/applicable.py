@@ -7,9 +7,28 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The attributes that a listing is asked for.
+
+    ``learnt`` are those that apply as the shop's listings show it, None for all; of an attribute in ``given`` a file
+    has said whether it applies.
+    """
+
+    learnt: frozenset[str] | None
+    given: Mapping[str, bool] = field(default_factory=dict)
+
+    def __contains__(self, name: object) -> bool:
+        """Say whether a listing is asked for an attribute."""
+        if isinstance(name, str) and name in self.given:
+            return self.given[name]
+        return self.learnt is None or name in self.learnt
 
 
 class Applicable:

@@ -7,9 +7,9 @@ file travels in the bundle.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from ecclip.tasks.attributes.tokens import Words, shape_of
+from ecclip.tasks.attributes.tokens import Words
 
 _EDGE = "\n"  # stands for what is before the first word and behind the last one
 _SHAPED_WORDS = 4  # of a span whose shape is told word by word; by judgment
@@ -63,16 +63,18 @@ def last_features(words: Words, category: str) -> list[list[str]]:
 def inner_features(words: Words) -> list[list[str]]:
     """Return for every word what is seen of a span that it is part of."""
     return [
-        [f"w={word}", f"w/{shape_of(raw)}", f"w>{word[-3:]}"]
-        for word, raw in zip(words.folded, words.written, strict=True)
+        [f"w={word}", f"w/{shape}", f"w>{word[-3:]}"] for word, shape in zip(words.folded, words.shapes, strict=True)
     ]
 
 
-def whole_features(words: Words, span: tuple[int, int], category: str) -> list[str]:
-    """Return what is seen of a span as a whole: its length, text and shape, its ends, and what stands on both sides."""
+def whole_features(words: Words, span: tuple[int, int], key: str, category: str) -> list[str]:
+    """Return what is seen of a span as a whole: its length, text and shape, its ends, and what stands on both sides.
+
+    ``key`` is the span's (:func:`~ecclip.tasks.attributes.tokens.key_of`).
+    """
     first, stop = span
-    written, count = words.written[first:stop], stop - first
-    shape = " ".join(map(shape_of, written)) if count <= _SHAPED_WORDS else "long"
+    count = stop - first
+    shape = " ".join(words.shapes[first:stop]) if count <= _SHAPED_WORDS else "long"
     before = words.folded[first - 1] if first else _EDGE
     after = words.folded[stop] if stop < len(words) else _EDGE
     begin, end = words.folded[first], words.folded[stop - 1]
@@ -86,7 +88,7 @@ def whole_features(words: Words, span: tuple[int, int], category: str) -> list[s
         f"n={count} l={end}",
         f"ba={before} {after}",
         f"fl={begin} {end}",
-        f"s={' '.join(words.folded[first:stop])}",
+        f"s={key}",
         f"s/{shape}",
         f"s/{shape} {category}",
     ]
@@ -109,8 +111,10 @@ def known_as(
     return found
 
 
-def beside(span: tuple[int, int], names: Iterable[str], known: Sequence[tuple[int, int, str]]) -> list[str]:
+def beside(span: tuple[int, int], names: Collection[str], known: Sequence[tuple[int, int, str]]) -> list[str]:
     """Return for which of ``names`` a value stands before the span or behind it; ``known`` are all of the text."""
+    if not names:
+        return []
     first, stop = span
     before = {name for _, end, name in known if end <= first}
     behind = {name for begin, _, name in known if begin >= stop}
@@ -119,4 +123,4 @@ def beside(span: tuple[int, int], names: Iterable[str], known: Sequence[tuple[in
 
 def _padded(words: Words) -> tuple[list[str], list[str]]:
     edge = [_EDGE, _EDGE]
-    return [*edge, *words.folded, *edge], [*edge, *map(shape_of, words.written), *edge]
+    return [*edge, *words.folded, *edge], [*edge, *words.shapes, *edge]

@@ -5,7 +5,7 @@ Needs numpy (1.26 or 2) and the standard library only; the file travels in the b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class OpenValues:
         return self._reader.names
 
     def answer(
-        self, title: str | None, description: str | None, category: str = "", names: Collection[str] | None = None
+        self, title: str | None, description: str | None, category: str = "", names: Container[str] | None = None
     ) -> dict[str, OpenValue]:
         """Return what is said of each attribute, or those of ``names``; ``category`` as the reader learnt it."""
         asked = [name for name in self.names if names is None or name in names]

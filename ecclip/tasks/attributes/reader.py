@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from ecclip.tasks.attributes.features import (
     last_features,
     whole_features,
 )
-from ecclip.tasks.attributes.tokens import Words, key_of, spans_of, words_of
+from ecclip.tasks.attributes.tokens import MOST_WORDS, Words, key_of, spans_of, words_of
 
 DESCRIPTION_CHARACTERS = 1000  # of a description that are read; by judgment: what stands first says what it is
 _WORDS_OF_AN_AMOUNT = 2  # a number and its unit
@@ -45,6 +46,11 @@ class Uses:
 
     values: Mapping[str, Mapping[str, int]]
     seen: Mapping[str, int]
+
+    @cached_property
+    def first_words(self) -> frozenset[str]:
+        """The words that values begin with."""
+        return frozenset(key.partition(" ")[0] for key in self.values)
 
 
 class Reader:
@@ -69,33 +75,36 @@ class Reader:
             return {}
         logits = np.concatenate([self.logits(text, category) for text in texts])
         places = [(text, span) for text in texts for span in text.spans]
+        better = logits[:, [place for place, _ in asked]] - logits[:, :1]
+        rows, tops = better.argmax(axis=0), np.maximum(better.max(axis=0), 0.0)
+        best = np.exp(better[rows, np.arange(len(asked))] - tops)
+        scores = best / (np.exp(better - tops).sum(axis=0) + np.exp(-tops))
         found = {}
-        for place, name in asked:
-            better = logits[:, place] - logits[:, 0]
-            row, top = int(np.argmax(better)), max(float(better.max()), 0.0)
+        for (_, name), row, score in zip(asked, rows.tolist(), scores.tolist(), strict=True):
             text, span = places[row]
-            score = np.exp(better[row] - top) / (np.exp(better - top).sum() + np.exp(-top))
-            found[name] = Found(text.words.span(*span), text.source, float(score))
+            found[name] = Found(text.words.span(*span), text.source, score)
         return found
 
     def logits(self, text: Text, category: str) -> np.ndarray:
         """Return float64 [S, K + 1] of the spans of a text: of no value, and of each attribute."""
-        firsts = self._sums(first_features(text.words, category))
-        lasts = self._sums(last_features(text.words, category))
-        inner = np.cumsum(self._sums(inner_features(text.words)), axis=0)
-        inner = np.concatenate([np.zeros((1, inner.shape[1])), inner])
-        whole = self._sums([text.whole(number, category, self._uses) for number in range(len(text.spans))])
+        words = (first_features(text.words, category), last_features(text.words, category), inner_features(text.words))
+        spans = [text.whole(number, category, self._uses) for number in range(len(text.spans))]
+        sums, count = self._sums([row for part in (*words, spans) for row in part]), len(text.words)
+        firsts, lasts, inner, whole = np.split(sums, [count, 2 * count, 3 * count])
+        inner = np.concatenate([np.zeros((1, inner.shape[1])), np.cumsum(inner, axis=0)])
         first, stop = np.array(text.spans).T
         result: np.ndarray = firsts[first] + lasts[stop - 1] + (inner[stop] - inner[first]) + whole
         return result
 
     def _sums(self, rows: Sequence[Sequence[str]]) -> np.ndarray:
         """Return the sums [N, K + 1] of the weights of each row's features; one that training never saw counts 0."""
-        sums = np.zeros((len(rows), self._weights.shape[1]))
-        for number, row in enumerate(rows):
-            known = [self._places[name] for name in row if name in self._places]
-            if known:
-                sums[number] = self._weights[known].astype(np.float64).sum(axis=0)
+        places = self._places
+        known = [[places[name] for name in row if name in places] for row in rows]
+        counts = np.array([len(row) for row in known], dtype=np.int64)
+        sums, filled = np.zeros((len(rows), self._weights.shape[1])), np.flatnonzero(counts)
+        if len(filled):
+            weights = self._weights[[place for row in known for place in row]].astype(np.float64)
+            sums[filled] = np.add.reduceat(weights, (np.cumsum(counts) - counts)[filled], axis=0)
         return sums
 
 
@@ -123,16 +132,17 @@ class Text:
 
         A description has a hundred times the spans of a title, nearly all of them plain talk.
         """
-        spans = list(spans_of(words))
-        keys = [key_of(words, *span) for span in spans]
-        if source != TITLE:
-            numbered = [any(map(str.isdigit, word)) for word in words.folded]
-            kept = [
-                (span, key)
-                for span, key in zip(spans, keys, strict=True)
-                if key in uses.values or (span[1] - span[0] <= _WORDS_OF_AN_AMOUNT and numbered[span[0]])
+        if source == TITLE:
+            kept = [(span, key_of(words, *span)) for span in spans_of(words)]
+        else:
+            amounts = _amounts(words)
+            longest = [
+                MOST_WORDS if word in uses.first_words else amount
+                for word, amount in zip(words.folded, amounts, strict=True)
             ]
-            spans, keys = [span for span, _ in kept], [key for _, key in kept]
+            every = ((span, key_of(words, *span)) for span in spans_of(words, longest))
+            kept = [one for one in every if one[1] in uses.values or one[0][1] - one[0][0] <= amounts[one[0][0]]]
+        spans, keys = [span for span, _ in kept], [key for _, key in kept]
         known = [
             (*span, name)
             for span, key in zip(spans, keys, strict=True)
@@ -146,10 +156,15 @@ class Text:
         span, key = self.spans[number], self.keys[number]
         return [
             f"in={self.source}",
-            *whole_features(self.words, span, category),
+            *whole_features(self.words, span, key, category),
             *known_as(key, uses.values, uses.seen, own),
             *beside(span, uses.values.get(key, {}), self.known),
         ]
+
+
+def _amounts(words: Words) -> list[int]:
+    """Return by first word how many words an amount may have that begins with it."""
+    return [_WORDS_OF_AN_AMOUNT if any(map(str.isdigit, word)) else 0 for word in words.folded]
 
 
 def described(names: Sequence[str], features: Sequence[str], weights: np.ndarray, uses: Uses) -> dict[str, Any]:

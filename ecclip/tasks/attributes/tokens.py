@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 MOST_WORDS = 8  # of a value; by judgment: of the annotated values of public sets 99 % are shorter
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff"  # written without spaces: each sign is a word of its own
@@ -33,6 +34,11 @@ class Words:
     def __len__(self) -> int:
         return len(self.written)
 
+    @cached_property
+    def shapes(self) -> list[str]:
+        """The shape of each word (:func:`shape_of`)."""
+        return [shape_of(word) for word in self.written]
+
     def span(self, first: int, stop: int) -> str:
         """Return the text from word ``first`` to the one before ``stop``."""
         return self.text[self.starts[first] : self.ends[stop - 1]]
@@ -45,12 +51,16 @@ def words_of(text: str) -> Words:
     return Words(text, starts, ends, written, tuple(word.casefold() for word in written))
 
 
-def spans_of(words: Words) -> Iterator[tuple[int, int]]:
-    """Yield (first, stop) of every span of at most ``MOST_WORDS`` words that may be a value, in order."""
+def spans_of(words: Words, longest: Sequence[int] | None = None) -> Iterator[tuple[int, int]]:
+    """Yield (first, stop) of every span of at most ``MOST_WORDS`` words that may be a value, in order.
+
+    ``longest`` says by first word how many words a span may have.
+    """
     for first, word in enumerate(words.written):
-        if word in _NEVER_FIRST:
+        most = MOST_WORDS if longest is None else longest[first]
+        if word in _NEVER_FIRST or not most:
             continue
-        for stop in range(first + 1, min(first + MOST_WORDS, len(words)) + 1):
+        for stop in range(first + 1, min(first + most, len(words)) + 1):
             if words.written[stop - 1] not in _NEVER_LAST:
                 yield first, stop
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,32 +10,40 @@ import numpy as np
 from ecclip.tasks.backing_off import Paths, thresholds_by_level
 from ecclip.tasks.config import EvaluateConfig
 from ecclip.tasks.heads.calibration import Calibration, calibrated
-from ecclip.tasks.heads.linear import LinearHead
+from ecclip.tasks.heads.linear import LinearHead, constant_head
 from ecclip.tasks.heads.matrix import MODALITIES, Head, Heads, join
 from ecclip.tasks.heads.reading import Readings
-from ecclip.tasks.heads.target import ONE_LABEL, fit_target
+from ecclip.tasks.heads.target import ONE_LABEL, Fitted, fit_target
 from ecclip.tasks.heads.zero_shot import zero_shot_head
 from ecclip.tasks.kinds import Target, true_paths
 from ecclip.tasks.kinds.task import NO_LABEL
 from ecclip.tasks.levels import Levels
 from ecclip.tasks.operating_point import OperatingPoint, operating_point, within_point
+from ecclip.tasks.restriction.balance import Balance
 from ecclip.tasks.rows import THRESHOLDS, Rows
 from ecclip.tasks.scores import probabilities
 from ecclip.tasks.thresholds import Answers, Thresholds, thresholds_of
 
 NOT_MEASURED = "not measured: no labels to learn from; answered zero-shot, from its description, for review only"
+OPTIONS_NOT_MEASURED = (
+    "not measured: no test listing states one of the options; answered zero-shot, from the options that a file names, "
+    "for review only"
+)
+_TOO_FEW = "too few listings outside split test to compare the options with"
 
 
 @dataclass(frozen=True)
 class Trained:
     """The heads as they will serve, the calibration of each, and what could not be trained and why.
 
-    ``calibrations`` are by head and modality; none where a head serves as it was fitted.
+    ``calibrations`` are by head and modality; none where a head serves as it was fitted. ``balances`` are by head and
+    modality of flags whose negatives could be weighed by their backgrounds.
     """
 
     heads: Heads
     calibrations: dict[tuple[str, str], Calibration]
     untrained: dict[str, str]
+    balances: dict[tuple[str, str], Balance] = field(default_factory=dict)
 
 
 def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Trained:
@@ -48,19 +56,23 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
     layout = _layout(targets)
     calibrations: dict[tuple[str, str], Calibration] = {}
     untrained: dict[str, str] = {}
+    balances: dict[tuple[str, str], Balance] = {}
     zero_shot: dict[str, list[str]] = {}
     readings = Readings(rows, join(*inputs, widths), widths, cfg.heads.axes)
     for target, head in zip(targets, layout, strict=True):
-        found = fit_target(readings, rows, target, choices[target.name], cfg)
+        found = _fit(readings, rows, target, choices[target.name], cfg)
         for index, modality in enumerate(MODALITIES):
-            fitted, reason = found[modality]
-            fitted, calibrations[target.name, modality] = _calibrated(
-                fitted, readings.joined, rows, target, modality, cfg
-            )
+            fitted, reason = found[modality].head, found[modality].reason
+            if (balance := found[modality].balance) is not None:
+                balances[target.name, modality] = balance
             described = zero_shot_head(target, rows, readings, modality, choices[target.name]) if reason else None
             if described is not None:
-                fitted, reason = described, NOT_MEASURED
+                fitted, reason = described, OPTIONS_NOT_MEASURED if target.zero_shot else NOT_MEASURED
                 zero_shot.setdefault(target.name, []).append(modality)
+            elif not target.zero_shot:
+                fitted, calibrations[target.name, modality] = _calibrated(
+                    fitted, readings.joined, rows, target, modality, cfg
+                )
             weight[index, :, head.start : head.stop] = fitted.weight
             bias[index, head.start : head.stop] = fitted.bias
             if reason:
@@ -77,9 +89,18 @@ def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Train
         taxonomy=rows.taxonomy.describe() if rows.taxonomy else {},
         zero_shot=zero_shot,
         policy=_policy(rows),
+        options=_options(rows, targets),
     )
     _set_thresholds(heads, inputs, rows, targets, untrained, cfg)
-    return Trained(heads, calibrations, untrained)
+    return Trained(heads, calibrations, untrained, balances)
+
+
+def _fit(readings: Readings, rows: Rows, target: Target, choice: str, cfg: EvaluateConfig) -> dict[str, Fitted]:
+    """Return what is fitted by modality; of a target that never learns a constant."""
+    if not target.zero_shot:
+        return fit_target(readings, rows, target, choice, cfg)
+    nothing = constant_head(readings.joined.shape[1], np.zeros(len(target.labels)))
+    return dict.fromkeys(MODALITIES, Fitted(nothing, _TOO_FEW))
 
 
 def features_read(task: str, rows: Rows, cfg: EvaluateConfig) -> str:
@@ -103,6 +124,23 @@ def _policy(rows: Rows) -> dict[str, Any]:
     policy = rows.policy.policy
     ages = {one.name: one.minimum_age for one in policy.classes}
     return {"version": policy.version, "sha256": policy.sha256, "minimum_ages": ages}
+
+
+def _options(rows: Rows, targets: list[Target]) -> dict[str, Any]:
+    """Return what heads.json says of the attributes that a file names, as far as targets answer them by it."""
+    if rows.options is None:
+        return {}
+    asked = {target.name.partition(":")[2] for target in targets if target.zero_shot}
+    given = rows.options.options
+    attributes = {
+        one.name: {
+            "categories": [list(path) for path in one.categories],
+            "names": {option.name: dict(option.names) for option in one.options if option.names},
+        }
+        for one in given.attributes
+        if one.name in asked
+    }
+    return {"version": given.version, "sha256": given.sha256, "attributes": attributes}
 
 
 def _unlabelled(

@@ -38,10 +38,11 @@ class LinearHead:
 
 @dataclass(frozen=True)
 class Samples:
-    """Features float32 [N, F] and class indices [N]."""
+    """Features float32 [N, F] and class indices [N]; ``weights`` [N] are what each row counts, None: all the same."""
 
     x: np.ndarray
     y: np.ndarray
+    weights: np.ndarray | None = None
 
 
 def constant_head(features: int, bias: np.ndarray) -> LinearHead:
@@ -143,7 +144,7 @@ def _path(
 ) -> Iterator[LinearHead]:
     """Fit one model per strength to the classes that are present, the strongest penalty first."""
     present, y = np.unique(train.y, return_inverse=True)
-    path = fit_path(train.x, y, len(present), strengths, max_iterations, balanced=balanced)
+    path = fit_path(train.x, y, len(present), strengths, max_iterations, balanced=balanced, weights=train.weights)
     return (LinearHead(weight, bias) for weight, bias in path)
 
 

@@ -17,7 +17,14 @@ _LEAST_CURVATURE = 1e-6  # of a class that nearly all rows have; by judgment
 
 
 def fit_path(
-    x: np.ndarray, y: np.ndarray, classes: int, strengths: tuple[float, ...], max_iterations: int, *, balanced: bool
+    x: np.ndarray,
+    y: np.ndarray,
+    classes: int,
+    strengths: tuple[float, ...],
+    max_iterations: int,
+    *,
+    balanced: bool,
+    weights: np.ndarray | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield weights [r, C] and biases [C] for each strength, the strongest penalty first.
 
@@ -31,24 +38,26 @@ def fit_path(
         strengths: scikit-learn's C.
         max_iterations: of the solver, per strength.
         balanced: weigh the rows so that all classes count the same.
+        weights: of the rows [N] among those of their class.
     """
-    counts = np.bincount(y, minlength=classes)
-    rows = (len(y) / (classes * counts))[y] if balanced else np.ones(len(y))
+    own = np.ones(len(y)) if weights is None else weights
+    counts = np.bincount(y, own, minlength=classes)
+    rows = own * (own.sum() / (classes * counts))[y] if balanced else own
     columns = 1 if classes == 2 else classes
-    weights = np.zeros((x.shape[1] + 1, columns))
+    fitted = np.zeros((x.shape[1] + 1, columns))
     problem = _Problem(x, y, rows, columns)
     for strength in sorted(strengths):
         scale = problem.units(strength)
         found = minimize(
             problem.objective,
-            (weights / scale).ravel(),
+            (fitted / scale).ravel(),
             args=(strength, scale),
             jac=True,
             method="L-BFGS-B",
             options={"maxiter": max_iterations, "ftol": _LEAST_GAIN, "gtol": 1e-6},
         )
-        weights = found.x.reshape(weights.shape) * scale
-        yield weights[:-1], weights[-1]
+        fitted = found.x.reshape(fitted.shape) * scale
+        yield fitted[:-1], fitted[-1]
 
 
 class _Problem:

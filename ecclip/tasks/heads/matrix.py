@@ -32,6 +32,7 @@ _LATER = (
     "zero_shot",
     "policy",
     "unseen",
+    "options",
 )  # heads of earlier versions lack some
 
 
@@ -65,7 +66,8 @@ class Heads:
     (``ecclip.tasks.attributes.opened``).
     ``points`` maps flag -> modality -> the fields of its :class:`~ecclip.tasks.operating_point.OperatingPoint`,
     ``zero_shot`` head -> the modalities in which it answers by a description alone. ``policy`` is what the heads of age
-    restriction were made by: ``sha256`` of its file, ``version``, and ``classes``; empty without one.
+    restriction were made by: ``sha256`` of its file, ``version``, and ``classes``; empty without one. ``options``
+    says likewise which attributes answer by options that a file names (``ecclip.tasks.attributes.given``).
     ``unseen`` are the columns behind those of all heads by which categories without examples are suggested
     (``ecclip.tasks.unseen.suggested``): ``start`` and ``stop``, of which the first ``learnt`` belong to learnt
     categories and the others to ``paths``, and by modality the ``offsets`` that are taken off the latter; empty where
@@ -90,6 +92,7 @@ class Heads:
     zero_shot: dict[str, list[str]] = field(default_factory=dict)
     policy: dict[str, Any] = field(default_factory=dict)
     unseen: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.widths == (0, 0):
@@ -120,6 +123,7 @@ class Heads:
             "zero_shot": self.zero_shot,
             "policy": self.policy,
             "unseen": self.unseen,
+            "options": self.options,
         }
 
     def logits(self, image: np.ndarray | None, text: np.ndarray | None, modality: str) -> np.ndarray:
@@ -151,6 +155,10 @@ class Heads:
         """Return the operating point of a flag; None where it is flagged at an even chance, unmeasured."""
         found = self.points.get(head.name, {}).get(modality)
         return None if found is None else OperatingPoint(**found)
+
+    def is_zero_shot(self, name: str, modality: str) -> bool:
+        """Return whether a head answers by descriptions alone."""
+        return modality in self.zero_shot.get(name, ())
 
     def without_answer(self, name: str) -> set[str]:
         """Return the modalities in which a head has learnt from no label: it is unknown there, or zero-shot."""

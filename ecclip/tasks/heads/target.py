@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
 import numpy as np
 
 from ecclip.tasks.config import EvaluateConfig
@@ -18,39 +22,63 @@ from ecclip.tasks.heads.linear import (
 )
 from ecclip.tasks.heads.reading import Readings
 from ecclip.tasks.kinds import Target
+from ecclip.tasks.restriction.balance import Balance, balanced_head, strata_of
 from ecclip.tasks.rows import Rows
 
 ONE_LABEL = "all train listings have the same label"
 
 
-def fit_target(
-    readings: Readings, rows: Rows, target: Target, choice: str, cfg: EvaluateConfig
-) -> dict[str, tuple[LinearHead, str]]:
-    """Return by modality a head of the joined inputs and, where it is a mere constant, the reason."""
+@dataclass(frozen=True)
+class Fitted:
+    """A head of the joined inputs; where it is a mere constant, the reason; of a flag, what backgrounds had to say."""
+
+    head: LinearHead
+    reason: str = ""
+    balance: Balance | None = None
+
+
+def fit_target(readings: Readings, rows: Rows, target: Target, choice: str, cfg: EvaluateConfig) -> dict[str, Fitted]:
+    """Return what is fitted by modality."""
     found = {name: _fit_one(readings, rows, target, name, choice, cfg) for name in ("image", "text", "both")}
-    if not any(reason for _, reason in found.values()) and cfg.heads.fusion != "joint":
-        found["both"] = (_fused(readings, rows, target, {name: head for name, (head, _) in found.items()}, cfg), "")
+    if not any(one.reason for one in found.values()) and cfg.heads.fusion != "joint":
+        fused = _fused(readings, rows, target, {name: one.head for name, one in found.items()}, cfg)
+        found["both"] = replace(found["both"], head=fused)
     return found
 
 
-def _fit_one(
-    readings: Readings, rows: Rows, target: Target, modality: str, choice: str, cfg: EvaluateConfig
-) -> tuple[LinearHead, str]:
+def _fit_one(readings: Readings, rows: Rows, target: Target, modality: str, choice: str, cfg: EvaluateConfig) -> Fitted:
     reading = readings.of(modality, choice)
     train = _samples(reading.turned, rows, target, modality, "train")
     validation = _samples(reading.turned, rows, target, modality, "validation")
     usable = validation if len(validation.y) >= cfg.calibration.min_rows else None
     reason = _why_untrainable(train.y, target)
-    strengths, iterations = cfg.heads.regularisation, cfg.heads.max_iterations
+    strengths, iterations, balance = cfg.heads.regularisation, cfg.heads.max_iterations, None
     if not len(train.y):
         head = constant_head(reading.turned.shape[1], np.full(len(target.labels), _without_rows(target)))
     elif target.loss == "sigmoid":
-        head = fit_sigmoid(train, usable, strengths, iterations)
+        fit = partial(fit_sigmoid, validation=usable, strengths=strengths, max_iterations=iterations)
+        head, balance = _balanced(fit, train, validation, rows, target, modality)
     elif len(target.labels) > cfg.heads.discriminant_above:
         head = fit_discriminant(train, usable, target.labels)
     else:
         head = fit_softmax(train, usable, len(target.labels), strengths, iterations)
-    return reading.widen(head), reason
+    return Fitted(reading.widen(head), reason, balance)
+
+
+def _balanced(
+    fit: Callable[[Samples], LinearHead],
+    train: Samples,
+    validation: Samples,
+    rows: Rows,
+    target: Target,
+    modality: str,
+) -> tuple[LinearHead, Balance | None]:
+    """Return the head of a flag, guarded against the backgrounds of photos where it has an operating point."""
+    if rows.backgrounds is None or not target.rate or modality == "text":
+        return fit(train), None
+    strata = strata_of(rows.backgrounds, rows.split == "train")
+    taught, judged = (_used(rows, target, modality, split) for split in ("train", "validation"))
+    return balanced_head(fit, train, strata[taught], validation, rows.groups[judged], target.rate)
 
 
 def _fused(
@@ -92,7 +120,10 @@ def _why_untrainable(y: np.ndarray, target: Target) -> str:
 
 
 def _samples(features: np.ndarray, rows: Rows, target: Target, modality: str, split: str) -> Samples:
-    used = np.flatnonzero((rows.split == split) & (target.y >= 0) & rows.has(modality))
-    if split == "validation":
-        used = rows.sample(used, len(target.labels))
+    used = _used(rows, target, modality, split)
     return Samples(features[used], target.y[used])
+
+
+def _used(rows: Rows, target: Target, modality: str, split: str) -> np.ndarray:
+    used = np.flatnonzero((rows.split == split) & (target.y >= 0) & rows.has(modality))
+    return rows.sample(used, len(target.labels)) if split == "validation" else used

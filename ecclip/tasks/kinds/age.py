@@ -64,7 +64,7 @@ class AgeRestricted(Task):
                 [one.name],
                 _numbers(embedded.policy.labels(one, rows.given)),
                 rate=one.false_positive_rate,
-                described=(embedded.embeddings[place], embedded.features[place]),
+                described=(embedded.embeddings[place : place + 1], embedded.features[place : place + 1]),
             )
             for place, one in enumerate(embedded.policy.classes)
         ]

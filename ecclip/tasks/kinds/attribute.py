@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ecclip.tasks.attributes.given import GivenOptions
 from ecclip.tasks.kinds.task import NO_LABEL, OUTSIDE, HeadScores, Query, Target, Task, in_words
 from ecclip.tasks.scores import plain
 
@@ -38,9 +39,13 @@ class Attributes(Task):
     no_head = "no attribute is frequent enough"
 
     def targets(self, rows: Rows, cfg: EvaluateConfig) -> list[Target]:
-        """Return a target per attribute with values that can be listed, by name."""
+        """Return a target per attribute with values that can be listed, by name, and those that a file gives options.
+
+        Where specs teach an attribute its options are none of it.
+        """
         from ecclip.tasks.attributes.applicable import Applicable
         from ecclip.tasks.attributes.from_rows import applicable_nodes, stated_of
+        from ecclip.tasks.attributes.given_targets import given_targets
 
         given = stated_of(rows)
         applicable = Applicable(applicable_nodes(rows, given, cfg.attributes))
@@ -58,7 +63,8 @@ class Attributes(Task):
             if labels and len(targets) < cfg.attributes.max_heads:
                 y = _class_numbers(name, labels, known, silent=not _says_absence(name, train, cfg.attributes))
                 targets.append(Target(self.name, f"{_PREFIX}{name}", "softmax", labels, y))
-        return sorted(targets, key=lambda target: target.name)
+        learnt = [target.name.removeprefix(_PREFIX) for target in targets]
+        return sorted([*targets, *given_targets(rows, given, learnt)], key=lambda target: target.name)
 
     def prompt(self, target: Target, label: Any) -> str | None:
         """Return the attribute with its value, None for "not present"."""
@@ -69,7 +75,8 @@ class Attributes(Task):
     def answer(self, heads: Sequence[HeadScores], query: Query, top_k: int) -> dict[str, Any]:
         """Return name -> value and score of each attribute that is asked for.
 
-        A value of None is "not present" with a score, and unknown without. An open value has the text it stands in.
+        A value of None is "not present" with a score, and unknown without. An open value has the text it stands in, and
+        an option that nothing was learnt for is marked ``zero_shot``.
         """
         found: dict[str, Any] = dict(query.open_values)
         for head in heads:
@@ -79,14 +86,35 @@ class Attributes(Task):
                 continue
             top = int(np.argmax(head.scores))
             found[name] = {"value": head.labels[top], "score": plain(head.scores[top])}
+            found[name] |= {"zero_shot": True} if head.zero_shot else {}
         return {"ATTRIBUTES": found}
+
+    def prepare(self, head: Mapping[str, Any], heads: Mapping[str, Any]) -> GivenOptions:
+        """Return the names of the options that a file gives."""
+        return GivenOptions(heads.get("options") or {})
+
+    def in_language(self, outputs: Mapping[str, Any], kept: Sequence[Any], language: str | None) -> dict[str, Any]:
+        """Return the attributes with options in a language, as far as the file that gives them has their names."""
+        if not kept or language is None:
+            return {}
+        given: GivenOptions = kept[0]
+        return {
+            "ATTRIBUTES": {
+                name: one | {"value": given.named(name, one["value"], language)} if one.get("zero_shot") else one
+                for name, one in outputs["ATTRIBUTES"].items()
+            }
+        }
 
     def in_words(self, outputs: Mapping[str, Any]) -> str:
         """Return each attribute that is present or unknown."""
         found = {
             name: one for name, one in outputs["ATTRIBUTES"].items() if one["value"] is not None or one["score"] is None
         }
-        return ", ".join(f"{name} {in_words(one['value'], one['score'])}" for name, one in found.items()) or "-"
+        said = {
+            name: in_words(one["value"], one["score"], "zero-shot" if one.get("zero_shot") else None)
+            for name, one in found.items()
+        }
+        return ", ".join(f"{name} {words}" for name, words in said.items()) or "-"
 
     def counted(self, scored: ScoredHead) -> np.ndarray:
         """Return bool [M]: the listings that have the attribute."""

@@ -30,8 +30,10 @@ class Target:
     """What one head of a task learns: its label list and int64 [N] class numbers, OUTSIDE or NO_LABEL where none.
 
     ``loss`` is softmax (one of the labels) or sigmoid (yes or no: one label, class numbers 1 and 0). A flag with a
-    ``rate`` has an operating point at that false-positive rate. ``described``, float32 [d] and [width], is what the
-    label's description is to the text tower, embedding and features, by which a flag without labels answers.
+    ``rate`` has an operating point at that false-positive rate. ``described``, float32 [C, d] and [C, width], is what
+    the labels' descriptions are to the text tower, embedding and features, by which a flag without labels answers. A
+    target that is ``zero_shot`` never learns: it answers by them whatever labels there are, which measure it. They are
+    compared among the listings ``among``, bool [N]; None stands for all.
     """
 
     task: str
@@ -41,6 +43,8 @@ class Target:
     y: np.ndarray
     rate: float = 0.0
     described: tuple[np.ndarray, np.ndarray] | None = None
+    zero_shot: bool = False
+    among: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

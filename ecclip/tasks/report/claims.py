@@ -13,7 +13,8 @@ from ecclip.tasks.heads.matrix import Heads
 from ecclip.tasks.kinds import TASKS
 from ecclip.tasks.report.recount import Measured
 
-_SHARES = ("top1", "top5", "accuracy", "auto_coverage")  # means over listings, which a sample of listings estimates
+# means over listings, which a sample of listings estimates
+_SHARES = ("top1", "top5", "accuracy", "zero_shot_accuracy", "auto_coverage")
 _FLIPS = 1.5  # answers that other processors may round the other way; by judgment
 _OTHER_LIMIT = 0.02  # largest difference of a metric that is not a plain mean; by judgment
 

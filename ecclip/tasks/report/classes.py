@@ -27,6 +27,8 @@ from ecclip.tasks.report.metrics import (
 from ecclip.tasks.rows import Rows
 from ecclip.tasks.scores import answered, is_auto, probabilities
 
+ZERO_SHOT_ACCURACY = "zero_shot_accuracy"  # of options that a file names, where specs state one of them
+
 
 @dataclass(frozen=True)
 class Decided:
@@ -202,6 +204,10 @@ def report_head(
 ) -> None:
     """Add ``<head>/<modality>/*`` of one head of a task, or the reason why there is nothing."""
     findings.rows[f"{scored.prefix}/test"] = len(scored.rows)
+    is_given = scored.target.loss == "softmax" and trained.heads.is_zero_shot(scored.target.name, scored.modality)
+    if is_given and len(scored.rows):
+        _zero_shot(scored, rows, cfg, findings)
+        return
     reason = trained.untrained.get(scored.prefix) or ("" if len(scored.rows) else "no labelled test listing")
     if reason:
         findings.add_missing(scored.prefix, reason)
@@ -209,6 +215,13 @@ def report_head(
     resample = Bootstrap(rows.groups[scored.rows], cfg.bootstrap_rounds, cfg.seed)
     task.report(scored, rows, resample, cfg, findings)
     _scores(scored, rows.groups[scored.rows], cfg, findings)
+
+
+def _zero_shot(scored: ScoredHead, rows: Rows, cfg: EvaluateConfig, findings: Findings) -> None:
+    """Add how often options that nothing was learnt for are right, by a name that no learnt head's figure has."""
+    right = (scored.answer == scored.truth).astype(np.float64)
+    resample = Bootstrap(rows.groups[scored.rows], cfg.bootstrap_rounds, cfg.seed)
+    findings.add(f"{scored.prefix}/{ZERO_SHOT_ACCURACY}", float(right.mean()), resample.mean(right))
 
 
 def _scores(scored: ScoredHead, groups: np.ndarray, cfg: EvaluateConfig, findings: Findings) -> None:

@@ -16,7 +16,7 @@ from ecclip.tasks.heads.matrix import MODALITIES
 from ecclip.tasks.kinds import TASKS, Task
 from ecclip.tasks.matching.report import FoundProducts
 from ecclip.tasks.report.charts import confusion_chart, reliability_chart, shares_chart
-from ecclip.tasks.report.classes import ScoredHead, auto_cells, auto_table, reliability_of
+from ecclip.tasks.report.classes import ZERO_SHOT_ACCURACY, ScoredHead, auto_cells, auto_table, reliability_of
 from ecclip.tasks.report.examples import (
     answer_examples,
     confusion_matrix,
@@ -25,7 +25,7 @@ from ecclip.tasks.report.examples import (
     thumbnails,
 )
 from ecclip.tasks.report.findings import Findings
-from ecclip.tasks.restriction.background import METRIC
+from ecclip.tasks.restriction.background import GUARD, METRIC
 from ecclip.tasks.rows import Rows
 from ecclip.tasks.unseen.reported import UNSEEN
 
@@ -87,7 +87,7 @@ def write_page(
         "details": {name: _details(name, lines, findings) for name, lines in _CATALOG_DETAILS.items()},
         "paired": _paired(findings),
         "outcomes": findings.cells,
-        "auto": auto_table(auto_cells(scored, rows, cfg)),
+        "auto": auto_table(auto_cells(_learnt(scored), rows, cfg)),
         "missing": sorted(findings.missing.items()),
         "cfg": cfg,
         "products": _products(rows, products, cfg),
@@ -168,13 +168,17 @@ def _section(
 ) -> dict[str, Any]:
     """Return what the page shows of a task: a table of its heads, or of its only head details and diagrams as well."""
     names = sorted({entry.target.name for entry in scored.values() if entry.target.task == task.name})
-    own = {f"{name}/{modality}/{METRIC}" for name in names for modality in MODALITIES}
+    own, guarded = (
+        {f"{name}/{modality}/{what}" for name in names for modality in MODALITIES} for what in (METRIC, GUARD)
+    )
     section: dict[str, Any] = {
         "backgrounds": {name: found for name, found in findings.slices.items() if name in own},
+        "guards": {name: found for name, found in findings.slices.items() if name in guarded},
         "title": task.title,
         "note": task.note,
         "heads": [],
         "flags": [],
+        "given": [_given(name, scored, findings) for name in names if scored[f"{name}/text"].target.zero_shot],
         "only": None,
     }
     if task.name in names:  # classes of its own beside it are told by a table below
@@ -182,7 +186,8 @@ def _section(
         section["only"] = _only_head(task, rows, scored, findings, cfg)
         section["flags"] = [_flag(name, scored, findings) for name in names if name != task.name]
     else:
-        section["heads"] = [_head(name, scored, findings) for name in names]
+        learnt = [name for name in names if not scored[f"{name}/text"].target.zero_shot]
+        section["heads"] = [_head(name, scored, findings) for name in learnt]
     return section | _looked_at(task, rows, scored, findings, cfg)
 
 
@@ -218,7 +223,7 @@ def _looked_at(
     """Return examples and parts of the catalog of the richest modality that has test answers."""
     found: dict[str, Any] = {"modality": "", "examples": {}, "slices": None}
     for modality in _RICHEST_FIRST:
-        heads = [one for one in scored.values() if (one.target.task, one.modality) == (task.name, modality)]
+        heads = [one for one in _learnt(scored).values() if (one.target.task, one.modality) == (task.name, modality)]
         measured = [one for one in heads if one.prefix not in findings.missing and len(one.rows)]
         if measured:
             parts = findings.slices.get(f"{task.name}/{modality}/{task.accuracy}", {})
@@ -259,6 +264,20 @@ def _head(name: str, scored: dict[str, ScoredHead], findings: Findings) -> dict[
         "accuracy": _line(name, name, "accuracy", findings)["cells"],
         "macro_f1": _line(name, name, "macro_f1", findings)["cells"],
     }
+
+
+def _given(name: str, scored: dict[str, ScoredHead], findings: Findings) -> dict[str, Any]:
+    """Return what the page shows of an attribute whose options a file names."""
+    return {
+        "name": name.partition(":")[2],
+        "options": scored[f"{name}/text"].target.labels,
+        "rows": findings.rows.get(f"{name}/text/test", 0),
+        "cells": _line(name, name, ZERO_SHOT_ACCURACY, findings)["cells"],
+    }
+
+
+def _learnt(scored: Mapping[str, ScoredHead]) -> dict[str, ScoredHead]:
+    return {name: one for name, one in scored.items() if not one.target.zero_shot}
 
 
 def _only_head(

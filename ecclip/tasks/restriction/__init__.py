@@ -1,3 +1,3 @@
-"""What the report says of age restriction beside its heads: whether backgrounds are shortcuts."""
+"""Backgrounds of photos as shortcuts to age restriction: heads are guarded against them, and the report says how."""
 
-__all__ = ["background"]
+__all__ = ["background", "balance"]

@@ -22,7 +22,8 @@ from ecclip.tasks.report.metrics import Bootstrap
 from ecclip.tasks.rows import Rows
 from ecclip.tasks.scores import probabilities
 
-METRIC = "area under the ROC curve"
+METRIC, GUARD = "area under the ROC curve", "recall on validation"
+AS_THEY_ARE, BALANCED = "negatives as they are", "negatives weighed by background"
 WHOLE, SAME, BORDER = "whole photo", "beside negatives on the same background", "border alone"
 _MIN_ROWS = 10  # photos of the class, and others, below which nothing is said; by judgment
 
@@ -35,11 +36,14 @@ def report_backgrounds(
     cfg: EvaluateConfig,
     findings: Findings,
 ) -> None:
-    """Add ``slices`` of the photo's heads that flag a listing, by name ``<head>/image/area under the ROC curve``.
+    """Add ``slices`` of the photo's heads that flag a listing, by name ``<head>/image/area under the ROC curve``, and
+    ``<head>/<modality>/recall on validation`` of those whose negatives could be weighed by their backgrounds.
 
-    Each has ``value``, its 95 % interval, and ``rows``. A class that is told from the border alone beyond the interval
-    is said to be so in ``missing``, as what its photo figures then do not show.
+    Each has ``value`` and ``rows``; an area its 95 % interval, and of two recalls the one that serves is ``kept``. A
+    class that is told from the border alone beyond the interval is said to be so in ``missing``, as what its photo
+    figures then do not show.
     """
+    _report_guards(trained, findings)
     borders = load_borders(embedded)
     if borders is None:
         return
@@ -58,6 +62,15 @@ def report_backgrounds(
         part = one.part(np.flatnonzero(seen[one.rows] >= 0))
         border = probabilities(logits[seen[part.rows], head.start].astype(np.float64), "sigmoid")
         _report(part, border, borders.image[seen[part.rows]], rows, cfg, findings)
+
+
+def _report_guards(trained: Trained, findings: Findings) -> None:
+    for (head, modality), one in trained.balances.items():
+        recalls = {AS_THEY_ARE: (one.as_they_are, not one.is_kept), BALANCED: (one.balanced, one.is_kept)}
+        findings.slices[f"{head}/{modality}/{GUARD}"] = {
+            name: {"value": round(value, 6), "rows": one.positives, "kept": float(is_kept)}
+            for name, (value, is_kept) in recalls.items()
+        }
 
 
 def _report(

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ecclip.core import ConfigError
 from ecclip.embed.age_policy import PACKAGED, read_age_policy
-from ecclip.embed.borders import border_alone
+from ecclip.embed.borders import border_alone, border_light
 from ecclip.formats.embeddings import Prompts
 from ecclip.formats.policies.age import AgePolicy, load_age_policy, write_age_policy
 
@@ -122,3 +122,5 @@ def test_a_border_alone_keeps_the_border_and_nothing_of_the_middle() -> None:
     with Image.open(io.BytesIO(border_alone(photo((255, 0, 0))))) as cut:
         assert cut.size == (120, 80)
         assert np.abs(np.asarray(cut).astype(int) - 250).max() < 10
+    light, deviation = border_light(photo((255, 0, 0)))
+    assert (light, deviation) == (pytest.approx(250, abs=2), pytest.approx(0, abs=3))

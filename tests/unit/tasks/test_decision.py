@@ -18,7 +18,7 @@ from ecclip.serving.export import ship_code
 from ecclip.tasks.attributes import Uses, described
 from ecclip.tasks.decision import Decider, DecisionError
 from ecclip.tasks.kinds import TASKS, HeadScores, Query, Task
-from ecclip.tasks.scores import confidence, probabilities
+from ecclip.tasks.scores import all_probabilities, confidence, probabilities
 
 # "no value", a brand and a volume, by a word before the volume, and by its shape
 READER: dict[str, Any] = described(
@@ -253,6 +253,30 @@ def test_what_no_label_taught_is_unknown_in_that_modality_alone() -> None:
 APPLIES = [{"path": [], "names": ["color"]}, {"path": ["c"], "names": []}]
 
 
+# the options of colour are those of a file, for what stands below a
+GIVEN: dict[str, Any] = {
+    **HEADS,
+    "zero_shot": {"attribute:color": ["image", "text", "both"]},
+    "options": {"attributes": {"color": {"categories": [["a"]], "names": {"blue": {"de": "blau"}}}}},
+}
+
+
+@pytest.mark.parametrize(("category", "is_asked"), [(0, True), (2, False), (3, False)])
+def test_options_of_a_file_are_for_review_alone_however_sure_and_only_in_their_categories(
+    category: int, is_asked: bool
+) -> None:
+    row = np.zeros(8)
+    row[[category, 5]] = 9.0
+    for applies in ([], [{"path": [], "names": []}]):  # whatever the shop's listings state
+        answer = answered({**GIVEN, "applies": applies}, row, "both")
+        assert answer.decisions.get("attribute:color") == ("review" if is_asked else None)
+        assert [one["value"] for one in answer.attributes.values()] == ["blue"] * is_asked
+        assert all(one["zero_shot"] for one in answer.attributes.values())
+    for language, value in (("de-AT", "blau"), ("fr", "blue")):
+        found = Decider(GIVEN, TASKS).answer(row, "both", Query(language=language))["ATTRIBUTES"]
+        assert [one["value"] for one in found.values()] == [value] * is_asked
+
+
 @pytest.mark.parametrize(("category", "is_asked"), [(0, True), (1, True), (2, False)])
 def test_an_attribute_is_not_asked_for_where_it_does_not_apply(category: int, is_asked: bool) -> None:
     row = np.zeros(8)
@@ -290,6 +314,24 @@ def test_open_values_are_read_in_the_shops_spelling_and_what_is_not_there_is_not
     assert photo["DECISION"]["attribute:brand"] == "unknown"
 
 
+def test_scores_of_all_heads_at_once_are_those_of_each_alone() -> None:
+    logits = np.random.default_rng(3).normal(size=12, scale=300)
+    starts, losses = np.array([0, 1, 6, 7, 11]), ["sigmoid", "softmax", "sigmoid", "softmax", "softmax"]
+    parts = np.split(logits, starts[1:])
+    flags = np.isin(np.arange(12), [0, 6])
+    expected = np.concatenate([probabilities(part, loss) for part, loss in zip(parts, losses, strict=True)])
+    np.testing.assert_allclose(all_probabilities(logits, starts, flags), expected, rtol=1e-12, atol=1e-300)
+
+
+def test_a_value_has_its_share_among_all_spans_of_the_text() -> None:
+    """Added up by hand: what is better than "no value" by how much, of the six spans of the title."""
+    found = Decider({**HEADS, "open": OPEN}, TASKS).answer(np.zeros(8), "text", Query("arvo mug 500", None))
+    sizes = {"volume": (7, [7, 1, 1, 0, 0, 0]), "brand": (15, [15, 9, 9, 6, 6, 0])}
+    for name, (best, every) in sizes.items():
+        share = math.exp(best) / (1 + sum(map(math.exp, every)))
+        assert found["ATTRIBUTES"][name]["score"] == pytest.approx(share, abs=1e-6)
+
+
 def test_the_code_that_a_bundle_carries_gives_the_same_answer_in_the_serving_environment(tmp_path: Path) -> None:
     """Run what is shipped with numpy 1.26 and nothing of ecclip beside it, as the server does."""
     python = _serving_python()
@@ -308,13 +350,13 @@ def test_the_code_that_a_bundle_carries_gives_the_same_answer_in_the_serving_env
         "tasks = [load(path) for path in sorted(pathlib.Path('code/tasks').glob('*.py'))]\n"
         "heads, row = json.load(sys.stdin)\n"
         "from ecclip.tasks.kinds.task import Query\n"
-        "answer = Decider(heads, tasks).answer(numpy.array(row), 'both', Query('Arvo mug 500', 'of 330'))\n"
+        "answer = Decider(heads, tasks).answer(numpy.array(row), 'both', Query('Arvo mug 500', 'of 330', 'de'))\n"
         "sys.stdout.write(json.dumps([numpy.__version__, answer]))\n"
     )
     asked = subprocess.run(
         [python, "ask.py"],
         cwd=tmp_path,
-        input=json.dumps([{**HEADS, "open": OPEN}, row.tolist()]),
+        input=json.dumps([{**GIVEN, "open": OPEN}, row.tolist()]),
         capture_output=True,
         text=True,
         check=True,
@@ -322,7 +364,7 @@ def test_the_code_that_a_bundle_carries_gives_the_same_answer_in_the_serving_env
     )
     version, answer = json.loads(asked.stdout)
     assert version.startswith("1.")
-    ours = Decider({**HEADS, "open": OPEN}, TASKS).answer(row, "both", Query("Arvo mug 500", "of 330"))
+    ours = Decider({**GIVEN, "open": OPEN}, TASKS).answer(row, "both", Query("Arvo mug 500", "of 330", "de"))
     assert answer == json.loads(json.dumps(ours))
 
 

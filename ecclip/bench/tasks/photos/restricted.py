@@ -42,9 +42,15 @@ def bordered(shop: Shop) -> Shop:
     return Shop(f"{shop.name} {BORDERS}", cut)
 
 
+def looks_of(shop: Shop) -> np.ndarray:
+    """Return the mean and the standard deviation of the light of photos' borders, [N, 2], NaN without one."""
+    looks = [_look(one.image) if one.image else (np.nan, np.nan) for one in shop.products]
+    return np.array(looks)
+
+
 def on_like_backgrounds(shop: Shop) -> np.ndarray:
     """Return bool [N]: the photos whose border is as light and as even as those of restricted photos of split train."""
-    looks = np.array([_look(one.image) for one in shop.products])
+    looks = looks_of(shop)
     taught = np.array([RESTRICTED in one.labels and one.split == "train" for one in shop.products])
     low, high = (np.quantile(looks[taught], edge, axis=0) for edge in _WITHIN)
     found: np.ndarray = ((looks >= low) & (looks <= high)).all(axis=1)

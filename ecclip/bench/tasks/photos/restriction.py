@@ -15,7 +15,7 @@ from ecclip.bench.result import OURS
 from ecclip.bench.tasks.cells import CHEAP, ON_VALIDATION, Cell, Measured, Part, side_by_side
 from ecclip.bench.tasks.photos.cheap import pictures
 from ecclip.bench.tasks.photos.labels import seen
-from ecclip.bench.tasks.photos.restricted import RESTRICTED, bordered, on_like_backgrounds, restricted_shop
+from ecclip.bench.tasks.photos.restricted import RESTRICTED, bordered, looks_of, on_like_backgrounds, restricted_shop
 from ecclip.bench.tasks.photos.shops import Shop
 from ecclip.bench.tasks.photos.towers import DIM, FROZEN_SIZES, photos_by, rows_by
 from ecclip.formats.sampling import sets_thresholds
@@ -70,7 +70,7 @@ def _judge(
 def _by_towers(
     cell: Cell, shop: Shop, split: np.ndarray, target: Target, work: Path
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    rows = replace(seen(rows_by(cell.system, shop, work), cell.modality), split=split)
+    rows = replace(seen(rows_by(cell.system, shop, work), cell.modality), split=split, backgrounds=looks_of(shop))
     heads = train_heads(rows, [target], EvaluateConfig()).heads
     point = heads.points[target.name][cell.modality]["score"]
 

@@ -16,6 +16,17 @@ def test_listings_of_a_product_are_nearest_to_each_other() -> None:
     assert same.mean() > 0.9
 
 
+def test_heads_decisions_and_reader_are_measured_beside_the_towers_on_the_same_listings() -> None:
+    result, chance = new_result("ecclip bench costs"), np.random.default_rng(0)
+    titles = [" ".join(chance.choice(["wool", "cotton", "slim", "shirt", "mug"], 5)) for _ in range(16)]
+    image, text = chance.normal(size=(2, 16, 24)).astype(np.float32)
+    costs.enter_answers(result, costs.Spent(2.0, titles, image, text), 16, taught=160)
+    shares = {row.what: row.value for row in result.rows if row.what.endswith(", of the towers")}
+    assert len(shares) == 4
+    assert result.headline["answer_share_described"] == sum(shares.values())
+    assert 0 < result.headline["answer_share"] < result.headline["answer_share_described"]
+
+
 def test_below_the_limit_of_exact_search_every_neighbour_is_found_and_an_inverted_file_misses_some() -> None:
     result = new_result("ecclip bench costs")
     costs.enter_crossover(result, (3000,))

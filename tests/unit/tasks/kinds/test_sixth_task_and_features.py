@@ -1,7 +1,7 @@
 """Brand recognition of docs/examples becomes a sixth task: one file and one line, from labels to answers.
 
 Its heads read the embedding and the towers' own features, as all heads do by default; those of category the features
-alone, those of age restriction the embedding.
+alone, those of age restriction the embedding. An attribute that no spec teaches has its options from a file.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ from ecclip.tasks.kinds import TASKS, Task, gate_defaults
 
 EXAMPLE = Path(__file__).parents[4] / "docs" / "examples" / "brand.py"
 CFG = EvaluateConfig(bootstrap_rounds=20, heads={"features": {"category": "towers", "age_restricted": "embedding"}})
+GIVEN = """\
+version: 1
+attributes:
+  grip:
+    options: {handle: with a handle, strap: {names: {ko: 끈}}}
+"""
 BRANDS = {"Arvo", "Bellmoor", "Cintra", "Dorwin"}  # of the snapshots of these tests
 
 
@@ -63,10 +69,11 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folder(snapshot: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with random towers and what embed makes of them."""
+    """Return a folder with random towers and what embed makes of them, and of the shop's policies."""
     folder = tmp_path_factory.mktemp("six")
     save_tiny_towers(folder / "train" / "towers")
-    embed(EmbedConfig(), snapshot, folder / "train", folder / "embed")
+    write_atomic(folder / "policies" / "mine.yaml", GIVEN)
+    embed(EmbedConfig(attribute_options="mine.yaml"), snapshot, folder / "train", folder / "embed", folder / "policies")
     return folder
 
 
@@ -104,12 +111,19 @@ def test_a_real_server_answers_it_as_often_rightly_as_the_report_says(
     with live_server(tmp_path, bundle=bundle) as (server, deployment), ProductClient(deployment.address) as client:
         assert "cleaned by Unicode 3.2.0, this server has Unicode" in server.log.read_text(errors="replace")
         answers = client.ask([Product(title=row["title"], description="tasks may read it") for row in asked])
+        korean = client.ask([Product(title=row["title"], language="ko") for row in asked])
     assert {answer.error for answer in answers} == {""}
     said = [answer.other_tasks["brand"] for answer in answers]
     assert {one["value"] for one in said} <= BRANDS
     assert all(0.25 <= one["score"] <= 1 for one in said)
     assert all(answer.decisions["brand"] in ("auto", "review") for answer in answers)
     right = np.mean([one["value"] == row["brand"] for one, row in zip(said, asked, strict=True)])
+    grips = [answer.attributes["grip"] for answer in answers]
+    assert {one["value"] for one in grips} == {"handle", "strap"}
+    assert all(one["zero_shot"] for one in grips)
+    assert {answer.decisions["attribute:grip"] for answer in answers} == {"review"}
+    named = {"handle": "handle", "strap": "끈"}
+    assert [one.attributes["grip"]["value"] for one in korean] == [named[one["value"] or ""] for one in grips]
     claimed = json.loads((bundle / "report.json").read_text())["metrics"]["brand/text/accuracy"]
     assert right == pytest.approx(claimed, abs=1.5 / len(asked))
 
@@ -140,7 +154,7 @@ def test_a_head_reads_what_its_task_chose_and_nothing_else(bundle: Path) -> None
         "image": np.arange(image), "text": image + np.arange(text), "both": np.arange(image + text),
     }  # fmt: skip
     is_embedding = np.isin(np.arange(image + text), [*range(heads.dim), *range(image, image + heads.dim)])
-    for head in heads.parts:
+    for head in (one for one in heads.parts if one.name not in heads.zero_shot):
         for index, modality in enumerate(("image", "text", "both")):
             used = np.abs(heads.weight[index, :, head.start : head.stop]).sum(axis=1) > 0
             read = {"category": ~is_embedding, "age_restricted": is_embedding}.get(
