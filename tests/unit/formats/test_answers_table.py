@@ -75,8 +75,8 @@ def test_a_spark_job_reads_it_and_unknown_is_null(answered: Path) -> None:
     assert [tuple(one) for one in second["category_suggested"]] == [(["garden", "gnomes"], "gnomes", 0.75)]
     exploded = frame.selectExpr("listing_id", "inline(attributes)").orderBy("name").collect()
     assert [tuple(row) for row in exploded] == [
-        ("l2", "color", "red", 0.5, "review"),
-        ("l2", "size", None, None, "unknown"),
+        ("l2", "color", "red", 0.5, "review", "labels"),
+        ("l2", "size", None, None, "unknown", "unknown"),
     ]
     assert [tuple(one) for one in second["other_tasks"]] == [("room", "kitchen > table", 0.5, "review")]
 
