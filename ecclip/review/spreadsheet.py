@@ -10,7 +10,10 @@ from ecclip.core import ContractError
 from ecclip.review.desk import Desk, Said
 from ecclip.review.questions import Question, label_text
 
-_COLUMNS = ("listing_id", "task", "title", "label", "answer", "score", "margin", "decision", "photo", "text")
+_COLUMNS = (
+    *("listing_id", "task", "title", "label", "answer", "score", "margin", "decision", "photo", "text"),
+    "suggested",  # a category without examples
+)
 CORRECTION = "correction"  # the column that people fill
 _ACTIVE = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for a formula (OWASP, CSV injection)
 _DELIMITERS = ",;\t"  # as spreadsheets of different countries save a CSV
@@ -43,6 +46,7 @@ def to_csv(desk: Desk, question: Question, places: Iterable[int]) -> str:
             decision,
             said(answers.image, place),
             said(answers.text, place),
+            next((label_text(label) for label, _ in desk.night.suggested(question, place, 1)), ""),
             "",
         ]
         writer.writerow([_inert(cell) for cell in row])

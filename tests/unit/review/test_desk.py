@@ -109,6 +109,18 @@ def test_a_spreadsheet_takes_no_cell_for_a_formula_and_brings_the_labels_back(
     assert [(one.listing_id, one.new) for one in read_corrections(tmp_path / "corrections")] == [(wrong, MUGS)]
 
 
+def test_the_file_names_a_category_without_examples_where_one_is_suggested(desk: Desk, tmp_path: Path) -> None:
+    path, question = tmp_path / "questions.csv", desk.night.question("category")
+    export_questions(desk, Filter(head="category", decision="any", split="any"), path, 1000)
+    rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"), newline="")))
+    suggested = {row["listing_id"] for row in rows if row["suggested"] == "home > kitchen > beakers"}
+    places = [desk.night.place(row["listing_id"]) for row in rows]
+    assert suggested == {
+        str(desk.night.rows.listing_ids[place]) for place in places if desk.night.suggested(question, place, 1)
+    }
+    assert 0 < len(suggested) < len(rows)
+
+
 def test_a_file_of_something_else_is_refused(desk: Desk, tmp_path: Path) -> None:
     for name, text, said in [
         ("other.csv", "a,b\n1,2\n", "listing_id"),
