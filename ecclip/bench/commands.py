@@ -185,5 +185,5 @@ def _run_module(module: str, arguments: list[str], environment: dict[str, str]) 
         raise ServiceError(
             "the benchmark failed; what it said stands above",
             value=f"exit status {status}",
-            next_step="mend what it says and run the benchmark again",
+            next_step="fix what it says and run the benchmark again",
         )

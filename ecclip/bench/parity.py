@@ -117,7 +117,7 @@ def measure(night: NightFolders, server: EmbeddedServer) -> Parity:
             "the night's bundle is not blessed",
             value=night.bundle,
             limit="; ".join(blessing.reasons)[:300],
-            next_step="mend what the reasons name, then run the night again",
+            next_step="fix what the reasons name, then run the night again",
         )
     deployment.go_live(1)
     found = Parity(seconds=time_outputs(night.bundle))

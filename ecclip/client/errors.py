@@ -21,17 +21,25 @@ def from_triton(error: InferenceServerException, address: str) -> ClientError:
         )
     if "larger than max" in message.lower():  # the same status as of a full queue, but it will not fit later either
         return Rejected(
-            "a message is too large on its way", value=address, limit=message, next_step="ClientOptions(max_batch=...)"
+            "a message is larger than the channel takes",
+            value=address,
+            limit=message,
+            next_step="send fewer listings per message: ClientOptions(max_batch=...)",
         )
     if "exceeds maximum queue size" in message.lower() or status == "StatusCode.RESOURCE_EXHAUSTED":
         return Overloaded(
             "the server's queue is full", value=address, limit=message, next_step="ask again later, or ask less at once"
         )
     if "protocol is restricted" in message.lower():
-        return Rejected("the server wants a token", value=address, limit=message, next_step="ClientOptions(token=...)")
+        return Rejected(
+            "the server wants a token",
+            value=address,
+            limit=message,
+            next_step="give it the server's: ClientOptions(token=...)",
+        )
     if status == "StatusCode.NOT_FOUND":  # of a server that has just started, until what is live is loaded
         return NotLoaded(
-            "the server does not have the model, or not yet",
+            "the server does not have the model, or has not loaded it yet",
             value=address,
             limit=message,
             next_step="see whether something is deployed: ecclip status; or correct ClientOptions(model=...)",
@@ -44,5 +52,7 @@ def from_triton(error: InferenceServerException, address: str) -> ClientError:
             next_step="correct the address, or see whether it runs: ecclip status",
         )
     return Rejected(
-        "the server refused the question", value=message, next_step="correct the question by what the server says"
+        "the server refused the question",
+        value=message,
+        next_step="correct the question: value is what the server says",
     )

@@ -188,7 +188,9 @@ def _airflow_up() -> str:
     _wait("the DAGs", parts, lambda: {dag["dag_id"] for dag in api.get("dags")["dags"]} >= set(CHAIN))
     errors = api.get("importErrors")["import_errors"]
     if errors:
-        raise ServiceError("a DAG cannot be imported", value=errors[0]["stack_trace"], next_step=errors[0]["filename"])
+        raise ServiceError(
+            "a DAG cannot be imported", value=errors[0]["stack_trace"], next_step=f"correct {errors[0]['filename']}"
+        )
     return api.base
 
 

@@ -125,7 +125,9 @@ def run_dvc(
     root = folder or settings().workspace.resolve()
     if not (root / ".dvc").is_dir() or not (folder or (root / "dvc.yaml").is_file()):
         raise ConfigError(
-            "the workspace is not a DVC workspace", value=root, next_step="run it in a clone of the project"
+            "the workspace is not a DVC workspace",
+            value=root,
+            next_step="run it in a clone of the project, or name a workspace: ECCLIP_WORKSPACE",
         )
     deadline = time.monotonic() + wait_s
     while True:

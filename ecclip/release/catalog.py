@@ -52,7 +52,11 @@ def _published(night: str | None) -> str:
     if night is None:
         nights = published_nights()
         if not nights:
-            raise ContractError("no night is published", value=settings().work, next_step="ecclip demo")
+            raise ContractError(
+                "no night is published",
+                value=settings().work,
+                next_step="run the stages of a night up to publish: trigger nightly_catalog, or ecclip demo",
+            )
         return nights[-1]
     if parse_night(night) not in published_nights():
         raise ContractError("the night is not published", value=night, next_step=f"ecclip run publish --night {night}")

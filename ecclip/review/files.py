@@ -55,7 +55,7 @@ def _suffix(path: Path) -> str:
             "a file of questions is CSV, or JSON of Label Studio",
             value=path,
             limit=", ".join(_SUFFIXES),
-            next_step="give it the name of one of these",
+            next_step="let its name end in one of these",
         )
     return path.suffix.lower()
 

@@ -47,7 +47,7 @@ class Scene:
                 "a bundle is not blessed",
                 value=self.bundles[version - 1],
                 limit="; ".join(blessing.reasons)[:300],
-                next_step="mend what the reasons name, then run the night again",
+                next_step="fix what the reasons name, then run the night again",
             )
 
 

@@ -66,9 +66,13 @@ def listing_files(folder: Path) -> list[Path]:
         )
     for path in files:
         if not path.resolve().is_relative_to(folder.resolve()):
-            raise ContractError("a listing file is a link out of the dump", value=path, next_step="put the file there")
+            raise ContractError(
+                "a listing file is a link out of the dump", value=path, next_step="put the file itself into the dump"
+            )
         if not path.is_file():
-            raise ContractError("a listing file is not a regular file", value=path, next_step="put the file there")
+            raise ContractError(
+                "a listing file is not a regular file", value=path, next_step="put the file itself into the dump"
+            )
     return files
 
 

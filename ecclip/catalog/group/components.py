@@ -28,7 +28,7 @@ def components(edges: DataFrame) -> DataFrame:
             return _labels(stars)
         before = state
     raise ServiceError(
-        "the components of the groups did not settle",
+        "the components of the groups did not converge",
         value=_MAX_ROUNDS,
         next_step="report this with the night's edges: a fault of the algorithm, not of the data",
     )

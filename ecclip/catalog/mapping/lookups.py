@@ -94,7 +94,7 @@ class JoinTable:
             raise ConfigError(
                 "the join names a column that the source does not have",
                 value=self._left,
-                next_step="name a column of the source in the join's on",
+                next_step="correct the join's left in the mapping: it names a column of the source",
             )
         try:
             found = self._table.find(text_of(cells[self._left]))

@@ -73,7 +73,10 @@ def _copied(cfg: SourceConfig, url: str, entries: list[Entry], output: Path) -> 
         if entry.refused and _holds_listings(entry.name):
             what = "is a link out of the dump" if entry.refused == "outside_dump" else "is not a regular file"
             raise ContractError(
-                f"a listing file {what}", value=entry.name, limit=entry.refused, next_step="put the file there"
+                f"a listing file {what}",
+                value=entry.name,
+                limit=entry.refused,
+                next_step="put the file itself into the export",
             )
     for folder in {(output / entry.name).parent for entry in wanted}:
         folder.mkdir(parents=True, exist_ok=True)

@@ -243,7 +243,9 @@ def _launch(command: Sequence[str], environment: dict[str, str], log: Path, fold
     )
     if done.returncode != 0:
         reason = done.stderr.strip()[-300:]
-        raise ServiceError("a service cannot be started", value=f"{command[0]}: {reason}", next_step="see the reason")
+        raise ServiceError(
+            "a service cannot be started", value=f"{command[0]}: {reason}", next_step="fix what its output says"
+        )
     pid, *visible = done.stdout.split()
     if visible:
         get_logger().warning("other users of this machine can read the secret on a service's command line", pid=pid)

@@ -93,7 +93,7 @@ class BundleProcess:
         return ServiceError(
             "the process that answers with the bundle's code has ended",
             value=f"status {code}: {said[-_TAIL:]}",
-            next_step="mend what it says, then run it again",
+            next_step="fix what it says, then run it again",
         )
 
     def _close(self) -> None:

@@ -15,7 +15,7 @@ from ecclip.serving.deploy.platforms import CANDIDATE, ENTRY
 from ecclip.serving.deploy.repair import verified
 from ecclip.serving.deploy.repository import Repository
 from ecclip.serving.server.access import client_options
-from ecclip.serving.server.control import Control
+from ecclip.serving.server.control import SEE_LOG, Control
 
 _PROBE = Product(image=EXAMPLE["IMAGE"], title="probe")
 _ANSWER_LIMIT_S = 60.0  # for a first answer, which loads kernels
@@ -91,7 +91,7 @@ def load_entry(control: Control, repository: Repository, model: str, version: in
         raise ServiceError(
             "a model is ready but does not answer",
             value=f"{model} version {version}",
-            next_step="see work/logs/triton.log",
+            next_step=SEE_LOG,
         )
 
 

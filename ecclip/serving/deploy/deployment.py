@@ -155,7 +155,11 @@ class Deployment:
         for server in servers:
             try:
                 if not is_running(server):
-                    raise ServiceError("the server does not answer", value=server.address, next_step="start it")
+                    raise ServiceError(
+                        "the server does not answer",
+                        value=server.address,
+                        next_step="start it: make up, or at its own place",
+                    )
                 self._switch(server, version)
             except ServiceError as error:
                 get_logger().error("a server lags behind", address=server.address, error=str(error))

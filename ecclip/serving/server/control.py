@@ -12,6 +12,7 @@ from ecclip.core import ServiceError, patient
 from ecclip.serving.server.access import client_tls
 
 # by judgment: several times what an idle machine takes
+SEE_LOG = "see the server's log: of the embedded one work/logs/triton.log"
 _LOAD_TIMEOUT_S, _UNLOAD_TIMEOUT_S, _ANSWER_TIMEOUT_S = 120.0, 30.0, 10.0
 # what can run foreign code, read memory or write files; inference, health and statistics stay open to all
 _RESTRICTED = "model-repository,shared-memory,logging,trace"
@@ -85,13 +86,11 @@ class Control:
             raise ServiceError(
                 "a model did not load",
                 value=f"{model} {versions}: {error.message()}",
-                next_step="see work/logs/triton.log",
+                next_step=SEE_LOG,
             ) from error
         missing = [version for version in versions if not self.is_ready(model, version)]
         if missing:
-            raise ServiceError(
-                "a model version did not become ready", value=f"{model} {missing}", next_step="see work/logs/triton.log"
-            )
+            raise ServiceError("a model version did not become ready", value=f"{model} {missing}", next_step=SEE_LOG)
 
     def unload(self, model: str) -> None:
         """Unload every version of a model and wait until it is gone; the models that it calls stay."""
@@ -100,7 +99,7 @@ class Control:
             self._client.unload_model(model, headers=self._headers, unload_dependents=False, client_timeout=timeout_s)
         except InferenceServerException as error:
             raise ServiceError(
-                "a model did not unload", value=f"{model}: {error.message()}", next_step="see work/logs/triton.log"
+                "a model did not unload", value=f"{model}: {error.message()}", next_step=SEE_LOG
             ) from error
         deadline = time.monotonic() + timeout_s
         while self.loaded(model):
@@ -109,6 +108,6 @@ class Control:
                     "a model is still loaded after its unload",
                     value=model,
                     limit=f"{timeout_s} s",
-                    next_step="see work/logs/triton.log",
+                    next_step=SEE_LOG,
                 )
             time.sleep(0.05)
