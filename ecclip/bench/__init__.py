@@ -5,14 +5,13 @@ Measuring imports with torch, timm, transformers, numpy, pyarrow and Pillow alon
 """
 
 from ecclip.bench.machine import new_result
-from ecclip.bench.result import OURS, OUTCOME, CellRow, Result, Row, parse_result, read_result, write_result
+from ecclip.bench.result import OURS, OUTCOME, Result, Row, read_result, write_result
 from ecclip.bench.tables import fill_tables, markdown
 from ecclip.errors import ResultError
 
 __all__ = [
     "OURS",
     "OUTCOME",
-    "CellRow",
     "Result",
     "ResultError",
     "Row",
@@ -20,7 +19,6 @@ __all__ = [
     "fill_tables",
     "markdown",
     "new_result",
-    "parse_result",
     "read_result",
     "serve",
     "task_cells",

@@ -19,7 +19,7 @@ from ecclip.core.identity import held_folder
 from ecclip.core.locks import folder_lock, holder_of, locked
 from ecclip.core.log import bind, bound, configure_logging, get_logger, run_command, track
 from ecclip.core.manifests import Manifest, digest_of, has_digest, read_manifest, verify_folder
-from ecclip.core.parameters import Parameter, parameters_of, unknown_names
+from ecclip.core.parameters import Parameter, parameters_of
 from ecclip.core.private import PRIVATE_UMASK, keep_private, private_file
 from ecclip.core.stages import (
     Counts,
@@ -99,7 +99,6 @@ __all__ = [
     "source_files",
     "stage",
     "track",
-    "unknown_names",
     "verify_folder",
     "write_atomic",
 ]

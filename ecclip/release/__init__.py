@@ -5,7 +5,6 @@ Called by the command line and by the Airflow tasks. Each can be run again at an
 what was interrupted is completed.
 """
 
-from ecclip.registry import trace
 from ecclip.release import outstanding
 from ecclip.release.agreement import requested, state
 from ecclip.release.catalog import answer_catalog
@@ -46,5 +45,4 @@ __all__ = [
     "retrain_night",
     "roll_back",
     "state",
-    "trace",
 ]

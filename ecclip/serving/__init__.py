@@ -9,7 +9,7 @@ from ecclip.serving.deploy.deployment import DeployConfig, Deployment
 from ecclip.serving.deploy.examination import Blessing
 from ecclip.serving.deploy.platforms import Target
 from ecclip.serving.deploy.replicas import Reconciled
-from ecclip.serving.deploy.repository import Live, Repository, Staged
+from ecclip.serving.deploy.repository import Repository
 from ecclip.serving.deploy.steps import (
     bless,
     blessed_version,
@@ -35,10 +35,8 @@ __all__ = [
     "Deployment",
     "EmbeddedServer",
     "EngineConfig",
-    "Live",
     "Reconciled",
     "Repository",
-    "Staged",
     "Target",
     "answers",
     "bless",
