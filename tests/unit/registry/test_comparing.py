@@ -46,6 +46,7 @@ def test_what_answers_is_asked_about_tonights_listings_and_its_own_claims_no_lon
     assert registry.check_gate(CFG, second).passed
     verdict = registry.check_gate(CFG, second, score=_score(workspace, {}, **{f"v{first}": {}}))
     assert verdict.reasons == (f"{TOP1}: 0.8100 against the champion's 0.9000: worse by more than 0.0200",)
+    assert (verdict.compared[1]["metric"], verdict.compared[1]["champion"]) == (TOP1, 0.9), "as it was asked"
     unasked = registry.check_gate(CFG, second, score=_score(workspace, {}))
     assert unasked.passed
     assert "snapshot of the bundle's night is gone" in unasked.notes[0]

@@ -307,7 +307,7 @@ def test_a_metric_on_few_listings_decides_nothing_and_without_any_other_nothing_
     few, enough = {"category/both/test": 19}, {"category/both/test": 20}
     verdict = registry.check_gate(CFG, register_version(tmp_path, "2026-11-01", few, top1=0.1, ece=0.9))
     assert not verdict.passed
-    assert [row["decides"] for row in verdict.compared] == [False, False]
+    assert [(row["decides"], row["against"], row["reason"]) for row in verdict.compared] == [(False, "", "")] * 2
     assert verdict.reasons[0].startswith("no gated metric rests on gate.min_rows = 20 test listings")
     assert TOP1 in verdict.reasons[0]
     assert (
