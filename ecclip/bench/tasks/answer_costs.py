@@ -27,6 +27,7 @@ _BRANDS = [f"{one}{other}" for one in ("ar", "bel", "cin", "dor", "el", "fa") fo
 _UNITS = ("ml", "g", "cm", "pcs")
 _SHELF = 1200  # listings that the reader learns from; by judgment: seconds of one core
 _REPEATED = 3  # times that a step is measured; the least counts: what else runs on the machine only adds
+_ROUNDS = 20  # of a step that are measured at once: processor time is counted in hundredths of a second
 _DESCRIPTION = 1000  # characters
 
 
@@ -40,10 +41,10 @@ class Spent:
     text: np.ndarray
 
 
-def enter_answers(result: Result, towers: Spent, dim: int, taught: int = _SHELF) -> None:
+def enter_answers(result: Result, towers: Spent, dim: int, taught: int = _SHELF, rounds: int = _ROUNDS) -> None:
     """Enter the share of the towers' time that heads, decisions and the reader take; headline ``answer_share``.
 
-    The reader learns from ``taught`` listings.
+    The reader learns from ``taught`` listings; ``rounds`` of a step are measured at once.
     """
     chance = np.random.default_rng(0)
     shelf = [_worded(title, chance) for title in (towers.titles * -(-taught // len(towers.titles)))[:taught]]
@@ -59,13 +60,17 @@ def enter_answers(result: Result, towers: Spent, dim: int, taught: int = _SHELF)
         "open values of titles": lambda: [read.answer(title, None) for title in asked],
         "open values of descriptions": lambda: [read.answer(None, text) for text in described],
     }
-    seconds = {name: min(processor_seconds(step)[0] for _ in range(_REPEATED)) for name, step in steps.items()}
+    seconds = {name: min(_seconds(step, rounds) for _ in range(_REPEATED)) for name, step in steps.items()}
     for name, value in seconds.items():
         result.add(f"{name} of a listing", "photo and title", "ms of processor", [1e3 * value / len(asked)])
         result.add(f"{name}, of the towers", "photo and title", "share", [value / towers.seconds])
     result.add("towers of a listing", "photo and title", "ms of processor", [1e3 * towers.seconds / len(asked)])
     without = sum(value for name, value in seconds.items() if "descriptions" not in name)
     result.head(answer_share=without / towers.seconds, answer_share_described=sum(seconds.values()) / towers.seconds)
+
+
+def _seconds(step: Callable[[], Any], rounds: int) -> float:
+    return processor_seconds(lambda: [step() for _ in range(rounds)])[0] / rounds
 
 
 def bundle_heads(dim: int, widths: tuple[int, int]) -> Heads:

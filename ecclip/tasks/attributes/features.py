@@ -15,11 +15,14 @@ _EDGE = "\n"  # stands for what is before the first word and behind the last one
 _SHAPED_WORDS = 4  # of a span whose shape is told word by word; by judgment
 
 
-def first_features(words: Words, category: str) -> list[list[str]]:
-    """Return for every word what is seen of a span that begins with it."""
+def first_features(words: Words, category: str, only: Collection[int] | None = None) -> list[list[str]]:
+    """Return for every word what is seen of a span that begins with it; nothing of words not among ``only``."""
     folded, shapes = _padded(words)
-    found = []
+    found: list[list[str]] = []
     for place in range(len(words)):
+        if only is not None and place not in only:
+            found.append([])
+            continue
         word, before = folded[place + 2], folded[place + 1]
         found.append(
             [
@@ -38,11 +41,14 @@ def first_features(words: Words, category: str) -> list[list[str]]:
     return found
 
 
-def last_features(words: Words, category: str) -> list[list[str]]:
-    """Return for every word what is seen of a span that ends with it."""
+def last_features(words: Words, category: str, only: Collection[int] | None = None) -> list[list[str]]:
+    """Return for every word what is seen of a span that ends with it; nothing of words not among ``only``."""
     folded, shapes = _padded(words)
-    found = []
+    found: list[list[str]] = []
     for place in range(len(words)):
+        if only is not None and place not in only:
+            found.append([])
+            continue
         word, after = folded[place + 2], folded[place + 3]
         found.append(
             [

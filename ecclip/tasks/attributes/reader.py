@@ -48,6 +48,11 @@ class Uses:
     seen: Mapping[str, int]
 
     @cached_property
+    def longest(self) -> int:
+        """Words of the longest value that stands in a text: no longer span is taken for one."""
+        return max((key.count(" ") + 1 for key in self.seen), default=MOST_WORDS)
+
+    @cached_property
     def first_words(self) -> frozenset[str]:
         """The words that values begin with."""
         return frozenset(key.partition(" ")[0] for key in self.values)
@@ -87,7 +92,12 @@ class Reader:
 
     def logits(self, text: Text, category: str) -> np.ndarray:
         """Return float64 [S, K + 1] of the spans of a text: of no value, and of each attribute."""
-        words = (first_features(text.words, category), last_features(text.words, category), inner_features(text.words))
+        begins, ends = {span[0] for span in text.spans}, {span[1] - 1 for span in text.spans}
+        words = (
+            first_features(text.words, category, begins),
+            last_features(text.words, category, ends),
+            inner_features(text.words),
+        )
         spans = [text.whole(number, category, self._uses) for number in range(len(text.spans))]
         sums, count = self._sums([row for part in (*words, spans) for row in part]), len(text.words)
         firsts, lasts, inner, whole = np.split(sums, [count, 2 * count, 3 * count])
@@ -133,7 +143,7 @@ class Text:
         A description has a hundred times the spans of a title, nearly all of them plain talk.
         """
         if source == TITLE:
-            kept = [(span, key_of(words, *span)) for span in spans_of(words)]
+            kept = [(span, key_of(words, *span)) for span in spans_of(words, [uses.longest] * len(words))]
         else:
             amounts = _amounts(words)
             longest = [

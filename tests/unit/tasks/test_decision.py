@@ -25,7 +25,7 @@ READER: dict[str, Any] = described(
     ["brand", "volume"],
     ["f/d", "f@0", "in=description", "w/d", "n=1"],
     np.array([[0, 0, 6], [0, 6, 0], [0, -9, 0], [0, 0, 1], [0, 9, 0]]),
-    Uses({"arvo": {"brand": 9}}, {"arvo": 9}),
+    Uses({"arvo": {"brand": 9}, "arvo of finland": {"brand": 1}}, {"arvo": 9, "arvo of finland": 1}),
 )
 OPEN: dict[str, Any] = {
     "reader": READER,
