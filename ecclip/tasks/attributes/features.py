@@ -66,10 +66,11 @@ def last_features(words: Words, category: str, only: Collection[int] | None = No
     return found
 
 
-def inner_features(words: Words) -> list[list[str]]:
-    """Return for every word what is seen of a span that it is part of."""
+def inner_features(words: Words, only: Collection[int] | None = None) -> list[list[str]]:
+    """Return for every word what is seen of a span that it is part of; nothing of words not among ``only``."""
     return [
-        [f"w={word}", f"w/{shape}", f"w>{word[-3:]}"] for word, shape in zip(words.folded, words.shapes, strict=True)
+        [f"w={word}", f"w/{shape}", f"w>{word[-3:]}"] if only is None or place in only else []
+        for place, (word, shape) in enumerate(zip(words.folded, words.shapes, strict=True))
     ]
 
 

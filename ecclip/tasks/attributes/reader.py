@@ -96,7 +96,7 @@ class Reader:
         words = (
             first_features(text.words, category, begins),
             last_features(text.words, category, ends),
-            inner_features(text.words),
+            inner_features(text.words, {place for span in text.spans for place in range(*span)}),
         )
         spans = [text.whole(number, category, self._uses) for number in range(len(text.spans))]
         sums, count = self._sums([row for part in (*words, spans) for row in part]), len(text.words)

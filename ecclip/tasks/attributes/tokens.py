@@ -9,9 +9,10 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 MOST_WORDS = 8  # of a value; by judgment: of the annotated values of public sets 99 % are shorter
+_LONGEST_KNOWN = 32  # letters of a word whose shape is remembered, which bounds the memory; by judgment
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u9fff"  # written without spaces: each sign is a word of its own
 _WORD = re.compile(
     rf"[0-9]+(?:[.,][0-9]+)+[^\W\d_{_IDEOGRAPHS}]*|[{_IDEOGRAPHS}]|[^\W_{_IDEOGRAPHS}]+(?:['\u2019][^\W_]+)*|[^\w\s]|_"
@@ -72,6 +73,15 @@ def key_of(words: Words, first: int, stop: int) -> str:
 
 def shape_of(word: str) -> str:
     """Return the kinds of a word's letters, runs as one: ``Xd`` of ``YA24``, ``x`` of ``red``."""
+    return _known_shape(word) if len(word) <= _LONGEST_KNOWN else _shape(word)
+
+
+@lru_cache(1 << 13)
+def _known_shape(word: str) -> str:
+    return _shape(word)
+
+
+def _shape(word: str) -> str:
     kinds = [
         "X" if sign.isupper() else "d" if sign.isdigit() else "x" if sign.isalpha() else _sign(sign) for sign in word
     ]
