@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -53,11 +53,13 @@ def folder_of(process: psutil.Process) -> str:
 class HeldFolder:
     """A folder by device and inode, whatever its path: kept open, so that no other one gets them."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int | None) -> None:
+        self._descriptor = descriptor  # None: there was none
 
     def is_at(self, path: Path) -> bool:
         """Return whether the folder lies there."""
+        if self._descriptor is None:
+            return False
         try:
             return os.path.samestat(path.stat(), os.fstat(self._descriptor))
         except OSError:
@@ -65,18 +67,17 @@ class HeldFolder:
 
     def is_removed(self) -> bool:
         """Return whether it lies nowhere any more; the kernel knows the path of one that was moved."""
-        return not self.is_at(Path(f"/proc/self/fd/{self._descriptor}").readlink())
+        return self._descriptor is None or not self.is_at(Path(f"/proc/self/fd/{self._descriptor}").readlink())
 
 
 @contextmanager
 def held_folder(path: Path) -> Iterator[HeldFolder]:
-    """Keep a folder open until the block ends.
-
-    Raises:
-        OSError: there is none.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Keep a folder open until the block ends; where there is none it lies nowhere."""
+    descriptor = None
+    with suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield HeldFolder(descriptor)
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
