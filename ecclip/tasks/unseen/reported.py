@@ -45,10 +45,10 @@ def _report_wrong(
     """Add how many test listings get a suggestion, and how many of those of learnt categories, which are wrong."""
     name, size = f"{UNSEEN}/{modality}", len(compared.asked.rows)
     test = rows.sample(np.flatnonzero((rows.split == "test") & rows.has(modality)), size)
-    suggested = (compared.ahead(joined_inputs(rows, heads, test)) > 0).any(axis=1)
+    suggested = np.asarray((compared.ahead(joined_inputs(rows, heads, test)) > 0).any(axis=1))
     findings.rows |= {f"{name}/test": len(test), f"{name}/suggested": int(suggested.sum())}
     findings.rows[f"{name}/categories"] = len(compared.asked.unseen)
-    known = np.greater_equal(learnt_numbers(compared.asked, rows)[test], 0)
+    known = learnt_numbers(compared.asked, rows)[test] >= 0
     if not known.any():
         findings.add_missing(f"{name}/wrongly", "not measured: no test listing of a learnt category")
         return
