@@ -45,8 +45,8 @@ print("FOUND" + json.dumps({
 def _answer(row: dict[str, Any]) -> Answer:
     texts = {name: json.loads(str(row[name])) for name in ("ATTRIBUTES", "AGE_RESTRICTED", "DECISION", "OTHER_TASKS")}
     embedding = np.array(row["EMBEDDING"], np.float32)
-    categories = [json.loads(one) for one in row["CATEGORY"]]
-    return Answer.from_outputs(row | texts | {"CATEGORY": categories, "EMBEDDING": embedding})
+    listed = {name: [json.loads(one) for one in row[name]] for name in ("CATEGORY", "CATEGORY_SUGGESTED")}
+    return Answer.from_outputs(row | texts | listed | {"EMBEDDING": embedding})
 
 
 @pytest.mark.slow

@@ -92,7 +92,8 @@ class TextMatcher:
 
     def log_odds(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return the log odds of one product for pairs of rows, float32 [M]: the mean of both readers."""
-        return np.mean([self._read(reader, left, right) for reader in self._readers], axis=0, dtype=np.float32)
+        found: np.ndarray = np.stack([self._read(reader, left, right) for reader in self._readers])
+        return np.asarray(found.mean(axis=0, dtype=np.float32))
 
     def held_out_log_odds(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         """Return the log odds [M] of labelled pairs by the reader that learns from the half of other products.
