@@ -124,9 +124,9 @@ def _weighed(found: Sequence[Description]) -> csr_matrix:
     mask = (1 << WEIGHT_BITS) - 1
     matrix = _ones([one.words for one in found])
     weights = np.array([word & mask for one in found for word in dict.fromkeys(one.words)], dtype=np.float64)
-    found = csr_matrix((np.sqrt(weights / SCALE).astype(np.float32), matrix.indices, matrix.indptr), matrix.shape)
-    found.sort_indices()  # scipy does so in place when it compares, and sums would come in another order from then on
-    return found
+    weighed = csr_matrix((np.sqrt(weights / SCALE).astype(np.float32), matrix.indices, matrix.indptr), matrix.shape)
+    weighed.sort_indices()  # scipy does so in place when it compares, and sums would come in another order from then on
+    return weighed
 
 
 def _ones(sets: Iterable[Iterable[int]]) -> csr_matrix:
