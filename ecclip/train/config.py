@@ -145,9 +145,8 @@ class TrainerConfig:
     )
     image_size: int | None = parameter(
         None,
-        "side of the pictures that training sees, pixels; none: that of the towers, at which photos are embedded and"
-        " served. A smaller one is cheaper and may cost nothing (Touvron et al. 2019); networks with a fixed input size"
-        " take no other",
+        "side of the pictures that training sees, pixels; none: that of the towers. A smaller one is cheaper and may"
+        " cost nothing (Touvron et al. 2019); networks with a fixed input size take no other",
         ge=2,
     )
     micro_batch_size: int = parameter(
