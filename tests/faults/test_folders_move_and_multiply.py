@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -214,8 +215,12 @@ def test_a_workspace_moved_while_it_answers_goes_on_below_its_new_path_alone_and
     assert not server.is_running()
     assert not workspace.exists(), "nothing was written where it lay"
 
-    supervisor, server = Services().find("triton-supervisor"), Services().find("triton")
+    supervisor, first = Services().find("triton-supervisor"), Services().find("triton")
     assert supervisor is not None
+    assert first is not None
+    os.kill(first.pid, signal.SIGKILL)
+    wait_until(lambda: Services().find("triton") not in (None, first), "the server that the supervisor has started")
+    server = Services().find("triton")
     assert server is not None
 
     def removed() -> bool:

@@ -12,7 +12,7 @@ import time
 import urllib.request
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ecclip.core import ConfigError, IntegrityError, ServiceError, get_logger, held_folder, locked, patient, settings
 from ecclip.core.services import PLACEHOLDER, Service, Services, choose_port, log_end, supervise
@@ -35,6 +35,8 @@ _LONGEST_PAUSE_S = 30.0  # between two restarts; by judgment
 # inherited: place, language and time, and what selects kernels, threads and GPUs; the rest could misdirect its Python
 _INHERITED = ("HOME", "LANG", "LC_", "TMPDIR", "TZ", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_")
 
+_Server = TypeVar("_Server", Service, Service | None)
+
 
 class EmbeddedServer:
     """One ``tritonserver`` of a work folder: python backend, gRPC on the loopback address, models loaded explicitly.
@@ -53,10 +55,11 @@ class EmbeddedServer:
         self.repository = Repository(self.work / "model_repository")
         self._services = Services(work)
         self.log = self._services.log_path(_NAME)
+        self._seen: dict[int, Service] = {}  # by pid: what is ended where no record says any more what runs
 
     def attach(self) -> Service | None:
         """Return the server of this work folder if it runs, else None."""
-        return self._services.find(_NAME)
+        return self._remembered(self._services.find(_NAME))
 
     @property
     def address(self) -> str:
@@ -85,7 +88,7 @@ class EmbeddedServer:
             if process is not None:
                 get_logger().warning("the Triton server does not answer and is restarted", pid=process.pid)
             self._end(drain=False)
-            process = self._spawn()
+            process = self._remembered(self._spawn())
             try:
                 self._wait_live(process)
                 with self._control(process) as control, self.repository.lock():
@@ -95,6 +98,11 @@ class EmbeddedServer:
                 raise
             get_logger().info("the Triton server is up", address=process.address, pid=process.pid)
             return process
+
+    def _remembered(self, server: _Server) -> _Server:
+        if server is not None:
+            self._seen[server.pid] = server
+        return server
 
     def stop(self) -> bool:
         """Let pending requests finish, then end the server completely; return whether it ran."""
@@ -110,7 +118,6 @@ class EmbeddedServer:
         Returns whether the workspace is where it was.
         """
         workspace = self._services.workspace
-        seen: dict[int, Service] = {}  # by pid
         with held_folder(workspace) as home:
 
             def ensure() -> None:
@@ -118,8 +125,7 @@ class EmbeddedServer:
                     stopped.set()
                     step = "type make up where it lies now"
                     raise ServiceError("the workspace was moved or removed", value=workspace, next_step=step)
-                server = self.start()
-                seen[server.pid] = server
+                self.start()
                 self.repository.live()
 
             supervise(
@@ -131,7 +137,7 @@ class EmbeddedServer:
                 longest_pause_s=_LONGEST_PAUSE_S,
             )
             if home.is_removed():
-                for server in seen.values():
+                for server in self._seen.values():
                     self._services.end(server)
             return home.is_at(workspace)
 
