@@ -11,8 +11,8 @@ from tritonclient.utils import InferenceServerException
 from ecclip.core import ServiceError, patient
 from ecclip.serving.server.access import client_tls
 
-# by judgment: several times what an idle machine takes
 SEE_LOG = "see the server's log: of the embedded one work/logs/triton.log"
+# by judgment: several times what an idle machine takes
 _LOAD_TIMEOUT_S, _UNLOAD_TIMEOUT_S, _ANSWER_TIMEOUT_S = 120.0, 30.0, 10.0
 # what can run foreign code, read memory or write files; inference, health and statistics stay open to all
 _RESTRICTED = "model-repository,shared-memory,logging,trace"
