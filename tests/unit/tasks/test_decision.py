@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from described_heads import HEADS, answered
 
-from ecclip.client import Answer
 from ecclip.serving.export import ship_code
 from ecclip.tasks.attributes import Uses, described
 from ecclip.tasks.decision import Decider, DecisionError
@@ -33,46 +33,6 @@ OPEN: dict[str, Any] = {
     "auto": {"brand": 0.9},
     "spelling": {"arvo": "ARVO"},
 }
-HEADS: dict[str, Any] = {
-    "dim": 2,
-    "modalities": ["image", "text", "both"],
-    "heads": [
-        {
-            "task": "category",
-            "name": "category",
-            "loss": "softmax",
-            "start": 0,
-            "stop": 4,
-            "labels": [["a", "b"], ["a"], ["c"], ["d", "e"]],
-        },
-        {
-            "task": "attributes",
-            "name": "attribute:color",
-            "loss": "softmax",
-            "start": 4,
-            "stop": 7,
-            "labels": [None, "blue", "red"],
-        },
-        {
-            "task": "age_restricted",
-            "name": "age_restricted",
-            "loss": "sigmoid",
-            "start": 7,
-            "stop": 8,
-            "labels": ["age_restricted"],
-        },
-    ],
-    "thresholds": {
-        "category": {"image": 0.5, "text": 0.6, "both": 0.4},
-        "attribute:color": {"image": 2.0, "text": 0.6, "both": 0.5},
-        "age_restricted": {"image": 0.9, "text": 0.8},
-    },
-    "class_thresholds": {"attribute:color": {"text": {"2": 0.9}, "both": {"1": 2.0}}},
-}
-
-
-def answered(heads: dict[str, Any], row: np.ndarray, modality: str, top_k: int = 5) -> Answer:
-    return Answer.from_outputs(Decider(heads, TASKS, top_k).answer(row, modality))
 
 
 def naive_answer(row: list[float], modality: str, k: int) -> dict[str, Any]:
