@@ -269,6 +269,11 @@ def test_open_values_are_read_in_the_shops_spelling_and_what_is_not_there_is_not
     nothing = decider.answer(np.zeros(8), "text", Query("arvo mug", None))["ATTRIBUTES"]["volume"]
     assert nothing["value"] is None
     assert nothing["score"] > 0.5
+    applies = [{"path": [], "names": ["color", "brand"]}]
+    fewer = Decider({**HEADS, "open": OPEN, "applies": applies}, TASKS)
+    asked = fewer.answer(np.zeros(8), "both", Query("arvo mug 500"))
+    assert set(asked["ATTRIBUTES"]) == {"color", "brand"}
+    assert "attribute:volume" not in asked["DECISION"]
     photo = decider.answer(np.zeros(8), "image", Query())
     assert photo["ATTRIBUTES"]["brand"] == {"value": None, "score": None}
     assert photo["DECISION"]["attribute:brand"] == "unknown"

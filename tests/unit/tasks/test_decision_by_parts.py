@@ -10,7 +10,7 @@ import pytest
 from described_heads import HEADS, answered
 
 from ecclip.tasks.decision import Decider
-from ecclip.tasks.kinds import TASKS
+from ecclip.tasks.kinds import TASKS, Query
 from ecclip.tasks.scores import answered as best_class
 from ecclip.tasks.scores import is_auto, margins, probabilities
 
@@ -79,15 +79,22 @@ def test_categories_without_examples_are_suggested_in_the_wished_language_and_ch
     assert found == plain
     assert decider.answer(row, "image")["CATEGORY_SUGGESTED"] == []
     assert len(Decider({**HEADS, "unseen": unseen}, TASKS, 1).answer(row, "text")["CATEGORY_SUGGESTED"]) == 1
+    names = [{"id": name, "parent": None, "names": {"en": name, "de": f"{name} auf Deutsch"}} for name in ("x", "y")]
+    taxonomy = {"languages": ["en", "de"], "categories": names}
+    named = Decider({**HEADS, "unseen": unseen, "taxonomy": taxonomy}, TASKS).answer(row, "text", Query(language="de"))
+    assert [one["path"] for one in named["CATEGORY_SUGGESTED"]] == [["y auf Deutsch"], ["x auf Deutsch"]]
 
 
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
 def test_many_answers_are_decided_as_each_alone(loss: str) -> None:
     chance = np.random.default_rng(3)
-    scores = probabilities(chance.normal(size=(60, 1 if loss == "sigmoid" else 4), scale=2), loss)
-    scores[0, 0] = 0.5
-    classes = 2 if loss == "sigmoid" else 4
-    least = chance.uniform(0.2, 0.9, classes)
+    logits = chance.normal(size=(60, 1 if loss == "sigmoid" else 40), scale=4)
+    scores = probabilities(logits, loss)
+    if loss == "sigmoid":
+        assert scores == pytest.approx(1 / (1 + np.exp(-logits)))
+        scores[0, 0] = 0.5
+    least = np.full(2 if loss == "sigmoid" else 40, 0.6)
+    least[1] = 0.3
     for row, answer, auto, margin in zip(
         scores, best_class(scores, loss), is_auto(scores, least, loss), margins(scores, loss), strict=True
     ):
