@@ -23,6 +23,7 @@ from ecclip.bench.quality import kept
 from ecclip.bench.quality.auto import enter_auto
 from ecclip.bench.quality.catalog_label import CatalogLabel, label_variants
 from ecclip.bench.quality.data import SETS, Product, load_products, write_shards
+from ecclip.bench.quality.evaluated import embedded, groups_of
 from ecclip.bench.quality.market import MARKET
 from ecclip.bench.quality.probe import interval, probe_hits
 from ecclip.bench.quality.recipe import enter_recipe, recipe_variants
@@ -38,7 +39,6 @@ from ecclip.train import (
     TrainerConfig,
     choose_photo_size,
     encode_images,
-    encode_texts,
     hit_ranks,
     keep_freed_memory,
 )
@@ -142,11 +142,8 @@ def _hits(towers: Towers, products: list[Product]) -> dict[str, np.ndarray]:
 
 def _ranks(towers: Towers, products: list[Product]) -> dict[str, np.ndarray]:
     """Return at which rank each test listing finds its group, both ways."""
-    preprocessor, workers = towers.preprocessor(), torch.get_num_threads()
     asked = [one for one in products if one.split == "test"]
-    image = encode_images(towers, preprocessor, [one.image for one in asked], 16, workers)
-    text = encode_texts(towers, preprocessor, [one.title for one in asked], 32, workers)
-    groups = np.unique([one.group for one in asked], return_inverse=True)[1]
+    (image, text), groups = embedded(towers, asked), groups_of(asked)
     return dict(zip(_WAYS, (hit_ranks(text, image, groups), hit_ranks(image, text, groups)), strict=True))
 
 

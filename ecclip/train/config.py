@@ -212,6 +212,11 @@ class TrainerConfig:
     augment: AugmentConfig = parameter(AugmentConfig, "how a pair is varied from epoch to epoch")
     optimizer: OptimizerConfig = parameter(OptimizerConfig, "learning rates and what follows them")
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The shares of the initial weights that are tried; one alone is taken unseen."""
+        return self.interpolation_shares if self.weight_interpolation is None else (self.weight_interpolation,)
+
     def __post_init__(self) -> None:
         verify(self)
         if not self.interpolation_shares or not all(0 <= share <= 1 for share in self.interpolation_shares):

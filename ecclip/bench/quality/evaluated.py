@@ -82,6 +82,13 @@ def right_answers(rows: Rows, target: Target, cfg: EvaluateConfig) -> dict[str, 
     return found
 
 
+def embedded(towers: Towers, products: Sequence[Product]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the embeddings of photos and of titles, float32 [N, d] each, as the towers serve them."""
+    preprocessor, workers = towers.preprocessor(), torch.get_num_threads()
+    image = encode_images(towers, preprocessor, [one.image for one in products], 16, workers)
+    return image, encode_texts(towers, preprocessor, [one.title for one in products], 32, workers)
+
+
 def groups_of(products: Sequence[Product]) -> np.ndarray:
     """Return the number of each product's group, int64 [N]."""
     return np.unique([one.group for one in products], return_inverse=True)[1]

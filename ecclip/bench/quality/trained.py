@@ -8,11 +8,11 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ecclip.atomic import canonical_json, sha256_bytes
 from ecclip.bench.quality.data import Product
+from ecclip.bench.quality.evaluated import embedded, groups_of
 from ecclip.formats.bundle import TOWERS
 from ecclip.formats.sampling import smallest_hashes
 from ecclip.model import Towers, TowersConfig, build_towers, load_towers, save_towers
@@ -24,8 +24,6 @@ from ecclip.train import (
     Trainer,
     TrainerConfig,
     choose_photo_size,
-    encode_images,
-    encode_texts,
     open_pairs,
     retrieval_metrics,
 )
@@ -53,8 +51,7 @@ def trained(
     interpolation = Interpolation(dict(towers.named_parameters()))
     towers.load_state_dict(_at_the_end(folder.parent, shards, towers_cfg, cfg, products).state_dict())
     probe = partial(probe_of(products), towers)
-    shares = cfg.interpolation_shares if cfg.weight_interpolation is None else (cfg.weight_interpolation,)
-    interpolation.choose(shares, probe, SINGLE_PROCESS)
+    interpolation.choose(cfg.shares, probe, SINGLE_PROCESS)
     choose_photo_size(towers, cfg.photo_scales, probe, SINGLE_PROCESS)
     save_towers(towers, folder / TOWERS)
     return towers
@@ -80,11 +77,7 @@ def _at_the_end(
 def _retrieval(products: Sequence[Product], towers: Towers) -> dict[str, float]:
     """Return recall among the listings of split validation, by which a training knows when to stop."""
     held = [one for one in products if one.split == "validation"]
-    preprocessor, workers = towers.preprocessor(), torch.get_num_threads()
-    image = encode_images(towers, preprocessor, [one.image for one in held], 16, workers)
-    text = encode_texts(towers, preprocessor, [one.title for one in held], 32, workers)
-    groups = np.unique([one.group for one in held], return_inverse=True)[1]
-    return retrieval_metrics(image, text, groups)
+    return retrieval_metrics(*embedded(towers, held), groups_of(held))
 
 
 def probe_of(products: Sequence[Product]) -> Probe:

@@ -160,10 +160,9 @@ class Trainer:
 
     def _interpolate_with_start(self, progress: Progress) -> None:
         """Move the networks back towards where they started, by the share that is best on validation."""
-        cfg, probe = self.cfg, self._probe
-        shares = cfg.interpolation_shares if cfg.weight_interpolation is None else (cfg.weight_interpolation,)
+        probe = self._probe
         asked = None if probe is None else lambda: probe(self.towers)
-        share, scores = self._interpolation.choose(shares, asked, self.world)
+        share, scores = self._interpolation.choose(self.cfg.shares, asked, self.world)
         found = {"share": share} | {f"score_at_{one}": score for one, score in scores.items()}
         progress.add(len(self.plan), **{f"interpolation/{name}": value for name, value in found.items()})
         self._log("networks interpolated with their start", share=share, scores=scores)
