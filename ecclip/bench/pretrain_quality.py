@@ -1,7 +1,7 @@
 """What contrastive pretraining gains on real product photos, with ablations.
 
 ``python -m ecclip.bench.pretrain_quality --data FOLDER --out results/pretrain_quality.json``: trains the default
-recipe and its ablations on three public sets, split by group, and reports retrieval on held-out groups, linear probes
+recipe and its ablations on four public sets, split by group, and reports retrieval on held-out groups, linear probes
 of the image tower before and after, what the recipe's choices are worth in the heads, what is decided without review
 and whether that keeps its promise, and matching and clustering by what training was told about groups. An interrupted
 run continues where it stopped.
@@ -10,6 +10,7 @@ run continues where it stopped.
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -65,6 +66,8 @@ _LABELS = tuple(label_variants(_RECIPE))
 PROBES = (
     ("myntra_fashion", "category"),
     ("myntra_fashion", "baseColour"),
+    ("myntra_more", "category"),
+    ("myntra_more", "baseColour"),
     ("hm_articles", "category"),
     ("hm_articles", "baseColour"),
     ("flipkart1050", "category"),
@@ -183,6 +186,8 @@ def main() -> None:
     every = variants_of(replace(_RECIPE, epochs=chosen.epochs))
     variants = {name: every[name] for name in chosen.variants}
     command = f"ecclip bench quality --data DATA --epochs {chosen.epochs}"
+    if set(variants) != set(VARIANTS):
+        command += f" --variants {shlex.join(variants)}"
     result = run(chosen.data, chosen.work, command, variants, TowersConfig())
     write_result(result, chosen.out)
 

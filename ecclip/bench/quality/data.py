@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from ecclip.formats import shards
 from ecclip.formats.columns import CATEGORY_KEY, GROUP_ID
 
-SETS = ("myntra_fashion", "hm_articles", "flipkart1050")
+SETS = ("myntra_fashion", "myntra_more", "hm_articles", "flipkart1050")
+_CATALOGUES = {"myntra_more": "myntra_fashion"}  # two sets of one shop: a title of both is one group
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def _read(folder: Path, reader: Callable[[dict[str, Any]], dict[str, Any]]) -> I
         if photo is None:
             continue
         listing_id = f"{folder.name}:{photo['id']}"
-        keys = (*(f"{folder.name}:{key}" for key in fields.pop("keys")), f"phash:{photo['phash']}")
+        shop = _CATALOGUES.get(folder.name, folder.name)
+        keys = (*(f"{shop}:{key}" for key in fields.pop("keys")), f"phash:{photo['phash']}")
         yield Product(listing_id=listing_id, source=folder.name, keys=keys, image=photo["image"], **fields)
 
 
