@@ -24,10 +24,13 @@ from ecclip.tasks.scores import (
     UNKNOWN,
     all_probabilities,
     answered,
+    best,
     confidence,
+    plain,
 )
 from ecclip.tasks.unseen.suggested import Unseen
 
+_CATEGORY = "category"  # the task that says which attributes there are
 _ATTRIBUTES, _ATTRIBUTE = "attributes", "attribute:"  # the task, and what the names of its heads begin with
 
 
@@ -124,7 +127,7 @@ class Decider:
         given = query or Query()
         for task in self._tasks:
             parts = self._parts[task.name]
-            asked = self._asked(outputs) if task.name == _ATTRIBUTES else None
+            asked = self._asked(scores, modality) if task.name == _ATTRIBUTES else None
             scored = [
                 _scored(part, scores[part.columns], part.bars[modality])
                 for part in parts
@@ -151,12 +154,17 @@ class Decider:
             raise DecisionError(f"expected {self.columns} finite logits, got shape {row.shape}")
         return row
 
-    def _asked(self, outputs: Mapping[str, Any]) -> Asked:
-        """Return the attributes that apply to the category answered so far."""
-        leaves = _leaves(outputs)
-        paths, scores = [path for path, _ in leaves], [score for _, score in leaves]
-        applies = self._given.asked(paths, scores)
-        return Asked(self._applicable.asked(paths, scores), {name: name in applies for name in self._given.attributes})
+    def _asked(self, scores: np.ndarray, modality: str) -> Asked:
+        """Return the attributes that apply to the likeliest categories, whether or not the answer backs off."""
+        paths: list[Sequence[str]] = []
+        likely: list[float] = []
+        for part in self._parts.get(_CATEGORY, ()):
+            if not part.bars[modality].is_unlabelled:
+                own = scores[part.columns]
+                places = best(own, self._top_k)
+                paths, likely = [part.labels[place] for place in places], [plain(own[place]) for place in places]
+        applies = self._given.asked(paths, likely)
+        return Asked(self._applicable.asked(paths, likely), {name: name in applies for name in self._given.attributes})
 
     def _read(self, query: Query, asked: Asked) -> dict[str, OpenValue]:
         if self._open_values is None:
@@ -202,13 +210,6 @@ def _decision(task: Task, scored: HeadScores) -> str:
     if scored.zero_shot:
         return REVIEW
     return AUTO if task.is_auto(scored) else REVIEW
-
-
-def _leaves(outputs: Mapping[str, Any]) -> list[tuple[Sequence[str], float]]:
-    """Return the categories answered so far with their scores, without one that others among them stand below."""
-    found = list(zip(outputs.get("CATEGORY") or (), outputs.get("CATEGORY_SCORE") or (), strict=True))
-    above = {tuple(path[:level]) for path, _ in found for level in range(len(path))}
-    return [(path, score) for path, score in found if tuple(path) not in above]
 
 
 def _merge(outputs: dict[str, Any], answer: Mapping[str, Any]) -> None:

@@ -252,6 +252,25 @@ def test_of_an_uncertain_category_what_applies_to_the_likelier_ones_is_asked() -
         assert ("color" in answer.attributes) == is_asked
 
 
+@pytest.mark.parametrize(("category", "is_asked"), [(0, False), (1, True)])
+def test_a_category_that_others_stand_below_has_attributes_of_its_own(category: int, is_asked: bool) -> None:
+    applies = [{"path": [], "names": []}, {"path": ["a"], "names": ["color"]}, {"path": ["a", "b"], "names": []}]
+    row = np.zeros(8)
+    row[category] = 5.0
+    answer = answered({**HEADS, "applies": applies}, row, "both")
+    assert answer.categories[0] == tuple(HEADS["heads"][0]["labels"][category])
+    assert ("color" in answer.attributes) == is_asked
+
+
+@pytest.mark.parametrize("level", [{}, {"1": 0.5}])
+def test_backing_off_does_not_change_which_attributes_are_asked(level: dict[str, float]) -> None:
+    bar = {"thresholds": {"category": {"text": 0.99}}, "level_thresholds": {"category": {"text": level}}}
+    applies = [{"path": [], "names": []}, {"path": ["a"], "names": ["color"]}, {"path": ["a", "b"], "names": []}]
+    answer = answered({**HEADS, **bar, "applies": applies}, np.array([3.0, 2.0, 0, 0, 0, 0, 0, 0]), "text")
+    assert answer.categories[0] == (("a",) if level else ("a", "b"))
+    assert "color" not in answer.attributes
+
+
 def test_heads_of_a_task_without_code_are_refused() -> None:
     known = [task for task in TASKS if task.name == "category"]
     with pytest.raises(DecisionError, match=r"^heads of tasks without code: \['age_restricted', 'attributes'\]$"):
