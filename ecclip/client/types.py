@@ -29,7 +29,7 @@ class Product:
     """One listing to be understood: a photo (a file in one of ``ecclip.product_input.FORMATS``), a title, or both.
 
     A description may go with them; which tasks read it is said in docs/service.md. ``language`` is the one that names
-    of categories, and of options that the shop has named, are wished in, by its tag: ``ko``, ``pt-BR``.
+    of categories, and of options that the shop has named, are asked for in, by its tag: ``ko``, ``pt-BR``.
     """
 
     image: bytes | None = None

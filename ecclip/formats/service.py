@@ -69,8 +69,8 @@ INPUTS = (
     ),
     Tensor(
         "LANGUAGE", "BYTES", 1, "text",
-        "tag of the language that names of categories, and of options that a file names, are wished in, such as `ko` "
-        "or `pt-BR`; empty, or one that the taxonomy lacks: its first language",
+        "tag of the language that names of categories, and of options that a file names, are asked for in, such as "
+        "`ko` or `pt-BR`; empty, or one that the taxonomy lacks: its first language",
         optional=True,
     ),
 )  # fmt: skip

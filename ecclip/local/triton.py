@@ -89,7 +89,7 @@ def reconcile_servers(every_s: float | None = None) -> dict[str, str]:
         return {}
     servers = serving.reconcile_servers()
     serving.require_reconciled(servers)
-    return {server.address: server.mended or "answers from what is live" for server in servers}
+    return {server.address: server.repaired or "answers from what is live" for server in servers}
 
 
 def _until_stopped() -> threading.Event:

@@ -44,7 +44,7 @@ def reconcile() -> dict[str, Any]:
         found, changed = agreement(), live_version() != before
     if not changed:  # who hears of a change must hear of it; the next call raises
         require_reconciled(servers)
-    done += [str(server) for server in servers if server.mended or server.lags]
+    done += [str(server) for server in servers if server.repaired or server.lags]
     wish, answers = found.wish, found.answers
     return {
         "champion": wish.version if wish else None,

@@ -1,4 +1,4 @@
-"""Names of categories in the language that is wished, and their ids, by the taxonomy that a bundle carries.
+"""Names of categories in the language asked for, and their ids, by the taxonomy that a bundle carries.
 
 Needs the standard library only; the file travels in the bundle.
 """

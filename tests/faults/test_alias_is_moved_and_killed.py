@@ -70,12 +70,12 @@ def test_a_deployment_killed_before_any_write_is_brought_to_an_end_by_the_next_c
         workspace = tmp_path / str(write)
         shutil.copytree(before, workspace)
         jobs = [_job(workspace, *calls, kill_write=write), _job(workspace, ["reconcile"])]
-        killed, mended = children.run(jobs, at_once=False)
+        killed, finished = children.run(jobs, at_once=False)
         assert "error" not in killed, killed
-        assert mended["champion"] == mended["version"], mended
-        found.add(mended["version"])
+        assert finished["champion"] == finished["version"], finished
+        found.add(finished["version"])
         shutil.rmtree(workspace)
         if killed != {"signal": signal.SIGKILL}:
             break
-    assert mended["done"] == "", "the run that nobody killed left something to do"
+    assert finished["done"] == "", "the run that nobody killed left something to do"
     assert (found, write > 1) == (ends, True)

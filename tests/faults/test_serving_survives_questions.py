@@ -260,9 +260,9 @@ def test_too_large_an_image_or_text_is_an_error_of_that_listing(address: str, cl
     assert errors[3] == b""
 
 
-def test_names_of_categories_are_in_the_language_that_is_wished(client: ProductClient) -> None:
-    wished = (None, "en", "ko", "ko-KR", "eo")
-    answers = client.ask([Product(title="green lamp", language=language) for language in wished])
+def test_names_of_categories_are_in_the_language_asked_for(client: ProductClient) -> None:
+    asked = (None, "en", "ko", "ko-KR", "eo")
+    answers = client.ask([Product(title="green lamp", language=language) for language in asked])
     english, korean = answers[0].categories, [tuple(map(in_korean, path)) for path in answers[0].categories]
     assert [one.categories for one in answers] == [english, english, korean, korean, english]
     assert all(one.category_ids == [path[-1] for path in english] for one in answers)

@@ -1,4 +1,4 @@
-"""Servers that do not answer from what is live: restarted, lagging behind, or with a model that is broken; mended."""
+"""Servers that do not answer from what is live: restarted, lagging behind, or with a broken model; repaired."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _BROKEN = "had it loaded, without right answers"
 
 @dataclass(frozen=True)
 class Reconciled:
-    """One server after a look at it: ``mended`` is what was wrong, ``lags`` why it still does not answer."""
+    """One server after a look at it: ``repaired`` is what was wrong, ``lags`` why it still does not answer."""
 
     address: str
-    mended: str = ""
+    repaired: str = ""
     lags: str = ""
 
     def __str__(self) -> str:
-        return f"{self.address} {self.lags or self.mended or 'answers'}"
+        return f"{self.address} {self.lags or self.repaired or 'answers'}"
 
 
 def reconcile_replicas(deployment: Deployment) -> list[Reconciled]:
@@ -45,13 +45,13 @@ def _reconciled(deployment: Deployment, address: str, live: Live) -> Reconciled:
                 return Reconciled(address, lags="does not answer: start it")
             wrong = _wrong(server, live)
             if wrong:
-                wrong = _mend(deployment, server) or wrong
+                wrong = _repair(deployment, server) or wrong
     except EcclipError as error:
         return Reconciled(address, lags=f"does not answer from version {live.version}: {error}")
-    return Reconciled(address, mended=wrong)
+    return Reconciled(address, repaired=wrong)
 
 
-def _mend(deployment: Deployment, server: Control) -> str:
+def _repair(deployment: Deployment, server: Control) -> str:
     """Reload what is live unless a deployment has done so meanwhile; return what was wrong, in words."""
     with deployment.repository.lock():
         live = deployment.repository.live()

@@ -79,7 +79,7 @@ class Query:
     """The cleaned texts of a request, for tasks that read more than the embeddings; None where one was not given.
 
     ``open_values`` are the attributes read out of these texts, name -> value, score and source. ``language`` is the one
-    that names are wished in, a tag such as ``en`` or ``pt-BR``.
+    that names are asked for in, a tag such as ``en`` or ``pt-BR``.
     """
 
     title: str | None = None
@@ -151,7 +151,7 @@ class Task:
         return scored.certain
 
     def in_language(self, outputs: Mapping[str, Any], kept: Sequence[Any], language: str | None) -> dict[str, Any]:
-        """Return this task's outputs whose names are others in a wished language; ``kept`` is of each of its heads."""
+        """Return this task's outputs whose names differ in the language asked for; ``kept`` is of each head."""
         return {}
 
     def in_words(self, outputs: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ class Unseen:
         Args:
             logits: of all heads, [columns].
             modality: that they belong to.
-            language: that their names are wished in, as far as the taxonomy has it.
+            language: that their names are asked for in, as far as the taxonomy has it.
             most: how many at most.
 
         Returns:

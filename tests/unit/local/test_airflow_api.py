@@ -23,7 +23,7 @@ _OVERTAKEN = {_RUN: {"state": "success"}, f"{_RUN}/taskInstances": {"task_instan
 
 class _Handler(BaseHTTPRequestHandler):
     slow_left = 0
-    mended = threading.Event()
+    released = threading.Event()
 
     def _reply(self, status: int, body: Any) -> None:
         data = json.dumps(body).encode()
@@ -39,7 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/api/v2/slow" and type(self).slow_left > 0:
             type(self).slow_left -= 1
-            type(self).mended.wait()  # for longer than the client does
+            type(self).released.wait()  # for longer than the client does
         if "/dagRuns/overtaken" in self.path:
             self._reply(200, _OVERTAKEN[self.path.rpartition("?")[0] or self.path])
             return
@@ -58,12 +58,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def api() -> Iterator[AirflowApi]:
-    _Handler.mended.clear()
+    _Handler.released.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield AirflowApi(server.server_address[1], "admin", "secret", timeout_s=0.3 / settings().patience)
-    _Handler.mended.set()
+    _Handler.released.set()
     server.shutdown()
     thread.join()
     server.server_close()

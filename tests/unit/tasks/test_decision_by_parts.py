@@ -66,7 +66,7 @@ def test_an_uncertain_leaf_backs_off_to_the_level_that_is_certain() -> None:
     assert answered({**HEADS, **higher}, row, "text").decisions["category"] == "review"
 
 
-def test_categories_without_examples_are_suggested_in_the_wished_language_and_change_nothing_else() -> None:
+def test_categories_without_examples_are_suggested_in_the_language_asked_for_and_change_nothing_else() -> None:
     unseen = {"start": 8, "stop": 11, "learnt": 1, "paths": [["x"], ["y"]], "offsets": {"text": 0.0}}
     row = np.array([2.0, 0, 0, 0, 0, 3.0, 0, 0, 1.0, 1.5, 3.0])
     decider = Decider({**HEADS, "unseen": unseen}, TASKS)

@@ -112,7 +112,7 @@ def test_a_suggestion_changes_nothing_of_the_answer(night: Night) -> None:
         assert ours == theirs
 
 
-def test_names_are_in_the_language_that_is_wished(night: Night) -> None:
+def test_names_are_in_the_language_asked_for(night: Night) -> None:
     heads = load_heads(night.evaluated / "heads")
     found = {
         language: [one["CATEGORY_SUGGESTED"] for one in _answers(night, heads, "text", Query(language=language))]

@@ -118,9 +118,9 @@ def test_answers_are_marked_reviewed_named_in_a_language_and_kept_to_their_categ
         assert answer.attributes["fit"]["zero_shot"]
         assert "zero_shot" not in answer.attributes["color"]
         if has_shade:
-            wished = decider.answer(row, "text", Query(title="a thing", language="ko-KR"))["ATTRIBUTES"]["shade"]
+            spoken = decider.answer(row, "text", Query(title="a thing", language="ko-KR"))["ATTRIBUTES"]["shade"]
             value = answer.attributes["shade"]["value"] or ""
-            assert wished["value"] == KOREAN.get(value, value)
+            assert spoken["value"] == KOREAN.get(value, value)
             said.append(value)
     assert {*said} == {*COLOURS}
     kept = row_of("l1", "q", {**outputs, "LINEAGE": "l"})["attributes"]
