@@ -16,11 +16,15 @@ from ecclip.review.desk import Desk, Said
 from ecclip.review.questions import Question, label_text
 
 _CONTROL, _SHOWN = "label", "title"  # names of tags in the labelling configuration
+_SUGGESTED = "suggested"  # how the version of a prediction ends that is no head's
 _NEXT_STEP = "export the project as JSON (not JSON-MIN), and import that file"
 
 
 def to_tasks(desk: Desk, question: Question, places: Iterable[int]) -> list[dict[str, Any]]:
-    """Return a task per listing, with its photo inside and the heads' answer as a prediction."""
+    """Return a task per listing, with its photo inside and the heads' answer as a prediction.
+
+    A category without examples that is suggested is a second prediction, by another version.
+    """
     chosen = list(places)
     details = desk.night.details(chosen)
     photos = dict(desk.night.snapshot.photos(row[IMAGE_SHA256] for row in details.values() if row[IMAGE_SHA256]))
@@ -37,12 +41,10 @@ def to_tasks(desk: Desk, question: Question, places: Iterable[int]) -> list[dict
             "photo": _data_url(photos.get(row[IMAGE_SHA256])),
         }
         answer = question.labels[int(answers.answer[place])]
-        prediction = {
-            "model_version": version,
-            "score": round(float(answers.score[place]), 6),
-            "result": [_said(answer)],
-        }
-        tasks.append({"data": data, "predictions": [prediction]})
+        predictions = [_prediction(version, float(answers.score[place]), answer)]
+        suggested = desk.night.suggested(question, place, 1)
+        predictions += [_prediction(f"{version} {_SUGGESTED}", score, path) for path, score in suggested]
+        tasks.append({"data": data, "predictions": predictions})
     return tasks
 
 
@@ -87,6 +89,10 @@ def from_tasks(text: str) -> tuple[list[Said], int]:
             next_step=_NEXT_STEP,
         ) from error  # fmt: skip
     return said, left_open
+
+
+def _prediction(version: str, score: float, label: Label) -> dict[str, Any]:
+    return {"model_version": version, "score": round(score, 6), "result": [_said(label)]}
 
 
 def _said(label: Label) -> dict[str, Any]:

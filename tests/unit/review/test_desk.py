@@ -121,6 +121,24 @@ def test_the_file_names_a_category_without_examples_where_one_is_suggested(desk:
     assert 0 < len(suggested) < len(rows)
 
 
+def test_label_studio_gets_a_category_without_examples_as_a_second_prediction(desk: Desk, tmp_path: Path) -> None:
+    path, question = tmp_path / "tasks.json", desk.night.question("category")
+    export_questions(desk, Filter(head="category", decision="any", split="any"), path, 1000)
+    config = (tmp_path / "tasks.xml").read_text()
+    counts = set()
+    for task in json.loads(path.read_text()):
+        place = desk.night.place(task["data"]["listing_id"])
+        answer, *others = task["predictions"]
+        assert not answer["model_version"].endswith(" suggested")
+        counts.add(len(others))
+        assert [one["result"][0]["value"]["taxonomy"][0] for one in others] == [
+            label for label, _ in desk.night.suggested(question, place, 1)
+        ]
+        assert all(one["model_version"].endswith(" suggested") for one in others)
+    assert counts == {0, 1}
+    assert "beakers" in config
+
+
 def test_a_file_of_something_else_is_refused(desk: Desk, tmp_path: Path) -> None:
     for name, text, said in [
         ("other.csv", "a,b\n1,2\n", "listing_id"),
