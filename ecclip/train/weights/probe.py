@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
+from threadpoolctl import threadpool_limits
 
 from ecclip.formats.columns import GROUP_ID, IMAGE_SHA256, SPLIT
 from ecclip.formats.sampling import smallest_hashes
@@ -67,7 +68,8 @@ class Probe:
         for label in _kinds(train):
             values = [one.labels.get(label) for one in listings]
             for modality, outputs in (("image", image), ("text", text)):
-                explained = _explained(outputs, values, known)
+                with threadpool_limits(limits=1, user_api="blas"):  # sums in one order, as in the stages of the tasks
+                    explained = _explained(outputs, values, known)
                 if explained is not None:
                     found[f"{label}/{modality}"] = explained
         if found and known < len(listings):
