@@ -100,7 +100,8 @@ def run(
         _gains(result, name, before, after)
         if name == _DEFAULT:
             served = load_towers(folder / TOWERS)
-            choose_photo_size(served, TrainerConfig().photo_scales, partial(probe_of(products), served), SINGLE_PROCESS)
+            chosen = kept(folder / "photo_size.npz", partial(_photo_size, served, products))
+            served.photo_size = int(chosen["size"])
             result.head(photo_size=served.photo_size)
             enter_recipe(result, folder / "recipe", products, {_TRAINED: served, "frozen start": start}, PROBES)
             enter_auto(result, folder / "recipe" / _TRAINED, name, served, products, PROBES)
@@ -108,6 +109,12 @@ def run(
             labels.enter(name, cfg, towers, folder)
     labels.enter_headline(_DEFAULT)
     return result
+
+
+def _photo_size(towers: Towers, products: list[Product]) -> dict[str, np.ndarray]:
+    """Return the size at which a night would serve towers, chosen on validation."""
+    choose_photo_size(towers, TrainerConfig().photo_scales, partial(probe_of(products), towers), SINGLE_PROCESS)
+    return {"size": np.array(towers.photo_size)}
 
 
 def _probe_scores(
