@@ -124,11 +124,11 @@ class OptimizerConfig:
 class TrainerConfig:
     """Everything that decides the result of a training, apart from its data and the towers it starts from.
 
-    Defaults by judgment, so that a night trains within minutes on two cores.
+    Defaults by judgment, but for the passes: results/pretrain_quality.json has two epochs beside them.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
-    epochs: int = parameter(2, "passes over the pairs", ge=1)
+    epochs: int = parameter(8, "passes over the pairs, at most where there is a patience", ge=1)
     seed: int = parameter(0, "every random choice is a pure function of it, the epoch, the step and the row", ge=0)
     loss: Loss = parameter("softmax", "cross entropy over the batch (softmax) or a sigmoid for every pair")
     labels: Labels = parameter(
@@ -195,7 +195,7 @@ class TrainerConfig:
         lt=1,
     )
     patience: int | None = parameter(
-        None,
+        1,
         "validations in a row without a gain of retrieval after which training stops; none: it runs all epochs",
         ge=1,
     )

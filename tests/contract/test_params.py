@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[2]
 # a paper, a measurement, another tool's default, or honestly judgment
 SOURCE = re.compile(r"judgment|chosen on|the default of|twice the default|\d{4}\)|results/|as in top-5")
 RANDOM = ("seed",)  # any number does
-FOR_THE_DEMO: dict[str, Any] = {"photo_scales": ()}  # what its parameters leave out, so that it is short
+# what its parameters leave out, so that it is short
+FOR_THE_DEMO: dict[str, Any] = {"photo_scales": (), "epochs": 2, "patience": None}
 
 
 @pytest.mark.parametrize("stage", list(pipeline.STEPS))

@@ -25,7 +25,6 @@ from ecclip.tasks.kinds.task import NO_LABEL
 from ecclip.train import TrainerConfig
 
 SIZES = (128, 160, 224)  # of photos, pixels
-_LONGER = 4  # times the epochs, at most; by judgment
 
 
 def recipe_variants(recipe: TrainerConfig) -> dict[str, TrainerConfig]:
@@ -36,7 +35,6 @@ def recipe_variants(recipe: TrainerConfig) -> dict[str, TrainerConfig]:
         "half of the start is kept": replace(recipe, weight_interpolation=0.5),
         "a moving average is kept": replace(recipe, weight_interpolation=0.0, average_decay=0.95),
         "layer decay 0.6": replace(recipe, optimizer=gentle),
-        "trained while validation improves": replace(recipe, epochs=_LONGER * recipe.epochs, patience=1),
         "frozen image tower": replace(recipe, optimizer=replace(recipe.optimizer, freeze=("image_encoder.tower",))),
     }
 
