@@ -1,6 +1,7 @@
 """Tables in the docs, generated from the files of results.
 
 A page holds ``<!-- results: <name> -->`` and ``<!-- end -->`` on their own lines; what is between them is made here.
+``<!-- results: <name> without: heads, | recall@1, -->`` leaves out the rows that begin with one of these texts.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from pathlib import Path
 from ecclip.bench.result import CITED, OURS, OUTCOME, CellRow, Result, Row, read_result
 
 NOT_RUN = "Not run: no `results/{name}.json` is committed."
-_BLOCK = re.compile(r"(<!-- results: (?P<name>[a-z0-9_]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(
+    r"(?P<begin><!-- results: (?P<name>[a-z0-9_]+)(?: without: (?P<hidden>[^>]*))? -->\n).*?(?P<end><!-- end -->)",
+    re.DOTALL,
+)
 
 
 def fill_tables(page: str, results: Path) -> str:
@@ -24,21 +28,28 @@ def fill_tables(page: str, results: Path) -> str:
 
     def table(block: re.Match[str]) -> str:
         path = results / f"{block['name']}.json"
-        body = markdown(read_result(path)) if path.is_file() else NOT_RUN.format(name=block["name"]) + "\n"
-        return f"{block[1]}{body}{block[4]}"
+        hidden = tuple(one.strip() for one in (block["hidden"] or "").split("|") if one.strip())
+        body = markdown(read_result(path), hidden) if path.is_file() else NOT_RUN.format(name=block["name"]) + "\n"
+        return f"{block['begin']}{body}{block['end']}"
 
     return _BLOCK.sub(table, page)
 
 
-def markdown(result: Result) -> str:
-    """Return a result as Markdown: the headline, the figures, and what made them."""
+def markdown(result: Result, hidden: tuple[str, ...] = ()) -> str:
+    """Return a result as Markdown: the headline, the figures, and what made them.
+
+    Rows that begin with one of the texts ``hidden`` are counted, and not shown.
+    """
+    shown = [row for row in result.rows if not row.what.startswith(hidden)]
+    left_out = len(result.rows) - len(shown)
     head = [f"| `{name}` | {number(value)} |" for name, value in result.headline.items()]
-    cells = [row for row in result.rows if isinstance(row, CellRow)]
+    cells = [row for row in shown if isinstance(row, CellRow)]
     facts = ", ".join(f"{name} {value}" for name, value in result.machine.items() if value is not None)
     parts = [
         *(["| headline | |", "|---|---:|", *head, ""] if head else []),
-        *(_side_by_side(cells) if cells else _one_by_one(result.rows)),
+        *(_side_by_side(cells) if cells else _one_by_one(shown)),
         "",
+        *([f"{left_out} more rows are in the file.", ""] if left_out else []),
         f"`{result.command}`, {result.date}, commit `{result.commit[:12]}`; {facts}.",
     ]
     return "\n".join(parts) + "\n"

@@ -90,6 +90,21 @@ def test_tables_stand_between_their_marks_and_nothing_else_changes(tmp_path: Pat
     assert fill_tables(page, tmp_path) == page
 
 
+def test_rows_that_a_page_leaves_out_are_counted(tmp_path: Path) -> None:
+    result = _result()
+    result.add("warm-up, first", "ecclip", "s", [1.0])
+    result.add("warm-up, second", "ecclip", "s", [2.0])
+    write_result(result, tmp_path / "speed.json")
+    page = PAGE.replace("speed -->", "speed without: warm-up, f | step 2 -->")
+    filled = fill_tables(page, tmp_path)
+    assert fill_tables(filled, tmp_path) == filled
+    assert "| step | ecclip |" in filled
+    assert "| warm-up, second |" in filled
+    assert "warm-up, first" not in filled
+    assert "\n1 more rows are in the file.\n" in filled
+    assert "more rows" not in fill_tables(PAGE, tmp_path)
+
+
 def test_a_table_says_what_made_it() -> None:
     last = markdown(_result()).splitlines()[-1]
     assert last == "`ecclip bench speed`, 2026-11-22, commit `0123456789ab`; cpu one."
