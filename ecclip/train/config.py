@@ -29,7 +29,7 @@ FREEZE_SMALL = (
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerConfig:
-    """How batches are composed; defaults by judgment: results/pretrain_quality.json shows no gain of hard negatives."""
+    """How batches are composed; defaults by judgment."""
 
     __pydantic_config__: ClassVar[dict[str, str]] = _STRICT
     batch_size: int = parameter(64, "pairs per batch; all of them are compared with each other", ge=2)
