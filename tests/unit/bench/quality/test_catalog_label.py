@@ -96,16 +96,18 @@ def test_the_benchmark_says_what_the_catalog_is_worth_as_a_label_and_goes_on_whe
         pytest.skip("ECCLIP_TEST_DATA names no folder with the public sets")
     night = SampleConfig.model_validate({"listings": 150, "nights": 1, "image_size": 96})
     recipe = replace(TRAINER, epochs=1)
-    variants = {"default": recipe, WITHOUT: label_variants(recipe)[WITHOUT]}
+    quality = importlib.import_module("ecclip.bench.pretrain_quality")
+    variants = {"default": recipe, quality.SHORT: recipe, WITHOUT: label_variants(recipe)[WITHOUT]}
     arguments = (_few(data, tmp_path / "data"), tmp_path / "work", "ecclip bench quality", variants, TINY, night)
-    run = importlib.import_module("ecclip.bench.pretrain_quality").run
-    result = run(*arguments)
+    result = quality.run(*arguments)
+    assert {"cells_ahead", "cells_behind", "cells_fallback", "cells_total", "photo_size"} <= set(result.headline)
     assert {"catalog_label_gain_matching", "catalog_label_gain_clustering"} <= set(result.headline)
     systems = {row.system for row in result.rows if row.what.startswith("clustering, pairwise F1, both, hm_articles")}
     assert len(systems) == 3
     gains = [row for row in result.rows if row.what.startswith("gain of the catalog as label")]
     assert len(gains) == 2 * 2 * 3
     trained = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("towers.safetensors")}
-    assert len(trained) == 2 * 4  # as the last step left them, and as they are kept
-    assert run(*arguments).rows == result.rows
+    # of two trainings on two sets as the last step left them, and as each variant keeps them
+    assert len(trained) == 2 * 2 + 3 + 2
+    assert quality.run(*arguments).rows == result.rows
     assert {path: path.stat().st_mtime_ns for path in trained} == trained
