@@ -24,6 +24,7 @@ CONFIG = {
     "towers": TOWERS,
     "trainer": {
         "epochs": 12,
+        "patience": None,
         "checkpoint_every": 10,
         "micro_batch_size": 3,
         "workers": 0,

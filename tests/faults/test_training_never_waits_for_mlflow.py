@@ -33,6 +33,7 @@ CONFIG = {
     "towers": TOWERS,
     "trainer": {
         "epochs": 4,
+        "patience": None,
         "checkpoint_every": 5,
         "micro_batch_size": 16,
         "workers": 0,

@@ -134,6 +134,7 @@ def test_a_killed_stage_publishes_nothing_and_the_next_call_publishes_equal_byte
         "towers": TOWERS,
         "trainer": {
             "epochs": 2,
+            "patience": None,
             "checkpoint_every": 3,
             "micro_batch_size": 8,
             "sampler": {"batch_size": 16},

@@ -38,6 +38,7 @@ TOWERS = {"preset": "tiny", "text_config": TEXT_CONFIG, "max_tokens": 32}
 TINY = replace(PRESETS["tiny"], text_config=TEXT_CONFIG, vision_dropout=0.2, drop_path=0.1)
 TRAINER = TrainerConfig(
     epochs=3,
+    patience=None,  # all of them, whatever validation says
     labels=Labels.SOFT_WITHIN,
     micro_batch_size=7,
     checkpoint_every=4,

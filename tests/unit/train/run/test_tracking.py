@@ -143,7 +143,13 @@ def test_the_stage_sends_to_the_local_store_through_a_process_that_ends_with_it(
 
     start, output = workspace / "start", workspace / "work" / "train"
     write_start(Start(), start)
-    trainer = {"epochs": 20, "micro_batch_size": 16, "sampler": {"batch_size": 16}, "optimizer": {"freeze": []}}
+    trainer = {
+        "epochs": 20,
+        "patience": None,
+        "micro_batch_size": 16,
+        "sampler": {"batch_size": 16},
+        "optimizer": {"freeze": []},
+    }
     config = TrainConfig.model_validate({"towers": asdict(TINY), "trainer": trainer, "validation_listings": 20})
     train(cfg=config, snapshot=snapshot, start=start, output=output)
     assert running_deliverers() == []

@@ -32,6 +32,7 @@ from ecclip.train.run.stage import TrainConfig, train
 
 TRAINER = {
     "epochs": 8,
+    "patience": None,
     "micro_batch_size": 12,
     "sampler": {"batch_size": 24},
     "optimizer": {"freeze": [], "tower_learning_rate": 2e-3, "projection_learning_rate": 5e-3},

@@ -103,6 +103,7 @@ def test_a_training_that_does_harm_leaves_the_networks_as_they_were(
 ) -> None:
     trainer: dict[str, Any] = {
         "epochs": 4,
+        "patience": None,
         "sampler": {"batch_size": 24},
         "interpolation_shares": [0.5, 0.0, 1.0],
         "optimizer": {"freeze": [], "tower_learning_rate": rate, "projection_learning_rate": 5e-3},
