@@ -44,8 +44,8 @@ def bench_train(
 
 @bench_app.command("quality")
 def bench_quality(
-    data: Annotated[Path, typer.Option(help="Folder with the three public sets, see docs/benchmarks.md")],
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training pairs")] = None,
+    data: Annotated[Path, typer.Option(help="Folder with the four public sets, see docs/benchmarks.md")],
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training pairs of the ablations")] = None,
     variants: Annotated[
         list[str] | None, typer.Option(help="Only this training, may be given again; an unknown name lists all")
     ] = None,

@@ -200,7 +200,7 @@ def main() -> None:
     variants = {name: every[name] for name in chosen.variants}
     command = f"ecclip bench quality --data DATA --epochs {chosen.epochs}"
     if set(variants) != set(VARIANTS):
-        command += f" --variants {shlex.join(variants)}"
+        command += "".join(f" --variants {shlex.quote(name)}" for name in variants)
     result = run(chosen.data, chosen.work, command, variants, TowersConfig())
     write_result(result, chosen.out)
 
