@@ -100,6 +100,7 @@ def open_values(shelf: Sequence[tuple[str, Mapping[str, tuple[str, ...]]]]) -> d
         descriptions=[None] * count,
         categories=[""] * count,
         stated=[stated for _, stated in shelf],
+        asked=[None] * count,
         groups=np.arange(count),
         split=np.array(["train", "train", "train", "validation", "thresholds"] * count)[:count],
     )

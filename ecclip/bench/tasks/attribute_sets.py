@@ -21,14 +21,6 @@ _LEAST_SPANS = 30  # of a type without a published protocol that is asked for; b
 
 
 @dataclass(frozen=True)
-class AttributeSet:
-    """Listings [N], and of each the attributes that the set's protocol asks for."""
-
-    listings: Labelled
-    asked: Sequence[Sequence[str]]
-
-
-@dataclass(frozen=True)
 class _Row:
     """One listing; ``stated`` is by attribute its values as annotated, none where the annotation says so."""
 
@@ -41,21 +33,24 @@ class _Row:
     asked: Sequence[str]
 
 
-def load_attribute_set(data: Path, name: str) -> AttributeSet:
-    """Return a set; listings of train whose title stands in test are left out, equal titles stay in one split."""
+def load_attribute_set(data: Path, name: str) -> Labelled:
+    """Return the listings of a set, each asked about the attributes that the set's protocol asks for.
+
+    Listings of train whose title stands in test are left out, equal titles stay in one split.
+    """
     rows = _READERS[name](data / name)
     test = {row.title.casefold() for row in rows if row.split == TEST}
     kept = [row for row in rows if row.split == TEST or row.title.casefold() not in test]
-    listings = Labelled(
+    return Labelled(
         listing_ids=[row.listing_id for row in kept],
         titles=[row.title for row in kept],
         descriptions=[row.description for row in kept],
         categories=[row.category for row in kept],
         stated=[row.stated for row in kept],
+        asked=[sorted(row.asked) for row in kept],
         groups=np.unique([row.title.casefold() for row in kept], return_inverse=True)[1],
         split=np.array([row.split if row.split == TEST else _part(row.title) for row in kept]),
     )
-    return AttributeSet(listings, [sorted(row.asked) for row in kept])
 
 
 def _part(title: str) -> str:

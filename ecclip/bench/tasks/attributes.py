@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ecclip.bench.quality import kept
-from ecclip.bench.tasks.attribute_sets import NOT_THERE, SETS, TEST, TRAIN, VALIDATION, AttributeSet, load_attribute_set
+from ecclip.bench.tasks.attribute_sets import NOT_THERE, SETS, TEST, TRAIN, VALIDATION, load_attribute_set
 from ecclip.bench.tasks.cells import CHEAP, FROZEN, ON_VALIDATION, Cell, Measured, Part, side_by_side
 from ecclip.bench.tasks.offers import title_features
 from ecclip.tasks import EvaluateConfig, Rows, train_heads
@@ -33,50 +33,48 @@ Said = Mapping[str, "str | None"]  # by attribute; None: not present
 
 def measure_attributes(data: Path, work: Path, cell: Cell) -> Mapping[str, Measured]:
     """Return F1 of the values that a system gives to the listings of test, and on validation."""
-    known = load_attribute_set(data, cell.dataset)
-    said = _answers(known, cell, work)
-    return {name: judge(known, split, said) for name, split in (("F1", TEST), (ON_VALIDATION, VALIDATION))}
+    listings = load_attribute_set(data, cell.dataset)
+    said = _answers(listings, cell, work)
+    return {name: judge(listings, split, said) for name, split in (("F1", TEST), (ON_VALIDATION, VALIDATION))}
 
 
-def _answers(known: AttributeSet, cell: Cell, work: Path) -> list[Said]:
+def _answers(listings: Labelled, cell: Cell, work: Path) -> list[Said]:
     if cell.system == CHEAP:
-        return _by_dictionary(known)
+        return _by_dictionary(listings)
     if cell.system == FROZEN:
-        titles = kept(work / f"titles {cell.dataset}.npz", lambda: {"titles": title_features(known.listings.titles)})
-        return _by_heads(known, titles["titles"])
-    return _by_reader(known)
+        titles = kept(work / f"titles {cell.dataset}.npz", lambda: {"titles": title_features(listings.titles)})
+        return _by_heads(listings, titles["titles"])
+    return _by_reader(listings)
 
 
-def judge(known: AttributeSet, split: str, said: Sequence[Said]) -> Measured:
+def judge(listings: Labelled, split: str, said: Sequence[Said]) -> Measured:
     """Return micro-F1 of the cells of a split; ``said`` [N] are the answers to all listings."""
     above, below, products = [], [], []
-    for row in np.flatnonzero(known.listings.split == split).tolist():
-        for name in known.asked[row]:
-            value, wanted = said[row].get(name), (known.listings.stated[row] or {}).get(name, ())
+    for row in np.flatnonzero(listings.split == split).tolist():
+        for name in listings.asked[row] or ():
+            value, wanted = said[row].get(name), (listings.stated[row] or {}).get(name, ())
             above.append(2.0 * (value is not None and value in wanted))
             below.append(float(value is not None) + bool(wanted))
-            products.append(known.listings.groups[row])
+            products.append(listings.groups[row])
     return Measured(np.array(above), np.array(below), np.array(products))
 
 
-def _by_reader(known: AttributeSet) -> list[Said]:
+def _by_reader(listings: Labelled) -> list[Said]:
     """Answer as a night's reader of open values does, every attribute among them, in the text's own spelling."""
-    listings = known.listings
     model = learn_open_values(listings, (), _EVERY, AutoConfig()) | {"spelling": {}}
     values = OpenValues(model)
-    examples = [listings.example(row) for row in range(len(known.asked))]
-    answers = [
-        values.answer(one.title, one.description, one.category, asked)
-        for one, asked in zip(examples, known.asked, strict=True)
-    ]
-    return [{name: one.value for name, one in answer.items()} for answer in answers]
+    said: list[Said] = []
+    for row, asked in enumerate(listings.asked):
+        one = listings.example(row)
+        answers = values.answer(one.title, one.description, one.category, asked)
+        said.append({name: answer.value for name, answer in answers.items()})
+    return said
 
 
-def _by_dictionary(known: AttributeSet) -> list[Said]:
+def _by_dictionary(listings: Labelled) -> list[Said]:
     """Answer the longest value of the attribute, as train states them, that stands in a text; of equal ones the
     most frequent.
     """
-    listings = known.listings
     values: dict[str, Counter[str]] = defaultdict(Counter)
     for row in np.flatnonzero(listings.split == TRAIN).tolist():
         for name, given in (listings.stated[row] or {}).items():
@@ -87,17 +85,17 @@ def _by_dictionary(known: AttributeSet) -> list[Said]:
         texts = [f" {text} " for text in (listings.titles[row], listings.descriptions[row]) if text]
         return next((value for value in ranked.get(name, ()) if any(f" {value} " in text for text in texts)), None)
 
-    return [{name: answer(row, name) for name in asked} for row, asked in enumerate(known.asked)]
+    return [{name: answer(row, name) for name in asked or ()} for row, asked in enumerate(listings.asked)]
 
 
-def _by_heads(known: AttributeSet, titles: np.ndarray) -> list[Said]:
+def _by_heads(listings: Labelled, titles: np.ndarray) -> list[Said]:
     """Answer by heads on the frozen text tower, as a night fits them: a choice among the values of train."""
-    rows = _rows(known.listings, titles)
+    rows = _rows(listings, titles)
     cfg = EvaluateConfig(attributes=_EVERY_HEAD)
     targets = task_named("attributes").targets(rows, cfg)
     heads = train_heads(rows, targets, cfg).heads
     logits = heads.logits(None, rows.text, "text")
-    said: list[dict[str, str | None]] = [{} for _ in known.asked]
+    said: list[dict[str, str | None]] = [{} for _ in listings.titles]
     for head in heads.parts:
         for row, best in enumerate(logits[:, head.start : head.stop].argmax(axis=1)):
             said[row][head.name.removeprefix("attribute:")] = head.labels[best]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ecclip.formats.policies.age import OWN_LABEL
 from ecclip.product_input import description_text
-from ecclip.tasks.attributes.applicable import learn_applicable
+from ecclip.tasks.attributes.applicable import Applicable, learn_applicable
 from ecclip.tasks.attributes.open_values import Labelled, learn_open_values
 from ecclip.tasks.attributes.specs import stated
 from ecclip.tasks.config import AttributesConfig, EvaluateConfig
@@ -36,15 +36,21 @@ def applicable_nodes(rows: Rows, found: Sequence[Stated | None], cfg: Attributes
     return learn_applicable(train, cfg.min_category_listings, cfg.min_category_count, cfg.min_category_share)
 
 
-def labelled(rows: Rows) -> Labelled:
-    """Return the listings as open values are learnt from them: without their category, which no question comes with."""
-    count = len(rows.titles)
+def labelled(rows: Rows, cfg: AttributesConfig) -> Labelled:
+    """Return the listings as open values are learnt from them: without their category, which no question comes with.
+
+    They are asked about what applies to it, as a service asks about what applies to the likeliest one.
+    """
+    count, found = len(rows.titles), stated_of(rows)
+    applicable = Applicable(applicable_nodes(rows, found, cfg))
+    apply = [applicable.of(path) for path in rows.given.get("category") or [None] * count]
     return Labelled(
         listing_ids=[str(one) for one in rows.listing_ids],
         titles=rows.titles,
         descriptions=[text and description_text(text) for text in rows.given.get("description") or [None] * count],
         categories=[""] * count,
-        stated=stated_of(rows),
+        stated=found,
+        asked=[names and names | set(own or ()) for names, own in zip(apply, found, strict=True)],
         groups=rows.groups,
         split=rows.split,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from ecclip.formats.sampling import smallest_hashes
 from ecclip.tasks.attributes.opened import OpenValue, OpenValues
 from ecclip.tasks.attributes.reader import texts_of
-from ecclip.tasks.attributes.teaching import Example, learn
+from ecclip.tasks.attributes.teaching import Example, learn, overlapping_pairs
 from ecclip.tasks.attributes.tokens import key_of, spans_of, words_of
 from ecclip.tasks.config import AutoConfig, OpenValuesConfig
 from ecclip.tasks.rows import THRESHOLDS
@@ -26,8 +26,9 @@ _OWN_LEAST = 100  # validation answers from which on an attribute has a least sc
 class Labelled:
     """Listings and what they state: texts as tasks read them, categories, values by attribute, None without specs.
 
-    A category is one that is given with every question, empty where it is not. ``groups`` [N] are numbers of products,
-    ``split`` [N] as of :class:`ecclip.tasks.rows.Rows`.
+    A category is one that is given with every question, empty where it is not. ``asked`` are the attributes that a
+    listing is asked about at once, those that it states among them; None stands for all. ``groups`` [N] are numbers of
+    products, ``split`` [N] as of :class:`ecclip.tasks.rows.Rows`.
     """
 
     listing_ids: Sequence[str]
@@ -35,6 +36,7 @@ class Labelled:
     descriptions: Sequence[str | None]
     categories: Sequence[str]
     stated: Sequence[Mapping[str, Sequence[str]] | None]
+    asked: Sequence[Collection[str] | None]
     groups: np.ndarray
     split: np.ndarray
 
@@ -76,8 +78,9 @@ def learn_open_values(
 ) -> dict[str, Any]:
     """Return the part ``open`` of heads.json, empty where no attribute but the ``closed`` ones can be read.
 
-    Split train teaches; of the strengths of the penalty, and of the scores from which on a value is said, those with
-    the best F1 on validation are kept; split thresholds proves from which score on an answer needs no review.
+    Split train teaches; of the strengths of the penalty, of reading attributes each for itself or in turns, and of the
+    scores from which on a value is said, those with the best F1 on validation are kept; split thresholds proves from
+    which score on an answer needs no review.
     """
     taught = rows_with_specs(listings, "train", cfg.max_listings)
     examples = [listings.example(row) for row in taught]
@@ -86,14 +89,13 @@ def learn_open_values(
         return {}
     held_out = rows_with_specs(listings, "validation", cfg.max_listings)
     best: tuple[float, dict[str, Any]] = (-1.0, {})
+    in_turns = {"overlapping": overlapping_pairs(examples, names)}
     for strength in cfg.strengths if len(held_out) else cfg.strengths[:1]:
-        found = {
-            "reader": learn(examples, names, strength, cfg.max_iterations),
-            "auto": {},
-            "spelling": _spelling(examples),
-        }
-        f1, found["least"] = _least(found, listings, held_out)
-        best = max(best, (f1, found), key=lambda one: one[0])
+        reader = learn(examples, names, strength, cfg.max_iterations)
+        for more in ({}, in_turns) if len(held_out) else ({},):
+            found = {"reader": reader | more, "auto": {}, "spelling": _spelling(examples)}
+            f1, found["least"] = _least(found, listings, held_out)
+            best = max(best, (f1, found), key=lambda one: one[0])
     described = best[1]
     described["auto"] = _proven(described, listings, cfg, auto)
     return described
@@ -152,33 +154,39 @@ def _least(found: dict[str, Any], listings: Labelled, rows: Sequence[int]) -> tu
     """
     names = found["reader"]["names"]
     read = answers_of(OpenValues(found | {"least": dict.fromkeys(names, 0.0)}), listings, rows)
-    pooled, counts = best_least(Read.of([one for each in read.values() for one in each.listed()]))
-    least = {name: best_least(one)[0] if len(one.rows) >= _OWN_LEAST else pooled for name, one in read.items()}
-    return 2 * counts[0] / max(counts[1] + counts[2], 1), least
+    pooled = best_least(Read.of([one for each in read.values() for one in each.listed()]))
+    least = {name: best_least(one) if len(one.rows) >= _OWN_LEAST else pooled for name, one in read.items()}
+    said = {name: one.scores >= least[name] for name, one in read.items()}
+    hits = sum(int((one.right & said[name]).sum()) for name, one in read.items())
+    both = sum(int(one.present.sum() + said[name].sum()) for name, one in read.items())
+    return 2 * hits / max(both, 1), least
 
 
-def best_least(read: Read) -> tuple[float, tuple[int, int, int]]:
-    """Return the score from which on values have the best F1, and how many are right, said, and stated there.
+def best_least(read: Read) -> float:
+    """Return the score from which on values have the best F1.
 
     Of none that is right it is an even chance, above which nothing is said.
     """
     order = np.argsort(-read.scores, kind="stable")
-    hits, said, stated = np.cumsum(read.right[order]), np.arange(1, len(order) + 1), int(read.present.sum())
+    hits, said = np.cumsum(read.right[order]), np.arange(1, len(order) + 1)
     if not len(order) or not hits[-1]:
-        return EVEN_CHANCE, (0, 0, stated)
-    place = int(np.argmax(2 * hits / (said + stated)))
+        return EVEN_CHANCE
+    place = int(np.argmax(2 * hits / (said + read.present.sum())))
     below = read.scores[order][place + 1] if place + 1 < len(order) else 0.0
-    return round(float(read.scores[order][place] + below) / 2, 6), (int(hits[place]), int(said[place]), stated)
+    return round(float(read.scores[order][place] + below) / 2, 6)
 
 
 def answers_of(values: OpenValues, listings: Labelled, rows: Sequence[int]) -> dict[str, Read]:
-    """Return what is answered to those of the ``rows`` that state a value or its absence, by attribute."""
+    """Return what is answered to those of the ``rows`` that state a value or its absence, by attribute.
+
+    A listing is asked as a service would: about all of its attributes at once.
+    """
     found: dict[str, list[tuple[int, OpenValue, bool, bool]]] = {name: [] for name in values.names}
     for row in rows:
         one = listings.example(row)
-        asked = [name for name in values.names if name in one.stated]
-        for name, answer in values.answer(one.title, one.description, one.category, asked).items():
-            found[name].append((row, answer, is_right(answer, one.stated[name]), bool(one.stated[name])))
+        for name, answer in values.answer(one.title, one.description, one.category, listings.asked[row]).items():
+            if name in one.stated:
+                found[name].append((row, answer, is_right(answer, one.stated[name]), bool(one.stated[name])))
     return {name: Read.of(answers) for name, answers in found.items()}
 
 

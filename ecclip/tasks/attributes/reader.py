@@ -1,7 +1,8 @@
 """Open values read out of a text: which span of the title or description is the value of an attribute, if any.
 
 The model is log-linear in the features of a span (``ecclip.tasks.attributes.features``): how much better each attribute
-is than "no value". Of an attribute the spans of a listing, and none of them, share the probability. Weights have 11
+is than "no value". Of an attribute the spans of a listing, and none of them, share the probability; attributes whose
+values share no words choose in turns (``ecclip.tasks.attributes.turns``). Weights have 11
 significant bits, so that their sums in double precision are exact in any order: equal bytes come out wherever it runs.
 Needs numpy (1.26 or 2) and the standard library only; the file travels in the bundle.
 """
@@ -25,6 +26,7 @@ from ecclip.tasks.attributes.features import (
     whole_features,
 )
 from ecclip.tasks.attributes.tokens import MOST_WORDS, Words, key_of, spans_of, words_of
+from ecclip.tasks.attributes.turns import Spans, each_for_itself, in_turns
 
 DESCRIPTION_CHARACTERS = 1000  # of a description that are read; by judgment: what stands first says what it is
 _WORDS_OF_AN_AMOUNT = 2  # a number and its unit
@@ -68,6 +70,8 @@ class Reader:
         self._weights = packed.reshape(len(features), len(self.names) + 1)
         self._places = {name: place for place, name in enumerate(features)}
         self._uses = Uses(model["uses"], model["seen"])
+        pairs = model.get("overlapping")  # None: attributes are read each for itself
+        self._overlapping = None if pairs is None else _symmetric(pairs, self.names)
 
     def read(
         self, title: str | None, description: str | None, category: str, names: Collection[str]
@@ -79,16 +83,24 @@ class Reader:
         if not texts or not asked:
             return {}
         logits = np.concatenate([self.logits(text, category) for text in texts])
+        rows, scores = self._chosen(logits[:, [place for place, _ in asked]] - logits[:, :1], texts, asked)
         places = [(text, span) for text in texts for span in text.spans]
-        better = logits[:, [place for place, _ in asked]] - logits[:, :1]
-        rows, tops = better.argmax(axis=0), np.maximum(better.max(axis=0), 0.0)
-        best = np.exp(better[rows, np.arange(len(asked))] - tops)
-        scores = best / (np.exp(better - tops).sum(axis=0) + np.exp(-tops))
         found = {}
         for (_, name), row, score in zip(asked, rows.tolist(), scores.tolist(), strict=True):
             text, span = places[row]
             found[name] = Found(text.words.span(*span), text.source, score)
         return found
+
+    def _chosen(
+        self, better: np.ndarray, texts: Sequence[Text], asked: Sequence[tuple[int, str]]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return for each attribute asked about the number of its span [A], and the probability of that [A]."""
+        if self._overlapping is None or len(asked) == 1:
+            return each_for_itself(better)
+        columns = np.array([place - 1 for place, _ in asked])
+        begins = np.cumsum([0, *(len(text.words) for text in texts[:-1])])
+        spans = np.concatenate([np.array(text.spans) + begin for text, begin in zip(texts, begins, strict=True)])
+        return in_turns(better, Spans(*spans.T), self._overlapping[np.ix_(columns, columns)])
 
     def logits(self, text: Text, category: str) -> np.ndarray:
         """Return float64 [S, K + 1] of the spans of a text: of no value, and of each attribute."""
@@ -116,6 +128,15 @@ class Reader:
             weights = self._weights[[place for row in known for place in row]].astype(np.float64)
             sums[filled] = np.add.reduceat(weights, (np.cumsum(counts) - counts)[filled], axis=0)
         return sums
+
+
+def _symmetric(pairs: Sequence[Sequence[str]], names: Sequence[str]) -> np.ndarray:
+    """Return bool [K, K]: which of ``names`` are a pair."""
+    place = {name: number for number, name in enumerate(names)}
+    found = np.zeros((len(names), len(names)), dtype=bool)
+    for one, other in pairs:
+        found[place[one], place[other]] = found[place[other], place[one]] = True
+    return found
 
 
 def texts_of(title: str | None, description: str | None) -> list[tuple[str, Words]]:

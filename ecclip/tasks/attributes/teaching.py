@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from ecclip.tasks.attributes.tokens import key_of, spans_of, words_of
 
 _LEAST_LISTINGS = 2  # that a feature must be seen in; of one listing it would be learnt by heart
 _ONE_OF = 3  # of the spans without any sign of a value that are learnt from, at that weight; by judgment: time
+_SELDOM = 0.05  # of listings in which values of two attributes share words: a slip of who wrote them; by judgment
 _LEAST_WEIGHT = 2e-3  # of a feature that is kept; by judgment: forty of them change a probability by 0.02
 
 
@@ -78,6 +80,34 @@ def uses_of(examples: Iterable[Example], names: Collection[str]) -> Uses:
         texts = [words for _, words in texts_of(one.title, one.description)]
         seen.update({key for words in texts for span in spans_of(words) if (key := key_of(words, *span)) in values})
     return Uses({key: dict(sorted(found.items())) for key, found in sorted(values.items())}, dict(sorted(seen.items())))
+
+
+def overlapping_pairs(examples: Iterable[Example], names: Collection[str]) -> list[list[str]]:
+    """Return the pairs of ``names`` whose values share words in more than :data:`_SELDOM` of the listings with both.
+
+    Values share words in a listing if no two places of them in its texts are apart.
+    """
+    both: Counter[tuple[str, str]] = Counter()
+    shared: Counter[tuple[str, str]] = Counter()
+    for one in examples:
+        places = _places(one, names)
+        for pair in combinations(sorted(places), 2):
+            first, second = (places[name] for name in pair)
+            both[pair] += 1
+            shared[pair] += all(a < d and c < b for a, b in first for c, d in second)
+    return [list(pair) for pair, count in sorted(shared.items()) if count > _SELDOM * both[pair]]
+
+
+def _places(one: Example, names: Collection[str]) -> dict[str, list[tuple[int, int]]]:
+    """Return where the stated values stand, by attribute: first word and the one behind, over all texts."""
+    own, offset = _own(one, names), 0
+    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for _, words in texts_of(one.title, one.description):
+        for first, stop in spans_of(words):
+            for name in own.get(key_of(words, first, stop), ()):
+                found[name].append((offset + first, offset + stop))
+        offset += len(words)
+    return found
 
 
 def _keys(values: Iterable[str]) -> set[str]:
