@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from threadpoolctl import threadpool_limits
-
 from ecclip.bench.quality.data import Product
 from ecclip.bench.quality.evaluated import outputs_of, rows_of, target_of
 from ecclip.bench.result import Result, Row
@@ -41,8 +39,7 @@ def enter_auto(
         own = [products[row] for row in chosen]
         targets = [target_of(own, label, OUTSIDE) for of, label in asked if of == source]
         rows = rows_of(own, {key: values[chosen] for key, values in outputs.items()}, size, dim, [*map(_split, own)])
-        with threadpool_limits(limits=1):  # as the stage fits
-            found = measure_auto(rows, targets, EvaluateConfig())
+        found = measure_auto(rows, targets, EvaluateConfig())
         cells |= {f"{source}, {name.replace('/', ', ')}": cell for name, cell in found.items()}
     for name, cell in sorted(cells.items()):
         result.rows.append(_row(f"auto: coverage, {name}", system, cell.coverage, cell.answers))

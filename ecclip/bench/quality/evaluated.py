@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from ecclip.bench.quality.cache import kept
 from ecclip.bench.quality.data import Product
@@ -72,8 +71,7 @@ def rows_of(
 
 def right_answers(rows: Rows, target: Target, cfg: EvaluateConfig) -> dict[str, np.ndarray]:
     """Return by split and modality (``test image``) where the heads are right, float64 [N], NaN outside the split."""
-    with threadpool_limits(limits=1):  # as the stage fits
-        heads = train_heads(rows, [target], cfg).heads
+    heads = train_heads(rows, [target], cfg).heads
     inputs = rows.inputs(features=heads.read_features)
     found = {}
     for modality in MODALITIES:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ecclip.tasks.backing_off import Paths, thresholds_by_level
 from ecclip.tasks.config import EvaluateConfig
@@ -46,6 +47,7 @@ class Trained:
     balances: dict[tuple[str, str], Balance] = field(default_factory=dict)
 
 
+@threadpool_limits.wrap(limits=1)  # sums in one order; threads that wait for each other on a busy machine gain nothing
 def train_heads(rows: Rows, targets: list[Target], cfg: EvaluateConfig) -> Trained:
     """Fit every target from every modality; what cannot be trained becomes a constant that is never ``auto``."""
     choices = {target.name: features_read(target.task, rows, cfg) for target in targets}
