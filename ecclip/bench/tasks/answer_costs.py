@@ -27,7 +27,7 @@ _BRANDS = [f"{one}{other}" for one in ("ar", "bel", "cin", "dor", "el", "fa") fo
 _UNITS = ("ml", "g", "cm", "pcs")
 _SHELF = 1200  # listings that the reader learns from; by judgment: seconds of one core
 _REPEATED = 3  # times that a step is measured; the least counts: what else runs on the machine only adds
-_ROUNDS = 20  # of a step that are measured at once: processor time is counted in hundredths of a second
+ROUNDS = 20  # of a step that are measured at once: processor time is counted in hundredths of a second
 _DESCRIPTION = 1000  # characters
 
 
@@ -41,7 +41,7 @@ class Spent:
     text: np.ndarray
 
 
-def enter_answers(result: Result, towers: Spent, dim: int, taught: int = _SHELF, rounds: int = _ROUNDS) -> None:
+def enter_answers(result: Result, towers: Spent, dim: int, taught: int = _SHELF, rounds: int = ROUNDS) -> None:
     """Enter the share of the towers' time that heads, decisions and the reader take; headline ``answer_share``.
 
     The reader learns from ``taught`` listings; ``rounds`` of a step are measured at once.
@@ -60,7 +60,7 @@ def enter_answers(result: Result, towers: Spent, dim: int, taught: int = _SHELF,
         "open values of titles": lambda: [read.answer(title, None) for title in asked],
         "open values of descriptions": lambda: [read.answer(None, text) for text in described],
     }
-    seconds = {name: min(_seconds(step, rounds) for _ in range(_REPEATED)) for name, step in steps.items()}
+    seconds = {name: min(seconds_of(step, rounds) for _ in range(_REPEATED)) for name, step in steps.items()}
     for name, value in seconds.items():
         result.add(f"{name} of a listing", "photo and title", "ms of processor", [1e3 * value / len(asked)])
         result.add(f"{name}, of the towers", "photo and title", "share", [value / towers.seconds])
@@ -69,7 +69,8 @@ def enter_answers(result: Result, towers: Spent, dim: int, taught: int = _SHELF,
     result.head(answer_share=without / towers.seconds, answer_share_described=sum(seconds.values()) / towers.seconds)
 
 
-def _seconds(step: Callable[[], Any], rounds: int) -> float:
+def seconds_of(step: Callable[[], Any], rounds: int = ROUNDS) -> float:
+    """Return the processor seconds of a step, measured ``rounds`` times at once."""
     return processor_seconds(lambda: [step() for _ in range(rounds)])[0] / rounds
 
 

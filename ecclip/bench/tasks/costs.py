@@ -21,7 +21,7 @@ from ecclip.bench.machine import new_result
 from ecclip.bench.measure import peak_bytes, processor_seconds
 from ecclip.bench.quality.evaluated import photo_outputs, title_outputs
 from ecclip.bench.result import Result, write_result
-from ecclip.bench.tasks.answer_costs import Spent, enter_answers
+from ecclip.bench.tasks.answer_costs import Spent, enter_answers, seconds_of
 from ecclip.core import settings
 from ecclip.model import TowersConfig, build_towers
 from ecclip.tasks import GroupProductsConfig, Heads
@@ -105,7 +105,7 @@ def enter_heads(result: Result) -> None:
     for classes in _CLASSES:
         weight = np.zeros((3, sum(widths), classes), dtype=np.float32)
         heads = Heads(TowersConfig().embedding_dim, weight, weight[:, 0], (), {}, widths=widths)
-        seconds, _ = processor_seconds(partial(heads.logits, image, text, "both"))
+        seconds = seconds_of(partial(heads.logits, image, text, "both"))
         result.add(
             f"heads of {classes:,} classes, of the towers", "photo and title", "share", [seconds / towers_seconds]
         )
