@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 # the power of how surely a span is this attribute's value and no other's, in the order of turns: of 0, 0.25, 0.5 and 1
-# the best F1 on the validation parts of oa_mine, ae_110k and wdc_pave together
+# the best F1 on the validation parts of three public sets of the benchmark together (docs/benchmarks.md, attributes)
 _POWER = 0.5
 _NOTHING = 0.01  # an attribute whose value is less probable takes no span from others; by judgment: time
 _LEAST_LEFT = 1e-9  # of a probability that is shared among the spans that are left
@@ -25,7 +25,7 @@ class Spans:
     stop: np.ndarray
 
     def sharing(self, row: int) -> np.ndarray:
-        """Return the rows of the spans that share a word with the span of ``row``, itself among them."""
+        """Return the rows [N] of the spans that share a word with the span of ``row``, itself among them."""
         return np.flatnonzero((self.first < self.stop[row]) & (self.stop > self.first[row]))
 
 
