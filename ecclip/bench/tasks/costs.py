@@ -34,7 +34,7 @@ _SPREAD, _NOISE = 0.7, 0.45  # of products around their category, of listings ar
 _SAMPLE = 1000  # listings whose neighbours are looked up to measure a search
 _SIZES = (25_000, 50_000, 100_000, 200_000, 400_000)  # listings of the catalogs that are searched
 _WHOLE = 1_000_000  # listings of the catalog that is matched whole
-_CLASSES = (200, 5000)  # answers of all heads of a bundle, few and many
+_CLASSES = 5000  # answers of all heads of a bundle with thousands of categories; a usual one is in answer_costs
 _LISTINGS = 256  # that towers and heads answer about
 
 
@@ -102,14 +102,11 @@ def enter_heads(result: Result) -> None:
         lambda: (photo_outputs(towers, photos, TowersConfig().image_size), title_outputs(towers, titles))
     )
     widths = (image.shape[1], text.shape[1])
-    for classes in _CLASSES:
-        weight = np.zeros((3, sum(widths), classes), dtype=np.float32)
-        heads = Heads(TowersConfig().embedding_dim, weight, weight[:, 0], (), {}, widths=widths)
-        seconds = seconds_of(partial(heads.logits, image, text, "both"))
-        result.add(
-            f"heads of {classes:,} classes, of the towers", "photo and title", "share", [seconds / towers_seconds]
-        )
-        result.head(**{f"heads_share_{classes}": seconds / towers_seconds})
+    weight = np.zeros((3, sum(widths), _CLASSES), dtype=np.float32)
+    heads = Heads(TowersConfig().embedding_dim, weight, weight[:, 0], (), {}, widths=widths)
+    share = seconds_of(partial(heads.logits, image, text, "both")) / towers_seconds
+    result.add(f"heads of {_CLASSES:,} classes, of the towers", "photo and title", "share", [share])
+    result.head(**{f"heads_share_{_CLASSES}": share})
     enter_answers(result, Spent(towers_seconds, titles, image, text), TowersConfig().embedding_dim)
 
 
