@@ -89,11 +89,11 @@ def learn_open_values(
         return {}
     held_out = rows_with_specs(listings, "validation", cfg.max_listings)
     best: tuple[float, dict[str, Any]] = (-1.0, {})
-    in_turns = {"overlapping": overlapping_pairs(examples, names)}
+    in_turns, spelling = {"overlapping": overlapping_pairs(examples, names)}, _spelling(examples)
     for strength in cfg.strengths if len(held_out) else cfg.strengths[:1]:
         reader = learn(examples, names, strength, cfg.max_iterations)
         for more in ({}, in_turns) if len(held_out) else ({},):
-            found = {"reader": reader | more, "auto": {}, "spelling": _spelling(examples)}
+            found = {"reader": reader | more, "auto": {}, "spelling": spelling}
             f1, found["least"] = _least(found, listings, held_out)
             best = max(best, (f1, found), key=lambda one: one[0])
     described = best[1]
